@@ -1,0 +1,1 @@
+"""Where a DAG run keeps what it measured and decided."""

@@ -1,0 +1,51 @@
+"""Port: where a DAG run keeps what it measured and decided (one evidence run per DAG run)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceKey(Record):
+    """Identity of a DAG run: the same for every task, try and clear of it."""
+
+    model: str
+    dag_id: str
+    run_id: str
+
+
+class EvidenceStore(Protocol):
+    """Documents, numbers and tags of one DAG run; every call is idempotent."""
+
+    def open(self, key: EvidenceKey, tags: Mapping[str, str] | None = None) -> str:
+        """Return the id of the evidence run of ``key``, made if it is not there yet; sets ``tags``."""
+
+    def write_json(self, evidence_run: str, path: str, document: Mapping[str, Any]) -> None:
+        """Keep ``document`` under ``path`` (``/``-separated, ends in ``.json``), replacing an older one."""
+
+    def read_json(self, evidence_run: str, path: str) -> dict[str, Any]:
+        """Return a kept document.
+
+        :raises InvalidRecordError: there is none; names run and path.
+        """
+
+    def write_text(self, evidence_run: str, path: str, text: str) -> None:
+        """Keep a text document (YAML, Markdown, HTML) under ``path``."""
+
+    def set_tags(self, evidence_run: str, tags: Mapping[str, str]) -> None:
+        """Set tags on the evidence run."""
+
+    def log_metrics(self, evidence_run: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Log finite numbers under their names."""
+
+    def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:
+        """Return ids of evidence runs of ``model`` that carry all ``tags``, newest first."""
+
+    def close(self, evidence_run: str, *, succeeded: bool) -> None:
+        """Mark the run finished or failed."""

@@ -1,0 +1,1 @@
+"""Where request counts, errors and predictions are read."""

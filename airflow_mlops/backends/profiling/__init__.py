@@ -1,0 +1,1 @@
+"""Engines that scan data once and return a profile."""

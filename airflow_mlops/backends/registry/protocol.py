@@ -1,0 +1,84 @@
+"""Port: registered model versions, aliases and the ledger of promotions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion(Record):
+    """One registered version.
+
+    :param version: the registry's version, always a string (``"3"``).
+    :param evidence_run: the run it was trained in.
+    :param created_at: seconds since the epoch, UTC.
+    """
+
+    model: str
+    version: str
+    evidence_run: str
+    created_at: float
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry(Record):
+    """Who made which version champion, when and why."""
+
+    model: str
+    from_version: str | None
+    to_version: str
+    actor: str
+    dag_id: str
+    run_id: str
+    reason: str
+    at: float
+
+
+class ModelRegistry(Protocol):
+    """Compare-and-set on aliases; never a blind overwrite."""
+
+    def register(
+        self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        """Register one version for ``evidence_run``; a second call returns the first's version."""
+
+    def version(self, model: str, version: str) -> ModelVersion:
+        """Return a version.
+
+        :raises InvalidConfigError: no such model or version.
+        """
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """Return all versions, newest first; none for an unknown model."""
+
+    def alias(self, model: str, alias: str) -> str | None:
+        """Return the version an alias points to; ``None`` for no model, no alias (a cold start)."""
+
+    def promote(self, entry: LedgerEntry) -> LedgerEntry:
+        """Move ``champion`` to ``entry.to_version`` and ``previous`` to ``entry.from_version``.
+
+        Read, compare with ``entry.from_version``, set, read back, append to the ledger. Promoting what
+        already is champion through the same DAG run returns the first entry and appends none.
+
+        :raises RegistryConflictError: ``champion`` is not ``entry.from_version`` any more.
+        """
+
+    def ledger(self, model: str) -> list[LedgerEntry]:
+        """Return all entries, oldest first."""
+
+    def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+
+    def download(self, model: str, version: str, target: Path) -> Path:
+        """Copy the version's model folder below ``target``; return the folder that holds ``MLmodel``."""

@@ -1,0 +1,1 @@
+"""Engines that evaluate data rules a profile cannot answer."""

@@ -1,0 +1,1 @@
+"""What answers requests and how its traffic is split."""

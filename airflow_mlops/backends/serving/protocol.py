@@ -1,0 +1,90 @@
+"""Port: what answers requests, and how its traffic is split between two versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic(Record):
+    """Who gets which share of an endpoint's requests, as observed at the gateway.
+
+    :param canary_percent: 0 to 100; the stable version gets the rest. With no stable version the
+        canary gets every request whatever its percent (cold start).
+    :param holder: the rollout that holds the endpoint, ``None`` when it is free.
+    """
+
+    endpoint: str
+    stable: str | None = None
+    canary: str | None = None
+    canary_percent: int = 0
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count(Record):
+    """Requests and errors since the version was deployed; both never decrease while it lives.
+
+    :param errors: answers 5xx plus failed connections plus broken responses.
+    """
+
+    requests: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters(Record):
+    """Counts per version at one moment.
+
+    :param generation: changes when counts started again from zero (gateway restarted).
+    """
+
+    endpoint: str
+    generation: str
+    versions: dict[str, Count] = field(default_factory=dict)
+
+
+class ServingBackend(Protocol):
+    """All calls are idempotent; those with ``holder`` need the claim of :meth:`claim`."""
+
+    def claim(self, endpoint: str, holder: str) -> None:
+        """Take the endpoint for one rollout; taking it twice by the same holder is taking it once.
+
+        :raises EndpointBusyError: another rollout holds it; names the holder.
+        """
+
+    def release(self, endpoint: str, holder: str) -> None:
+        """Give the endpoint back; nothing happens when ``holder`` does not hold it."""
+
+    def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
+        """Start ``version`` from a local MLflow model folder at 0 % and wait until it is healthy.
+
+        :raises ServiceUnavailableError: it did not become healthy; nothing of it is left running.
+        """
+
+    def traffic(self, endpoint: str) -> Traffic:
+        """Return what the gateway does now (the truth), not what was last asked."""
+
+    def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
+        """Give the canary ``version`` a share of requests and return the observed traffic."""
+
+    def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+        """Make the canary ``version`` the stable one with all requests; the old one is drained, still up."""
+
+    def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+        """Take ``version`` out of traffic at once; the stable version gets all requests."""
+
+    def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
+        """Stop every server of the endpoint that is neither stable nor canary."""
+
+    def counters(self, endpoint: str) -> Counters:
+        """Return requests and errors per version."""
+
+    def url(self, endpoint: str) -> str:
+        """Return the URL clients send requests to."""

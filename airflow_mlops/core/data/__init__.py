@@ -1,0 +1,1 @@
+"""What data is and whether it changed: window, profile, schema, distance, skew."""

@@ -1,0 +1,1 @@
+"""How the champion does in production."""

@@ -1,0 +1,49 @@
+"""Records: frozen dataclasses that travel as plain JSON (XCom, asset events, artifacts)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_mlops.core.errors import InvalidRecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+class Record:
+    """Base of results and hand-overs.
+
+    Unknown keys are ignored, so a newer writer does not break an older reader; unknown enum values
+    and wrong types are rejected.
+    """
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types only: what XCom and asset events may carry."""
+        data: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        :raises InvalidRecordError: names each field that is missing or wrong.
+        """
+        try:
+            record: Self = _adapter(cls).validate_python(data)
+        except ValidationError as error:
+            fields = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()
+            )
+            msg = f"not a {cls.__name__}: {fields}"
+            raise InvalidRecordError(msg) from error
+        return record

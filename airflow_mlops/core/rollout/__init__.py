@@ -1,0 +1,1 @@
+"""How traffic moves to a challenger, and on what evidence."""

@@ -1,0 +1,1 @@
+"""What to train: the job and the candidate it yields."""

@@ -1,0 +1,1 @@
+"""Typed configuration in, DAGs and task groups out."""

@@ -1,0 +1,1 @@
+"""One file per stage; each operator is a sentence."""

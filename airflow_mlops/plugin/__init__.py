@@ -1,0 +1,1 @@
+"""Airflow UI pages and their authorised API."""
