@@ -1,0 +1,44 @@
+"""The evidence run of the running DAG run, as operators use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.backends.evidence.protocol import EvidenceKey
+from airflow_mlops.core.record import Record
+from airflow_mlops.hooks.mlflow import MlflowHook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.backends.evidence.protocol import EvidenceStore
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvidence:
+    """An evidence store with one of its runs opened."""
+
+    store: EvidenceStore
+    run: str
+
+    def keep(self, path: str, document: Record | Mapping[str, Any]) -> dict[str, str]:
+        """Keep a document and return where it lies: ``{"evidence_run": ..., "path": ...}``."""
+        self.store.write_json(self.run, path, document.to_json() if isinstance(document, Record) else document)
+        return {"evidence_run": self.run, "path": path}
+
+
+def evidence_key(model: str, context: Context) -> EvidenceKey:
+    """Return the identity of the running DAG run: the same for every task and try of it."""
+    dag_run = context["dag_run"]
+    return EvidenceKey(model=model, dag_id=dag_run.dag_id, run_id=dag_run.run_id)
+
+
+def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence:
+    """Open the evidence run of the running DAG run; its first task makes it."""
+    key = evidence_key(model, context)
+    tags = {"mlops.partition": str(context["dag_run"].partition_key or "")}
+    store = MlflowHook(mlflow_conn_id).evidence()
+    return RunEvidence(store=store, run=store.open(key, tags))
