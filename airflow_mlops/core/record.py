@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,7 +29,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types only: what XCom and asset events may carry."""
-        data: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        data: dict[str, Any] = _adapter(cast("Any", type(self))).dump_python(self, mode="json")
         return data
 
     @classmethod
@@ -39,7 +39,7 @@ class Record:
         :raises InvalidRecordError: names each field that is missing or wrong.
         """
         try:
-            record: Self = _adapter(cls).validate_python(data)
+            record: Self = _adapter(cast("Any", cls)).validate_python(data)
         except ValidationError as error:
             fields = "; ".join(
                 f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()

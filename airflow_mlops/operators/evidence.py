@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.evidence.protocol import EvidenceKey
+from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import EVIDENCE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.sdk import Context
-
-    from airflow_mlops.backends.evidence.protocol import EvidenceStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,9 @@ class RunEvidence:
 
     def keep(self, path: str, document: Record | Mapping[str, Any]) -> dict[str, str]:
         """Keep a document and return where it lies: ``{"evidence_run": ..., "path": ...}``."""
-        self.store.write_json(self.run, path, document.to_json() if isinstance(document, Record) else document)
+        self.store.write_json(
+            self.run, path, document.to_json() if isinstance(document, Record) else document
+        )
         return {"evidence_run": self.run, "path": path}
 
 
@@ -40,5 +41,8 @@ def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvide
     """Open the evidence run of the running DAG run; its first task makes it."""
     key = evidence_key(model, context)
     tags = {"mlops.partition": str(context["dag_run"].partition_key or "")}
-    store = MlflowHook(mlflow_conn_id).evidence()
-    return RunEvidence(store=store, run=store.open(key, tags))
+    hook = MlflowHook(mlflow_conn_id)
+    store = hook.evidence()
+    run = store.open(key, tags)
+    setattr(context["task"], EVIDENCE_URL, hook.ui_url(run))
+    return RunEvidence(store=store, run=run)

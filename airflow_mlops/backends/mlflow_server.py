@@ -1,0 +1,99 @@
+"""One MLflow server: its address, its credentials, and its errors in our words."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from airflow_mlops.core.errors import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlflow import MlflowClient
+
+PING_SECONDS = 5.0
+RESTRAINT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+
+
+class MlflowServer:
+    """Address and credentials of an MLflow tracking server and registry.
+
+    MLflow reads credentials from the environment only, so :meth:`session` sets them for as long as a
+    block runs and puts the environment back; it belongs in a task process, never in a triggerer.
+
+    :param uri: ``http(s)://host:port``, or a database URI for a single machine (``sqlite:///mlflow.db``).
+    """
+
+    def __init__(self, uri: str, *, username: str = "", password: str = "", token: str = "") -> None:
+        self.uri = uri
+        self._secrets = {
+            "MLFLOW_TRACKING_USERNAME": username,
+            "MLFLOW_TRACKING_PASSWORD": password,
+            "MLFLOW_TRACKING_TOKEN": token,
+        }
+        self._reached = not uri.startswith("http")
+
+    @contextmanager
+    def session(self) -> Iterator[MlflowClient]:
+        """Yield a client; inside, MLflow's own functions use this server too.
+
+        :raises ServiceUnavailableError: the server does not answer; names its address.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        self._ping()
+        before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+        with _environment(RESTRAINT | {name: value for name, value in self._secrets.items() if value}):
+            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_registry_uri(self.uri)
+            try:
+                yield mlflow.MlflowClient(self.uri, self.uri)
+            except MlflowException as error:
+                if _is_outage(error):
+                    raise self._unavailable(error) from error
+                raise
+            finally:
+                mlflow.set_tracking_uri(before[0])
+                mlflow.set_registry_uri(before[1])
+
+    def _ping(self) -> None:
+        if self._reached:
+            return
+        try:
+            transport = httpx.HTTPTransport(retries=2)
+            with httpx.Client(transport=transport, timeout=PING_SECONDS) as http:
+                http.get(f"{self.uri.rstrip('/')}/health").raise_for_status()
+        except httpx.HTTPError as error:
+            raise self._unavailable(error) from error
+        self._reached = True
+
+    def _unavailable(self, error: Exception) -> ServiceUnavailableError:
+        return ServiceUnavailableError(f"MLflow at {self.uri} does not answer: {str(error)[:300]}")
+
+
+def _is_outage(error: Exception) -> bool:
+    import requests
+
+    cause = error.__cause__ or error.__context__
+    status = getattr(error, "get_http_status_code", lambda: 500)()
+    lost = isinstance(cause, requests.exceptions.ConnectionError | requests.exceptions.Timeout)
+    return lost or status in (429, 502, 503, 504) or "API request to" in str(error)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

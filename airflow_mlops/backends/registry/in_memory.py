@@ -1,0 +1,95 @@
+"""A registry in memory: for tests and for trying operators without a server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry, ModelVersion
+from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class InMemoryRegistry:
+    """Implements :class:`~airflow_mlops.backends.registry.protocol.ModelRegistry`.
+
+    :param now: creation time given to versions, seconds since the epoch; set it to move time.
+    """
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+        self._versions: dict[str, list[ModelVersion]] = {}
+        self._sources: dict[tuple[str, str], str] = {}
+        self._aliases: dict[tuple[str, str], str] = {}
+        self._ledger: list[LedgerEntry] = []
+
+    def register(
+        self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        """Register once per evidence run."""
+        known = self._versions.setdefault(model, [])
+        for version in known:
+            if version.evidence_run == evidence_run:
+                return version
+        version = ModelVersion(
+            model=model,
+            version=str(len(known) + 1),
+            evidence_run=evidence_run,
+            created_at=self.now,
+            tags={**tags, "mlops.evidence_run": evidence_run},
+        )
+        known.append(version)
+        self._sources[model, version.version] = model_uri
+        return version
+
+    def version(self, model: str, version: str) -> ModelVersion:
+        """Return a version."""
+        for known in self.versions(model):
+            if known.version == str(version):
+                return known
+        msg = f"model {model!r} has no version {version!r}"
+        raise InvalidConfigError(msg)
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """Return all versions, newest first."""
+        return self._versions.get(model, [])[::-1]
+
+    def alias(self, model: str, alias: str) -> str | None:
+        """Return the version an alias points to."""
+        return self._aliases.get((model, alias))
+
+    def promote(self, entry: LedgerEntry) -> LedgerEntry:
+        """Move the aliases and append to the ledger."""
+        current = self.alias(entry.model, CHAMPION)
+        done = [
+            e
+            for e in self.ledger(entry.model)
+            if (e.run_id, e.to_version) == (entry.run_id, entry.to_version)
+        ]
+        if current == entry.to_version and done:
+            return done[0]
+        if current not in (entry.from_version, entry.to_version):
+            msg = f"{entry.model}: champion is version {current}, expected {entry.from_version}"
+            raise RegistryConflictError(msg)
+        if entry.from_version is not None:
+            self._aliases[entry.model, PREVIOUS] = entry.from_version
+        self._aliases[entry.model, CHAMPION] = entry.to_version
+        self._ledger.append(entry)
+        return entry
+
+    def ledger(self, model: str) -> list[LedgerEntry]:
+        """Return all entries, oldest first."""
+        return [entry for entry in self._ledger if entry.model == model]
+
+    def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+        self.version(model, version).tags.update(tags)
+
+    def download(self, model: str, version: str, target: Path) -> Path:
+        """Copy the folder the version was registered from below ``target``."""
+        self.version(model, version)
+        source = Path(self._sources[model, str(version)])
+        return Path(shutil.copytree(source, target / "model", dirs_exist_ok=True))

@@ -1,0 +1,100 @@
+"""MlflowHook: an Airflow connection of type ``mlflow`` turned into registry and evidence store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from airflow_mlops.core.errors import InvalidConfigError, MlopsError
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.evidence.protocol import EvidenceStore
+    from airflow_mlops.backends.mlflow_server import MlflowServer
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+
+EXTRAS = ("token",)
+
+
+class MlflowHook(BaseHook):
+    """MLflow tracking server and registry.
+
+    Connection: host = tracking URI (``http(s)://…``, or ``sqlite:///…`` on one machine), port, login and
+    password for basic authentication, or extra ``token``.
+
+    :param mlflow_conn_id: connection of type ``mlflow``.
+    """
+
+    conn_name_attr = "mlflow_conn_id"
+    default_conn_name = "mlflow_default"
+    conn_type = "mlflow"
+    hook_name = "MLflow"
+
+    def __init__(self, mlflow_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def server(self) -> MlflowServer:
+        """Return the server the connection names.
+
+        :raises InvalidConfigError: no host, or an extra that is not known.
+        """
+        from airflow_mlops.backends.mlflow_server import MlflowServer
+
+        connection = self.get_connection(self.mlflow_conn_id)
+        extra = connection.extra_dejson
+        unknown = sorted(set(extra) - set(EXTRAS))
+        if unknown or not connection.host:
+            problem = (
+                f"unknown extra {unknown[0]!r}; allowed: {', '.join(EXTRAS)}" if unknown else "host is empty"
+            )
+            msg = f"connection {self.mlflow_conn_id!r}: {problem}"
+            raise InvalidConfigError(msg)
+        return MlflowServer(
+            _uri(connection.host, connection.port),
+            username=connection.login or "",
+            password=connection.password or "",
+            token=extra.get("token", ""),
+        )
+
+    def evidence(self) -> EvidenceStore:
+        """Return the evidence store."""
+        from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
+
+        return MlflowEvidence(self.server())
+
+    def registry(self) -> ModelRegistry:
+        """Return the model registry."""
+        from airflow_mlops.backends.registry.mlflow import MlflowRegistry
+
+        return MlflowRegistry(self.server())
+
+    def get_conn(self) -> Any:
+        """Return MLflow's own client; credentials are set only inside ``server().session()``."""
+        with self.server().session() as client:
+            return client
+
+    def ui_url(self, evidence_run: str) -> str:
+        """Return where a person can look at the run; empty for a store without a server."""
+        server = self.server()
+        if not server.uri.startswith("http"):
+            return ""
+        with server.session() as client:
+            experiment = client.get_run(evidence_run).info.experiment_id
+        return f"{server.uri.rstrip('/')}/#/experiments/{experiment}/runs/{evidence_run}"
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether MLflow answers."""
+        try:
+            with self.server().session() as client:
+                client.search_experiments(max_results=1)
+        except MlopsError as error:
+            return False, str(error)
+        return True, "MLflow answers"
+
+
+def _uri(host: str, port: int | None) -> str:
+    if host.startswith(("sqlite:", "postgresql", "mysql", "file:")):
+        return host
+    address = host if "://" in host else f"http://{host}"
+    return f"{address}:{port}" if port else address

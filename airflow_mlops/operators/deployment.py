@@ -1,0 +1,65 @@
+"""What rollout operators do to a serving back end: bring up, restore, roll back."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.errors import TrafficConflictError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
+
+
+def holder_of(context: Context) -> str:
+    """Name the running rollout: the same for each of its tasks and tries."""
+    dag_run = context["dag_run"]
+    return f"{dag_run.dag_id}/{dag_run.run_id}"
+
+
+def deploy(
+    backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
+) -> Traffic:
+    """Start a registered version at 0 %; the back end keeps its own copy of the model folder."""
+    with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
+        return backend.deploy(model, version, registry.download(model, version, Path(folder)), holder=holder)
+
+
+def restore_champion(
+    backend: ServingBackend, registry: ModelRegistry, model: str, champion: str | None, holder: str
+) -> None:
+    """Bring the champion into service when nothing serves (gateway lost, new machine).
+
+    :raises TrafficConflictError: something else than the champion serves.
+    """
+    stable = backend.traffic(model).stable
+    if stable == champion:
+        return
+    if stable is not None:
+        msg = (
+            f"{model}: version {stable} serves but the registry's champion is {champion}; set the alias or "
+            "the traffic right by hand, nothing was changed"
+        )
+        raise TrafficConflictError(msg)
+    deploy(backend, registry, model, str(champion), holder)
+    backend.promote(model, str(champion), holder=holder)
+
+
+def roll_back(
+    backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
+) -> Traffic:
+    """Give all requests back to the champion and stop what is out of traffic."""
+    traffic = backend.traffic(model)
+    if traffic.holder != holder:
+        return traffic
+    if traffic.stable == version and champion not in (version, None):
+        backend.promote(model, str(champion), holder=holder)
+    elif traffic.stable != version:
+        backend.roll_back(model, version, holder=holder)
+    traffic = backend.clean_up(model, holder=holder)
+    backend.release(model, holder)
+    return traffic

@@ -1,0 +1,202 @@
+"""Rollout operators: deploy at 0 %, set traffic, promote, roll back, clean up."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.core.errors import RegistryConflictError
+from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.rollout.state import Reading, RolloutState
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
+from airflow_mlops.operators.evidence import open_evidence
+from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.triggers.canary import read_counters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.rollout.plan import RolloutPlan
+
+
+class RolloutOperator(BaseOperator):
+    """What all rollout tasks share: the model (also the endpoint's name), the version, the connections."""
+
+    template_fields: Sequence[str] = ("model", "version")
+    operator_extra_links = (EvidenceRunLink(),)
+    ui_color = "#d9ead3"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        version: str,
+        serving_conn_id: str = "mlops_serving",
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.version = version
+        self.serving_conn_id = serving_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
+
+
+class DeployCanaryOperator(RolloutOperator):
+    """Claims the endpoint and starts the version at 0 %; brings the champion back first if it is gone.
+
+    Skips when the version already is champion. Returns the rollout's first state as JSON.
+
+    :param model: registered model; also the serving endpoint. Templated.
+    :param version: version to roll out. Templated.
+    :param plan: the rollout's plan.
+    """
+
+    def __init__(self, *, plan: RolloutPlan, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Deploy and return the state that the first step begins from."""
+        registry, holder = MlflowHook(self.mlflow_conn_id).registry(), holder_of(context)
+        backend = ServingHook(self.serving_conn_id).backend()
+        with fail_fast():
+            version = registry.version(self.model, self.version)
+            champion = registry.alias(self.model, CHAMPION)
+            if champion == version.version:
+                msg = f"{self.model} version {champion} already is champion"
+                raise AirflowSkipException(msg)
+            evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+            evidence.store.set_tags(
+                evidence.run, {"mlops.version": version.version, "mlops.stage": "rollout"}
+            )
+            backend.claim(self.model, holder)
+            restore_champion(backend, registry, self.model, champion, holder)
+            deploy(backend, registry, self.model, version.version, holder)
+        return begin(self.plan, version.version, champion).to_json()
+
+
+class SetTrafficOperator(RolloutOperator):
+    """Gives the canary its share and starts the step's clock; setting it twice is setting it once.
+
+    :param percent: the canary's share of requests, 1 to 100.
+    :param state: state returned by the step before. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "version", "state")
+
+    def __init__(self, *, percent: int, state: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.percent = percent
+        self.state = state
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Set, check what the gateway really does, and return the state the analysis starts from."""
+        backend, state = ServingHook(self.serving_conn_id).backend(), RolloutState.from_json(self.state)
+        with fail_fast():
+            seen = backend.set_traffic(self.model, state.version, self.percent, holder=holder_of(context))
+        self.log.info(
+            "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
+        )
+        reading = read_counters(backend, self.model, state) or Reading()
+        return begin_step(state, self.percent, reading, now=time.time()).to_json()
+
+
+class PromoteModelOperator(RolloutOperator):
+    """Makes the version champion: traffic first, then the alias by compare-and-set, then the ledger.
+
+    Announces the version as a partition of its outlets. Done twice, it is done once.
+
+    :param state: state returned by the last step; names the champion the rollout started against. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "version", "state")
+
+    def __init__(self, *, state: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.state = state
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Promote and return the ledger entry."""
+        state, registry = RolloutState.from_json(self.state), MlflowHook(self.mlflow_conn_id).registry()
+        backend = ServingHook(self.serving_conn_id).backend()
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        with fail_fast():
+            current = registry.alias(self.model, CHAMPION)
+            if current not in (state.champion, state.version):
+                raise RegistryConflictError(_moved(self.model, current, state))
+            backend.promote(self.model, state.version, holder=holder_of(context))
+            entry: dict[str, Any] = registry.promote(_entry(self.model, state, context)).to_json()
+        evidence.keep("promotion.json", entry)
+        evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted"})
+        for asset in self.outlets:
+            context["outlet_events"][asset].add_partitions([state.version])
+        return entry
+
+
+class CleanUpRolloutOperator(RolloutOperator):
+    """Stops servers that are out of traffic, frees the endpoint and closes the evidence run."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Clean up and return the traffic that remains."""
+        backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
+        with fail_fast():
+            traffic = backend.clean_up(self.model, holder=holder)
+            backend.release(self.model, holder)
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        evidence.store.close(evidence.run, succeeded=True)
+        return traffic.to_json()
+
+
+class RollbackOperator(RolloutOperator):
+    """Takes the canary out of traffic and frees the endpoint; meant for ``trigger_rule="one_failed"``.
+
+    Touches nothing when another rollout holds the endpoint. A version whose promotion was completed in
+    the registry stays: then only what came after it failed.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Roll back and return the traffic that remains."""
+        registry, backend = (
+            MlflowHook(self.mlflow_conn_id).registry(),
+            ServingHook(self.serving_conn_id).backend(),
+        )
+        with fail_fast():
+            champion = registry.alias(self.model, CHAMPION)
+            traffic = roll_back(backend, self.model, self.version, champion, holder_of(context))
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        evidence.keep("rollback.json", traffic)
+        evidence.store.set_tags(evidence.run, {"mlops.rollout": "rolled_back"})
+        evidence.store.close(evidence.run, succeeded=False)
+        self.log.warning("rolled back %s version %s: %s serves", self.model, self.version, traffic.stable)
+        return traffic.to_json()
+
+
+def _moved(model: str, current: str | None, state: RolloutState) -> str:
+    return (
+        f"{model}: champion is version {current}, but this rollout of version {state.version} started "
+        f"against {state.champion}; nothing was changed"
+    )
+
+
+def _entry(model: str, state: RolloutState, context: Context) -> LedgerEntry:
+    dag_run = context["dag_run"]
+    return LedgerEntry(
+        model=model,
+        from_version=state.champion,
+        to_version=state.version,
+        actor=getattr(dag_run, "triggering_user_name", None) or "airflow",
+        dag_id=dag_run.dag_id,
+        run_id=dag_run.run_id,
+        reason="; ".join(state.reasons),
+        at=time.time(),
+    )
