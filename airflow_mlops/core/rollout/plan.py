@@ -76,3 +76,13 @@ def _steps_problem(steps: tuple[int, ...]) -> str:
         if higher <= lower:
             return f"rollout.steps[{index}]: {higher} % after {lower} %, allowed: strictly rising"
     return ""
+
+
+def require_percent(percent: object) -> None:
+    """Refuse a traffic share that is no whole number from 0 to 100.
+
+    :raises InvalidPlanError: names the value.
+    """
+    if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
+        msg = f"traffic share: {percent!r} %, allowed: whole numbers from 0 to 100"
+        raise InvalidPlanError(msg)

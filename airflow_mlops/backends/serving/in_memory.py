@@ -1,0 +1,104 @@
+"""Serving in memory: the rules of the port without processes; for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
+from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
+from airflow_mlops.core.rollout.plan import require_percent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class InMemoryServing:
+    """Implements :class:`~airflow_mlops.backends.serving.protocol.ServingBackend`."""
+
+    def __init__(self) -> None:
+        self._traffic: dict[str, Traffic] = {}
+        self._counts: dict[str, dict[str, Count]] = {}
+
+    def claim(self, endpoint: str, holder: str) -> None:
+        """Take the endpoint."""
+        seen = self.traffic(endpoint)
+        if seen.holder not in (None, holder):
+            msg = f"endpoint {endpoint!r} is held by {seen.holder}, not by {holder}"
+            raise EndpointBusyError(msg)
+        self._traffic[endpoint] = replace(seen, holder=holder)
+
+    def release(self, endpoint: str, holder: str) -> None:
+        """Give the endpoint back."""
+        seen = self.traffic(endpoint)
+        if seen.holder == holder:
+            self._traffic[endpoint] = replace(seen, holder=None)
+
+    def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
+        """Start a version at 0 %."""
+        seen = self._held(endpoint, holder)
+        self._counts.setdefault(endpoint, {}).setdefault(version, Count())
+        if version not in (seen.stable, seen.canary):
+            self._traffic[endpoint] = replace(seen, canary=version, canary_percent=0)
+        return self.traffic(endpoint)
+
+    def traffic(self, endpoint: str) -> Traffic:
+        """Return the current split."""
+        seen = self._traffic.setdefault(endpoint, Traffic(endpoint=endpoint))
+        alone = seen.stable is None and seen.canary_percent > 0
+        return replace(seen, canary_percent=100) if alone else seen
+
+    def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
+        """Give the canary its share."""
+        require_percent(percent)
+        seen = self._held(endpoint, holder)
+        if seen.canary != version:
+            msg = f"{endpoint}: version {version} is not the canary ({seen.canary or 'none'} is)"
+            raise TrafficConflictError(msg)
+        self._traffic[endpoint] = replace(seen, canary_percent=percent)
+        return self.traffic(endpoint)
+
+    def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+        """Make a deployed version the stable one."""
+        seen = self._held(endpoint, holder)
+        if version not in self._counts.get(endpoint, {}):
+            msg = f"{endpoint}: version {version} is not deployed"
+            raise TrafficConflictError(msg)
+        if version != seen.stable:
+            self._traffic[endpoint] = replace(seen, stable=version, canary=None, canary_percent=0)
+        return self.traffic(endpoint)
+
+    def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+        """Take the canary out of traffic."""
+        seen = self._held(endpoint, holder)
+        if version == seen.canary:
+            self._traffic[endpoint] = replace(seen, canary=None, canary_percent=0)
+        return self.traffic(endpoint)
+
+    def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
+        """Forget versions without a role."""
+        seen = self._held(endpoint, holder)
+        kept = {v: c for v, c in self._counts.get(endpoint, {}).items() if v in (seen.stable, seen.canary)}
+        self._counts[endpoint] = kept
+        return seen
+
+    def counters(self, endpoint: str) -> Counters:
+        """Return counts per version."""
+        return Counters(endpoint=endpoint, generation="1", versions=dict(self._counts.get(endpoint, {})))
+
+    def url(self, endpoint: str) -> str:
+        """Return an address nobody listens on."""
+        return f"memory://{endpoint}"
+
+    def count(self, endpoint: str, version: str, *, requests: int, errors: int = 0) -> None:
+        """Add to a version's counts, as if clients had called."""
+        seen = self._counts[endpoint][version]
+        added = Count(requests=seen.requests + requests, errors=seen.errors + errors)
+        self._counts[endpoint][version] = added
+
+    def _held(self, endpoint: str, holder: str) -> Traffic:
+        seen = self._traffic.setdefault(endpoint, Traffic(endpoint=endpoint))
+        if seen.holder != holder:
+            msg = f"endpoint {endpoint!r} is held by {seen.holder or 'nobody'}, not by {holder}"
+            raise EndpointBusyError(msg)
+        return seen

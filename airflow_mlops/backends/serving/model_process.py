@@ -1,0 +1,112 @@
+"""Model servers of one endpoint: start one, wait until it is healthy, end it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from airflow_mlops.backends.serving import process
+from airflow_mlops.core.errors import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
+
+HEALTHY_SECONDS = 90.0
+MODULE = "airflow_mlops.backends.serving.model_server"
+
+
+class ModelProcesses:
+    """Starts and ends the scoring processes of one endpoint.
+
+    :param file: the endpoint's state file; written before and after a process is started.
+    :param log_dir: root of the inference log.
+    """
+
+    def __init__(self, file: StateFile, log_dir: Path) -> None:
+        self.file = file
+        self.log_dir = log_dir
+
+    def keep_model(self, version: str, model_dir: Path) -> None:
+        """Copy a model folder to where the version's server will read it, now and after a restart."""
+        shutil.rmtree(self._home(version), ignore_errors=True)
+        shutil.copytree(model_dir, self._home(version) / "model")
+
+    def launch(self, state: EndpointState, server: Server) -> None:
+        """Start a server on a free port and wait until it answers.
+
+        :raises ServiceUnavailableError: it did not; it is ended and forgotten.
+        """
+        home = self._home(server.version)
+        server.healthy, server.process, server.port = False, None, free_port()
+        self.file.write(state)
+        for orphan in process.find_by_argument(str(home / "model")):
+            orphan.stop()
+        server.process = process.start(
+            self._command(server), log=home / "server.log", folder=home, environment=_environment()
+        )
+        self.file.write(state)
+        try:
+            _wait_healthy(server, home / "server.log")
+        except ServiceUnavailableError:
+            server.process.stop()
+            del state.servers[server.version]
+            self.file.write(state)
+            raise
+
+    def end(self, server: Server) -> None:
+        """Stop a server and remove its copy of the model."""
+        if server.process is not None:
+            server.process.stop()
+        shutil.rmtree(self._home(server.version), ignore_errors=True)
+
+    def _command(self, server: Server) -> list[str]:
+        options = {
+            "--model-dir": str(self._home(server.version) / "model"),
+            "--port": str(server.port),
+            "--endpoint": self.file.endpoint,
+            "--version": server.version,
+            "--log-dir": str(self.log_dir),
+        }
+        return [sys.executable, "-m", MODULE, *(part for option in options.items() for part in option)]
+
+    def _home(self, version: str) -> Path:
+        return self.file.folder / "versions" / version
+
+
+def is_up(server: Server) -> bool:
+    """Say whether the server's process runs."""
+    return server.process is not None and server.process.is_alive()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_healthy(server: Server, log: Path) -> None:
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while is_up(server) and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    why = f"not healthy after {HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
+    msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
+    raise ServiceUnavailableError(msg)
+
+
+def _environment() -> dict[str, str]:
+    """Give a model server what Python needs and nothing secret."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
