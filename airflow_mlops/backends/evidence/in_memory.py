@@ -57,6 +57,10 @@ class InMemoryEvidence:
         """Set tags."""
         self.runs[evidence_run].tags.update(tags)
 
+    def tags(self, evidence_run: str) -> dict[str, str]:
+        """Return all tags."""
+        return dict(self.runs[evidence_run].tags)
+
     def log_metrics(self, evidence_run: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Keep the last value of each metric."""
         self.runs[evidence_run].metrics.update(metrics)

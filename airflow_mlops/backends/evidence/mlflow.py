@@ -65,6 +65,11 @@ class MlflowEvidence:
             for name, value in tags.items():
                 client.set_tag(evidence_run, name, value)
 
+    def tags(self, evidence_run: str) -> dict[str, str]:
+        """Return all tags of the run."""
+        with self.server.session() as client:
+            return dict(client.get_run(evidence_run).data.tags)
+
     def log_metrics(self, evidence_run: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Log numbers under their names."""
         with self.server.session() as client:

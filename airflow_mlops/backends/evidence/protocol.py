@@ -41,6 +41,9 @@ class EvidenceStore(Protocol):
     def set_tags(self, evidence_run: str, tags: Mapping[str, str]) -> None:
         """Set tags on the evidence run."""
 
+    def tags(self, evidence_run: str) -> dict[str, str]:
+        """Return all tags of the evidence run."""
+
     def log_metrics(self, evidence_run: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Log finite numbers under their names."""
 

@@ -1,0 +1,28 @@
+"""Candidate: a trained and registered version that was not compared yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.record import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate(Record):
+    """What training hands to validation.
+
+    :param metrics: of the held-back rows.
+    :param trigger_reason: why it was trained.
+    """
+
+    model: str
+    version: str
+    evidence_run: str
+    window: Window
+    trained_rows: int
+    holdout_rows: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    trigger_reason: str = ""

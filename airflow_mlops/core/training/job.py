@@ -1,0 +1,57 @@
+"""What to train on: the columns' roles and the rows that are held back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec(Record):
+    """Roles of a dataset's columns.
+
+    :param target: the label.
+    :param features: columns the model sees; ``None`` for all that have no other role.
+    :param key: columns that identify a row; also the request id that predictions are joined by.
+    :param segments: columns whose values are compared one by one in validation.
+    :param exclude: columns that are neither features nor anything else.
+    :param holdout_share: share of rows held back from training, (0, 1). A row is held back by the hash of
+        its key: for every model and every window, so no model ever trained on what it is compared on.
+    """
+
+    target: str
+    features: tuple[str, ...] | None = None
+    key: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    holdout_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse roles that contradict each other."""
+        if not 0 < self.holdout_share < 1:
+            msg = f"data.holdout_share: {self.holdout_share}, allowed: above 0 and below 1"
+            raise InvalidConfigError(msg)
+        if self.features is not None and self.target in self.features:
+            msg = f"data.features: holds the target {self.target!r}, allowed: other columns"
+            raise InvalidConfigError(msg)
+
+    def feature_names(self, columns: Sequence[str]) -> list[str]:
+        """Return the features among a dataset's columns.
+
+        :raises InvalidDataError: the target, a key, a segment or a feature is not there; names it.
+        """
+        needed = (self.target, *self.key, *self.segments, *(self.features or ()))
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            msg = f"column {', '.join(missing)} is missing; columns: {', '.join(columns)}"
+            raise InvalidDataError(msg)
+        if self.features is not None:
+            return list(self.features)
+        taken = {self.target, *self.key, *self.exclude}
+        return [name for name in columns if name not in taken]
