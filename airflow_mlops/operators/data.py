@@ -19,6 +19,7 @@ from airflow_mlops.operators.failure import fail_fast
 from airflow_mlops.operators.profiles import (
     ACCEPTED,
     champion_profile,
+    data_profile_tags,
     newest_cells,
     schema_tags,
 )
@@ -85,12 +86,7 @@ class ProfileDataOperator(DataOperator):
             cells = newest_cells(evidence.store, self.model)
             profile = profile_window(window, cells_from=cells)
         kept = evidence.keep(PROFILE_PATH, profile)
-        tags = {
-            "mlops.profile": "data",
-            "mlops.profile.partition": window.label,
-            "mlops.digest": window.digest,
-        }
-        evidence.store.set_tags(evidence.run, tags)
+        evidence.store.set_tags(evidence.run, data_profile_tags(window))
         self.log.info("%s: %d rows, %d columns", window.label, profile.rows, len(profile.columns))
         return ProfileRef(window=window, rows=profile.rows, **kept).to_json()
 
@@ -115,10 +111,8 @@ class CheckSchemaOperator(DataOperator):
         """Keep the report, then fail or return the verdict."""
         from airflow_mlops.backends.rules.great_expectations import check_schema
 
-        evidence, ref = (
-            open_evidence(self.mlflow_conn_id, self.model, context),
-            ProfileRef.from_json(self.profile),
-        )
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        ref = ProfileRef.from_json(self.profile)
         with fail_fast():
             profile = read_profile(evidence.store, ref)
             verdict = check_schema(_schema(self.schema), profile, ref.window, self.environment)

@@ -130,9 +130,7 @@ def _add_columns(one: Column | None, other: Column | None, rows: int, other_rows
         return replace(there, nulls=there.nulls + (other_rows if other is None else rows))
     kinds_differ = one.kind is not other.kind and not (one.kind.is_numeric and other.kind.is_numeric)
     if kinds_differ or one.edges != other.edges or set(one.categories or ()) != set(other.categories or ()):
-        msg = (
-            f"column {one.name}: profiles with other cells or kinds ({one.kind}, {other.kind}) do not add up"
-        )
+        msg = f"column {one.name}: other cells or kinds ({one.kind}, {other.kind}) do not add up"
         raise InvalidRecordError(msg)
     return replace(
         one,

@@ -24,7 +24,7 @@ CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Held-back rows: labels, each model's scores, and the value of each segment column, all ``(n_rows,)``."""
+    """Held-back rows: labels, each model's scores, each segment column; all ``(n_rows,)``."""
 
     labels: Array
     scores: dict[str, Array]

@@ -6,6 +6,7 @@ resample. Scores are probabilities of the positive class for classification, pre
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ import numpy as np
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
 TINY = 1e-15

@@ -1,0 +1,89 @@
+"""Reads the inference log that model servers write: what was asked, what was answered, by which version."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from airflow_mlops.core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+BASE = pa.schema(
+    [
+        ("request_id", pa.string()),
+        ("time", pa.float64()),
+        ("version", pa.string()),
+        ("status", pa.int64()),
+        ("prediction", pa.float64()),
+    ]
+)
+
+
+def read_inference_log(
+    log_dir: Path,
+    endpoint: str,
+    *,
+    since: float = 0.0,
+    request_ids: Collection[str] | None = None,
+) -> pa.Table:
+    """Return logged rows: the columns of :data:`BASE`, then one per model input.
+
+    Of several answers to one request id the last successful one holds. A last line that is still being
+    written is left out.
+
+    :param since: rows logged at or after this time, seconds since the epoch.
+    :param request_ids: only these requests.
+    :raises InvalidDataError: a line that is no log line; names file and line.
+    """
+    wanted = None if request_ids is None else frozenset(request_ids)
+    kept: dict[str, dict[str, Any]] = {}
+    for path in sorted((log_dir / endpoint).glob("*/*.jsonl")):
+        if path.stat().st_mtime < since:
+            continue
+        for row in _rows(path):
+            known = kept.get(row["request_id"])
+            fits = row["time"] >= since and (wanted is None or row["request_id"] in wanted)
+            if fits and (known is None or _rank(row) >= _rank(known)):
+                kept[row["request_id"]] = row
+    return _table(list(kept.values()))
+
+
+def _rank(row: dict[str, Any]) -> tuple[bool, float]:
+    return row["prediction"] is not None, row["time"]
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_text().splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            yield {
+                name: row[name]
+                for name in ("request_id", "time", "version", "status", "inputs", "prediction")
+            }
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            if number == len(lines) and not line.endswith("\n"):
+                return
+            msg = f"{path.name} line {number}: no inference log line: {error}"
+            raise InvalidDataError(msg) from error
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    flat = [{**row, "prediction": _score(row["prediction"])} for row in rows]
+    base = pa.Table.from_pylist(flat, schema=BASE)
+    if not rows:
+        return base
+    inputs = pa.Table.from_pylist([row["inputs"] for row in rows])
+    for name in inputs.column_names:
+        base = base.append_column(name, inputs.column(name))
+    return base
+
+
+def _score(prediction: Any) -> float | None:
+    value = prediction[-1] if isinstance(prediction, list) and prediction else prediction
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,75 @@
+"""Training in the task's own process: the author's plain function, logged to MLflow by us."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.core.errors import InvalidConfigError, TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from airflow_mlops.backends.training.rows import Rows
+    from airflow_mlops.core.training.job import DatasetSpec
+
+log = logging.getLogger(__name__)
+
+
+def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return the author's function, imported from ``module:name`` if given as text.
+
+    :raises InvalidConfigError: no such module or name.
+    """
+    if callable(function):
+        return function
+    module, _, name = str(function).partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"train.function {function!r}: {error}; allowed: 'module:function' importable by the worker"
+        raise InvalidConfigError(msg) from error
+    return found
+
+
+def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dict[str, Any]) -> Any:
+    """Call ``function(data, params)`` with the training rows (features and target) and return its model.
+
+    :raises TrainingError: it raised, or returned something without ``predict``.
+    """
+    name = f"{function.__module__}.{function.__qualname__}"
+    try:
+        model = function(rows.training[[*rows.features, spec.target]].copy(), dict(params))
+    except Exception as error:
+        log.exception("training function failed")
+        msg = f"{name} raised {type(error).__name__}: {error}"
+        raise TrainingError(msg) from error
+    if not callable(getattr(model, "predict", None)):
+        msg = f"{name} returned {type(model).__name__}, allowed: a model with a predict method"
+        raise TrainingError(msg)
+    return model
+
+
+def scores(model: Any, features: pd.DataFrame) -> Any:
+    """Return a model's scores, shape ``(n_rows,)``: the last class's probability, or the prediction."""
+    import numpy as np
+
+    predict = getattr(model, "predict_proba", None) or model.predict
+    predicted = np.asarray(predict(features), dtype=float)
+    return predicted[:, -1] if predicted.ndim == 2 else predicted
+
+
+def source_file(function: Callable[..., Any]) -> list[str]:
+    """Return the author's file, so that what the model refers to can be loaded elsewhere."""
+    if function.__module__ == "__main__":
+        return []
+    try:
+        path = inspect.getsourcefile(function)
+    except TypeError:
+        return []
+    return [path] if path and "site-packages" not in Path(path).parts else []

@@ -1,0 +1,119 @@
+"""Writes a trained model and all that explains it into its MLflow run."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.core.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from airflow_mlops.backends.mlflow_server import MlflowServer
+    from airflow_mlops.backends.training.rows import Rows
+    from airflow_mlops.core.data.window import Window
+    from airflow_mlops.core.training.job import DatasetSpec
+
+EXAMPLE_ROWS = 5
+PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "airflow-provider-mlops")
+SERVED_WITH = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle", "scipy")
+LONGEST_PARAM = 500
+
+
+class TrainingLog:
+    """The MLflow run of one training.
+
+    :param run: the evidence run of the DAG run.
+    """
+
+    def __init__(self, server: MlflowServer, run: str) -> None:
+        self.server = server
+        self.run = run
+
+    def inputs(self, window: Window, rows: Rows, spec: DatasetSpec, params: Mapping[str, Any]) -> None:
+        """Log what goes in, before training starts: parameters, the dataset, its digest and source."""
+        import mlflow
+
+        with self.server.session() as client:
+            for name, value in {**params, "holdout_share": spec.holdout_share}.items():
+                client.log_param(self.run, name, str(value)[:LONGEST_PARAM])
+            dataset = mlflow.data.from_pandas(
+                rows.training[[*rows.features, spec.target]].head(1000),
+                source=window.uri,
+                targets=spec.target,
+                name=window.label,
+                digest=window.digest.removeprefix("sha256:")[:36],
+            )
+            with mlflow.start_run(run_id=self.run):
+                mlflow.log_input(dataset, context="training")
+
+    def model(self, model: Any, rows: Rows, code: Sequence[str]) -> str:
+        """Log the model with signature and input example; return its URI.
+
+        :raises TrainingError: MLflow cannot store it.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        example = rows.holdout[rows.features].head(EXAMPLE_ROWS)
+        common = {
+            "name": "model",
+            "signature": signature(rows.training[rows.features]),
+            "input_example": example,
+            "pip_requirements": _pins(SERVED_WITH),
+            "code_paths": list(code) or None,
+        }
+        with self.server.session(), mlflow.start_run(run_id=self.run):
+            try:
+                return str(_log(model, common).model_uri)
+            except (MlflowException, TypeError, AttributeError) as error:
+                msg = f"model {type(model).__name__} cannot be stored: {error}"
+                raise TrainingError(msg) from error
+
+
+def signature(features: pd.DataFrame) -> Any:
+    """Return a signature that a JSON request can meet: doubles, booleans and strings, nulls allowed."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    kinds = {"b": "boolean", "f": "double"}
+    columns = [
+        ColSpec(kinds.get(column.dtype.kind, "string"), str(name), required=False)
+        for name, column in features.items()
+    ]
+    return ModelSignature(Schema(columns), Schema([ColSpec(AnyType())]))
+
+
+def version_tags() -> dict[str, str]:
+    """Return the versions of what takes part in training, as one tag."""
+    versions = {"python": platform.python_version(), **dict(pin.split("==") for pin in _pins(PACKAGES))}
+    return {"mlops.versions": json.dumps(versions)}
+
+
+def _log(model: Any, common: dict[str, Any]) -> Any:
+    import mlflow.pyfunc
+    import mlflow.sklearn
+
+    if hasattr(model, "get_params"):
+        served = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+        return mlflow.sklearn.log_model(
+            model, pyfunc_predict_fn=served, serialization_format="cloudpickle", **common
+        )
+    from airflow_mlops.backends.training.plain_model import PlainModel
+
+    return mlflow.pyfunc.log_model(python_model=PlainModel(model), **common)
+
+
+def _pins(packages: Sequence[str]) -> list[str]:
+    pins = []
+    for name in packages:
+        try:
+            pins.append(f"{name}=={metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return pins

@@ -1,0 +1,84 @@
+"""Rows for training and for comparison: features a model server will see alike, split once and for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from airflow_mlops.backends.profiling.dataset import read_window
+from airflow_mlops.core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.data.window import Window
+    from airflow_mlops.core.training.job import DatasetSpec
+
+HASH_KEY = "airflow_mlops_v1"  # 16 characters; changing it would hold back other rows
+HASH_RANGE = float(2**64)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Labelled rows of a window with the mask of those held back.
+
+    :param frame: all columns of the window, features made servable.
+    :param features: names of the feature columns, in the order the model gets them.
+    :param held_back: boolean, one a row.
+    """
+
+    frame: pd.DataFrame
+    features: list[str]
+    held_back: pd.Series[bool]
+
+    @property
+    def training(self) -> pd.DataFrame:
+        """Rows a model may learn from."""
+        return self.frame[~self.held_back]
+
+    @property
+    def holdout(self) -> pd.DataFrame:
+        """Rows no model ever learns from."""
+        return self.frame[self.held_back]
+
+
+def read_rows(window: Window, spec: DatasetSpec) -> Rows:
+    """Read a window's labelled rows.
+
+    :raises InvalidDataError: a column is missing, the label is never there, or one side has no rows.
+    """
+    frame = read_window(window).to_pandas()
+    features = spec.feature_names(list(frame.columns))
+    frame = frame[frame[spec.target].notna()].reset_index(drop=True)
+    held_back = held_back_rows(frame, spec)
+    if not held_back.any() or held_back.all():
+        msg = f"{window.uri}: window {window.label} has {len(frame)} labelled rows, too few to hold some back"
+        raise InvalidDataError(msg)
+    return Rows(frame=frame.assign(**servable(frame[features])), features=features, held_back=held_back)
+
+
+def held_back_rows(frame: pd.DataFrame, spec: DatasetSpec) -> pd.Series[bool]:
+    """Mark the rows whose key hashes into the held-back share; without a key, the whole row is hashed."""
+    keyed = frame[list(spec.key)] if spec.key else frame
+    hashes = pd.util.hash_pandas_object(keyed, index=False, hash_key=HASH_KEY)
+    return hashes / HASH_RANGE < spec.holdout_share
+
+
+def servable(features: pd.DataFrame) -> pd.DataFrame:
+    """Make features what a JSON request can hold: numbers as floats (null is NaN), booleans, text.
+
+    :raises InvalidDataError: a feature of another type; names it.
+    """
+    return pd.DataFrame({name: _servable(features[name]) for name in features}, index=features.index)
+
+
+def _servable(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_bool_dtype(column):
+        return column.astype("bool")
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype("float64")
+    if pd.api.types.is_string_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
+        text = column.astype("object")
+        return text.where(text.notna(), None)
+    msg = f"feature {column.name!r} is {column.dtype}, allowed: numbers, booleans, text"
+    raise InvalidDataError(msg)

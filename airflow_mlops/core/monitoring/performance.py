@@ -1,0 +1,82 @@
+"""How the champion does in production, once labels are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_mlops.core.outcome import Finding, Outcome, Verdict
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.validation.bootstrap import lower_bound, resampled, upper_bound
+from airflow_mlops.core.validation.metrics import metric
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+
+    Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(Record):
+    """A metric in production with its confidence bounds, beside what validation promised."""
+
+    metric: str
+    value: float
+    lower: float
+    upper: float
+    promised: float | None
+    rows: int
+
+
+def judge_performance(
+    labels: Array, scores: Array, promised: float | None, policy: PerformancePolicy
+) -> tuple[Verdict, Measurement | None]:
+    """Compare production with validation.
+
+    FAIL only when the upper confidence bound lies below the promise less the allowed drop: without
+    degradation at most ``alpha`` of the windows fail.
+
+    :param labels: shape ``(n_rows,)``; ``scores`` likewise; rows without a finite score are left out.
+    :param promised: the metric at validation; ``None`` if unknown.
+    """
+    known = np.isfinite(labels) & np.isfinite(scores)
+    labels, scores = labels[known], scores[known]
+    short = _too_little(labels, policy)
+    if short:
+        return _verdict(Outcome.INCONCLUSIVE, policy, short), None
+    measure = metric(policy.metric)
+    draws = resampled(labels, {"champion": scores}, [measure], resamples=policy.resamples, seed=policy.seed)
+    signed = measure.sign * draws["champion", policy.metric]
+    low, high = lower_bound(signed, policy.alpha), upper_bound(signed, policy.alpha)
+    bounds = sorted((measure.sign * low, measure.sign * high))
+    seen = Measurement(
+        metric=policy.metric,
+        value=measure.point(labels, scores),
+        lower=bounds[0],
+        upper=bounds[1],
+        promised=promised,
+        rows=len(labels),
+    )
+    text = f"{seen.metric} {seen.value:.4f} ({seen.lower:.4f} to {seen.upper:.4f}) on {seen.rows} labelled requests"
+    if promised is None:
+        return _verdict(
+            Outcome.INCONCLUSIVE, policy, f"{text}; validation left nothing to compare with"
+        ), seen
+    failed = high < measure.sign * promised - policy.max_drop
+    reason = f"{text}; validation {promised:.4f}, allowed drop {policy.max_drop:g}"
+    return _verdict(Outcome.FAIL if failed else Outcome.PASS, policy, reason), seen
+
+
+def _too_little(labels: Array, policy: PerformancePolicy) -> str:
+    if len(labels) < policy.min_rows:
+        return f"{len(labels)} requests have a label and a prediction, needs {policy.min_rows}"
+    if len(np.unique(labels)) < 2:
+        return f"all labels are {labels[0]:g}"
+    return ""
+
+
+def _verdict(outcome: Outcome, policy: PerformancePolicy, reason: str) -> Verdict:
+    finding = Finding(check="performance", subject=policy.metric, outcome=outcome, reason=reason)
+    return Verdict.of("performance", [finding])

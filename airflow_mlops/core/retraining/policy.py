@@ -1,0 +1,122 @@
+"""When to train again: a pure decision with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.record import Record
+
+WEEK_SECONDS = 7 * 86400.0
+
+
+class Trigger(StrEnum):
+    """What can ask for retraining."""
+
+    COLD_START = "cold_start"
+    NEW_DATA = "new_data"
+    SCHEDULE = "schedule"
+    SKEW = "skew"
+    DRIFT = "drift"
+    DEGRADATION = "degradation"
+    MANUAL = "manual"
+
+
+DEFAULT_TRIGGERS = tuple(trigger for trigger in Trigger if trigger is not Trigger.NEW_DATA)
+FINDING_TRIGGERS = {"skew": Trigger.SKEW, "performance": Trigger.DEGRADATION}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainPolicy(Record):
+    """When retraining is allowed and what may ask for it.
+
+    :param cooldown_seconds: least time between two trainings.
+    :param min_new_rows: rows the new window must have.
+    :param max_per_week: trainings within any seven days.
+    :param on: what may ask; ``new_data`` alone retrains on every window that arrives.
+    """
+
+    cooldown_seconds: float = 86400.0
+    min_new_rows: int = 1000
+    max_per_week: int = 7
+    on: tuple[Trigger, ...] = DEFAULT_TRIGGERS
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot be meant."""
+        for name in ("cooldown_seconds", "min_new_rows", "max_per_week"):
+            if getattr(self, name) < 0:
+                msg = f"retrain.{name}: {getattr(self, name)}, allowed: 0 or more"
+                raise InvalidConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation(Record):
+    """What is known when the question is asked.
+
+    :param trigger: what started the run.
+    :param force: a person wants it whatever the limits say.
+    :param trained_at: times of earlier trainings, seconds since the epoch.
+    """
+
+    champion: str | None
+    trigger: Trigger
+    reason: str = ""
+    force: bool = False
+    verdicts: tuple[Verdict, ...] = ()
+    new_rows: int = 0
+    trained_at: tuple[float, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainDecision(Record):
+    """Whether to retrain, on whose asking, and why (not)."""
+
+    retrain: bool
+    trigger: Trigger
+    reasons: tuple[str, ...]
+
+
+def decide(policy: RetrainPolicy, situation: Situation, *, now: float) -> RetrainDecision:
+    """Decide; a person's force passes every limit, a limit passes every other wish."""
+    trigger, wish = _wish(policy, situation)
+    if situation.force:
+        why = f"forced by hand: {situation.reason or 'no reason given'}"
+        return RetrainDecision(retrain=True, trigger=Trigger.MANUAL, reasons=(why,))
+    limits = _limits(policy, situation, now)
+    if not wish or limits:
+        reasons = tuple(limits) or (_nothing(situation),)
+        return RetrainDecision(retrain=False, trigger=trigger, reasons=reasons)
+    return RetrainDecision(retrain=True, trigger=trigger, reasons=wish)
+
+
+def _wish(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[str, ...]]:
+    """Return who asks and why; no reasons if nobody may."""
+    if situation.champion is None and Trigger.COLD_START in policy.on:
+        return Trigger.COLD_START, ("cold start: no champion yet",)
+    for verdict in situation.verdicts:
+        asked = FINDING_TRIGGERS.get(verdict.gate)
+        if verdict.outcome is Outcome.FAIL and asked in policy.on and asked is not None:
+            return asked, (verdict.gate + ": " + "; ".join(verdict.reasons[:5]),)
+    if situation.trigger in policy.on:
+        return situation.trigger, (f"{situation.trigger}: {situation.reason or 'asked for'}",)
+    return situation.trigger, ()
+
+
+def _limits(policy: RetrainPolicy, situation: Situation, now: float) -> list[str]:
+    found = []
+    since = now - max(situation.trained_at, default=float("-inf"))
+    if since < policy.cooldown_seconds:
+        found.append(f"trained {since:.0f} s ago, cool-down {policy.cooldown_seconds:.0f} s")
+    recent = sum(1 for at in situation.trained_at if now - at < WEEK_SECONDS)
+    if recent >= policy.max_per_week:
+        found.append(f"{recent} trainings in seven days, allowed {policy.max_per_week}")
+    if situation.new_rows < policy.min_new_rows:
+        found.append(f"{situation.new_rows} new rows, needs {policy.min_new_rows}")
+    return found
+
+
+def _nothing(situation: Situation) -> str:
+    seen = [f"{v.gate} {v.outcome}" for v in situation.verdicts] or ["nothing measured"]
+    return f"nothing asks for retraining ({', '.join(seen)})"

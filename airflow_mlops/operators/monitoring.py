@@ -1,0 +1,149 @@
+"""Monitoring operators: profile what was served, measure the champion once labels are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.operators.data import ProfileRef
+from airflow_mlops.operators.evidence import open_evidence
+from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.operators.profiles import champion_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+    from airflow_mlops.core.training.job import DatasetSpec
+
+
+class MonitoringOperator(BaseOperator):
+    """What all monitoring tasks share: a partition whose labels arrived, and the log of what was served.
+
+    :param model: registered model; also the endpoint. Templated.
+    :param uri: dataset of the labels. Templated.
+    :param partition: the partition whose labels arrived. Templated.
+    :param data: roles of the columns; its single key column holds the request ids.
+    """
+
+    template_fields: Sequence[str] = ("model", "uri", "partition")
+    operator_extra_links = (EvidenceRunLink(),)
+    ui_color = "#d0e0e3"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        uri: str,
+        partition: str,
+        data: DatasetSpec,
+        serving_conn_id: str = "mlops_serving",
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.uri = uri
+        self.partition = partition
+        self.data = data
+        self.serving_conn_id = serving_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def served(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the partition's labels and the logged requests they belong to."""
+        from airflow_mlops.backends.metrics.inference_log import read_inference_log
+        from airflow_mlops.backends.profiling.dataset import describe_window, read_window
+
+        key = self.data.key[0]
+        with fail_fast():
+            window = describe_window(self.uri, [self.partition])
+            labels = read_window(window, [key, self.data.target]).to_pandas()
+            log_dir = ServingHook(self.serving_conn_id).inference_log_dir
+            log = read_inference_log(log_dir, self.model, request_ids=set(labels[key].astype(str)))
+        return labels, log.to_pandas()
+
+
+class ProfileInferenceLogOperator(MonitoringOperator):
+    """Profiles the inputs that the champion saw, with the cells of its training profile.
+
+    Skips when nothing was served: there is nothing to monitor, and the next task must not pass for it.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Profile and keep; returns a ``ProfileRef`` as JSON."""
+        import pyarrow as pa
+
+        from airflow_mlops.backends.profiling.arrow import profile_table
+
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        _, log = self.served()
+        if log.empty:
+            evidence.store.close(evidence.run, succeeded=True)
+            msg = f"no request of partition {self.partition} was served"
+            raise AirflowSkipException(msg)
+        cells = champion_profile(evidence.store, MlflowHook(self.mlflow_conn_id).registry(), self.model)
+        inputs = log.drop(columns=["request_id", "time", "version", "status", "prediction"])
+        profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
+        kept = evidence.keep("serving_profile.json", profile)
+        window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
+        return ProfileRef(window=window, rows=len(log), **kept).to_json()
+
+
+class CheckPerformanceOperator(MonitoringOperator):
+    """Joins predictions with their labels and compares the champion with what validation promised.
+
+    Returns the verdict: ``fail`` for degradation, ``inconclusive`` when too little is known.
+
+    :param policy: the bars.
+    """
+
+    def __init__(self, *, policy: PerformancePolicy, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.policy = policy
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Measure, keep, return the verdict."""
+        from airflow_mlops.core.monitoring.performance import judge_performance
+
+        evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self._champion()
+        labels, log = self.served()
+        mine = log[log["version"] == champion].set_index("request_id")["prediction"]
+        joined = labels.set_index(labels[self.data.key[0]].astype(str)).join(mine, how="inner")
+        verdict, seen = judge_performance(
+            joined[self.data.target].to_numpy(dtype=float),
+            joined["prediction"].to_numpy(dtype=float),
+            self._promised(champion),
+            self.policy,
+        )
+        evidence.keep(
+            "performance_report.json", {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
+        )
+        if seen is not None:
+            evidence.store.log_metrics(evidence.run, {f"production_{seen.metric}": seen.value})
+        self.log.info(verdict.sentence())
+        return verdict.to_json()
+
+    def _champion(self) -> str | None:
+        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION)
+
+    def _promised(self, champion: str | None) -> float | None:
+        hook = MlflowHook(self.mlflow_conn_id)
+        if champion is None:
+            return None
+        run = hook.registry().version(self.model, champion).evidence_run
+        try:
+            metrics = hook.evidence().read_json(run, "candidate.json")["metrics"]
+        except InvalidRecordError:
+            return None
+        return metrics.get(self.policy.metric)  # type: ignore[no-any-return]

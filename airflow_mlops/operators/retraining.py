@@ -1,0 +1,175 @@
+"""Retraining operators: read what is asked, decide, ask for it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.core.outcome import Verdict
+from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.operators.evidence import open_evidence
+from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.operators.profiles import broken_partitions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class ReadTrainingRequestOperator(BaseOperator):
+    """Says what a run is about: window, trigger, reason, parameters; from form, asset event or schedule.
+
+    Returns ``{"uri", "partition", "partitions", "trigger", "reason", "force", "params"}``; partitions that
+    broke the schema are left out of ``partitions``.
+
+    :param model: registered model. Templated.
+    :param uri: dataset. Templated.
+    :param history: how many partitions, up to the new one, a model is trained on.
+    :param params: the training function's parameters; those of the form take precedence. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "uri", "params")
+    ui_color = "#cfe2f3"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        uri: str,
+        history: int = 1,
+        params: Any = None,
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.uri = uri
+        self.history = history
+        self.params = params
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the request."""
+        from airflow_mlops.backends.profiling.dataset import list_partitions
+
+        form, trigger = context["params"], _trigger(context)
+        with fail_fast():
+            known = list_partitions(self.uri)
+        asked = form.get("partition") or context["dag_run"].partition_key or (known[-1] if known else "")
+        broken = broken_partitions(MlflowHook(self.mlflow_conn_id).evidence(), self.model)
+        usable = [key for key in known if key < asked and key not in broken]
+        return {
+            "uri": self.uri,
+            "partition": asked,
+            "partitions": [*usable[len(usable) + 1 - self.history :], asked] if asked else [],
+            "trigger": trigger[0],
+            "reason": form.get("reason") or trigger[1],
+            "force": bool(form.get("force")),
+            "params": {**(self.params or {}), **(form.get("params") or {})},
+        }
+
+
+class RetrainGateOperator(BaseOperator):
+    """Lets a run go on to training, or skips the rest with the reason.
+
+    :param model: registered model. Templated.
+    :param verdicts: verdicts to consider, as JSON; ``None`` entries are passed over. Templated.
+    :param request: ``{"trigger", "reason", "force"}``. Templated.
+    :param rows: rows of the new window. Templated.
+    :param policy: the limits.
+    """
+
+    template_fields: Sequence[str] = ("model", "verdicts", "request", "rows")
+    operator_extra_links = (EvidenceRunLink(),)
+    ui_color = "#fce5cd"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        verdicts: Any,
+        request: Any = None,
+        rows: Any = 0,
+        policy: RetrainPolicy | None = None,
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.verdicts = verdicts
+        self.request = request
+        self.rows = rows
+        self.policy = policy
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Decide, keep the decision, go on or skip."""
+        decision = decide(self.policy or RetrainPolicy(), self._situation(), now=time.time())
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        evidence.keep("retrain_decision.json", decision)
+        tags = {"mlops.retrain": str(decision.retrain).lower(), "mlops.trigger": str(decision.trigger)}
+        evidence.store.set_tags(evidence.run, tags)
+        self.log.info("retrain: %s: %s", decision.retrain, "; ".join(decision.reasons))
+        if not decision.retrain:
+            evidence.store.close(evidence.run, succeeded=True)
+            raise AirflowSkipException("no retraining: " + "; ".join(decision.reasons))
+        return decision.to_json()
+
+    def _situation(self) -> Situation:
+        registry, request = MlflowHook(self.mlflow_conn_id).registry(), self.request or {}
+        return Situation(
+            champion=registry.alias(self.model, CHAMPION),
+            trigger=Trigger(request.get("trigger") or Trigger.NEW_DATA),
+            reason=request.get("reason") or "",
+            force=bool(request.get("force")),
+            verdicts=tuple(Verdict.from_json(verdict) for verdict in self.verdicts if verdict),
+            new_rows=int(self.rows or 0),
+            trained_at=tuple(version.created_at for version in registry.versions(self.model)),
+        )
+
+
+class RequestRetrainingOperator(BaseOperator):
+    """Announces to its outlets that a partition asks for retraining, with trigger and reason.
+
+    :param partition: partition key the request is about. Templated.
+    :param trigger: what asks; see ``Trigger``. Templated.
+    :param reason: why. Templated.
+    """
+
+    template_fields: Sequence[str] = ("partition", "trigger", "reason")
+    ui_color = "#fce5cd"
+
+    def __init__(self, *, partition: str, trigger: str, reason: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.partition = partition
+        self.trigger = trigger
+        self.reason = reason
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Emit the request."""
+        request = {"trigger": str(Trigger(self.trigger)), "reason": self.reason}
+        for asset in self.outlets:
+            event = context["outlet_events"][asset]
+            event.extra = request
+            event.add_partitions([self.partition])
+        return request | {"partition": self.partition}
+
+
+def _trigger(context: Context) -> tuple[str, str]:
+    """Return who started the run and why, as far as Airflow knows."""
+    events = [
+        event for found in dict(context.get("triggering_asset_events") or {}).values() for event in found
+    ]
+    for event in events:
+        if event.extra.get("trigger"):
+            return str(Trigger(event.extra["trigger"])), str(event.extra.get("reason") or "")
+    if events or (context["dag_run"].partition_key and str(context["dag_run"].run_type) != "manual"):
+        return Trigger.NEW_DATA, f"partition {context['dag_run'].partition_key} arrived"
+    return Trigger.MANUAL, "started by hand"

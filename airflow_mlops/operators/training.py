@@ -1,0 +1,137 @@
+"""Training operator: one registered version per DAG run, whatever retries."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_mlops.core.errors import TrainingError
+from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.operators.evidence import open_evidence
+from airflow_mlops.operators.failure import fail_fast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.data.window import Window
+    from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.operators.evidence import RunEvidence
+
+CANDIDATE_PATH = "candidate.json"
+
+
+class TrainModelOperator(BaseOperator):
+    """Runs the author's ``train(data, params) -> model`` in process and registers what it returns.
+
+    A retry, a clear or a kill in the middle never makes a second version: the version is registered for the
+    DAG run's evidence run and found there again. Returns a ``Candidate`` as JSON.
+
+    :param model: registered model. Templated.
+    :param function: the function, or ``module:name`` of it.
+    :param window: ``{"uri": …, "partitions": […]}``. Templated.
+    :param data: roles of the columns.
+    :param params: passed to the function and logged. Templated.
+    :param trigger_reason: why this run trains. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "window", "params", "trigger_reason")
+    operator_extra_links = (EvidenceRunLink(),)
+    ui_color = "#fff2cc"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        function: Callable[..., Any] | str,
+        window: Any,
+        data: DatasetSpec,
+        params: Any = None,
+        trigger_reason: str = "",
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.function = function
+        self.window = window
+        self.data = data
+        self.params = params
+        self.trigger_reason = trigger_reason
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the candidate of this DAG run, trained now or before."""
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        done = [v for v in registry.versions(self.model) if v.evidence_run == evidence.run]
+        if done:
+            self.log.info("version %s was trained by an earlier try", done[0].version)
+            return evidence.store.read_json(evidence.run, CANDIDATE_PATH) | {"version": done[0].version}
+        with fail_fast():
+            try:
+                return self._train(context, evidence)
+            except TrainingError:
+                evidence.store.close(evidence.run, succeeded=False)
+                raise
+
+    def _train(self, context: Context, evidence: RunEvidence) -> dict[str, Any]:
+        from airflow_mlops.backends.profiling.dataset import describe_window
+        from airflow_mlops.backends.training import in_process
+        from airflow_mlops.backends.training.mlflow_log import TrainingLog
+        from airflow_mlops.backends.training.rows import read_rows
+        from airflow_mlops.core.validation.metrics import summary
+
+        window = describe_window(self.window["uri"], self.window["partitions"])
+        rows, params = read_rows(window, self.data), dict(self.params or {})
+        function = in_process.load_function(self.function)
+        hook = MlflowHook(self.mlflow_conn_id)
+        log = TrainingLog(hook.server(), evidence.run)
+        tags = self._tags(context, window, len(rows.training))
+        evidence.store.set_tags(evidence.run, tags)
+        log.inputs(window, rows, self.data, params)
+        model = in_process.fit(function, rows, self.data, params)
+        labels = rows.holdout[self.data.target].to_numpy(dtype=float)
+        metrics = summary(labels, in_process.scores(model, rows.holdout[rows.features]))
+        evidence.store.log_metrics(evidence.run, metrics)
+        uri = log.model(model, rows, in_process.source_file(function))
+        candidate = Candidate(
+            model=self.model,
+            version="",
+            evidence_run=evidence.run,
+            window=window,
+            trained_rows=len(rows.training),
+            holdout_rows=len(rows.holdout),
+            metrics=metrics,
+            params=params,
+            trigger_reason=self.trigger_reason,
+        )
+        evidence.keep(CANDIDATE_PATH, candidate)
+        version = hook.registry().register(self.model, evidence.run, uri, tags)
+        self.log.info("%s version %s: %s", self.model, version.version, metrics)
+        return candidate.to_json() | {"version": version.version}
+
+    def _tags(self, context: Context, window: Window, rows: int) -> dict[str, str]:
+        from airflow_mlops.backends.training.mlflow_log import version_tags
+
+        dag_run, task = context["dag_run"], context["ti"]
+        bundle = getattr(dag_run, "bundle_version", None) or getattr(task, "bundle_version", None)
+        return {
+            "mlops.model": self.model,
+            "mlops.dag_id": dag_run.dag_id,
+            "mlops.run_id": dag_run.run_id,
+            "mlops.try_number": str(task.try_number),
+            "mlops.partition": window.partitions[-1] if window.partitions else "",
+            "mlops.partitions": json.dumps(list(window.partitions)),
+            "mlops.uri": window.uri,
+            "mlops.digest": window.digest,
+            "mlops.trained_rows": str(rows),
+            "mlops.trigger_reason": self.trigger_reason,
+            "mlops.git_sha": str(bundle or ""),
+            **version_tags(),
+        }
