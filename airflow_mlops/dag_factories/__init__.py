@@ -1,1 +1,16 @@
-"""Typed configuration in, DAGs and task groups out."""
+"""Typed configuration in, DAGs and task groups out: the names an author's DAG file imports."""
+
+from airflow_mlops.dag_factories.config import Data, Monitor, Retrain, Rollout, Skew, Train, Validate
+from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
+
+__all__ = [
+    "Data",
+    "ModelDag",
+    "Monitor",
+    "Retrain",
+    "Rollout",
+    "Skew",
+    "Train",
+    "Validate",
+    "dags_from_yaml",
+]

@@ -131,14 +131,22 @@ class CheckSkewOperator(DataOperator):
     :param profile: what ``ProfileDataOperator`` returned. Templated.
     :param reference: a ``ProfileRef``; ``None`` for the champion's training window. Templated.
     :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
+    :param gate: name of the verdict: ``skew`` of new data, ``drift`` of what was served.
     """
 
     template_fields = ("model", "profile", "reference")
 
     def __init__(
-        self, *, profile: Any, reference: Any = None, policy: SkewPolicy | None = None, **kwargs: Any
+        self,
+        *,
+        profile: Any,
+        reference: Any = None,
+        policy: SkewPolicy | None = None,
+        gate: str = "skew",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.gate = gate
         self.profile = profile
         self.reference = reference
         self.policy = policy
@@ -149,7 +157,7 @@ class CheckSkewOperator(DataOperator):
         current = read_profile(evidence.store, ProfileRef.from_json(self.profile))
         with fail_fast():
             reference = self._reference(context)
-        verdict = _nothing_to_compare() if reference is None else self._compare(reference, current, context)
+        verdict = self._incomparable() if reference is None else self._compare(reference, current, context)
         evidence.store.set_tags(evidence.run, {"mlops.skew": str(verdict.outcome)})
         self.log.info(verdict.sentence())
         return verdict.to_json()
@@ -166,7 +174,12 @@ class CheckSkewOperator(DataOperator):
         report = compare_profiles(reference, current, self.policy)
         open_evidence(self.mlflow_conn_id, self.model, context).keep("skew_report.json", report)
         kept = tuple(f for f in report.verdict.findings if f.outcome is not Outcome.PASS)
-        return Verdict(gate="skew", outcome=report.verdict.outcome, findings=kept)
+        return Verdict(gate=self.gate, outcome=report.verdict.outcome, findings=kept)
+
+    def _incomparable(self) -> Verdict:
+        reason = "no champion yet: nothing to compare with"
+        finding = Finding(check="reference", subject="champion", outcome=Outcome.INCONCLUSIVE, reason=reason)
+        return Verdict.of(self.gate, [finding])
 
 
 def read_profile(store: Any, ref: ProfileRef) -> Profile:
@@ -184,9 +197,3 @@ def _schema(path: str) -> Schema:
         msg = f"schema {path}: no such file; infer one with: airflow-mlops schema infer <data> -o {path}"
         raise InvalidConfigError(msg)
     return schema_from_yaml(file.read_text(), path)
-
-
-def _nothing_to_compare() -> Verdict:
-    reason = "no champion yet: nothing to compare with"
-    finding = Finding(check="reference", subject="champion", outcome=Outcome.INCONCLUSIVE, reason=reason)
-    return Verdict.of("skew", [finding])

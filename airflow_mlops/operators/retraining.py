@@ -32,10 +32,10 @@ class ReadTrainingRequestOperator(BaseOperator):
     :param model: registered model. Templated.
     :param uri: dataset. Templated.
     :param history: how many partitions, up to the new one, a model is trained on.
-    :param params: the training function's parameters; those of the form take precedence. Templated.
+    :param train_params: the training function's parameters; those of the form take precedence. Templated.
     """
 
-    template_fields: Sequence[str] = ("model", "uri", "params")
+    template_fields: Sequence[str] = ("model", "uri", "train_params")
     ui_color = "#cfe2f3"
 
     def __init__(
@@ -44,7 +44,7 @@ class ReadTrainingRequestOperator(BaseOperator):
         model: str,
         uri: str,
         history: int = 1,
-        params: Any = None,
+        train_params: Any = None,
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
@@ -52,7 +52,7 @@ class ReadTrainingRequestOperator(BaseOperator):
         self.model = model
         self.uri = uri
         self.history = history
-        self.params = params
+        self.train_params = train_params
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class ReadTrainingRequestOperator(BaseOperator):
             "trigger": trigger[0],
             "reason": form.get("reason") or trigger[1],
             "force": bool(form.get("force")),
-            "params": {**(self.params or {}), **(form.get("params") or {})},
+            "params": {**(self.train_params or {}), **(form.get("params") or {})},
         }
 
 

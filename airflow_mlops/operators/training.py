@@ -36,11 +36,11 @@ class TrainModelOperator(BaseOperator):
     :param function: the function, or ``module:name`` of it.
     :param window: ``{"uri": …, "partitions": […]}``. Templated.
     :param data: roles of the columns.
-    :param params: passed to the function and logged. Templated.
+    :param train_params: passed to the function and logged. Templated.
     :param trigger_reason: why this run trains. Templated.
     """
 
-    template_fields: Sequence[str] = ("model", "window", "params", "trigger_reason")
+    template_fields: Sequence[str] = ("model", "window", "train_params", "trigger_reason")
     operator_extra_links = (EvidenceRunLink(),)
     ui_color = "#fff2cc"
 
@@ -51,7 +51,7 @@ class TrainModelOperator(BaseOperator):
         function: Callable[..., Any] | str,
         window: Any,
         data: DatasetSpec,
-        params: Any = None,
+        train_params: Any = None,
         trigger_reason: str = "",
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
@@ -61,7 +61,7 @@ class TrainModelOperator(BaseOperator):
         self.function = function
         self.window = window
         self.data = data
-        self.params = params
+        self.train_params = train_params
         self.trigger_reason = trigger_reason
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -88,7 +88,7 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.core.validation.metrics import summary
 
         window = describe_window(self.window["uri"], self.window["partitions"])
-        rows, params = read_rows(window, self.data), dict(self.params or {})
+        rows, params = read_rows(window, self.data), dict(self.train_params or {})
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
         log = TrainingLog(hook.server(), evidence.run)

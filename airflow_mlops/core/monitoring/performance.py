@@ -59,7 +59,8 @@ def judge_performance(
         promised=promised,
         rows=len(labels),
     )
-    text = f"{seen.metric} {seen.value:.4f} ({seen.lower:.4f} to {seen.upper:.4f}) on {seen.rows} labelled requests"
+    span = f"{seen.lower:.4f} to {seen.upper:.4f}"
+    text = f"{seen.metric} {seen.value:.4f} ({span}) on {seen.rows} labelled requests"
     if promised is None:
         return _verdict(
             Outcome.INCONCLUSIVE, policy, f"{text}; validation left nothing to compare with"

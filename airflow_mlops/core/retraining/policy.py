@@ -25,7 +25,11 @@ class Trigger(StrEnum):
 
 
 DEFAULT_TRIGGERS = tuple(trigger for trigger in Trigger if trigger is not Trigger.NEW_DATA)
-FINDING_TRIGGERS = {"skew": Trigger.SKEW, "performance": Trigger.DEGRADATION}
+FINDING_TRIGGERS = {
+    "skew": Trigger.SKEW,
+    "drift": Trigger.DRIFT,
+    "performance": Trigger.DEGRADATION,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

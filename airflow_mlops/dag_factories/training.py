@@ -1,0 +1,88 @@
+"""The training DAG: window → schema → skew → decision → model → verdict → challenger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Param, PartitionedAssetTimetable, chain
+
+from airflow_mlops.assets import challenger_asset, data_asset, retraining_asset
+from airflow_mlops.dag_factories.dag import model_dag
+from airflow_mlops.operators.data import CheckSchemaOperator, CheckSkewOperator, ProfileDataOperator
+from airflow_mlops.operators.retraining import ReadTrainingRequestOperator, RetrainGateOperator
+from airflow_mlops.operators.training import TrainModelOperator
+from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from airflow_mlops.dag_factories.config import ModelConfig
+
+FORM = {
+    "partition": Param(None, type=["null", "string"], title="Partition", description="Newest if empty."),
+    "reason": Param("", type="string", title="Reason", description="Why train now; kept with the model."),
+    "force": Param(default=False, type="boolean", title="Force", description="Pass cool-down and limits."),
+    "params": Param({}, type="object", title="Parameters", description="For this training only."),
+}
+
+
+def training_dag(config: ModelConfig) -> DAG:
+    """Build ``<model>__training``: started by new data, by a retraining request, or by its form."""
+    schedule = PartitionedAssetTimetable(assets=data_asset(config.model) | retraining_asset(config.model))
+    common = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
+    spec = config.data.spec()
+    with model_dag(config, "training", schedule=schedule, params=FORM) as dag:
+        request = ReadTrainingRequestOperator(
+            task_id="read_request",
+            uri=config.data.uri,
+            history=config.data.history,
+            train_params=config.train.params,
+            multiple_outputs=True,
+            **common,
+        )
+        profile = ProfileDataOperator(
+            task_id="profile_data",
+            uri=config.data.uri,
+            partitions=request.output["partition"],
+            multiple_outputs=True,
+            **common,
+        )
+        schema = CheckSchemaOperator(
+            task_id="check_schema", profile=profile.output, schema=config.data.schema, **common
+        )
+        skew = CheckSkewOperator(
+            task_id="check_skew", profile=profile.output, policy=config.skew.policy(), **common
+        )
+        gate = RetrainGateOperator(
+            task_id="retrain_gate",
+            verdicts=[skew.output],
+            request=request.output,
+            rows=profile.output["rows"],
+            policy=config.retrain.policy(),
+            **common,
+        )
+        train = TrainModelOperator(
+            task_id="train_model",
+            function=config.train.function,
+            window=request.output,
+            data=spec,
+            train_params=request.output["params"],
+            trigger_reason="{{ ti.xcom_pull(task_ids='retrain_gate')['reasons'] | join('; ') }}",
+            **common,
+        )
+        validate = ValidateModelOperator(
+            task_id="validate_model",
+            candidate=train.output,
+            data=spec,
+            policy=config.validate.policy(),
+            **common,
+        )
+        nominate = NominateChallengerOperator(
+            task_id="nominate_challenger",
+            candidate=train.output,
+            verdict=validate.output,
+            outlets=[challenger_asset(config.model)],
+            **common,
+        )
+        chain(request, profile, schema, skew, gate, train, validate, nominate)
+    return dag

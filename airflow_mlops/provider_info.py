@@ -1,0 +1,92 @@
+"""What Airflow discovers about this package: connection types with their forms, hooks, links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description in Airflow's own schema."""
+    return {
+        "package-name": "airflow-provider-mlops",
+        "name": "MLOps",
+        "description": "From new data to full traffic and back, with verdicts that can be trusted.",
+        "integrations": [
+            {"integration-name": "MLflow", "external-doc-url": "https://mlflow.org/", "tags": ["software"]},
+            {
+                "integration-name": "HAProxy",
+                "external-doc-url": "https://www.haproxy.org/",
+                "tags": ["software"],
+            },
+        ],
+        "operators": [
+            {
+                "integration-name": "MLflow",
+                "python-modules": [
+                    f"airflow_mlops.operators.{stage}"
+                    for stage in ("data", "training", "validation", "rollout", "monitoring", "retraining")
+                ],
+            }
+        ],
+        "sensors": [{"integration-name": "HAProxy", "python-modules": ["airflow_mlops.sensors.canary"]}],
+        "hooks": [
+            {"integration-name": "MLflow", "python-modules": ["airflow_mlops.hooks.mlflow"]},
+            {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.hooks.serving"]},
+        ],
+        "triggers": [{"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]}],
+        "extra-links": ["airflow_mlops.links.EvidenceRunLink"],
+        "connection-types": [_mlflow(), _local_serving()],
+    }
+
+
+def _integration(name: str, url: str) -> dict[str, Any]:
+    return {"integration-name": name, "external-doc-url": url, "tags": ["software"]}
+
+
+def _mlflow() -> dict[str, Any]:
+    return {
+        "connection-type": "mlflow",
+        "hook-class-name": "airflow_mlops.hooks.mlflow.MlflowHook",
+        "hook-name": "MLflow",
+        "conn-fields": {
+            "token": {
+                "label": "Bearer token",
+                "schema": {"type": ["string", "null"], "format": "password"},
+            }
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"host": "Tracking URI"},
+            "placeholders": {"host": "https://mlflow.example.org"},
+        },
+    }
+
+
+def _local_serving() -> dict[str, Any]:
+    return {
+        "connection-type": "mlops_local_serving",
+        "hook-class-name": "airflow_mlops.hooks.serving.ServingHook",
+        "hook-name": "MLOps local serving",
+        "conn-fields": {
+            "state_dir": {
+                "label": "State directory",
+                "schema": {"type": "string"},
+                "description": "State, sockets and logs of the endpoints; on the machine that serves.",
+            },
+            "inference_log_dir": {
+                "label": "Inference log directory",
+                "schema": {"type": ["string", "null"]},
+                "description": "Below the state directory if empty.",
+            },
+            "ports": {
+                "label": "Gateway port per endpoint",
+                "schema": {"type": ["object", "null"]},
+                "description": "Free ports are chosen for endpoints that are not named.",
+            },
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "port", "login", "password", "schema"],
+            "relabeling": {},
+            "placeholders": {},
+        },
+    }
