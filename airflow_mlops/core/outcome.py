@@ -69,9 +69,10 @@ class Verdict(Record):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Sentences of everything that did not pass; worst first."""
+        """Sentences of everything that did not pass, each once; worst first."""
         bad = [f for f in self.findings if f.outcome is not Outcome.PASS]
-        return tuple(f.reason for f in sorted(bad, key=lambda f: -_BAD_TO_WORSE.index(f.outcome)))
+        worst_first = sorted(bad, key=lambda f: -_BAD_TO_WORSE.index(f.outcome))
+        return tuple(dict.fromkeys(f.reason for f in worst_first))
 
     def sentence(self) -> str:
         """Return gate, outcome and reasons on one line."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.configuration import conf
 
 from airflow_mlops.core.errors import GateFailedError
 from airflow_mlops.core.rollout.evidence import Decision
@@ -49,7 +48,7 @@ class CanaryAnalysisSensor(BaseOperator):
         state: Any,
         serving_conn_id: str = "mlops_serving",
         mlflow_conn_id: str = "mlflow_default",
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=True),
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -56,10 +56,11 @@ def from_suite(suite: ExpectationSuite) -> Schema:
 def evaluate(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
     """Run rules on rows; one finding each, in their order."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = None
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("window")
     batch = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
     suite = gx.ExpectationSuite(name="left")

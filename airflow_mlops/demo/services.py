@@ -1,0 +1,201 @@
+"""Airflow and MLflow on this machine, as separately known processes below one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.model_process import free_port
+from airflow_mlops.backends.serving.process import Process, start, tail
+from airflow_mlops.core.errors import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+USERS = {"admin": "admin", "viewer": "viewer"}
+AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+READY_SECONDS = 120.0
+
+
+class Services:
+    """MLflow server, Airflow's four components and the local gateway's state, in ``home``.
+
+    Any process can stop what another one started: pids and ports lie in ``home/services.json``.
+
+    :param home: folder for everything the services write.
+    :param dags_folder: where Airflow looks for DAG files.
+    :param environment: further variables for Airflow (``AIRFLOW_VAR_…`` for instance).
+    """
+
+    def __init__(
+        self, home: Path, *, dags_folder: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.home = home.absolute()
+        self.dags_folder = dags_folder
+        self.extra = dict(environment or {})
+        self._file = self.home / "services.json"
+        self.ports: dict[str, int] = {}
+        self.processes: dict[str, Process] = {}
+        if self._file.exists():
+            kept = json.loads(self._file.read_text())
+            self.ports = kept["ports"]
+            self.processes = {name: Process.from_json(p) for name, p in kept["processes"].items()}
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow's UI and API."""
+        return f"http://127.0.0.1:{self.ports['api-server']}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of MLflow."""
+        return f"http://127.0.0.1:{self.ports['mlflow']}"
+
+    @property
+    def serving(self) -> LocalServing:
+        """The local serving back end the DAGs use."""
+        return LocalServing(self.home / "serving")
+
+    def start(self) -> None:
+        """Start everything and wait until it answers.
+
+        :raises ServiceUnavailableError: something did not; names it and shows its last log lines.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.ports = {name: free_port() for name in ("mlflow", "api-server", "worker-log", "trigger-log")}
+        self._prepare()
+        self.run("mlflow")
+        subprocess.run(  # noqa: S603 - constants
+            [_program("airflow"), "db", "migrate"],
+            env=self.environment(),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for component in AIRFLOW:
+            self.run(component)
+        self._wait("mlflow", f"{self.mlflow_url}/health")
+        self._wait("api-server", f"{self.airflow_url}/api/v2/version")
+
+    def run(self, name: str) -> Process:
+        """Start one component; also used to bring a killed one back."""
+        log = self.home / f"{name}.log"
+        self.processes[name] = start(
+            self._command(name), log=log, folder=self.home, environment=self.environment()
+        )
+        self._write()
+        return self.processes[name]
+
+    def stop(self) -> None:
+        """Stop everything, model servers and gateways too."""
+        for name in (*AIRFLOW, "mlflow"):
+            if name in self.processes:
+                self.processes[name].stop()
+        self.serving.stop_all()
+        self.processes = {}
+        if self.home.exists():
+            self._write()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of all Airflow processes: settings, connections, variables."""
+        airflow = {
+            "CORE__DAGS_FOLDER": str(self.dags_folder),
+            "CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "4",
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{u}:{role}" for u, role in USERS.items()),
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.ports["api-server"]),
+            "API__WORKERS": "1",
+            "API__BASE_URL": self.airflow_url,
+            "API_AUTH__JWT_SECRET": self._secret("jwt"),
+            "CORE__FERNET_KEY": "",
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+            "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+            "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+            "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(self.ports["worker-log"]),
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.ports["trigger-log"]),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        return {
+            **{name: os.environ[name] for name in ("HOME", "LANG", "TZ") if name in os.environ},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "AIRFLOW_HOME": str(self.home),
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": "2",
+            "GIT_PYTHON_REFRESH": "quiet",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+            "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps({"conn_type": "mlflow", "host": self.mlflow_url}),
+            "AIRFLOW_CONN_MLOPS_SERVING": json.dumps(
+                {"conn_type": "mlops_local_serving", "extra": {"state_dir": str(self.home / "serving")}}
+            ),
+            **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
+            **self.extra,
+        }
+
+    def _command(self, name: str) -> list[str]:
+        if name != "mlflow":
+            return [_program("airflow"), name]
+        database, artifacts = self.home / "mlflow.db", self.home / "mlflow-artifacts"
+        options = {
+            "--host": "127.0.0.1",
+            "--port": str(self.ports["mlflow"]),
+            "--workers": "1",
+            "--backend-store-uri": f"sqlite:///{database}",
+            "--artifacts-destination": str(artifacts),
+        }
+        return [_program("mlflow"), "server", *(part for option in options.items() for part in option)]
+
+    def _prepare(self) -> None:
+        (self.home / "plugins").mkdir(exist_ok=True)
+        (self.home / "passwords.json").write_text(json.dumps({user: user for user in USERS}))
+        (self.home / "passwords.json").chmod(0o600)
+
+    def _secret(self, name: str) -> str:
+        path = self.home / f"{name}.secret"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(64))
+        return path.read_text()
+
+    def _wait(self, name: str, url: str) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and self.processes[name].is_alive():
+            try:
+                if httpx.get(url, timeout=2).is_success:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.2)
+        msg = f"{name} did not start: {tail(self.home / f'{name}.log')}"
+        raise ServiceUnavailableError(msg)
+
+    def _write(self) -> None:
+        processes = {name: process.to_json() for name, process in self.processes.items()}
+        fresh = self._file.with_suffix(".tmp")
+        fresh.write_text(json.dumps({"ports": self.ports, "processes": processes}))
+        fresh.replace(self._file)
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
