@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.core.data.profile import Kind, Profile, merge
+from airflow_mlops.core.errors import InvalidRecordError
+
+VALUES = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(math.nan)),
+        st.one_of(st.none(), st.sampled_from("abcdef")),
+        st.one_of(st.none(), st.booleans()),
+    ),
+    max_size=40,
+)
+SCHEMA = pa.schema([("x", pa.float64()), ("c", pa.string()), ("b", pa.bool_())])
+
+
+def table(rows):
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    return pa.table([pa.array(c, type=f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+
+
+def same(one: Profile, other: Profile):
+    assert one.rows == other.rows
+    for left, right in zip(one.columns, other.columns, strict=True):
+        for name in ("name", "kind", "nulls", "nans", "minimum", "maximum", "counts", "categories", "other"):
+            assert getattr(left, name) == getattr(right, name), (left.name, name)
+        assert left.total == pytest.approx(right.total)
+        assert left.total_squares == pytest.approx(right.total_squares)
+
+
+@settings(deadline=None)
+@given(VALUES, VALUES, VALUES)
+def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(one, two, three):
+    cells = profile_table(table(one))
+    parts = [profile_table(table(rows), cells_from=cells) for rows in (one, two, three)]
+    whole = profile_table(table(one + two + three), cells_from=cells)
+    same(merge(*parts), whole)
+    same(merge(parts[2], merge(parts[1], parts[0])), whole)
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_profile_survives_json(rows):
+    profile = profile_table(table(rows))
+    assert Profile.from_json(profile.to_json()) == profile
+
+
+def test_numbers_agree_with_numpy():
+    values = np.random.default_rng(0).normal(5, 2, 10_000)
+    column = profile_table(pa.table({"x": values})).column("x")
+    assert column.mean == pytest.approx(values.mean())
+    assert column.deviation == pytest.approx(values.std())
+    assert (column.minimum, column.maximum, column.present) == (values.min(), values.max(), 10_000)
+    cells = np.searchsorted(column.edges, values, side="right")
+    assert list(column.counts) == np.bincount(cells, minlength=len(column.edges) + 1).tolist()
+
+
+def test_nan_and_infinity_do_not_poison_the_moments():
+    column = profile_table(pa.table({"x": [1.0, math.nan, math.inf, None, 3.0]})).column("x")
+    assert (column.nulls, column.nans, column.minimum, column.maximum) == (2, 1, 1.0, 3.0)
+    assert column.total == 4.0
+    assert column.present == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1, None], Kind.INTEGER),
+        ([1.5, None], Kind.NUMBER),
+        ([decimal.Decimal("1.5"), None], Kind.NUMBER),
+        ([True, None], Kind.BOOLEAN),
+        (["a", None], Kind.STRING),
+        (pa.array(["a", None]).dictionary_encode(), Kind.STRING),
+        ([dt.datetime(2013, 1, 1, tzinfo=dt.UTC), None], Kind.DATETIME),
+        ([dt.date(2013, 1, 1), None], Kind.DATETIME),
+        ([[1, 2], None], Kind.UNSUPPORTED),
+        ([{"a": 1}, None], Kind.UNSUPPORTED),
+        ([b"raw", None], Kind.UNSUPPORTED),
+    ],
+)
+def test_every_arrow_type_is_profiled_or_named_unsupported(values, kind):
+    column = profile_table(pa.table({"x": values})).column("x")
+    assert (column.kind, column.nulls, column.present) == (kind, 1, 1)
+
+
+def test_all_null_and_empty_columns_are_counted_not_guessed():
+    nulls = profile_table(pa.table({"x": pa.array([None, None], pa.float64())})).column("x")
+    assert (nulls.nulls, nulls.minimum, nulls.mean) == (2, None, None)
+    assert profile_table(pa.table({"x": pa.array([], pa.string())})).rows == 0
+
+
+def test_unknown_categories_are_counted_and_named():
+    cells = profile_table(pa.table({"c": ["a", "b"]}))
+    column = profile_table(pa.table({"c": ["a", "z", "z"]}), cells_from=cells).column("c")
+    assert (column.categories, column.other, column.new) == ({"a": 1, "b": 0}, 2, ("z",))
+
+
+def test_profiles_with_other_cells_do_not_add_up():
+    one, other = (profile_table(pa.table({"x": values})) for values in ([1.0, 2.0], [5.0, 9.0]))
+    with pytest.raises(InvalidRecordError, match="column x: other cells"):
+        merge(one, other)
+
+
+def test_column_absent_from_one_part_is_missing_there():
+    one = profile_table(pa.table({"x": [1.0], "y": [1.0]}))
+    other = profile_table(pa.table({"x": [1.0]}), cells_from=one)
+    assert merge(one, other).column("y").nulls == 1
+    assert merge(other, one).column("y").nulls == 1
