@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError
@@ -126,17 +129,29 @@ def _data_files(path: Path, name: str) -> list[Path]:
 
 def _dataset(files: list[Path]) -> pads.Dataset:
     try:
+        for path in files:
+            _require_unique(path)
         parts = [pads.dataset(path, format=FORMATS[path.suffix]) for path in files]
         schema = pa.unify_schemas([part.schema for part in parts], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError) as error:
         names = ", ".join(path.name for path in files[:3])
         msg = f"{names}: cannot be read together: {error}"
         raise InvalidDataError(msg) from error
-    duplicates = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if duplicates:
-        msg = f"{files[0].name}: column {duplicates[0]!r} stands there more than once"
-        raise InvalidDataError(msg)
     return pads.dataset([part.replace_schema(schema) for part in parts])
+
+
+def _require_unique(path: Path) -> None:
+    """Refuse a file with a column twice, before Arrow does so without a name."""
+    names = pq.read_schema(path).names if path.suffix == ".parquet" else _csv_header(path)
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        msg = f"{path.name}: column {twice[0]!r} stands there more than once"
+        raise InvalidDataError(msg)
+
+
+def _csv_header(path: Path) -> list[str]:
+    with path.open(newline="") as file:
+        return next(csv.reader(file), [])
 
 
 def _add_content(digest: hashlib._Hash, path: Path) -> None:

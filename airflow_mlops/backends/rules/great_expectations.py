@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import pyarrow as pa
     from great_expectations import ExpectationSuite
 
     from airflow_mlops.core.data.profile import Profile
@@ -87,10 +88,9 @@ def _expectation(rule: Rule, where: str) -> Any:
 
 def _finding(rule: Rule, result: Any) -> Finding:
     subject = str(rule.kwargs.get("column", "table"))
-    raised = (result.exception_info or {}).get("raised_exception")
-    if raised or result.success is None:
-        detail = (result.exception_info or {}).get("exception_message", "no result")
-        reason = f"{subject}: {rule.type} could not be measured: {detail}"
+    problems = _problems(result.exception_info or {})
+    if problems or result.success is None:
+        reason = f"{subject}: {rule.type} could not be measured: {'; '.join(problems) or 'no result'}"
         return Finding(check=rule.type, subject=subject, outcome=Outcome.ERROR, reason=reason)
     share = result.result.get("unexpected_percent")
     seen = result.result.get("observed_value", share)
@@ -98,8 +98,23 @@ def _finding(rule: Rule, result: Any) -> Finding:
     return finding(rule, subject, passed=bool(result.success), observed=str(seen), reason=reason)
 
 
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """Return rows as Great Expectations understands them: it knows no name for pandas' own text type."""
+    import pandas as pd
+
+    with pd.option_context("future.infer_string", False):  # noqa: FBT003 - pandas' own signature
+        frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _problems(info: dict[str, Any]) -> list[str]:
+    """Return what went wrong; Great Expectations keys it by metric, or not at all."""
+    infos = [info] if "raised_exception" in info else list(info.values())
+    raised = [i for i in infos if isinstance(i, dict) and i.get("raised_exception")]
+    return list(dict.fromkeys(str(i.get("exception_message")) for i in raised))
+
+
 def _rows(window: Window) -> pd.DataFrame:
     from airflow_mlops.backends.profiling.dataset import read_window
 
-    frame: pd.DataFrame = read_window(window).to_pandas()
-    return frame
+    return as_frame(read_window(window))

@@ -57,16 +57,17 @@ def test_line_being_written_is_left_out(tmp_path, file):
 
 def test_garbage_is_named_by_file_and_line(tmp_path, file):
     file.write_text(line("a", 1.0, 0.1) + "garbage\n" + line("b", 1.0, 0.1))
-    with pytest.raises(InvalidDataError, match="20130101T00-1.jsonl line 2"):
+    with pytest.raises(InvalidDataError, match=r"20130101T00-1\.jsonl line 2"):
         rows(tmp_path)
 
 
-STATS = """# pxname,svname,scur,status,weight,econ,eresp,wredis,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other
-clients,FRONTEND,1,OPEN,,,,,0,9,0,0,0,0
-models,slot1,2,no check,75,1,2,3,0,90,0,4,5,0
-models,slot2,0,DRAIN,25,0,0,0,0,7,0,0,0,0
-models,slot3,0,MAINT,0,0,0,0,0,0,0,0,0,0
-models,BACKEND,2,UP,100,,,,0,97,0,4,5,0
+STATS = """\
+# pxname,svname,scur,status,weight,econ,eresp,wredis,hrsp_2xx,hrsp_4xx,hrsp_5xx
+clients,FRONTEND,1,OPEN,,,,,9,0,0
+models,slot1,2,no check,75,1,2,3,90,4,5
+models,slot2,0,DRAIN,25,0,0,0,7,0,0
+models,slot3,0,MAINT,0,0,0,0,0,0,0
+models,BACKEND,2,UP,100,,,,97,4,5
 """
 
 

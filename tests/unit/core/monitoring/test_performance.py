@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.monitoring.performance import judge_performance
+from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.validation.metrics import metric
+
+POLICY = PerformancePolicy(metric="roc_auc", max_drop=0.02, min_rows=100, resamples=300)
+
+
+def production(rng, rows=2000, noise=0.1):
+    truth = rng.random(rows)
+    return (rng.random(rows) < truth).astype(float), np.clip(truth + rng.normal(0, noise, rows), 0, 1)
+
+
+def test_champion_as_promised_passes():
+    labels, scores = production(np.random.default_rng(1))
+    verdict, seen = judge_performance(labels, scores, metric("roc_auc").point(labels, scores), POLICY)
+    assert verdict.outcome is Outcome.PASS
+    assert seen.lower < seen.value < seen.upper
+
+
+def test_degraded_champion_fails_with_figures():
+    labels, scores = production(np.random.default_rng(1), noise=2.0)
+    verdict, _ = judge_performance(labels, scores, 0.85, POLICY)
+    assert verdict.outcome is Outcome.FAIL
+    assert "validation 0.8500, allowed drop 0.02" in verdict.reasons[0]
+
+
+def test_lower_is_better_metrics_degrade_upwards():
+    labels, scores = production(np.random.default_rng(1))
+    policy = PerformancePolicy(metric="log_loss", max_drop=0.02, resamples=300)
+    assert judge_performance(labels, scores, 0.2, policy)[0].outcome is Outcome.FAIL
+    assert judge_performance(labels, scores, 3.0, policy)[0].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "promised", "reason"),
+    [
+        ([0.0, 1.0], [0.1, 0.9], 0.9, "2 requests have a label and a prediction, needs 100"),
+        ([1.0] * 200, [0.5] * 200, 0.9, "all labels are 1"),
+        ([0.0, 1.0] * 100, [np.nan] * 200, 0.9, "0 requests have"),
+        ([0.0, 1.0] * 100, [0.1, 0.9] * 100, None, "nothing to compare with"),
+    ],
+)
+def test_too_little_to_know_is_inconclusive(labels, scores, promised, reason):
+    verdict, _ = judge_performance(np.array(labels), np.array(scores), promised, POLICY)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert reason in verdict.reasons[0]
+
+
+def test_bar_that_cannot_be_meant_is_refused():
+    with pytest.raises(InvalidConfigError, match="max_drop -1"):
+        PerformancePolicy(max_drop=-1)
+
+
+@pytest.mark.slow
+def test_champion_worse_by_exactly_the_allowed_drop_is_called_degraded_at_most_alpha_of_the_time():
+    rng, truth, failed, repetitions = np.random.default_rng(2), 0.25, 0, 300
+    policy = PerformancePolicy(metric="mae", max_drop=0.05, min_rows=50, resamples=400)
+    for _ in range(repetitions):
+        labels = rng.normal(size=400)
+        scores = labels + rng.exponential(truth + 0.05, 400)
+        failed += judge_performance(labels, scores, truth, policy)[0].outcome is Outcome.FAIL
+    assert failed / repetitions <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repetitions)
