@@ -48,8 +48,8 @@ class Finding(Record):
     outcome: Outcome
     reason: str
     severity: Severity = Severity.CRITICAL
-    observed: float | str | None = None
-    allowed: float | str | None = None
+    observed: float | int | str | None = None
+    allowed: float | int | str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ class Retrain:
     cooldown: Duration = 86400.0
     min_new_rows: int = 1000
     max_per_week: int = 7
-    on: tuple[Trigger, ...] = DEFAULT_TRIGGERS
+    triggers: tuple[Trigger, ...] = DEFAULT_TRIGGERS
 
     def policy(self) -> RetrainPolicy:
         """Return the limits."""

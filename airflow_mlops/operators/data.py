@@ -156,17 +156,18 @@ class CheckSkewOperator(DataOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         current = read_profile(evidence.store, ProfileRef.from_json(self.profile))
         with fail_fast():
-            reference = self._reference(context)
+            reference = self._reference(current, context)
         verdict = self._incomparable() if reference is None else self._compare(reference, current, context)
         evidence.store.set_tags(evidence.run, {"mlops.skew": str(verdict.outcome)})
         self.log.info(verdict.sentence())
         return verdict.to_json()
 
-    def _reference(self, context: Context) -> Profile | None:
+    def _reference(self, current: Profile, context: Context) -> Profile | None:
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         if self.reference is not None:
             return read_profile(evidence.store, ProfileRef.from_json(self.reference))
-        return champion_profile(evidence.store, MlflowHook(self.mlflow_conn_id).registry(), self.model)
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        return champion_profile(evidence.store, registry, self.model, cells=current)
 
     def _compare(self, reference: Profile, current: Profile, context: Context) -> Verdict:
         from airflow_mlops.core.data.skew import compare_profiles

@@ -16,7 +16,7 @@ from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.data import ProfileRef
 from airflow_mlops.operators.evidence import open_evidence
 from airflow_mlops.operators.failure import fail_fast
-from airflow_mlops.operators.profiles import champion_profile
+from airflow_mlops.operators.profiles import champion_profile, newest_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,8 @@ class ProfileInferenceLogOperator(MonitoringOperator):
             evidence.store.close(evidence.run, succeeded=True)
             msg = f"no request of partition {self.partition} was served"
             raise AirflowSkipException(msg)
-        cells = champion_profile(evidence.store, MlflowHook(self.mlflow_conn_id).registry(), self.model)
+        registry, known = MlflowHook(self.mlflow_conn_id).registry(), newest_cells(evidence.store, self.model)
+        cells = champion_profile(evidence.store, registry, self.model, cells=known)
         inputs = log.drop(columns=["request_id", "time", "version", "status", "prediction"])
         profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
         kept = evidence.keep("serving_profile.json", profile)

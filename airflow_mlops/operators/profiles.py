@@ -33,9 +33,10 @@ def schema_tags(verdict: Verdict) -> dict[str, str]:
 
 
 def newest_cells(store: EvidenceStore, model: str) -> Profile | None:
-    """Return the newest profile of a window that met its schema; later profiles share its cells."""
-    for run in store.find(model, {**DATA_PROFILE, **VALID}, limit=1):
-        return _load(store, run)
+    """Return the newest profile of a window that did not break its schema; later ones share its cells."""
+    for run in store.find(model, {**DATA_PROFILE, **VALID}, limit=1) or store.find(model, DATA_PROFILE):
+        if store.tags(run).get("mlops.profile.valid") != "false":
+            return _load(store, run)
     return None
 
 
@@ -49,11 +50,16 @@ def broken_partitions(store: EvidenceStore, model: str) -> set[str]:
     return broken
 
 
-def reference_profile(store: EvidenceStore, model: str, uri: str, partitions: Sequence[str]) -> Profile:
-    """Merge the newest stored profile of each partition; scan a partition that has none."""
+def reference_profile(
+    store: EvidenceStore, model: str, uri: str, partitions: Sequence[str], cells: Profile | None
+) -> Profile:
+    """Merge the newest stored profile of each partition; scan one that has none, or none with these cells.
+
+    :param cells: profile whose cells the reference must have, to be compared with it.
+    """
     from airflow_mlops.core.data.profile import merge
 
-    cells, found = newest_cells(store, model), []
+    found = []
     for key in partitions:
         profile = _stored(store, model, key)
         if profile is None or (cells is not None and not _same_cells(profile, cells)):
@@ -63,13 +69,15 @@ def reference_profile(store: EvidenceStore, model: str, uri: str, partitions: Se
     return merge(*found)
 
 
-def champion_profile(store: EvidenceStore, registry: ModelRegistry, model: str) -> Profile | None:
+def champion_profile(
+    store: EvidenceStore, registry: ModelRegistry, model: str, cells: Profile | None
+) -> Profile | None:
     """Return the profile of the champion's training window; ``None`` at a cold start."""
     champion = registry.alias(model, CHAMPION)
     if champion is None:
         return None
     tags = registry.version(model, champion).tags
-    return reference_profile(store, model, tags["mlops.uri"], json.loads(tags["mlops.partitions"]))
+    return reference_profile(store, model, tags["mlops.uri"], json.loads(tags["mlops.partitions"]), cells)
 
 
 def _stored(store: EvidenceStore, model: str, key: str) -> Profile | None:
@@ -92,8 +100,10 @@ def _scan(uri: str, key: str, cells: Profile | None) -> Profile:
 
 
 def _same_cells(one: Profile, other: Profile) -> bool:
-    cells = [
-        {c.name: (c.kind.is_numeric, c.edges, frozenset(c.categories or ())) for c in p.columns}
-        for p in (one, other)
-    ]
-    return cells[0] == cells[1]
+    """Say whether the columns both profiles have are counted in the same cells."""
+    pairs = [(column, other.column(column.name)) for column in one.columns]
+    return all(
+        mine.edges == theirs.edges and set(mine.categories or ()) == set(theirs.categories or ())
+        for mine, theirs in pairs
+        if theirs is not None
+    )

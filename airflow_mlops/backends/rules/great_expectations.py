@@ -100,11 +100,10 @@ def _finding(rule: Rule, result: Any) -> Finding:
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
     """Return rows as Great Expectations understands them: it knows no name for pandas' own text type."""
-    import pandas as pd
-
-    with pd.option_context("future.infer_string", False):  # noqa: FBT003 - pandas' own signature
-        frame: pd.DataFrame = table.to_pandas()
-    return frame
+    frame: pd.DataFrame = table.to_pandas()
+    texts = [name for name in frame if frame[name].dtype == "str"]
+    objects = {str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in texts}
+    return frame.assign(**objects)
 
 
 def _problems(info: dict[str, Any]) -> list[str]:

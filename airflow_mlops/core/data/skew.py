@@ -21,6 +21,7 @@ from airflow_mlops.core.data.distance import (
     share_rise,
     total_variation,
 )
+from airflow_mlops.core.data.profile import Kind
 from airflow_mlops.core.data.skew_policy import SkewPolicy
 from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
 from airflow_mlops.core.record import Record
@@ -66,10 +67,11 @@ def compare_profiles(reference: Profile, current: Profile, policy: SkewPolicy | 
         before = reference.column(column.name)
         if column.name in policy.ignore:
             continue
-        tests = [] if before is None else _tests(before, column, reference.rows, current.rows, policy)
-        found.extend((column.name, *test) for test in tests)
-        if not tests:
+        if before is None or not _comparable(before, column):
             skipped.append(column.name)
+            continue
+        tests = _tests(before, column, reference.rows, current.rows, policy)
+        found.extend((column.name, *test) for test in tests)
     ranked = _rank(found, policy)
     return SkewReport(
         verdict=_verdict(ranked, skipped),
@@ -77,6 +79,16 @@ def compare_profiles(reference: Profile, current: Profile, policy: SkewPolicy | 
         reference_rows=reference.rows,
         current_rows=current.rows,
         not_compared=tuple(skipped),
+    )
+
+
+def _comparable(before: Column, now: Column) -> bool:
+    """Say whether values can be compared cell by cell; all-null columns differ in their null share only."""
+    if not before.present or not now.present or Kind.UNSUPPORTED in (before.kind, now.kind):
+        return before.kind is now.kind
+    same_edges = bool(before.edges) and before.edges == now.edges
+    return same_edges or (
+        before.categories is not None and set(before.categories) == set(now.categories or ())
     )
 
 
@@ -91,10 +103,10 @@ def _tests(
         tests.append((nulls, policy.null_share, {}))
     if not before.present or not now.present:
         return tests
-    if before.edges and before.edges == now.edges:
+    if before.edges:
         p, q = np.asarray(before.counts, float), np.asarray(now.counts, float)
         tests.append((kolmogorov_smirnov(p, q, alpha=policy.alpha), policy.ks, _details(p, q)))
-    elif before.categories is not None and set(before.categories) == set(now.categories or ()):
+    elif before.categories is not None:
         names = list(before.categories)
         p = np.asarray([*(before.categories[n] for n in names), before.other], float)
         q = np.asarray([*((now.categories or {})[n] for n in names), now.other], float)

@@ -39,13 +39,13 @@ class RetrainPolicy(Record):
     :param cooldown_seconds: least time between two trainings.
     :param min_new_rows: rows the new window must have.
     :param max_per_week: trainings within any seven days.
-    :param on: what may ask; ``new_data`` alone retrains on every window that arrives.
+    :param triggers: what may ask; ``new_data`` alone retrains on every window that arrives.
     """
 
     cooldown_seconds: float = 86400.0
     min_new_rows: int = 1000
     max_per_week: int = 7
-    on: tuple[Trigger, ...] = DEFAULT_TRIGGERS
+    triggers: tuple[Trigger, ...] = DEFAULT_TRIGGERS
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot be meant."""
@@ -97,13 +97,13 @@ def decide(policy: RetrainPolicy, situation: Situation, *, now: float) -> Retrai
 
 def _wish(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[str, ...]]:
     """Return who asks and why; no reasons if nobody may."""
-    if situation.champion is None and Trigger.COLD_START in policy.on:
+    if situation.champion is None and Trigger.COLD_START in policy.triggers:
         return Trigger.COLD_START, ("cold start: no champion yet",)
     for verdict in situation.verdicts:
         asked = FINDING_TRIGGERS.get(verdict.gate)
-        if verdict.outcome is Outcome.FAIL and asked in policy.on and asked is not None:
+        if verdict.outcome is Outcome.FAIL and asked in policy.triggers and asked is not None:
             return asked, (verdict.gate + ": " + "; ".join(verdict.reasons[:5]),)
-    if situation.trigger in policy.on:
+    if situation.trigger in policy.triggers:
         return situation.trigger, (f"{situation.trigger}: {situation.reason or 'asked for'}",)
     return situation.trigger, ()
 

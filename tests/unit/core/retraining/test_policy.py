@@ -49,7 +49,7 @@ def test_decision_names_who_asked_and_why_or_why_not(more, retrain, trigger, rea
 
 
 def test_what_the_policy_does_not_listen_to_does_not_retrain():
-    deaf = RetrainPolicy(on=(Trigger.MANUAL,), min_new_rows=0)
+    deaf = RetrainPolicy(triggers=(Trigger.MANUAL,), min_new_rows=0)
     asked = situation(champion=None, verdicts=(verdict(Outcome.FAIL),))
     assert not decide(deaf, asked, now=0).retrain
 

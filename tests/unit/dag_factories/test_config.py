@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
+from airflow_mlops.dag_factories.config import Data, Retrain, Rollout, Train, Validate, load_config, seconds
+
+TEXT = """
+model: churn
+data: {uri: /lake/churn, target: churned, schema: churn.yaml, segments: [country]}
+train: {function: "churn_model:fit", params: {max_depth: 6}}
+validate: {margin: {roc_auc: 0.002}, floor: {roc_auc: 0.8}}
+rollout: {steps: [5, 25, 100], bake: 30m}
+retrain: {cooldown: 24h, triggers: [manual, skew]}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def from_text(text):
+        (tmp_path / "churn.yaml").write_text(text)
+        return load_config(tmp_path / "churn.yaml")
+
+    return from_text
+
+
+def test_yaml_becomes_typed_policies(load):
+    config = load(TEXT)
+    assert config.rollout.plan().steps == (5, 25, 100)
+    assert (config.rollout.plan().bake_seconds, config.retrain.policy().cooldown_seconds) == (1800, 86400)
+    assert config.validate.policy().floor == {"roc_auc": 0.8}
+    assert config.data.spec().segments == ("country",)
+    assert (config.monitor.policy().metric, config.skew.policy().alpha) == ("roc_auc", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("bake: 30m", "bakes: 30m", "unknown key 'rollout.bakes'; one of: backend, .*did you mean 'bake'"),
+        ("model: churn", "model: churn\nrolout: {}", "unknown key 'rolout'.*did you mean 'rollout'"),
+        ("bake: 30m", "bake: half an hour", "rollout.bake: .*'half an hour' is no duration; allowed"),
+        ("model: churn", "model: it's", "is no model name; allowed"),
+        ("target: churned, ", "", r"data\.target: .*[Rr]equired"),
+        ("[manual, skew]", "[manual, boredom]", r"retrain\.triggers\.1: .*'cold_start'.*got 'boredom'"),
+        ("steps: [5, 25, 100]", "steps: [five]", r"rollout\.steps\.0"),
+        ("rollout: {", "rollout: {backend: nomad, ", r"rollout\.backend: Input should be 'local'"),
+        ("model: churn", "{", "cannot be read as YAML"),
+    ],
+)
+def test_mistake_in_yaml_is_named_with_what_is_allowed(load, before, after, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT.replace(before, after))
+
+
+def test_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InvalidConfigError, match=r"none\.yaml"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_mistake_in_python_is_the_same_named_error():
+    with pytest.raises(InvalidConfigError, match="unknown key 'targt'; one of: uri, target"):
+        Data(uri="x", targt="y", schema="s", target="z")
+    with pytest.raises(InvalidConfigError, match="margin"):
+        Validate(margin="much")
+
+
+def test_positions_work_as_in_the_readme():
+    def fit(data, params):
+        return None
+
+    assert Train(fit, params={"depth": 1}).function is fit
+    assert Rollout("local", steps=(5, 50)).plan().steps == (5, 50)
+    assert Retrain(cooldown="24h").cooldown == 86400
+
+
+def test_plan_that_must_not_be_carried_out_is_refused_when_the_dag_is_built():
+    with pytest.raises(InvalidPlanError, match="strictly rising"):
+        Rollout(steps=(50, 5)).plan()
+
+
+@pytest.mark.parametrize(("text", "value"), [("30s", 30), ("1.5m", 90), ("2h", 7200), ("1d", 86400), (7, 7)])
+def test_durations(text, value):
+    assert seconds(text) == value
