@@ -41,6 +41,7 @@ def canary_rollout(
     serving_conn_id: str = "mlops_serving",
     mlflow_conn_id: str = "mlflow_default",
     outlets: Sequence[Asset] = (),
+    deferrable: bool = True,
     group_id: str = "canary",
 ) -> TaskGroup:
     """Build deploy → (set traffic → analyse) per step → promote → clean up, with rollback on any failure.
@@ -49,6 +50,7 @@ def canary_rollout(
 
     :param version: version to roll out. Templated.
     :param outlets: assets that announce the promoted version as their partition.
+    :param deferrable: analyse on the triggerer; on the worker otherwise.
     """
     common = {
         "model": model,
@@ -71,6 +73,7 @@ def canary_rollout(
                     state=shift.output,
                     serving_conn_id=serving_conn_id,
                     mlflow_conn_id=mlflow_conn_id,
+                    deferrable=deferrable,
                 )
             tasks += [shift, analyse]
         promote = PromoteModelOperator(

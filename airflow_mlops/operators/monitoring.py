@@ -14,9 +14,9 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.evidence import open_evidence
-from airflow_mlops.operators.failure import fail_fast
 from airflow_mlops.operators.profiles import champion_profile, newest_cells
+from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

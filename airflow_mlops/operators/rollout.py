@@ -16,8 +16,8 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
-from airflow_mlops.operators.evidence import open_evidence
-from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.triggers.canary import read_counters
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from airflow_mlops.core.errors import TrainingError
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.operators.evidence import open_evidence
-from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.operators.evidence import RunEvidence
+    from airflow_mlops.task.evidence import RunEvidence
 
 CANDIDATE_PATH = "candidate.json"
 

@@ -14,8 +14,8 @@ from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.operators.evidence import open_evidence
-from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

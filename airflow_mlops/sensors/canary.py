@@ -14,8 +14,8 @@ from airflow_mlops.core.rollout.machine import accepts, advance
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.operators.evidence import open_evidence
-from airflow_mlops.operators.failure import fail_fast
+from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger, read_counters
 
 if TYPE_CHECKING:

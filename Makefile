@@ -1,0 +1,51 @@
+# Everything runs from one virtual environment; only python3.11, make and pip are needed.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
+export AIRFLOW__CORE__LOAD_EXAMPLES = False
+
+.PHONY: setup demo ui stop test test-fast lint types imports bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (one to two minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m airflow_mlops.demo run
+
+ui: setup
+	@$(BIN)/python -m airflow_mlops.demo ui
+
+stop:
+	@if test -x $(BIN)/python; then $(BIN)/python -m airflow_mlops.demo stop; fi
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports --no-logo
+
+# What CI runs, fastest first. Slow simulations and real servers are part of it.
+test: lint types imports
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --fail-under=85
+	$(BIN)/coverage report --include='airflow_mlops/core/*' --fail-under=97
+
+test-fast: setup
+	$(BIN)/pytest tests/unit tests/dags -m "not slow and not integration"
+
+bench: setup
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean: stop
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

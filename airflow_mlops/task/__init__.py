@@ -1,0 +1,1 @@
+"""What every running task has: its evidence run, and how errors become task states."""

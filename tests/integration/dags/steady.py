@@ -1,0 +1,40 @@
+"""DAGs for tests that kill processes: an airflow dag whose training and steps last long enough to hit."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.dag_factories import Data, ModelDag, Retrain, Rollout, Train, Validate
+from airflow_mlops.dag_factories.rollout import FORM, VERSION, canary_rollout
+
+PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05}
+
+ModelDag(
+    "steady",
+    data=Data(
+        uri="{{ var.value.steady_uri }}",
+        schema="{{ var.value.steady_schema }}",
+        target="late",
+        key=("id",),
+        history=1,
+    ),
+    train=Train("steady_model:fit"),
+    validate=Validate(margin={"roc_auc": 0.05}),
+    rollout=Rollout(**PLAN, bake="8s", deadline="3m", window="1s"),
+    retrain=Retrain(cooldown=0, min_new_rows=100),
+    retry_delay="1s",
+)
+
+with DAG(
+    "steady__rollout_on_worker",
+    schedule=None,
+    params=FORM,
+    default_args={"retries": 2, "retry_delay": 1.0},
+):
+    canary_rollout(
+        model="steady",
+        version=VERSION,
+        plan=RolloutPlan(**PLAN, bake_seconds=8, deadline_seconds=180, window_seconds=1),
+        deferrable=False,
+    )
