@@ -46,11 +46,11 @@ class AirflowApi:
         body = {"logical_date": None, "conf": conf or {}, "partition_key": partition}
         return str(self.post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
-    def announce(self, asset_name: str, partition: str) -> None:
-        """Say that a partition of an asset is there."""
+    def announce(self, asset_name: str, partition: str, **extra: str) -> None:
+        """Say that a partition of an asset is there; ``extra`` travels with the event."""
         assets = self.get("assets", name_pattern=asset_name)["assets"]
         asset = next(a for a in assets if a["name"] == asset_name)
-        self.post("assets/events", {"asset_id": asset["id"], "partition_key": partition, "extra": {}})
+        self.post("assets/events", {"asset_id": asset["id"], "partition_key": partition, "extra": extra})
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the runs of a DAG, oldest first."""

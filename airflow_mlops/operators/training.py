@@ -120,7 +120,6 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.training.mlflow_log import version_tags
 
         dag_run, task = context["dag_run"], context["ti"]
-        bundle = getattr(dag_run, "bundle_version", None) or getattr(task, "bundle_version", None)
         return {
             "mlops.model": self.model,
             "mlops.dag_id": dag_run.dag_id,
@@ -132,6 +131,5 @@ class TrainModelOperator(BaseOperator):
             "mlops.digest": window.digest,
             "mlops.trained_rows": str(rows),
             "mlops.trigger_reason": self.trigger_reason,
-            "mlops.git_sha": str(bundle or ""),
-            **version_tags(),
+            **version_tags(self.function),
         }

@@ -59,11 +59,12 @@ def test_worker_killed_in_training_and_triggerer_in_a_canary_step(airflow, clien
     assert len(airflow.registry.ledger("steady")) == 1
 
 
-def test_worker_killed_in_a_canary_step(airflow, clients):
+def test_retraining_request_closes_the_loop_and_a_worker_is_killed_in_a_canary_step(airflow, clients):
     airflow.api._send("PATCH", f"dags/{ROLLOUT}", json={"is_paused": True})
-    form = {"partition": "2013-02", "reason": "second", "force": True}
-    run = airflow.api.trigger(TRAINING, conf=form)
+    airflow.api.announce("mlops/steady/retraining", "2013-02", trigger="drift", reason="x moved")
+    run = airflow.api.wait_for_partition(TRAINING, "2013-02")
     assert airflow.api.wait_for_run(TRAINING, run)["state"] == "success"
+    assert airflow.api.xcom(TRAINING, run, "retrain_gate")["reasons"] == ["drift: x moved"]
     with clients(airflow.services.serving.url("steady")) as sent:
         rollout = airflow.api.trigger(ON_WORKER, conf={"version": "2"})
         wait_until(airflow, ON_WORKER, rollout, "step_1_20pct.analyse", "running")

@@ -7,10 +7,11 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.training.in_process import load_function, source_file
 from airflow_mlops.core.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -89,10 +90,14 @@ def signature(features: pd.DataFrame) -> Any:
     return ModelSignature(Schema(columns), Schema([ColSpec(AnyType())]))
 
 
-def version_tags() -> dict[str, str]:
-    """Return the versions of what takes part in training, as one tag."""
+def version_tags(function: Callable[..., Any] | str) -> dict[str, str]:
+    """Return the versions of what takes part in training, and the commit of the author's file."""
+    from mlflow.utils.git_utils import get_git_commit
+
     versions = {"python": platform.python_version(), **dict(pin.split("==") for pin in _pins(PACKAGES))}
-    return {"mlops.versions": json.dumps(versions)}
+    files = source_file(load_function(function))
+    commit = get_git_commit(files[0]) if files else None
+    return {"mlops.versions": json.dumps(versions), "mlops.git_sha": commit or ""}
 
 
 def _log(model: Any, common: dict[str, Any]) -> Any:

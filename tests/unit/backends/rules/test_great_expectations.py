@@ -71,7 +71,7 @@ def test_answer_from_the_profile_is_the_answer_from_the_rows(question):
     if empty and rule.type == "expect_column_values_to_be_in_type_list":
         return  # a column without a value has no type to differ in; pandas guesses one
     theirs = evaluate([rule], as_frame(table))[0]
-    assert ours.outcome is theirs.outcome, (rule, values.to_pylist())
+    assert ours.outcome is theirs.outcome, (rule, values.to_pylist(), ours.reason, theirs.reason)
 
 
 @pytest.fixture

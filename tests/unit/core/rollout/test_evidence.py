@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.rollout.evidence import Decision, ErrorRateTest, ErrorShareTest, Window
 
-REPETITIONS = 300
+REPETITIONS = 200
 
 
 def window(canary, canary_errors, stable=0, stable_errors=0):
@@ -92,7 +92,7 @@ def test_expected_factor_is_one_when_errors_fall_by_share(share, errors_on_canar
 @pytest.mark.parametrize("cluster", [1, 3, 10])
 @pytest.mark.parametrize("weight", [0.05, 0.25, 0.5])
 def test_healthy_canary_is_rolled_back_at_most_alpha_of_the_time_clustered_or_not(cluster, weight):
-    rng, rps, seconds, windows, base = np.random.default_rng(cluster), 50, 2, 900, 0.01
+    rng, rps, seconds, windows, base = np.random.default_rng(cluster), 50, 2, 600, 0.01
     rolled_back = 0
     for _ in range(REPETITIONS):
         test = ErrorShareTest(alpha=0.05)
@@ -112,7 +112,7 @@ def test_healthy_canary_is_rolled_back_at_most_alpha_of_the_time_clustered_or_no
 def test_regression_is_found_in_the_stated_time_at_50_requests_a_second(rate, limit):
     rng, seconds = np.random.default_rng(7), 2
     times = []
-    for _ in range(200):
+    for _ in range(100):
         test, elapsed = ErrorShareTest(), 0
         while test.conclude().decision is not Decision.ROLL_BACK and elapsed < 3600:
             weight = (0.05, 0.25, 0.5)[min(2, elapsed // 600)]
