@@ -94,7 +94,9 @@ class Loop:
             ended, how = bool(why) and champion == before, f"refused: {why}"
         seen = self._seen()
         passed = decision.get("trigger") == "skew" and ended and monitored != "" and not _failed(seen)
-        observed = f"retrained because of {decision.get('trigger')}, {how}; in production {monitored}"
+        observed = (
+            f"retrained because of {decision.get('trigger')}, {how}; monitored: {monitored or 'failed'}"
+        )
         expected = "skew found, retrained, challenger promoted or refused with reasons"
         return self._result("b", "natural skew", expected, observed, passed, began, TRAINING, run, seen)
 
@@ -179,7 +181,8 @@ class Loop:
 
     def _monitored(self, month: str) -> str:
         run = self.api.wait_for_partition(MONITOR, month)
-        self._finish(MONITOR, run)
+        if self._finish(MONITOR, run) != "success":
+            return ""
         verdict = self.api.xcom(MONITOR, run, "check_performance")
         return str(verdict["findings"][0]["reason"]) if verdict else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
@@ -59,12 +60,12 @@ def reference_profile(
     """
     from airflow_mlops.core.data.profile import merge
 
-    found = []
+    found: list[Profile] = []
     for key in partitions:
+        wanted = _cells_of(cells, *found[:1])
         profile = _stored(store, model, key)
-        if profile is None or (cells is not None and not _same_cells(profile, cells)):
-            profile = _scan(uri, key, cells)
-        cells = cells or profile
+        if profile is None or (wanted is not None and not _same_cells(profile, wanted)):
+            profile = _scan(uri, key, wanted)
         found.append(profile)
     return merge(*found)
 
@@ -97,6 +98,13 @@ def _scan(uri: str, key: str, cells: Profile | None) -> Profile:
     from airflow_mlops.backends.profiling.dataset import describe_window
 
     return profile_window(describe_window(uri, [key]), cells_from=cells)
+
+
+def _cells_of(*profiles: Profile | None) -> Profile | None:
+    """Return a profile with the cells of the first that knows a column, for every column any of them knows."""
+    known = {c.name: c for profile in reversed(profiles) if profile is not None for c in profile.columns}
+    first = next((profile for profile in profiles if profile is not None), None)
+    return replace(first, columns=tuple(known.values())) if first is not None else None
 
 
 def _same_cells(one: Profile, other: Profile) -> bool:

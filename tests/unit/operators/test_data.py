@@ -9,7 +9,7 @@ from airflow_mlops.backends.profiling.arrow import profile_table
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.core.data.inference import infer_schema
 from airflow_mlops.operators.data import CheckSchemaOperator, CheckSkewOperator, ProfileDataOperator
-from airflow_mlops.operators.profiles import broken_partitions
+from airflow_mlops.operators.profiles import broken_partitions, champion_profile
 
 
 def table(shift=0.0, rows=2000):
@@ -121,6 +121,16 @@ def test_window_is_compared_with_the_champions_and_never_fails_the_task(
     assert (verdict["gate"], verdict["outcome"]) == ("drift", outcome)
     report = world.evidence.read_json(f"m__stage/run-{month}", "skew_report.json")
     assert {test["column"] for test in report["tests"]} == {"x", "c"}
+
+
+def test_reference_of_several_partitions_adds_up_though_the_window_lacks_a_column(world, champion, run):
+    """What was served has no label: the reference's cells for it come from its own first partition."""
+    tags = world.registry.version("m", "1").tags
+    tags["mlops.partitions"] = '["2013-01", "2013-02", "2013-03"]'
+    served = profile_table(table().select(["x"]))
+    reference = champion_profile(world.evidence, world.registry, "m", cells=served)
+    assert (reference.rows, reference.column("x").edges) == (6000, served.column("x").edges)
+    assert reference.column("c").categories == {"a": 3000, "b": 3000}
 
 
 def test_partition_that_was_never_profiled_is_read_once_for_the_reference(champion, profile, run):
