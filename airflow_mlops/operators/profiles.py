@@ -101,7 +101,7 @@ def _scan(uri: str, key: str, cells: Profile | None) -> Profile:
 
 
 def _cells_of(*profiles: Profile | None) -> Profile | None:
-    """Return a profile with the cells of the first that knows a column, for every column any of them knows."""
+    """Return the cells of every column any profile knows, the first one's where several do."""
     known = {c.name: c for profile in reversed(profiles) if profile is not None for c in profile.columns}
     first = next((profile for profile in profiles if profile is not None), None)
     return replace(first, columns=tuple(known.values())) if first is not None else None

@@ -85,6 +85,9 @@ def _not_null(rule: Rule, column: Column, rows: int) -> Finding:
 
 
 def _values_between(rule: Rule, column: Column, _: int) -> Finding | None:
+    if column.kind in (Kind.STRING, Kind.BOOLEAN):
+        reason = f"{column.name}: {column.kind} values have no range, allowed {_span(rule)}"
+        return finding(rule, column.name, passed=not column.present, observed=str(column.kind), reason=reason)
     if rule.kwargs.get("mostly", 1.0) != 1.0 or column.kind not in (Kind.INTEGER, Kind.NUMBER):
         return None
     return _range(rule, column, column.minimum, column.maximum, "values")

@@ -61,6 +61,15 @@ def test_renamed_column_changed_type_and_nulls_are_named():
     assert any(reason.startswith("dep_delay: no such column; columns: origin, ") for reason in reasons)
 
 
+def test_number_that_became_text_is_out_of_range_by_name_not_a_crash():
+    kwargs = {"column": "origin", "min_value": 0, "max_value": 9}
+    found = judged(Rule(type="expect_column_values_to_be_between", kwargs=kwargs))
+    assert (found.outcome, found.reason) == (
+        Outcome.FAIL,
+        "origin: string values have no range, allowed 0 to 9",
+    )
+
+
 def test_warning_rule_that_fails_only_warns():
     kwargs = {"column": "distance", "min_value": 100, "max_value": 150}
     rule = Rule(type="expect_column_values_to_be_between", kwargs=kwargs, severity=Severity.WARNING)
