@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
@@ -203,6 +203,10 @@ class ModelConfig:
     retries: int = 2
     retry_delay: Duration = 10.0
     tags: tuple[str, ...] = ("mlops",)
+
+    def skew_policy(self) -> SkewPolicy:
+        """Return the thresholds of skew; what identifies a row is new in every window and never compared."""
+        return replace(self.skew.policy(), ignore=(*self.skew.ignore, *self.data.key))
 
 
 def load_config(path: Path | str) -> ModelConfig:

@@ -52,36 +52,26 @@ def canary_rollout(
     :param outlets: assets that announce the promoted version as their partition.
     :param deferrable: analyse on the triggerer; on the worker otherwise.
     """
-    common = {
-        "model": model,
-        "version": version,
-        "serving_conn_id": serving_conn_id,
-        "mlflow_conn_id": mlflow_conn_id,
-    }
+    connections = {"serving_conn_id": serving_conn_id, "mlflow_conn_id": mlflow_conn_id}
+    common: dict[str, Any] = {"model": model, "version": version, **connections}
     with TaskGroup(group_id, prefix_group_id=False) as group:
-        deploy = DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)
-        tasks: list[Any] = [deploy]
+        tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
         for number, percent in enumerate(plan.steps, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
-                shift = SetTrafficOperator(
-                    task_id="set_traffic", percent=percent, state=tasks[-1].output, **common
-                )
-                analyse = CanaryAnalysisSensor(
-                    task_id="analyse",
-                    model=model,
-                    plan=plan,
-                    state=shift.output,
-                    serving_conn_id=serving_conn_id,
-                    mlflow_conn_id=mlflow_conn_id,
-                    deferrable=deferrable,
-                )
-            tasks += [shift, analyse]
-        promote = PromoteModelOperator(
-            task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common
+                before = tasks[-1].output
+                shift = SetTrafficOperator(task_id="set_traffic", percent=percent, state=before, **common)
+                waiting: dict[str, Any] = {
+                    "model": model,
+                    "plan": plan,
+                    "deferrable": deferrable,
+                    **connections,
+                }
+                tasks += [shift, CanaryAnalysisSensor(task_id="analyse", state=shift.output, **waiting)]
+        tasks.append(
+            PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
         )
-        chain(*tasks, promote, CleanUpRolloutOperator(task_id="clean_up", **common))
-        roll_back = RollbackOperator(task_id="roll_back", trigger_rule=TriggerRule.ONE_FAILED, **common)
-        [*tasks, promote] >> roll_back
+        chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", **common))
+        tasks >> RollbackOperator(task_id="roll_back", trigger_rule=TriggerRule.ONE_FAILED, **common)
     return group
 
 

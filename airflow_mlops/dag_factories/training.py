@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, PartitionedAssetTimetable, chain
 
@@ -14,7 +14,7 @@ from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, BaseOperator
 
     from airflow_mlops.dag_factories.config import ModelConfig
 
@@ -29,60 +29,79 @@ FORM = {
 def training_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__training``: started by new data, by a retraining request, or by its form."""
     schedule = PartitionedAssetTimetable(assets=data_asset(config.model) | retraining_asset(config.model))
-    common = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
-    spec = config.data.spec()
     with model_dag(config, "training", schedule=schedule, params=FORM) as dag:
-        request = ReadTrainingRequestOperator(
-            task_id="read_request",
-            uri=config.data.uri,
-            history=config.data.history,
-            train_params=config.train.params,
-            multiple_outputs=True,
-            **common,
-        )
-        profile = ProfileDataOperator(
-            task_id="profile_data",
-            uri=config.data.uri,
-            partitions=request.output["partition"],
-            multiple_outputs=True,
-            **common,
-        )
-        schema = CheckSchemaOperator(
-            task_id="check_schema", profile=profile.output, schema=config.data.schema, **common
-        )
-        skew = CheckSkewOperator(
-            task_id="check_skew", profile=profile.output, policy=config.skew.policy(), **common
-        )
-        gate = RetrainGateOperator(
-            task_id="retrain_gate",
-            verdicts=[skew.output],
-            request=request.output,
-            rows=profile.output["rows"],
-            policy=config.retrain.policy(),
-            **common,
-        )
-        train = TrainModelOperator(
-            task_id="train_model",
-            function=config.train.function,
-            window=request.output,
-            data=spec,
-            train_params=request.output["params"],
-            trigger_reason="{{ ti.xcom_pull(task_ids='retrain_gate')['reasons'] | join('; ') }}",
-            **common,
-        )
-        validate = ValidateModelOperator(
-            task_id="validate_model",
-            candidate=train.output,
-            data=spec,
-            policy=config.validate.policy(),
-            **common,
-        )
-        nominate = NominateChallengerOperator(
-            task_id="nominate_challenger",
-            candidate=train.output,
-            verdict=validate.output,
-            outlets=[challenger_asset(config.model)],
-            **common,
-        )
-        chain(request, profile, schema, skew, gate, train, validate, nominate)
+        request = _request(config)
+        checks = _checks(config, request)
+        chain(request, *checks, *_model(config, request))
     return dag
+
+
+def _request(config: ModelConfig) -> ReadTrainingRequestOperator:
+    return ReadTrainingRequestOperator(
+        task_id="read_request",
+        uri=config.data.uri,
+        history=config.data.history,
+        train_params=config.train.params,
+        multiple_outputs=True,
+        **_common(config),
+    )
+
+
+def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[BaseOperator]:
+    """Build what happens to the window before anything is trained."""
+    common = _common(config)
+    profile = ProfileDataOperator(
+        task_id="profile_data",
+        uri=config.data.uri,
+        partitions=request.output["partition"],
+        multiple_outputs=True,
+        **common,
+    )
+    schema = CheckSchemaOperator(
+        task_id="check_schema", profile=profile.output, schema=config.data.schema, **common
+    )
+    skew = CheckSkewOperator(
+        task_id="check_skew", profile=profile.output, policy=config.skew_policy(), **common
+    )
+    gate = RetrainGateOperator(
+        task_id="retrain_gate",
+        verdicts=[skew.output],
+        request=request.output,
+        rows=profile.output["rows"],
+        policy=config.retrain.policy(),
+        **common,
+    )
+    return [profile, schema, skew, gate]
+
+
+def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[BaseOperator]:
+    """Build what turns rows into a challenger."""
+    common, spec = _common(config), config.data.spec()
+    train = TrainModelOperator(
+        task_id="train_model",
+        function=config.train.function,
+        window=request.output,
+        data=spec,
+        train_params=request.output["params"],
+        trigger_reason="{{ ti.xcom_pull(task_ids='retrain_gate')['reasons'] | join('; ') }}",
+        **common,
+    )
+    validate = ValidateModelOperator(
+        task_id="validate_model",
+        candidate=train.output,
+        data=spec,
+        policy=config.validate.policy(),
+        **common,
+    )
+    nominate = NominateChallengerOperator(
+        task_id="nominate_challenger",
+        candidate=train.output,
+        verdict=validate.output,
+        outlets=[challenger_asset(config.model)],
+        **common,
+    )
+    return [train, validate, nominate]
+
+
+def _common(config: ModelConfig) -> dict[str, Any]:
+    return {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}

@@ -83,20 +83,13 @@ class Loop:
         monitored = self._monitored("2013-03")
         if verdict.get("outcome") in ("pass", "warn"):
             rollout = self.api.wait_for_partition(ROLLOUT, self._candidate(run))
-            state = self._finish(ROLLOUT, rollout)
-            champion = self.registry.alias(MODEL, CHAMPION)
-            ended, how = (
-                state == "success" and champion == self._candidate(run),
-                f"promoted version {champion}",
-            )
+            wanted: str | None = self._candidate(run) if self._finish(ROLLOUT, rollout) == "success" else ""
+            how = f"promoted version {wanted}"
         else:
-            champion, why = self.registry.alias(MODEL, CHAMPION), _reasons(verdict)
-            ended, how = bool(why) and champion == before, f"refused: {why}"
-        seen = self._seen()
+            wanted, how = before, f"refused: {_reasons(verdict)}"
+        seen, ended = self._seen(), self.registry.alias(MODEL, CHAMPION) == wanted
         passed = decision.get("trigger") == "skew" and ended and monitored != "" and not _failed(seen)
-        observed = (
-            f"retrained because of {decision.get('trigger')}, {how}; monitored: {monitored or 'failed'}"
-        )
+        observed = f"retrained for {decision.get('trigger')}, {how}; monitored: {monitored or 'failed'}"
         expected = "skew found, retrained, challenger promoted or refused with reasons"
         return self._result("b", "natural skew", expected, observed, passed, began, TRAINING, run, seen)
 
@@ -119,7 +112,7 @@ class Loop:
     def bad_challenger(self) -> Result:
         """Roll out a challenger that validation likes but that refuses some live requests."""
         began = _begin("d", "an author guards against missing values; cancelled flights have some")
-        self._live("2013-04")
+        self._live("2013-06")  # storms: one flight in thirty is cancelled
         before = self.registry.alias(MODEL, CHAMPION)
         form = {"partition": "2013-03", "reason": "guard", "force": True, "params": {"reject_missing": True}}
         run = self._by_form(form)

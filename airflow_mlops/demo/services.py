@@ -107,7 +107,26 @@ class Services:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of all Airflow processes: settings, connections, variables."""
-        airflow = {
+        return {
+            **{name: os.environ[name] for name in ("HOME", "LANG", "TZ") if name in os.environ},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "AIRFLOW_HOME": str(self.home),
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": "2",
+            "GIT_PYTHON_REFRESH": "quiet",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+            "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps({"conn_type": "mlflow", "host": self.mlflow_url}),
+            "AIRFLOW_CONN_MLOPS_SERVING": json.dumps(
+                {"conn_type": "mlops_local_serving", "extra": {"state_dir": str(self.home / "serving")}}
+            ),
+            **{f"AIRFLOW__{name}": value for name, value in self._settings().items()},
+            **self.extra,
+        }
+
+    def _settings(self) -> dict[str, str]:
+        """Return Airflow's settings: local addresses, quick detection of dead processes, no examples."""
+        return {
             "CORE__DAGS_FOLDER": str(self.dags_folder),
             "CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
             "CORE__LOAD_EXAMPLES": "False",
@@ -136,22 +155,6 @@ class Services:
             "LOGGING__WORKER_LOG_SERVER_PORT": str(self.ports["worker-log"]),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.ports["trigger-log"]),
             "USAGE_DATA_COLLECTION__ENABLED": "False",
-        }
-        return {
-            **{name: os.environ[name] for name in ("HOME", "LANG", "TZ") if name in os.environ},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "AIRFLOW_HOME": str(self.home),
-            "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": "2",
-            "GIT_PYTHON_REFRESH": "quiet",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-            "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps({"conn_type": "mlflow", "host": self.mlflow_url}),
-            "AIRFLOW_CONN_MLOPS_SERVING": json.dumps(
-                {"conn_type": "mlops_local_serving", "extra": {"state_dir": str(self.home / "serving")}}
-            ),
-            **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
-            **self.extra,
         }
 
     def _command(self, name: str) -> list[str]:

@@ -273,7 +273,9 @@ def test_requests_are_written_to_the_inference_log(local, endpoint):
 
     def logged():
         lines = [
-            json.loads(line) for path in local.log_dir.glob(f"{endpoint}/*/*.jsonl") for line in path.open()
+            json.loads(line)
+            for path in local.log_dir.glob(f"{endpoint}/*/*.jsonl")
+            for line in path.read_text().splitlines()
         ]
         found[:] = [line for line in lines if line["request_id"] == "flight-7"]
         return bool(found)

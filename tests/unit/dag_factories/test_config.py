@@ -52,6 +52,11 @@ def test_mistake_in_yaml_is_named_with_what_is_allowed(load, before, after, name
         load(TEXT.replace(before, after))
 
 
+def test_key_is_never_compared_for_skew(load):
+    text = TEXT.replace("segments: [country]", "key: [customer]") + "skew: {ignore: [day]}\n"
+    assert load(text).skew_policy().ignore == ("day", "customer")
+
+
 def test_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InvalidConfigError, match=r"none\.yaml"):
         load_config(tmp_path / "none.yaml")
