@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.errors import TrafficConflictError
+from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,10 +52,15 @@ def restore_champion(
 def roll_back(
     backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
 ) -> Traffic:
-    """Give all requests back to the champion and stop what is out of traffic."""
+    """Give all requests back to the champion and stop what is out of traffic.
+
+    Claiming first brings back a gateway that died meanwhile; what another rollout holds is left alone.
+    """
+    try:
+        backend.claim(model, holder)
+    except EndpointBusyError:
+        return backend.traffic(model)
     traffic = backend.traffic(model)
-    if traffic.holder != holder:
-        return traffic
     if traffic.stable == version and champion not in (version, None):
         backend.promote(model, str(champion), holder=holder)
     elif traffic.stable != version:

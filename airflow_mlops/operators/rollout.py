@@ -6,19 +6,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 from airflow_mlops.core.errors import RegistryConflictError
 from airflow_mlops.core.rollout.machine import begin, begin_step
-from airflow_mlops.core.rollout.state import Reading, RolloutState
+from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.triggers.canary import read_counters
+from airflow_mlops.triggers.canary import reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,10 @@ class SetTrafficOperator(RolloutOperator):
         self.log.info(
             "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
         )
-        reading = read_counters(backend, self.model, state) or Reading()
+        reading = reading_of(backend.counters(self.model), state)
+        if reading is None:
+            msg = f"{self.model}: version {state.version} has no counters; it is not deployed any more"
+            raise AirflowFailException(msg)
         return begin_step(state, self.percent, reading, now=time.time()).to_json()
 
 

@@ -220,6 +220,17 @@ def test_gateway_that_does_not_answer_is_no_evidence_and_never_success(champion,
     assert [event.payload["decision"] for event in events] == ["inconclusive"]
 
 
+def test_step_does_not_begin_while_counters_cannot_be_read(champion, run):
+    state = run(deploy())
+
+    def silent(endpoint):
+        raise ServiceUnavailableError("gateway is gone")
+
+    champion.serving.counters = silent
+    with pytest.raises(ServiceUnavailableError, match="gateway is gone"):
+        run(shift(state))
+
+
 def test_state_handed_over_is_small(champion, run):
     state = run(shift(run(deploy())))
     champion.serving.count("m", "2", requests=300)
