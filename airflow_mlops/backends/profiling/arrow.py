@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops.backends.profiling.dataset import open_window
-from airflow_mlops.core.data.profile import NEW_CATEGORIES_KEPT, Column, Kind, Profile
+from airflow_mlops.core.data.column import Column, Kind
+from airflow_mlops.core.data.profile import Profile
+from airflow_mlops.core.data.sketch import HITTERS_KEPT
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -153,12 +155,14 @@ class _NumericTally(_NullTally):
         numbers = _numbers(values, self.kind)
         finite = numbers[np.isfinite(numbers)]
         nans = int(np.isnan(numbers).sum())
+        self.infinite += len(numbers) - nans - finite.size
         self.nans += nans
         self.nulls += values.null_count + nans
         cells = np.searchsorted(self.edges, numbers[~np.isnan(numbers)], side="right")
         self.counts += np.bincount(cells, minlength=len(self.counts))
         if finite.size:
             self.low, self.high = min(self.low, finite.min()), max(self.high, finite.max())
+            finite = finite - (self.edges[len(self.edges) // 2] if self.edges.size else 0.0)
             self.total += float(finite.sum())
             self.squares += float(np.dot(finite, finite))
 
@@ -168,6 +172,7 @@ class _NumericTally(_NullTally):
             **self._common(),
             nulls=self.nulls,
             nans=self.nans,
+            infinite=self.infinite,
             minimum=float(self.low) if seen else None,
             maximum=float(self.high) if seen else None,
             total=self.total,
@@ -181,7 +186,7 @@ class _CategoryTally(_NullTally):
     def __init__(self, field: pa.Field, kind: Kind, categories: tuple[str, ...]) -> None:
         super().__init__(field, kind)
         self.counts = dict.fromkeys(categories, 0)
-        self.new: set[str] = set()
+        self.hitters: dict[str, int] = {}
         self.low, self.high = math.inf, -math.inf
 
     def add(self, values: Any) -> None:
@@ -193,8 +198,8 @@ class _CategoryTally(_NullTally):
                 self.counts[value] += count
             else:
                 self.other += count
-                if len(self.new) < NEW_CATEGORIES_KEPT:
-                    self.new.add(value)
+                if value in self.hitters or len(self.hitters) < HITTERS_KEPT:
+                    self.hitters[value] = self.hitters.get(value, 0) + count
 
     def column(self) -> Column:
         seen = self.low <= self.high
@@ -205,5 +210,6 @@ class _CategoryTally(_NullTally):
             maximum=float(self.high) if seen else None,
             categories=self.counts,
             other=self.other,
-            new=tuple(sorted(self.new)),
+            hitters=self.hitters,
+            hitters_error=self.other - sum(self.hitters.values()),
         )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.core.data.column import Column, Kind
 from airflow_mlops.core.data.inference import TYPE_NAMES
-from airflow_mlops.core.data.profile import Column, Kind, Profile
 from airflow_mlops.core.outcome import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.schema import Rule
 
 FAILED = {Severity.CRITICAL: Outcome.FAIL, Severity.WARNING: Outcome.WARN, Severity.INFO: Outcome.PASS}
@@ -108,13 +109,12 @@ def _range(rule: Rule, column: Column, low: float | None, high: float | None, wh
 
 
 def _in_set(rule: Rule, column: Column, _: int) -> Finding | None:
-    if column.kind is not Kind.STRING or (column.other and len(column.new) < column.other):
+    if column.kind is not Kind.STRING or (not column.names_all):
         return None  # some values have no cell and no name
     allowed = set(rule.kwargs["value_set"])
-    known = sum(count for name, count in (column.categories or {}).items() if name in allowed)
-    known += sum(1 for name in column.new if name in allowed)
+    known = sum(count for name, count in column.named.items() if name in allowed)
     share = known / column.present if column.present else 1.0
-    strange = [n for n, c in (column.categories or {}).items() if c and n not in allowed] + list(column.new)
+    strange = [name for name in column.named if name not in allowed]
     reason = f"{column.name}: {1 - share:.3g} of values outside the set ({', '.join(strange[:5])}), "
     reason += f"allowed {1 - rule.kwargs.get('mostly', 1.0):.3g}"
     passed = share >= rule.kwargs.get("mostly", 1.0)

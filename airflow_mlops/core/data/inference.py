@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.profile import Column, Kind, Profile
+from airflow_mlops.core.data.column import Column, Kind
 from airflow_mlops.core.data.schema import Rule, Schema
 from airflow_mlops.core.outcome import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airflow_mlops.core.data.profile import Profile
 
 TYPE_NAMES = {
     Kind.INTEGER: ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "Int64"],

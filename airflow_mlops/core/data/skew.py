@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from airflow_mlops.core.data.column import Kind
 from airflow_mlops.core.data.distance import (
     Effect,
     jensen_shannon,
@@ -21,13 +22,13 @@ from airflow_mlops.core.data.distance import (
     share_rise,
     total_variation,
 )
-from airflow_mlops.core.data.profile import Kind
 from airflow_mlops.core.data.skew_policy import SkewPolicy
 from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.profile import Column, Profile
+    from airflow_mlops.core.data.column import Column
+    from airflow_mlops.core.data.profile import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
