@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.sketch import estimate_distinct, join_hitters, join_registers, unpack_registers
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 
 class Kind(StrEnum):
@@ -125,7 +129,15 @@ class Column(Record):
             return True
         alike = self.kind is other.kind or {self.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
         same_names = (self.categories or {}).keys() == (other.categories or {}).keys()
-        return alike and self.edges == other.edges and same_names
+        return alike and self.edges == other.edges and (same_names or (self.names_all and other.names_all))
+
+    def with_cells(self, names: AbstractSet[str]) -> Column:
+        """Return a column that names all its values with cells for these names too."""
+        if self.categories is None or names <= self.categories.keys():
+            return self
+        counts = self.categories | {n: self.hitters.get(n, 0) for n in names if n not in self.categories}
+        hitters = {name: count for name, count in self.hitters.items() if name not in counts}
+        return replace(self, categories=counts, hitters=hitters, other=sum(hitters.values()))
 
 
 def add_columns(one: Column, other: Column) -> Column:
@@ -136,6 +148,9 @@ def add_columns(one: Column, other: Column) -> Column:
     if not one.fits(other):
         msg = f"column {one.name}: other cells or kinds ({one.kind}, {other.kind}) do not add up"
         raise InvalidRecordError(msg)
+    if one.present and other.present:
+        mine, theirs = (one.categories or {}).keys(), (other.categories or {}).keys()
+        one, other = one.with_cells(theirs), other.with_cells(mine)
     cells, rest = _leading(one, other)
     hitters, cut = join_hitters(one.hitters, other.hitters)
     return replace(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def same(one: Profile, other: Profile):
 @settings(deadline=None)
 @given(VALUES, VALUES, VALUES)
 def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(one, two, three):
-    cells = profile_table(table(one))
+    cells = profile_table(table(one + two + three))
     parts = [profile_table(table(rows), cells_from=cells) for rows in (one, two, three)]
     whole = profile_table(table(one + two + three), cells_from=cells)
     same(merge(*parts), whole)
@@ -117,3 +118,10 @@ def test_column_absent_from_one_part_is_missing_there():
     other = profile_table(pa.table({"x": [1.0]}), cells_from=one)
     assert merge(one, other).column("y").nulls == 1
     assert merge(other, one).column("y").nulls == 1
+
+
+def test_texts_that_are_all_named_add_up_whatever_their_cells():
+    one, other = (profile_table(pa.table({"c": values})) for values in (["a", "b"], ["b", "c", "c"]))
+    both = merge(one, other).column("c")
+    assert both.named == {"b": 2, "c": 2, "a": 1}
+    assert both == replace(merge(other, one).column("c"), categories=both.categories)

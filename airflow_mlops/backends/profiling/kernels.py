@@ -1,0 +1,196 @@
+"""Compiled loops of the profile pass: each reads a value once and touches nothing that grows with the rows.
+
+They run without Python's global lock, so that row groups are scanned in parallel. Arrow's validity bitmaps
+are read as they are: bit i set means value i is there; an empty bitmap means all are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, Any]
+
+KEPT = 1 << 12
+"""Text values without a cell that are counted at a time."""
+SLOTS = 1 << 14
+"""Slots of the index of a text table: a power of two, at least twice its entries."""
+
+
+@njit(nogil=True)
+def tally_numbers(
+    values: Array,
+    bitmap: Array,
+    offset: int,
+    borders: Array,
+    grid: Array,
+    start: Array,
+    counts: Array,
+    sums: Array,
+    seen: Array,
+) -> None:
+    """Count values in cells and add up what the moments need.
+
+    :param values: float64. ``borders``: the cells' edges and infinity at the end.
+    :param grid: low, scale, origin; low and scale map a value to a place in ``start``, which holds the
+        first cell it may be in. Moments are about the origin.
+    :param counts: per cell. ``sums``: minimum, maximum, total, squares. ``seen``: nulls, NaN, infinite.
+    """
+    low, scale, origin, last = grid[0], grid[1], grid[2], float(len(start) - 1)
+    least, greatest, total, squares = sums[0], sums[1], 0.0, 0.0
+    for i in range(values.size):
+        if bitmap.size and not (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
+            seen[0] += 1
+            continue
+        x = values[i]
+        if not x - x == 0.0:  # noqa: SIM201 - NaN and infinity in one comparison
+            if x != x:
+                seen[1] += 1
+                continue
+            seen[2] += 1
+            counts[len(counts) - 1 if x > 0 else 0] += 1
+            continue
+        cell = start[int(min(max((x - low) * scale, 0.0), last))]
+        while x >= borders[cell]:
+            cell += 1
+        counts[cell] += 1
+        least, greatest = min(least, x), max(greatest, x)
+        about = x - origin
+        total += about
+        squares += about * about
+    sums[0], sums[1] = least, greatest
+    sums[2] += total
+    sums[3] += squares
+
+
+@njit(nogil=True)
+def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
+    """Count dictionary codes; return how many are null."""
+    nulls = 0
+    for i in range(codes.size):
+        if bitmap.size and not (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
+            nulls += 1
+        else:
+            counts[codes[i]] += 1
+    return nulls
+
+
+@njit(nogil=True)
+def _mix(h: np.uint64) -> np.uint64:
+    """Spread every input bit over all output bits (the finaliser of splitmix64)."""
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+@njit(nogil=True)
+def _register(h: np.uint64, registers: Array) -> None:
+    """Note a hash in a HyperLogLog sketch of 2048 registers: 1 + zeros before its first one, up to 54."""
+    place, rest = h >> np.uint64(53), h << np.uint64(11)
+    run = np.uint64(registers[place])
+    if run and rest >> (np.uint64(64) - run):
+        return  # a one too early: the register stays
+    while run < np.uint64(53) and not rest >> (np.uint64(63) - run):
+        run += np.uint64(1)
+    registers[place] = max(np.uint64(registers[place]), run + np.uint64(1))
+
+
+@njit(nogil=True)
+def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) -> None:
+    """Note 64-bit integers in a distinct sketch."""
+    for i in range(values.size):
+        if not bitmap.size or (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
+            _register(_mix(np.uint64(values[i]) + np.uint64(0x9E3779B97F4A7C15)), registers)
+
+
+@njit(nogil=True)
+def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> None:
+    """Hash UTF-8 texts (FNV-1a, mixed) and count their characters; text i is data[starts[i]:starts[i+1]]."""
+    for i in range(hashes.size):
+        h, characters = np.uint64(0xCBF29CE484222325), 0
+        for j in range(starts[i], starts[i + 1]):
+            h = (h ^ np.uint64(data[j])) * np.uint64(0x100000001B3)
+            characters += (data[j] & 0xC0) != 0x80
+        hashes[i] = _mix(h)
+        lengths[i] = characters
+
+
+@njit(nogil=True)
+def tally_text(
+    hashes: Array,
+    lengths: Array,
+    weights: Array,
+    bitmap: Array,
+    offset: int,
+    table: tuple[Array, Array, Array, Array],
+    registers: Array,
+    sums: Array,
+    seen: Array,
+) -> None:
+    """Count texts in a table of bounded size, with a distinct sketch and the moments of their lengths.
+
+    :param weights: how often each text occurs; empty for once each. Weight 0 is passed over.
+    :param table: slot to entry (-1 if free), then by entry: hash, count, row of this batch in which it was
+        first met. The first ``seen[4]`` entries are cells and never given up.
+    :param seen: nulls, values, entries, what was cut off each entry without a cell, cells.
+    """
+    index, keys, counts, rows = table
+    for i in range(hashes.size):
+        weight = weights[i] if weights.size else 1
+        if bitmap.size and not (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
+            seen[0] += weight
+            continue
+        if weight == 0:
+            continue
+        seen[1] += weight
+        _register(hashes[i], registers)
+        length = float(lengths[i])
+        sums[0], sums[1] = min(sums[0], length), max(sums[1], length)
+        sums[2] += weight * length
+        sums[3] += weight * length * length
+        slot = _slot(index, keys, hashes[i])
+        if index[slot] < 0:
+            if seen[2] == len(keys):
+                _shrink(index, keys, counts, rows, seen)
+                slot = _slot(index, keys, hashes[i])
+            index[slot] = entry = seen[2]
+            keys[entry], counts[entry], rows[entry] = hashes[i], 0, i
+            seen[2] += 1
+        counts[index[slot]] += weight
+
+
+@njit(nogil=True)
+def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
+    """Return the slot of a key, or the free one where it belongs (linear probing)."""
+    slot = np.int64(key & np.uint64(len(index) - 1))
+    while index[slot] >= 0 and keys[index[slot]] != key:
+        slot = (slot + 1) & (len(index) - 1)
+    return slot
+
+
+@njit(nogil=True)
+def _shrink(index: Array, keys: Array, counts: Array, rows: Array, seen: Array) -> None:
+    """Cut so much off every entry without a cell that at most half of them are left.
+
+    Misra-Gries: each cut takes as much from KEPT / 2 values at least, so that no value loses more than
+    all values / (KEPT / 2).
+    """
+    cut, cells = 0, seen[4]
+    over = seen[2] - cells
+    while over > (len(keys) - cells) // 2:
+        cut, over = cut + 1 if cut < 64 else cut * 2, 0
+        for entry in range(cells, seen[2]):
+            over += counts[entry] > cut
+    left = cells
+    for entry in range(cells, seen[2]):
+        if counts[entry] > cut:
+            keys[left], counts[left], rows[left] = keys[entry], counts[entry] - cut, rows[entry]
+            left += 1
+    index[:] = -1
+    for entry in range(left):
+        index[_slot(index, keys, keys[entry])] = entry
+    seen[2] = left
+    seen[3] += cut
