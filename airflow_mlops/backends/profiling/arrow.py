@@ -34,14 +34,14 @@ def profile_window(
     *,
     cells_from: Profile | None = None,
     filesystem: fsspec.AbstractFileSystem | None = None,
-    on_rows: Callable[[int], object] | None = None,
+    on_rows: Callable[[float], object] | None = None,
 ) -> Profile:
     """Scan a window once.
 
     :param cells_from: profile whose cells are used, so that the two add up and compare; columns it does
         not know, or knows as another kind, get cells from some of the window's own rows.
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
-    :param on_rows: called with the number of rows of each batch, from several threads.
+    :param on_rows: called from several threads with the rows got through (columns are shares of rows).
     :raises InvalidDataError: a file that cannot be read to its end.
     """
     source = open_window(window, filesystem)
@@ -58,7 +58,7 @@ def profile_window(
 def profile_table(table: pa.Table, *, cells_from: Profile | None = None) -> Profile:
     """Profile rows that are in memory already, an inference log for instance."""
     cells = _cells(table.schema, table.slice(0, FIRST_ROWS), cells_from)
-    return _scan(table.to_batches(BATCH_ROWS), cells, None)
+    return _scan(((0, batch) for batch in table.to_batches(BATCH_ROWS)), cells, None)
 
 
 def _cells(schema: pa.Schema, first: pa.Table | None, reference: Profile | None) -> list[Column]:
@@ -69,13 +69,16 @@ def _cells(schema: pa.Schema, first: pa.Table | None, reference: Profile | None)
 
 
 def _scan(
-    batches: Iterable[pa.RecordBatch], cells: list[Column], on_rows: Callable[[int], object] | None
+    parts: Iterable[tuple[int, pa.RecordBatch]],
+    cells: list[Column],
+    on_rows: Callable[[float], object] | None,
 ) -> Profile:
+    """Count batches of neighbouring columns; rows are those of the first column."""
     tallies, rows = [tally(column) for column in cells], 0
-    for batch in batches:
-        rows += batch.num_rows
-        for column, values in zip(tallies, batch.columns, strict=True):
-            column.add(values)
+    for first, batch in parts:
+        rows += batch.num_rows if first == 0 else 0
+        for i, values in enumerate(batch.columns):
+            tallies[first + i].add(values)
         if on_rows:
-            on_rows(batch.num_rows)
+            on_rows(batch.num_rows * batch.num_columns / len(cells))
     return Profile(rows=rows, columns=tuple(column.column() for column in tallies))

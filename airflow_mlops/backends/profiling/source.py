@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 SAMPLED_GROUPS = 8
 CODED_BYTES = 2.5
 """Bytes a value up to which a text column is surely stored as codes and read as such."""
+COLUMNS_AT_A_TIME = 16
+"""Columns decoded together: what a stream holds of a row group is bounded by them, however wide it is."""
 READ_BUFFER = 1 << 18
+
+Part = tuple[int, pa.RecordBatch]
+"""A batch of neighbouring columns, and the position of the first one in the schema."""
 
 
 class ParquetSource:
@@ -33,13 +40,17 @@ class ParquetSource:
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
         self.storage, self.files = storage, list(files)
         self.metadata = [self._open(path).metadata for path in self.files]
-        parts = [part.schema.to_arrow_schema() for part in self.metadata]
-        for path, part in zip(self.files, parts, strict=True):
+        self.parts = [part.schema.to_arrow_schema() for part in self.metadata]
+        for path, part in zip(self.files, self.parts, strict=True):
             require_unique(part.names, path)
-        self.schema = pa.unify_schemas(parts, promote_options="permissive")
-        self.groups = [
-            (file, group) for file, part in enumerate(self.metadata) for group in range(part.num_row_groups)
+        self.places = [_leaves(part) for part in self.metadata]
+        self.schema = pa.unify_schemas(self.parts, promote_options="permissive")
+        sizes = [
+            (f, g, m.row_group(g).num_rows)
+            for f, m in enumerate(self.metadata)
+            for g in range(m.num_row_groups)
         ]
+        self.groups = [RowGroup(self, file, group, rows) for file, group, rows in sizes if rows]
 
     def count_rows(self) -> int:
         """Return the number of rows, as the files' footers say."""
@@ -55,56 +66,84 @@ class ParquetSource:
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
         """Return the first rows of some row groups, spread evenly over the window."""
-        filled = [(f, g) for f, g in self.groups if self.metadata[f].row_group(g).num_rows]
-        chosen = filled[:: max(1, -(-len(filled) // SAMPLED_GROUPS))]
+        chosen = self.groups[:: max(1, -(-len(self.groups) // SAMPLED_GROUPS))]
         wanted = pa.schema([self.schema.field(name) for name in columns])
         each = max(1, rows // max(1, len(chosen)))
-        batches = [next(self._batches(f, g, each, wanted)) for f, g in chosen]
+        batches = [next(iter(group.batches(each, wanted))) for group in chosen]
         return _table(batches, wanted)
 
-    def streams(self, batch_rows: int, count: int) -> list[Iterator[pa.RecordBatch]]:
-        """Share the row groups out to so many streams, each read by its own thread."""
-        shares = [self.groups[i::count] for i in range(min(count, len(self.groups)))]
-        return [self._stream(share, batch_rows) for share in shares]
+    def streams(self, batch_rows: int, count: int) -> list[Iterator[Part]]:
+        """Share the work out to at most so many streams, each read by its own thread."""
+        width = len(self.schema.names)
+        work = [(group, first) for group in self.groups for first in range(0, width, COLUMNS_AT_A_TIME)]
+        return [self._stream(work[i::count], batch_rows) for i in range(min(count, len(work)))]
 
-    def _stream(self, groups: list[tuple[int, int]], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        for file, group in groups:
-            yield from self._batches(file, group, batch_rows, self.schema)
+    def _stream(self, work: list[tuple[RowGroup, int]], batch_rows: int) -> Iterator[Part]:
+        fields = list(self.schema)
+        for group, first in work:
+            for batch in group.batches(batch_rows, pa.schema(fields[first : first + COLUMNS_AT_A_TIME])):
+                yield first, batch
 
-    def _batches(self, file: int, group: int, rows: int, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-        path, there = self.files[file], self.metadata[file].schema.to_arrow_schema()
-        columns = [name for name in wanted.names if name in there.names]
-        reader = self._open(
-            path, metadata=self.metadata[file], read_dictionary=self._coded(file, group, wanted)
-        )
-        left = self.metadata[file].row_group(group).num_rows
-        for batch in reader.iter_batches(rows, [group], columns, use_threads=False):
-            left -= batch.num_rows
-            yield conform(batch, wanted)
-        if left:
-            msg = f"{PurePosixPath(path).name}: row group {group} lacks {left} rows of those its footer names"
-            raise InvalidDataError(msg)
-
-    def _open(self, path: str, **options: Any) -> pq.ParquetFile:
-        local = self.storage.is_local
+    def _open(self, path: str) -> pq.ParquetFile:
         try:
-            source = self.storage.open(path)
-            return pq.ParquetFile(
-                source, pre_buffer=not local, buffer_size=READ_BUFFER if local else 0, **options
-            )
+            return pq.ParquetFile(self.storage.open(path))
         except (pa.ArrowException, OSError, ValueError) as error:
             msg = f"{PurePosixPath(path).name}: cannot be read: {error}"
             raise InvalidDataError(msg) from error
 
-    def _coded(self, file: int, group: int, wanted: pa.Schema) -> list[str]:
+
+@dataclass(frozen=True)
+class RowGroup:
+    """One row group of one file."""
+
+    source: ParquetSource
+    file: int
+    group: int
+    rows: int
+
+    def batches(self, rows: int, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Read some columns; those the file lacks are null.
+
+        :raises InvalidDataError: it ends before all rows that the file's footer names.
+        """
+        left, there = self.rows, set(self.source.parts[self.file].names)
+        columns = [name for name in wanted.names if name in there]
+        if not columns:
+            yield pa.RecordBatch.from_arrays([pa.nulls(left, f.type) for f in wanted], names=wanted.names)
+            return
+        for batch in self._reader(columns).iter_batches(rows, [self.group], columns, use_threads=False):
+            left -= batch.num_rows
+            yield conform(batch, wanted)
+        if left:
+            name = PurePosixPath(self.source.files[self.file]).name
+            msg = f"{name}: row group {self.group} lacks {left} rows of those its footer names"
+            raise InvalidDataError(msg)
+
+    def _reader(self, columns: Sequence[str]) -> pq.ParquetFile:
+        local = self.source.storage.is_local
+        return pq.ParquetFile(
+            self.source.storage.open(self.source.files[self.file]),
+            metadata=self.source.metadata[self.file],
+            read_dictionary=self._coded(columns),
+            pre_buffer=not local,
+            buffer_size=READ_BUFFER if local else 0,
+        )
+
+    def _coded(self, columns: Sequence[str]) -> list[str]:
         """Return text columns whose values are stored as codes: counting codes is cheaper than texts."""
-        part, names = self.metadata[file].row_group(group), []
-        for i in range(part.num_columns):
-            column = part.column(i)
+        part, places = self.source.metadata[self.file].row_group(self.group), self.source.places[self.file]
+        coded = []
+        for column in (part.column(places[name]) for name in columns if name in places):
             small = column.total_uncompressed_size <= CODED_BYTES * column.num_values
-            if small and column.physical_type == "BYTE_ARRAY" and column.path_in_schema in wanted.names:
-                names.append(column.path_in_schema)
-        return names
+            if small and column.physical_type == "BYTE_ARRAY":
+                coded.append(column.path_in_schema)
+        return coded
+
+
+def _leaves(metadata: pq.FileMetaData) -> dict[str, int]:
+    """Return where a file stores its plain columns; nested ones have other paths."""
+    schema = metadata.schema
+    return {schema.column(i).path: i for i in range(len(schema))}
 
 
 class CsvSource:
@@ -129,11 +168,12 @@ class CsvSource:
         """Return the first rows."""
         return self.dataset.head(rows, columns=list(columns))
 
-    def streams(self, batch_rows: int, count: int) -> list[Iterator[pa.RecordBatch]]:
+    def streams(self, batch_rows: int, count: int) -> list[Iterator[Part]]:
         """Return one stream: Arrow parses blocks in parallel itself."""
-        return [
-            self.dataset.to_batches(batch_size=batch_rows, batch_readahead=2 * count, fragment_readahead=1)
-        ]
+        batches = self.dataset.to_batches(
+            batch_size=batch_rows, batch_readahead=2 * count, fragment_readahead=1
+        )
+        return [zip(itertools.repeat(0), batches, strict=False)]
 
 
 def open_source(storage: Storage, files: Sequence[str]) -> ParquetSource | CsvSource:
