@@ -2,17 +2,25 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.ready
+READY  := $(VENV)/.ready
+TESTED := $(VENV)/.ready-test
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup demo ui stop test test-fast lint types imports bench clean
+.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew clean
 
-setup: $(STAMP)
+setup: $(READY)
+setup-test: $(TESTED)
 
-$(STAMP): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (one to two minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+# What only tests need on top: other engines, linters.
+$(TESTED): $(READY)
+	@echo "adding what the tests need (a minute)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
@@ -25,14 +33,14 @@ ui: setup
 stop:
 	@if test -x $(BIN)/python; then $(BIN)/python -m airflow_mlops.demo stop; fi
 
-lint: setup
+lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: setup
+types: setup-test
 	$(BIN)/mypy
 
-imports: setup
+imports: setup-test
 	$(BIN)/lint-imports --no-logo
 
 # What CI runs, fastest first. Slow simulations and real servers are part of it.
@@ -41,11 +49,17 @@ test: lint types imports
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='airflow_mlops/core/*' --fail-under=97
 
-test-fast: setup
+test-fast: setup-test
 	$(BIN)/pytest tests/unit tests/dags -m "not slow and not integration"
 
-bench: setup
+bench: setup-test
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-data: setup-test
+	@for name in data peers expectations pushdown; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
+
+bench-skew: setup-test
+	@$(BIN)/python benchmarks/bench_skew.py
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -20,7 +20,15 @@ SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 
 
-@njit(nogil=True)
+def compiled(function: Any) -> Any:
+    """Compile on first use, and keep the result beside the file or in the user's cache where that can be."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # nowhere to write: compile in each process
+        return njit(nogil=True)(function)
+
+
+@compiled
 def tally_numbers(
     values: Array,
     bitmap: Array,
@@ -66,7 +74,7 @@ def tally_numbers(
     sums[3] += squares
 
 
-@njit(nogil=True)
+@compiled
 def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
     """Count dictionary codes; return how many are null."""
     nulls = 0
@@ -78,7 +86,7 @@ def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
     return nulls
 
 
-@njit(nogil=True)
+@compiled
 def _mix(h: np.uint64) -> np.uint64:
     """Spread every input bit over all output bits (the finaliser of splitmix64)."""
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -86,7 +94,7 @@ def _mix(h: np.uint64) -> np.uint64:
     return h ^ (h >> np.uint64(31))
 
 
-@njit(nogil=True)
+@compiled
 def _register(h: np.uint64, registers: Array) -> None:
     """Note a hash in a HyperLogLog sketch of 2048 registers: 1 + zeros before its first one, up to 54."""
     place, rest = h >> np.uint64(53), h << np.uint64(11)
@@ -98,7 +106,7 @@ def _register(h: np.uint64, registers: Array) -> None:
     registers[place] = max(np.uint64(registers[place]), run + np.uint64(1))
 
 
-@njit(nogil=True)
+@compiled
 def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) -> None:
     """Note 64-bit integers in a distinct sketch."""
     for i in range(values.size):
@@ -106,7 +114,7 @@ def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) 
             _register(_mix(np.uint64(values[i]) + np.uint64(0x9E3779B97F4A7C15)), registers)
 
 
-@njit(nogil=True)
+@compiled
 def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> None:
     """Hash UTF-8 texts (FNV-1a, mixed) and count their characters; text i is data[starts[i]:starts[i+1]]."""
     for i in range(hashes.size):
@@ -118,7 +126,7 @@ def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> N
         lengths[i] = characters
 
 
-@njit(nogil=True)
+@compiled
 def tally_text(
     hashes: Array,
     lengths: Array,
@@ -162,7 +170,7 @@ def tally_text(
         counts[index[slot]] += weight
 
 
-@njit(nogil=True)
+@compiled
 def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
     """Return the slot of a key, or the free one where it belongs (linear probing)."""
     slot = np.int64(key & np.uint64(len(index) - 1))
@@ -171,7 +179,7 @@ def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
     return slot
 
 
-@njit(nogil=True)
+@compiled
 def _shrink(index: Array, keys: Array, counts: Array, rows: Array, seen: Array) -> None:
     """Cut so much off every entry without a cell that at most half of them are left.
 
