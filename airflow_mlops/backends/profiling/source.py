@@ -67,22 +67,22 @@ class ParquetSource:
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
         """Return the first rows of some row groups, spread evenly over the window."""
         chosen = self.groups[:: max(1, -(-len(self.groups) // SAMPLED_GROUPS))]
-        wanted = pa.schema([self.schema.field(name) for name in columns])
         each = max(1, rows // max(1, len(chosen)))
-        batches = [next(iter(group.batches(each, wanted))) for group in chosen]
-        return _table(batches, wanted)
+        found = pa.table({})
+        for wanted in _some_at_a_time([self.schema.field(name) for name in columns]):
+            part = _table([next(group.batches(each, wanted)) for group in chosen], wanted)
+            found = pa.Table.from_arrays(
+                [*found.columns, *part.columns], names=[*found.column_names, *wanted.names]
+            )
+        return found
 
     def streams(self, batch_rows: int, count: int) -> list[Iterator[Part]]:
         """Share the work out to at most so many streams, each read by its own thread."""
-        width = len(self.schema.names)
-        work = [(group, first) for group in self.groups for first in range(0, width, COLUMNS_AT_A_TIME)]
-        return [self._stream(work[i::count], batch_rows) for i in range(min(count, len(work)))]
-
-    def _stream(self, work: list[tuple[RowGroup, int]], batch_rows: int) -> Iterator[Part]:
-        fields = list(self.schema)
-        for group, first in work:
-            for batch in group.batches(batch_rows, pa.schema(fields[first : first + COLUMNS_AT_A_TIME])):
-                yield first, batch
+        parts = list(
+            zip(itertools.count(0, COLUMNS_AT_A_TIME), _some_at_a_time(list(self.schema)), strict=False)
+        )
+        work = [(group, first, wanted) for group in self.groups for first, wanted in parts]
+        return [_stream(work[i::count], batch_rows) for i in range(min(count, len(work)))]
 
     def _open(self, path: str) -> pq.ParquetFile:
         try:
@@ -90,6 +90,16 @@ class ParquetSource:
         except (pa.ArrowException, OSError, ValueError) as error:
             msg = f"{PurePosixPath(path).name}: cannot be read: {error}"
             raise InvalidDataError(msg) from error
+
+
+def _stream(work: list[tuple[RowGroup, int, pa.Schema]], batch_rows: int) -> Iterator[Part]:
+    for group, first, wanted in work:
+        for batch in group.batches(batch_rows, wanted):
+            yield first, batch
+
+
+def _some_at_a_time(fields: list[pa.Field]) -> list[pa.Schema]:
+    return [pa.schema(fields[i : i + COLUMNS_AT_A_TIME]) for i in range(0, len(fields), COLUMNS_AT_A_TIME)]
 
 
 @dataclass(frozen=True)
