@@ -99,7 +99,7 @@ def grow(folder: Path, picture: str) -> None:
     ):
         axis.plot(list(costs), [c.user + c.system for c in costs.values()], "o-", label="CPU s")
         axis.plot(list(costs), [c.peak_mb / 100 for c in costs.values()], "s--", label="peak memory, 100 MB")
-        axis.set(xlabel=label, ylim=(0, None), xlim=(0, None))
+        axis.set(xlabel=label, ylim=(0, 8), xlim=(0, None))
         axis.grid(alpha=0.3)
         axis.legend()
         for n, cost in costs.items():
