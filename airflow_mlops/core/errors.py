@@ -61,3 +61,7 @@ class MissingDependencyError(PermanentError):
 
 class ServiceUnavailableError(TransientError):
     """An outside service (MLflow, gateway, model server) cannot be reached or is not healthy."""
+
+
+class WindowChangedError(TransientError):
+    """Rows came or went while a window was read; what was counted does not belong together."""

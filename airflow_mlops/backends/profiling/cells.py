@@ -19,6 +19,8 @@ CATEGORY_CELLS = 1000
 RARE = 1e-3
 """Of a column with more than ``CATEGORY_CELLS`` values only those with a larger share get a cell."""
 GRID = 1 << 13
+EXACT_DIGITS = 15
+"""Whole numbers of so many digits are exact floats, so that one division rounds correctly."""
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -43,6 +45,8 @@ def numbers_of(values: Any, kind: Kind) -> tuple[Numbers, Integers | None]:
 
     What stands for a null is undefined; :func:`validity` tells which these are.
     """
+    if pa.types.is_decimal(values.type):
+        return _rounded(values), None
     if kind is Kind.NUMBER or pa.types.is_floating(values.type):
         floats = values if pa.types.is_float64(values.type) else pc.cast(values, pa.float64(), safe=False)
         return _buffer(floats, np.float64), None
@@ -55,6 +59,16 @@ def numbers_of(values: Any, kind: Kind) -> tuple[Numbers, Integers | None]:
     stamps = values if pa.types.is_timestamp(values.type) else pc.cast(values, pa.timestamp("s"))
     whole = _buffer(pc.cast(stamps, pa.int64()), np.int64)
     return _frozen(whole / {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[stamps.type.unit]), whole
+
+
+def _rounded(values: Any) -> Numbers:
+    """Return decimals as the nearest floats, as databases do; Arrow's own cast is off for up to 40 %."""
+    kind = values.type
+    data = values.buffers()[1]
+    if pa.types.is_decimal128(kind) and kind.precision <= EXACT_DIGITS and kind.scale >= 0 and data:
+        words = np.frombuffer(data, np.int64)[::2]
+        return _frozen(words[values.offset : values.offset + len(values)] / 10.0**kind.scale)
+    return _buffer(pc.cast(pc.cast(values, pa.string()), pa.float64()), np.float64)
 
 
 def _buffer(values: Any, dtype: Any) -> Any:

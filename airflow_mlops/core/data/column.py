@@ -169,7 +169,7 @@ def add_columns(one: Column, other: Column) -> Column:
         other=one.other + other.other,
         hitters=hitters,
         hitters_error=one.hitters_error + other.hitters_error + cut,
-        registers=join_registers(one.registers, other.registers),
+        registers=join_registers(one.registers, other.registers) if _sketched(one, other) else "",
         exact_distinct=None,
     )
 
@@ -182,6 +182,11 @@ def _leading(one: Column, other: Column) -> tuple[Column, Column]:
         return bool(column.present), usable, column.kind, column.edges, sorted(column.categories or ())
 
     return (one, other) if weight(one) >= weight(other) else (other, one)
+
+
+def _sketched(*columns: Column) -> bool:
+    """Say whether a distinct sketch saw all values; databases make none."""
+    return all(column.registers or not column.present for column in columns)
 
 
 def _join_types(one: str, other: str) -> str:

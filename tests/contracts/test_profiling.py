@@ -1,0 +1,238 @@
+"""What every profile engine must say of the same rows; run over Arrow, DuckDB, Postgres and Spark."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import postgres_server
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.core.data.column import Kind
+from airflow_mlops.core.data.profile import merge
+from airflow_mlops.core.data.skew import compare_profiles
+from airflow_mlops.core.data.skew_policy import SkewPolicy
+
+ibis = pytest.importorskip("ibis")
+
+from airflow_mlops.backends.profiling.sql import profile_relation  # noqa: E402 - needs ibis
+
+ROWS = 4000
+TEXTS = ["", " ", "é", "日本語", "🤦🏼", "it's", 'a "b"', "back\\slash", "\\'", "new\nline", "tab\t", "%s {x}", "--;"]
+EPOCH = datetime.datetime(1970, 1, 1)
+
+
+def rows(seed=0, size=ROWS, names=TEXTS):
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=size)
+    special = numbers.copy()
+    special[::7] = math.nan
+    special[1::11], special[2::13] = math.inf, -math.inf
+    stamps = rng.integers(-(10**15), 2 * 10**15, size)
+    gaps = rng.random(size) < 0.2
+    cents = [decimal.Decimal(int(v)).scaleb(-2) for v in rng.integers(-(10**9), 10**9, size)]
+    return pa.table(
+        {
+            "normal": numbers,
+            "far": 1.7e9 + numbers,
+            "special": pa.array(special, mask=gaps),
+            "single": pa.array(numbers.astype(np.float32)),
+            "constant": np.full(size, 0.1),
+            "few": pa.array(rng.integers(0, 5, size), pa.int64(), mask=gaps),
+            "small": pa.array(rng.integers(-128, 128, size), pa.int16()),
+            "middle": pa.array(rng.integers(-(2**31), 2**31, size), pa.int32()),
+            "large": pa.array(rng.integers(-(2**62), 2**62, size), pa.int64()),
+            "nothing": pa.array([None] * size, pa.float64()),
+            "no text": pa.array([None] * size, pa.string()),
+            "text": pa.array(rng.choice(names, size), mask=gaps),
+            'key "1"': [f"k{v}" for v in rng.integers(0, 3000, size)],
+            "flag": pa.array(rng.random(size) < 0.3, mask=gaps),
+            "stamp": pa.array(stamps, pa.timestamp("us"), mask=gaps),
+            "zoned": pa.array(stamps, pa.timestamp("us", tz="UTC")),
+            "day": pa.array(stamps // 86_400_000_000, pa.int32()).cast(pa.date32()),
+            "price": pa.array(cents, pa.decimal128(12, 2)),
+            "precise": pa.array([cent.scaleb(-18) for cent in cents], pa.decimal128(38, 20)),
+            "bytes": pa.array([b"\x00x"] * size, pa.binary(), mask=gaps),
+        }
+    )
+
+
+class ArrowEngine:
+    def profile(self, table, **more):
+        return profile_table(table, **more)
+
+
+class Database:
+    """An engine that profiles a table of a database; ``keep`` puts rows into it."""
+
+    def __init__(self, connection, keep):
+        self.connection, self.keep, self.kept = connection, keep, 0
+
+    def profile(self, table, **more):
+        self.kept += 1
+        return profile_relation(self.keep(f"rows {self.kept}", table), **more)
+
+
+@pytest.fixture(scope="module")
+def arrow():
+    return ArrowEngine()
+
+
+@pytest.fixture(scope="module")
+def duckdb():
+    connection = ibis.duckdb.connect()
+
+    def keep(name, table):
+        connection.con.register("given", table)
+        connection.raw_sql(f'CREATE TABLE "{name}" AS SELECT * FROM given')
+        return connection.table(name)
+
+    yield Database(connection, keep)
+    connection.disconnect()
+
+
+@pytest.fixture(scope="module")
+def duckdb_parquet(tmp_path_factory):
+    connection, folder = ibis.duckdb.connect(), tmp_path_factory.mktemp("duckdb")
+
+    def keep(name, table):
+        pq.write_table(table, folder / name, row_group_size=500)
+        return connection.read_parquet(folder / name, table_name=name)
+
+    yield Database(connection, keep)
+    connection.disconnect()
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    binaries = postgres_server.find_binaries()
+    if binaries is None:
+        pytest.skip("no Postgres server is installed")
+    with postgres_server.run_postgres(binaries) as url:
+        connection = ibis.connect(url)
+
+        def keep(name, table):
+            postgres_server.load(url, name, table)
+            return connection.table(name)
+
+        yield Database(connection, keep)
+        connection.disconnect()
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory):
+    pyspark = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("no Java is installed")
+    folder = tmp_path_factory.mktemp("spark")
+    options = {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=America/New_York -Dderby.system.home={folder}",
+    }
+    session = pyspark.SparkSession.builder.master("local[2]").config(map=options).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    connection = ibis.pyspark.connect(session)
+
+    def keep(name, table):
+        path = folder / name.replace(" ", "_")
+        pq.write_table(table, path)
+        return connection.read_parquet(path, table_name=path.name)
+
+    yield Database(connection, keep)
+    session.stop()
+
+
+ENGINES = [
+    "arrow",
+    "duckdb",
+    "duckdb_parquet",
+    pytest.param("postgres", marks=pytest.mark.integration),
+    pytest.param("spark", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.getfixturevalue(request.param)
+
+
+def assert_same(found, wanted):
+    """Compare all numbers exactly but sums, and what engines only bound."""
+    assert (found.rows, found.names, found.partitions) == (wanted.rows, wanted.names, wanted.partitions)
+    for mine, theirs in zip(found.columns, wanted.columns, strict=True):
+        scale = math.sqrt(max(1, theirs.present) * max(theirs.total_squares, 1e-300))
+        assert mine.total == pytest.approx(theirs.total, rel=1e-9, abs=1e-9 * scale), mine.name
+        assert mine.total_squares == pytest.approx(theirs.total_squares, rel=1e-9), mine.name
+        bounded = {"total": 0.0, "total_squares": 0.0, "hitters": {}, "hitters_error": 0}
+        engines = {"registers": "", "exact_distinct": None, "arrow_type": ""}
+        assert replace(mine, **bounded, **engines) == replace(theirs, **bounded, **engines)
+
+
+def assert_bounds_hold(profile, table):
+    """Check that what an engine only bounds contains the truth."""
+    for column in profile.columns:
+        if column.kind is not Kind.STRING:
+            continue
+        counted = pc.value_counts(table.column(column.name).combine_chunks().drop_null()).to_pylist()
+        truth = {entry["values"]: entry["counts"] for entry in counted}
+        for name, count in column.hitters.items():
+            assert count <= truth[name] <= count + column.hitters_error
+        unnamed = {n: c for n, c in truth.items() if n not in (column.categories | column.hitters)}
+        assert all(count <= column.hitters_error for count in unnamed.values())
+        assert column.exact_distinct in (None, len(truth))
+        assert column.distinct is None or column.distinct == pytest.approx(len(truth), rel=0.1)
+
+
+def test_numbers_are_the_arrow_engines_when_cells_come_from_the_rows(engine):
+    table = rows()
+    found = engine.profile(table)
+    assert_same(found, profile_table(table))
+    assert_bounds_hold(found, table)
+    assert found.column("bytes").kind is Kind.UNSUPPORTED
+    assert found.column("far").deviation == pytest.approx(found.column("normal").deviation, rel=1e-6)
+
+
+def test_numbers_are_the_arrow_engines_when_cells_come_from_a_reference(engine):
+    table, reference = rows(1), profile_table(rows(2, 500, TEXTS[:5]))
+    found = engine.profile(table, cells_from=reference)
+    assert_same(found, profile_table(table, cells_from=reference))
+    assert_bounds_hold(found, table)
+    assert found.column("text").other > 0
+    assert set(found.column("text").hitters) == set(TEXTS[5:])
+    assert found.column('key "1"').hitters_error > 0
+
+
+def test_profiles_of_halves_add_up_to_the_whole(engine):
+    table = rows(3)
+    reference = profile_table(rows(4))
+    halves = [engine.profile(table.slice(at, 1500), cells_from=reference) for at in (0, 1500)]
+    whole = engine.profile(table.slice(0, 3000), cells_from=reference)
+    assert_same(merge(*halves), whole)
+    assert_bounds_hold(merge(*halves), table.slice(0, 3000))
+
+
+def test_profile_compares_with_one_of_the_arrow_engine(engine):
+    reference = profile_table(rows(5))
+    current = engine.profile(rows(6), cells_from=reference)
+    report = compare_profiles(reference, current, SkewPolicy(ignore=('key "1"',)))
+    assert report.not_compared == ()
+    assert not [test.column for test in report.tests if test.skewed]
+
+
+def test_table_without_rows_has_an_empty_profile(engine):
+    table = rows().slice(0, 0)
+    found = engine.profile(table)
+    assert_same(found, profile_table(table))
+    assert found.rows == 0
