@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import math
 import shutil
@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from airflow_mlops.backends.profiling.arrow import profile_table
 from airflow_mlops.core.data.column import Kind
@@ -26,8 +28,21 @@ ibis = pytest.importorskip("ibis")
 from airflow_mlops.backends.profiling.sql import profile_relation  # noqa: E402 - needs ibis
 
 ROWS = 4000
-TEXTS = ["", " ", "é", "日本語", "🤦🏼", "it's", 'a "b"', "back\\slash", "\\'", "new\nline", "tab\t", "%s {x}", "--;"]
-EPOCH = datetime.datetime(1970, 1, 1)
+TEXTS = [
+    "",
+    " ",
+    "é",
+    "日本語",
+    "🤦🏼",
+    "it's",
+    'a "b"',
+    "back\\slash",
+    "\\'",
+    "new\nline",
+    "tab\t",
+    "%s {x}",
+    "--;",
+]
 
 
 def rows(seed=0, size=ROWS, names=TEXTS):
@@ -92,7 +107,7 @@ def duckdb():
 
     def keep(name, table):
         connection.con.register("given", table)
-        connection.raw_sql(f'CREATE TABLE "{name}" AS SELECT * FROM given')
+        connection.raw_sql(f'CREATE TABLE "{name}" AS SELECT * FROM given')  # noqa: S608 - our own name
         return connection.table(name)
 
     yield Database(connection, keep)
@@ -223,6 +238,14 @@ def test_profiles_of_halves_add_up_to_the_whole(engine):
     assert_bounds_hold(merge(*halves), table.slice(0, 3000))
 
 
+def test_sum_with_the_arrow_engines_profile_never_knows_a_distinct_count_of_one_half(engine):
+    table = rows(3)
+    one = profile_table(table.slice(0, 100))
+    both = merge(one, engine.profile(table.slice(100), cells_from=one))
+    assert_bounds_hold(both, table)
+    assert both.column("large").distinct is None or both.column("large").distinct > 0.9 * ROWS
+
+
 def test_profile_compares_with_one_of_the_arrow_engine(engine):
     reference = profile_table(rows(5))
     current = engine.profile(rows(6), cells_from=reference)
@@ -236,3 +259,35 @@ def test_table_without_rows_has_an_empty_profile(engine):
     found = engine.profile(table)
     assert_same(found, profile_table(table))
     assert found.rows == 0
+
+
+EXTREMES = st.one_of(
+    st.none(), st.floats(-1e100, 1e100), st.sampled_from([math.nan, math.inf, -math.inf, -0.0])
+)
+MOMENTS = st.datetimes(dt.datetime(1800, 1, 1), dt.datetime(2200, 1, 1))  # noqa: DTZ001 - naive ones
+SOME = st.lists(
+    st.tuples(
+        EXTREMES,
+        st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+        st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=4), st.sampled_from(TEXTS)),
+        st.one_of(st.none(), st.booleans()),
+        st.one_of(st.none(), MOMENTS),
+    ),
+    max_size=30,
+)
+KINDS = {"x": pa.float64(), "i": pa.int64(), "t": pa.string(), "b": pa.bool_(), "s": pa.timestamp("us")}
+
+
+def small(values):
+    columns = list(zip(*values, strict=True)) or [()] * len(KINDS)
+    return pa.table({n: pa.array(c, k) for (n, k), c in zip(KINDS.items(), columns, strict=True)})
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=SOME, before=SOME)
+def test_numbers_are_the_arrow_engines_for_any_rows(duckdb, values, before):
+    table, reference = small(values), profile_table(small(before))
+    assert_same(duckdb.profile(table), profile_table(table))
+    found = duckdb.profile(table, cells_from=reference)
+    assert_same(found, profile_table(table, cells_from=reference))
+    assert_bounds_hold(found, table)

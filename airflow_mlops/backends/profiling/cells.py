@@ -61,7 +61,7 @@ def numbers_of(values: Any, kind: Kind) -> tuple[Numbers, Integers | None]:
     return _frozen(whole / {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[stamps.type.unit]), whole
 
 
-def _rounded(values: Any) -> Numbers:
+def _rounded(values: Any) -> Any:
     """Return decimals as the nearest floats, as databases do; Arrow's own cast is off for up to 40 %."""
     kind = values.type
     data = values.buffers()[1]

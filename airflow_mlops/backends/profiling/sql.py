@@ -66,8 +66,11 @@ def profile_relation(
         counted += [_column(column, by_column[i]) for i, column in enumerate(part)]
     rows = [column.nulls + column.present for column in counted]
     if len(set(rows)) > 1:
-        msg = f"table with columns {', '.join(table.columns[:5])}: {min(rows)} to {max(rows)} rows: it changed"
-        raise WindowChangedError(f"{msg} while it was read")
+        msg = (
+            f"table with columns {', '.join(table.columns[:5])}: {min(rows)} to {max(rows)} rows: it changed "
+            "while it was read"
+        )
+        raise WindowChangedError(msg)
     return Profile(rows=rows[0] if rows else 0, columns=tuple(counted), partitions=partitions)
 
 
@@ -98,7 +101,9 @@ def _cells(table: ibis.Table, connection: Any, relation: str, reference: Profile
     columns = [cells_of(field, first.get(name), known.get(name)) for name, field in fields.items()]
     plain = {name: str(kind).lower() for name, kind in table.schema().items()}
     return [
-        replace(column, arrow_type=plain[column.name]) if pa.types.is_binary(fields[column.name].type) else column
+        replace(column, arrow_type=plain[column.name])
+        if pa.types.is_binary(fields[column.name].type)
+        else column
         for column in columns
     ]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 from airflow_mlops.backends.profiling.sql import profile_relation
-from airflow_mlops.backends.profiling.storage import KEY
+from airflow_mlops.backends.profiling.sql_partition import in_partitions
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import (
     InvalidDataError,
@@ -39,7 +37,6 @@ INSTALL = {
 """What to install for each scheme of a connection URL."""
 UNREACHABLE = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError")
 """Names of drivers' errors that may pass; drivers share no base class."""
-PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,37 +136,17 @@ def open_table(source: TableUri, partitions: Sequence[str] = ()) -> Iterator[ibi
             connection.disconnect()
 
 
-def in_partitions(table: ibis.Table, column: str, keys: Sequence[str]) -> ibis.Table:
-    """Return the rows of some partitions, all if none is named.
-
-    :param column: text or whole numbers: equal to a key; dates and timestamps: in the year, month or day
-        (``2013``, ``2013-01``, ``2013-01-31``) that a key names, in UTC.
-    :raises InvalidDataError: no such column, or a key that its type cannot have.
-    """
-    if not keys:
-        return table
-    if column not in table.columns:
-        there = ", ".join(table.columns)
-        msg = f"partitions {', '.join(keys)}: no partition column {column!r}; columns: {there}"
-        raise InvalidDataError(msg)
-    values = table[column]
-    if values.type().is_date() or values.type().is_timestamp():
-        wanted = [_within(values, key) for key in keys]
-        condition = wanted[0]
-        for other in wanted[1:]:
-            condition = condition | other
-        return table.filter(condition)
-    return table.filter(values.isin([_value(values, column, key) for key in keys]))
-
-
 def profile_digest(profile: Profile) -> str:
     """Return a digest of what a profile counts; sums are left out, databases add them in any order."""
-    said = [
-        [c.name, c.kind, c.nulls, c.nans, c.infinite, c.minimum, c.maximum, c.edges, c.counts, c.categories]
-        + [c.other, sorted(c.hitters.items()), c.hitters_error, c.exact_distinct]
+    numbers = [
+        (c.name, c.kind, c.nulls, c.nans, c.infinite, c.minimum, c.maximum, c.edges, c.counts)
         for c in profile.columns
     ]
-    text = json.dumps([profile.rows, said], sort_keys=True)
+    texts = [
+        (c.categories, c.other, sorted(c.hitters.items()), c.hitters_error, c.exact_distinct)
+        for c in profile.columns
+    ]
+    text = json.dumps([profile.rows, numbers, texts], sort_keys=True)
     return f"profile:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -196,46 +173,6 @@ def _table(connection: Any, source: TableUri) -> ibis.Table:
         raise InvalidDataError(msg) from None
 
 
-def _value(values: Any, column: str, key: str) -> str | int:
-    kind = values.type()
-    if kind.is_integer() and re.fullmatch(r"-?\d{1,18}", key):
-        return int(key)
-    if kind.is_string() and KEY.fullmatch(key):
-        return key
-    msg = (
-        f"partition {key!r} of column {column!r} ({kind}): allowed: text of letters, digits and '_.:+-', "
-        "whole numbers, dates and timestamps by year, month or day"
-    )
-    raise InvalidDataError(msg)
-
-
-def _within(values: Any, key: str) -> Any:
-    """Return the condition that a date or timestamp lies in the period a key names."""
-    import ibis
-
-    found = PERIOD.fullmatch(key)
-    try:
-        year, month, day = (int(part) if part else None for part in found.groups()) if found else (0, 0, 0)
-        start = datetime.date(year or 0, month or 1, day or 1)
-        end = _next(start, month, day)
-    except ValueError:
-        msg = f"partition {key!r}: allowed: 2013, 2013-01 or 2013-01-31"
-        raise InvalidDataError(msg) from None
-    if values.type().is_date():
-        return (values >= ibis.literal(start)) & (values < ibis.literal(end))
-    bounds = [ibis.literal(f"{d.isoformat()} 00:00:00").cast(values.type()) for d in (start, end)]
-    return (values >= bounds[0]) & (values < bounds[1])
-
-
-def _next(start: datetime.date, month: int | None, day: int | None) -> datetime.date:
-    """Return the first day after the year, month or day that begins at ``start``."""
-    if day:
-        return start + datetime.timedelta(days=1)
-    if month:
-        return (start + datetime.timedelta(days=31)).replace(day=1)
-    return start.replace(year=start.year + 1)
-
-
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -247,7 +184,8 @@ def _named_errors(source: TableUri) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        msg = f"{source.shown}: {error.name or 'a driver'} is not installed: pip install '{INSTALL[source.scheme]}'"
+        missing = f"{error.name or 'a driver'} is not installed"
+        msg = f"{source.shown}: {missing}: pip install '{INSTALL[source.scheme]}'"
         raise MissingDependencyError(msg) from None
     except MlopsError as error:
         raise type(error)(_scrub(str(error), source)) from None

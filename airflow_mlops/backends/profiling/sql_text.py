@@ -4,13 +4,12 @@ Only the relation itself is compiled by ibis. The rest is the same standard SQL 
 the few spellings that a :class:`Dialect` holds: see docs/adr/0010-push-down.md for why it is text.
 """
 
+# ruff: noqa: S608 - names and values of the data are quoted by sqlglot, the rest is written here
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from sqlglot import exp
 
 from airflow_mlops.core.data.column import Kind
 from airflow_mlops.core.data.sketch import HITTERS_KEPT
@@ -45,10 +44,14 @@ class Dialect:
 
     def quote(self, text: str) -> str:
         """Return a text literal."""
+        from sqlglot import exp
+
         return exp.Literal.string(text).sql(self.name)
 
     def identifier(self, name: str) -> str:
         """Return a quoted column name."""
+        from sqlglot import exp
+
         return exp.to_identifier(name, quoted=True).sql(self.name)
 
     def literal(self, number: float) -> str:
@@ -102,8 +105,9 @@ def values_of(column: Column, dialect: Dialect) -> str:
 
 def sample_text(relation: str, columns: Sequence[Column], rows: int, dialect: Dialect) -> str:
     """Return a query for some rows, each column under its position's name ``c0``, ``c1``, ..."""
-    values = ", ".join(f"{values_of(column, dialect)} AS c{i}" for i, column in enumerate(columns))
-    return f"SELECT {values} FROM ({relation}) AS b LIMIT {rows}"
+    names = (dialect.identifier(f"c{i}") for i in range(len(columns)))
+    values = (f"{values_of(column, dialect)} AS {n}" for column, n in zip(columns, names, strict=True))
+    return f"SELECT {', '.join(values)} FROM ({relation}) AS b LIMIT {rows}"
 
 
 def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> str:
