@@ -11,10 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import data
 import ibis
 import numpy as np
-import pyarrow.parquet as pq
-from bench_data import data
 
 from airflow_mlops.backends.profiling.arrow import profile_window
 from airflow_mlops.backends.profiling.dataset import describe_window
@@ -71,8 +70,7 @@ def in_one_scan(columns):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.parquet"
-        pq.write_table(data(), path)
+        path = data.write(Path(folder) / "rows.parquet", 1_000_000)
         connection = ibis.duckdb.connect()
         table = connection.read_parquet(path, table_name="rows")
         begin = time.process_time()

@@ -8,24 +8,24 @@ import math
 import shutil
 from dataclasses import replace
 
+import databases
 import numpy as np
 import postgres_server
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.sql_table import profile_table_uri
 from airflow_mlops.core.data.column import Kind
 from airflow_mlops.core.data.profile import merge
 from airflow_mlops.core.data.skew import compare_profiles
 from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.core.errors import InvalidDataError
 
-ibis = pytest.importorskip("ibis")
-
-from airflow_mlops.backends.profiling.sql import profile_relation  # noqa: E402 - needs ibis
+pytest.importorskip("ibis")
 
 ROWS = 4000
 TEXTS = [
@@ -80,93 +80,38 @@ def rows(seed=0, size=ROWS, names=TEXTS):
     )
 
 
-class ArrowEngine:
-    def profile(self, table, **more):
-        return profile_table(table, **more)
-
-
-class Database:
-    """An engine that profiles a table of a database; ``keep`` puts rows into it."""
-
-    def __init__(self, connection, keep):
-        self.connection, self.keep, self.kept = connection, keep, 0
-
-    def profile(self, table, **more):
-        self.kept += 1
-        return profile_relation(self.keep(f"rows {self.kept}", table), **more)
-
-
 @pytest.fixture(scope="module")
 def arrow():
-    return ArrowEngine()
+    return databases.ArrowEngine()
 
 
 @pytest.fixture(scope="module")
 def duckdb():
-    connection = ibis.duckdb.connect()
-
-    def keep(name, table):
-        connection.con.register("given", table)
-        connection.raw_sql(f'CREATE TABLE "{name}" AS SELECT * FROM given')  # noqa: S608 - our own name
-        return connection.table(name)
-
-    yield Database(connection, keep)
-    connection.disconnect()
+    with databases.open_duckdb() as database:
+        yield database
 
 
 @pytest.fixture(scope="module")
 def duckdb_parquet(tmp_path_factory):
-    connection, folder = ibis.duckdb.connect(), tmp_path_factory.mktemp("duckdb")
-
-    def keep(name, table):
-        pq.write_table(table, folder / name, row_group_size=500)
-        return connection.read_parquet(folder / name, table_name=name)
-
-    yield Database(connection, keep)
-    connection.disconnect()
+    with databases.open_duckdb(tmp_path_factory.mktemp("duckdb")) as database:
+        yield database
 
 
 @pytest.fixture(scope="module")
 def postgres():
-    binaries = postgres_server.find_binaries()
-    if binaries is None:
+    if postgres_server.find_binaries() is None:
         pytest.skip("no Postgres server is installed")
-    with postgres_server.run_postgres(binaries) as url:
-        connection = ibis.connect(url)
-
-        def keep(name, table):
-            postgres_server.load(url, name, table)
-            return connection.table(name)
-
-        yield Database(connection, keep)
-        connection.disconnect()
+    with databases.open_postgres() as database:
+        yield database
 
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory):
-    pyspark = pytest.importorskip("pyspark.sql")
+    pytest.importorskip("pyspark.sql")
     if shutil.which("java") is None:
         pytest.skip("no Java is installed")
-    folder = tmp_path_factory.mktemp("spark")
-    options = {
-        "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": f"-Duser.timezone=America/New_York -Dderby.system.home={folder}",
-    }
-    session = pyspark.SparkSession.builder.master("local[2]").config(map=options).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    connection = ibis.pyspark.connect(session)
-
-    def keep(name, table):
-        path = folder / name.replace(" ", "_")
-        pq.write_table(table, path)
-        return connection.read_parquet(path, table_name=path.name)
-
-    yield Database(connection, keep)
-    session.stop()
+    with databases.open_spark(tmp_path_factory.mktemp("spark")) as database:
+        yield database
 
 
 ENGINES = [
@@ -261,6 +206,27 @@ def test_table_without_rows_has_an_empty_profile(engine):
     assert found.rows == 0
 
 
+@pytest.mark.integration
+def test_partition_of_a_postgres_table_is_read_by_its_uri(postgres):
+    table = rows(7)
+    postgres.keep("trips", table)
+    year = pc.equal(pc.year(table.column("zoned")), 2001)
+    for column in ("stamp", "zoned", "day"):
+        window, profile = profile_table_uri(f"{postgres.url}#table=public.trips&partition={column}", ["2001"])
+        wanted = table.filter(
+            year if column != "stamp" else pc.fill_null(pc.equal(pc.year(table.column("stamp")), 2001), False)
+        )
+        assert_same(replace(profile, partitions=()), profile_table(wanted))
+        assert (window.rows, window.partitions) == (wanted.num_rows, ("2001",))
+
+
+@pytest.mark.integration
+def test_squares_that_postgres_cannot_add_are_an_error(postgres):
+    postgres.keep("huge", pa.table({"x": [1e200, 0.0]}))
+    with pytest.raises(InvalidDataError, match="out of range"):
+        profile_table_uri(f"{postgres.url}#table=huge")
+
+
 EXTREMES = st.one_of(
     st.none(), st.floats(-1e100, 1e100), st.sampled_from([math.nan, math.inf, -math.inf, -0.0])
 )
@@ -291,3 +257,13 @@ def test_numbers_are_the_arrow_engines_for_any_rows(duckdb, values, before):
     found = duckdb.profile(table, cells_from=reference)
     assert_same(found, profile_table(table, cells_from=reference))
     assert_bounds_hold(found, table)
+
+
+@pytest.mark.slow
+def test_table_of_spark_is_read_by_its_uri_and_the_session_lives_on(spark):
+    table = rows(8)
+    spark.keep("trips", table)
+    _, profile = profile_table_uri("pyspark://#table=trips&partition=day", ["2001"])
+    wanted = table.filter(pc.equal(pc.year(table.column("day")), 2001))
+    assert_same(replace(profile, partitions=()), profile_table(wanted))
+    assert spark.profile(table).rows == ROWS

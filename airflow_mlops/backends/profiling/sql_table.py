@@ -85,7 +85,7 @@ class TableUri:
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown: the connection's user, password and options, as written and decoded."""
         parts = urlsplit(self.connection)
-        found = [self.connection, parts.netloc.rpartition("@")[0], parts.password, parts.query]
+        found = [parts.netloc.rpartition("@")[0], parts.password, parts.query]
         found += [value for _, value in parse_qsl(parts.query)]
         decoded = [f(text) for text in found if text for f in (str, unquote, unquote_plus)]
         return tuple(sorted(set(decoded), key=len, reverse=True))
@@ -133,7 +133,8 @@ def open_table(source: TableUri, partitions: Sequence[str] = ()) -> Iterator[ibi
         try:
             yield in_partitions(_table(connection, source), source.partition, partitions)
         finally:
-            connection.disconnect()
+            if source.scheme != "pyspark":  # disconnecting would stop the session of the whole process
+                connection.disconnect()
 
 
 def profile_digest(profile: Profile) -> str:
