@@ -45,7 +45,8 @@ def profile_relation(
 ) -> Profile:
     """Return the profile of a table, view or query of DuckDB, Postgres, Spark, BigQuery or Snowflake.
 
-    The numbers are those the Arrow engine gives for the same rows. Each column is read once.
+    The numbers are those the Arrow engine gives for the same rows. Each column is read once. Errors of the
+    driver are its own: the connection is the caller's.
 
     :param cells_from: profile whose cells are used; columns it does not know, or knows as another kind,
         get cells from ``FIRST_ROWS`` rows of the table.

@@ -56,10 +56,13 @@ class TableUri:
         """Read a URI.
 
         :param connection: connection URL to use in place of the URI's own, from a secret store.
-        :raises InvalidDataError: no table named, an unknown key or scheme.
+        :raises InvalidDataError: no table named, an unknown key or scheme, a URL that cannot be split.
         """
-        before, _, fragment = uri.partition("#")
+        before, _, fragment = uri.rpartition("#")
         url = connection or before
+        if not _can_be_split(url):
+            msg = "connection URL (not shown): write what is no letter or digit in user and password as %XX"
+            raise InvalidDataError(msg)
         said = dict(parse_qsl(fragment, keep_blank_values=True))
         shown = f"{_without_credentials(url)}#{fragment}"
         if not said.get("table") or set(said) - {"table", "partition"}:
@@ -93,7 +96,7 @@ class TableUri:
 
 def is_table_uri(uri: str) -> bool:
     """Say whether a URI names a table of a database, not files."""
-    return urlsplit(uri).scheme in INSTALL
+    return uri.partition("://")[0] in INSTALL or "#table=" in uri
 
 
 def profile_table_uri(
@@ -172,6 +175,16 @@ def _table(connection: Any, source: TableUri) -> ibis.Table:
     except TableNotFound:
         msg = f"{source.shown}: no table {source.table!r}; allowed: <table>, <schema.table>"
         raise InvalidDataError(msg) from None
+
+
+def _can_be_split(url: str) -> bool:
+    """Say whether user and password can be told from the rest, so that they can be kept secret."""
+    try:
+        parts = urlsplit(url)
+        is_clear = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return is_clear and "#" not in url and not (parts.netloc and "@" in parts.path + parts.query)
 
 
 def _without_credentials(url: str) -> str:

@@ -112,6 +112,25 @@ def test_credentials_are_never_shown(connection):
     assert SECRET not in repr(TableUri(connection=connection, table="trips"))
 
 
+@pytest.mark.parametrize(
+    "password",
+    [
+        f"{SECRET}#more",
+        f"more#{SECRET}",
+        f"[{SECRET}",
+        f"{SECRET}\u2100",
+        f"{SECRET}/x",
+        f"{SECRET}?",
+        f"1/{SECRET}",
+        f"1?{SECRET}",
+    ],
+)
+def test_password_that_is_not_quoted_is_not_shown(password):
+    with pytest.raises(MlopsError) as caught:
+        profile_table_uri(f"postgresql://tester:{password}@127.0.0.1:1/lake#table=trips")
+    assert SECRET not in str(caught.value)
+
+
 def test_connection_takes_the_place_of_the_uris_own(url):
     window, _ = profile_table_uri("warehouse#table=trips", connection=url)
     assert window.uri == f"{url}#table=trips"
@@ -143,6 +162,7 @@ def test_missing_driver_says_what_to_install(monkeypatch, module, uri, named):
 
 def test_files_are_no_tables():
     assert is_table_uri("postgresql://h/d#table=t")
+    assert is_table_uri("#table=trips")
     assert not is_table_uri("s3://lake/trips")
     assert not is_table_uri("/lake/trips")
 
