@@ -18,10 +18,10 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_in_documents_builds_its_dags(block):
+def test_python_in_documents_runs(block):
     names = {}
     exec(compile(block, "document", "exec"), names)  # noqa: S102 - our own documents
-    assert "DAG" in block or "ModelDag" in names
+    assert names.keys() > {"__builtins__"}
 
 
 def test_readme_shows_a_pipeline_in_about_25_lines():
