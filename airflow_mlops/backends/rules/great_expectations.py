@@ -1,109 +1,132 @@
-"""Great Expectations: loads suites and runs what a profile cannot answer, on the window's rows."""
+"""Great Expectations: runs what a profile cannot answer, on those columns of the window that it needs."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.rules.suite import build_expectation
 from airflow_mlops.core.data.answers import answer, finding
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.data.answers_types import NULLABLE, WHOLE
+from airflow_mlops.core.data.catalogue import ARGUMENTS, arguments_of
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import pandas as pd
     import pyarrow as pa
-    from great_expectations import ExpectationSuite
 
     from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.schema import Rule, Schema
     from airflow_mlops.core.data.window import Window
 
+SUBJECTS = {"column", "column_A", "column_B", "column_list"}
+
 
 def check_schema(schema: Schema, profile: Profile, window: Window, environment: str) -> Verdict:
-    """Judge a window: from its profile where that suffices, by Great Expectations on its rows otherwise."""
+    """Judge a window: from its profile where that suffices, by Great Expectations on its rows otherwise.
+
+    :raises InvalidConfigError: no such environment, an expectation or argument that nobody knows.
+    """
     rules = [rule for rule in schema.expectations if rule.applies_to(environment)]
     answers = [(rule, answer(rule, profile)) for rule in rules]
     left = [rule for rule, found in answers if found is None]
-    asked = iter(evaluate(left, _rows(window)) if left else ())
+    asked = iter(evaluate(left, _rows(window, left, profile.names)) if left else ())
     return Verdict.of("schema", [found or next(asked) for _, found in answers])
 
 
-def to_suite(schema: Schema) -> ExpectationSuite:
-    """Return the schema as Great Expectations' own object.
-
-    :raises InvalidConfigError: an expectation or an argument that it does not know; names both.
-    """
-    import great_expectations as gx
-
-    suite = gx.ExpectationSuite(name=schema.name, meta=schema.meta)
-    for index, rule in enumerate(schema.expectations):
-        suite.add_expectation(_expectation(rule, f"{schema.name}: expectations[{index}]"))
-    return suite
-
-
-def from_suite(suite: ExpectationSuite) -> Schema:
-    """Return Great Expectations' object as a schema."""
-    from airflow_mlops.core.data.schema import Rule, Schema
-
-    rules = [e.configuration.to_json_dict() for e in suite.expectations]
-    kept = ("type", "kwargs", "meta", "severity")
-    read = [Rule.from_json({k: r[k] for k in kept if r.get(k) is not None}) for r in rules]
-    meta = {k: v for k, v in (suite.meta or {}).items() if k != "great_expectations_version"}
-    return Schema(name=suite.name, expectations=tuple(read), meta=meta)
-
-
 def evaluate(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
-    """Run rules on rows; one finding each, in their order."""
+    """Run rules on rows; one finding each, in their order.
+
+    :raises InvalidConfigError: an expectation or an argument that Great Expectations does not know.
+    """
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    built = [build_expectation(rule, f"{rule.type}[{index}]") for index, rule in enumerate(rules)]
+    for index, expectation in enumerate(built):
+        expectation.meta = {**(expectation.meta or {}), "mlops_index": index}
+    # handed over together: adding them one by one drops those that ask the same
+    suite = gx.ExpectationSuite(name="left", expectations=[e.configuration for e in built])
     source = context.data_sources.add_pandas("window")
     batch = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
-    suite = gx.ExpectationSuite(name="left")
-    for index, rule in enumerate(rules):
-        expectation = _expectation(rule, f"{rule.type}[{index}]")
-        expectation.meta = {**(expectation.meta or {}), "mlops_index": index}
-        suite.add_expectation(expectation)
     result = batch.get_batch({"dataframe": frame}).validate(suite)
     found = {r.expectation_config.meta["mlops_index"]: r for r in result.results}
     return [_finding(rule, found[index]) for index, rule in enumerate(rules)]
 
 
-def _expectation(rule: Rule, where: str) -> Any:
-    from great_expectations.exceptions import GreatExpectationsError
-    from great_expectations.expectations.registry import get_expectation_impl
+def needed_columns(rules: Sequence[Rule]) -> set[str] | None:
+    """Return the columns that the rules look at; ``None`` if that is not known, and all are needed."""
+    named: set[str] = set()
+    for rule in rules:
+        if rule.type not in ARGUMENTS or rule.kwargs.get("row_condition") is not None:
+            return None
+        subjects = SUBJECTS & arguments_of(rule.type).keys()
+        if not subjects or rule.type.startswith("expect_table_"):
+            return None
+        for value in (rule.kwargs.get(key) for key in subjects):
+            named |= {value} if isinstance(value, str) else set(value or ())
+    return named
 
-    try:
-        implementation = get_expectation_impl(rule.type)
-        return implementation(**rule.kwargs, meta=dict(rule.meta), severity=str(rule.severity))
-    except (GreatExpectationsError, ValueError, TypeError) as error:
-        msg = f"{where} ({rule.type}): {' '.join(str(error).split())[:300]}"
-        raise InvalidConfigError(msg) from error
+
+def nullable_columns(rules: Sequence[Rule]) -> set[str]:
+    """Return the columns whose rules name one of pandas' whole numbers with nulls."""
+    lists = [(rule.kwargs.get("column"), rule.kwargs.get("type_list")) for rule in rules]
+    return {str(column) for column, named in lists if isinstance(named, list) and {*named} & {*NULLABLE}}
+
+
+def as_frame(table: pa.Table, nullable: Collection[str] = ()) -> pd.DataFrame:
+    """Return rows as Great Expectations understands them: text and categories as plain objects.
+
+    :param nullable: columns of whole numbers that stay whole where values are missing.
+    """
+    import pandas as pd
+
+    frame: pd.DataFrame = _plain(table).to_pandas()
+    texts = [name for name in frame if frame[name].dtype == "str"]
+    changed = {str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in texts}
+    for name in nullable:
+        held = str(table.schema.field(name).type) if name in table.column_names else ""
+        if held in WHOLE and table.column(name).null_count:
+            kind = getattr(pd, NULLABLE[WHOLE.index(held)])()
+            changed[name] = table.column(name).to_pandas(types_mapper=lambda _, kind=kind: kind)
+    return frame.assign(**changed)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table with the values of dictionary columns in place of their codes."""
+    import pyarrow as pa
+
+    fields = [
+        pa.field(f.name, f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema
+    ]
+    return table if fields == list(table.schema) else table.cast(pa.schema(fields))
+
+
+def _rows(window: Window, rules: Sequence[Rule], there: Sequence[str]) -> pd.DataFrame:
+    from airflow_mlops.backends.profiling.dataset import read_window
+
+    needed = needed_columns(rules)
+    columns = None if needed is None else [name for name in there if name in needed] or list(there[:1])
+    return as_frame(read_window(window, columns), nullable_columns(rules))
 
 
 def _finding(rule: Rule, result: Any) -> Finding:
-    subject = str(rule.kwargs.get("column", "table"))
+    subject = rule.subject
     problems = _problems(result.exception_info or {})
     if problems or result.success is None:
         reason = f"{subject}: {rule.type} could not be measured: {'; '.join(problems) or 'no result'}"
-        return Finding(check=rule.type, subject=subject, outcome=Outcome.ERROR, reason=reason)
+        return Finding(
+            check=rule.type, subject=subject, outcome=Outcome.ERROR, reason=reason, severity=rule.severity
+        )
     share = result.result.get("unexpected_percent")
     seen = result.result.get("observed_value", share)
     reason = f"{subject}: {rule.type}: observed {seen}, allowed {rule.kwargs}"
     return finding(rule, subject, passed=bool(result.success), observed=str(seen), reason=reason)
-
-
-def as_frame(table: pa.Table) -> pd.DataFrame:
-    """Return rows as Great Expectations understands them: it knows no name for pandas' own text type."""
-    frame: pd.DataFrame = table.to_pandas()
-    texts = [name for name in frame if frame[name].dtype == "str"]
-    objects = {str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in texts}
-    return frame.assign(**objects)
 
 
 def _problems(info: dict[str, Any]) -> list[str]:
@@ -111,9 +134,3 @@ def _problems(info: dict[str, Any]) -> list[str]:
     infos = [info] if "raised_exception" in info else list(info.values())
     raised = [i for i in infos if isinstance(i, dict) and i.get("raised_exception")]
     return list(dict.fromkeys(str(i.get("exception_message")) for i in raised))
-
-
-def _rows(window: Window) -> pd.DataFrame:
-    from airflow_mlops.backends.profiling.dataset import read_window
-
-    return as_frame(read_window(window))

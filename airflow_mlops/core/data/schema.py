@@ -1,26 +1,26 @@
 """Schema: what data must look like, as a Great Expectations suite that people edit as YAML.
 
-This module reads and checks the suite's structure, infers one from a profile, and answers what a profile
-can answer. Everything else is left to Great Expectations (``backends.rules``).
+This module reads and checks the suite's structure. Sister modules infer one from a profile, compare two, and
+answer what a profile can answer. Everything else is left to Great Expectations (``backends.rules``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.data.schema_text import read_document
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.outcome import Severity
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
-SUITE_KEYS = ("name", "expectations", "meta", "notes")
-RULE_KEYS = ("type", "kwargs", "severity", "meta", "notes", "description", "id")
+ENVIRONMENTS = ("training", "serving")
+SUBJECTS = ("column", "column_A", "column_B", "column_list")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,37 @@ class Rule(Record):
     :param kwargs: its arguments.
     :param meta: free notes; ``why`` says where an inferred rule comes from, ``environments`` (a list) where
         the rule applies: ``training``, ``serving``; everywhere if absent.
+    :param id: Great Expectations' own identifier, of suites that came from there.
     """
 
     type: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     severity: Severity = Severity.CRITICAL
     meta: dict[str, Any] = field(default_factory=dict)
+    notes: str | list[str] | None = None
+    description: str | None = None
+    id: str | None = None
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Where the rule applies."""
+        return tuple(self.meta.get("environments", ENVIRONMENTS))
+
+    @property
+    def subject(self) -> str:
+        """What the rule is about: a column, several joined by commas, or ``table``."""
+        named = [self.kwargs[key] for key in SUBJECTS if self.kwargs.get(key)]
+        return ",".join(str(n) if isinstance(n, str) else ",".join(map(str, n)) for n in named) or "table"
 
     def applies_to(self, environment: str) -> bool:
-        """Say whether the rule is checked in this environment."""
-        return environment in self.meta.get("environments", (environment,))
+        """Say whether the rule is checked in this environment.
+
+        :raises InvalidConfigError: no such environment.
+        """
+        if environment not in ENVIRONMENTS:
+            msg = f"environment {environment!r}; one of: {', '.join(ENVIRONMENTS)}"
+            raise InvalidConfigError(msg)
+        return environment in self.environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,54 +71,52 @@ class Schema(Record):
     name: str
     expectations: tuple[Rule, ...]
     meta: dict[str, Any] = field(default_factory=dict)
+    notes: str | list[str] | None = None
+    id: str | None = None
+    suite_parameters: dict[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return the suite as plain data, without what is empty."""
+        data = self.to_json()
+        data["expectations"] = [_without_empty(rule, ("kwargs",)) for rule in data["expectations"]]
+        return _without_empty(data)
 
     def to_yaml(self) -> str:
         """Return the suite as YAML that people edit and Great Expectations loads."""
-        text: str = yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True, width=110)
-        return text
+        return as_yaml(self.document())
+
+    def identified(self) -> Iterator[tuple[str, Rule]]:
+        """Return each rule with a name that stays the same when its limits change: ``type:column``.
+
+        The second rule of the same type on the same column is ``type:column#2``, and so on.
+        """
+        seen: dict[str, int] = {}
+        for rule in self.expectations:
+            name = f"{rule.type}:{rule.subject}"
+            seen[name] = seen.get(name, 0) + 1
+            yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), rule
+
+
+def as_yaml(data: Any) -> str:
+    """Return plain data as YAML in the order given."""
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    return text
 
 
 def schema_from_yaml(text: str, source: str) -> Schema:
-    """Read a suite that people may have edited.
+    """Read a suite that people may have edited, or that Great Expectations wrote as JSON.
 
     :param source: name of the file, for messages.
-    :raises InvalidConfigError: no YAML, an unknown or missing key, a severity that does not exist.
+    :raises InvalidConfigError: no YAML, an unknown or missing key or argument, a wrong value, a rule twice;
+        names the place and what is allowed.
     """
+    document = read_document(text, source, ENVIRONMENTS)
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        msg = f"{source}: no YAML: {' '.join(str(error).split())}"
+        return Schema.from_json(document)
+    except InvalidRecordError as error:
+        msg = f"{source}: {error}"
         raise InvalidConfigError(msg) from error
-    _require_keys(document, SUITE_KEYS, ("name", "expectations"), source)
-    if not isinstance(document["expectations"], list) or not document["expectations"]:
-        msg = f"{source}: expectations is empty or no list, allowed: a list of one or more"
-        raise InvalidConfigError(msg)
-    for index, rule in enumerate(document["expectations"]):
-        _require_rule(rule, f"{source}: expectations[{index}]")
-    return Schema.from_json(document)
 
 
-def _require_rule(rule: Any, where: str) -> None:
-    _require_keys(rule, RULE_KEYS, ("type",), where)
-    severity = rule.get("severity", "critical")
-    if severity not in tuple(Severity):
-        msg = f"{where} ({rule['type']}): severity {severity!r}; one of: {', '.join(Severity)}"
-        raise InvalidConfigError(msg)
-
-
-def _require_keys(
-    mapping: Mapping[str, Any], allowed: tuple[str, ...], needed: tuple[str, ...], where: str
-) -> None:
-    if not isinstance(mapping, dict):
-        msg = f"{where}: {type(mapping).__name__}, allowed: a mapping with {', '.join(needed)}"
-        raise InvalidConfigError(msg)
-    for key in mapping:
-        if key not in allowed:
-            close = get_close_matches(str(key), allowed, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{hint}"
-            raise InvalidConfigError(msg)
-    for key in needed:
-        if key not in mapping:
-            msg = f"{where}: key {key!r} is missing"
-            raise InvalidConfigError(msg)
+def _without_empty(data: dict[str, Any], kept: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key in kept or value not in (None, {})}

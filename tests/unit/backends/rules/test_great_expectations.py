@@ -14,11 +14,11 @@ from airflow_mlops.backends.rules.great_expectations import (
     as_frame,
     check_schema,
     evaluate,
-    from_suite,
-    to_suite,
 )
+from airflow_mlops.backends.rules.suite import from_suite, to_suite
 from airflow_mlops.core.data.answers import COLUMN_ANSWERS, TABLE_ANSWERS, answer
-from airflow_mlops.core.data.inference import TYPE_NAMES, infer_schema
+from airflow_mlops.core.data.answers_types import TYPE_NAMES
+from airflow_mlops.core.data.inference import infer_schema
 from airflow_mlops.core.data.schema import Rule, Schema
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome

@@ -1,0 +1,34 @@
+"""Confirms what an inferred schema only estimates, on the rows of the reference itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.data.proposals import ESTIMATED
+from airflow_mlops.core.outcome import Severity
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.data.schema import Rule, Schema
+    from airflow_mlops.core.data.window import Window
+
+
+def confirm_estimates(schema: Schema, window: Window) -> Schema:
+    """Return the schema with each estimated rule made certain, or left out; reads only their columns."""
+    rules = (_confirmed(rule, window) if rule.meta.get(ESTIMATED) else rule for rule in schema.expectations)
+    return replace(schema, expectations=tuple(rule for rule in rules if rule is not None))
+
+
+def _confirmed(rule: Rule, window: Window) -> Rule | None:
+    """Return the rule that values differ if they do."""
+    import pyarrow.compute as pc
+
+    from airflow_mlops.backends.profiling.dataset import read_window
+
+    values = read_window(window, [rule.kwargs["column"]]).column(0)
+    present = len(values) - values.null_count
+    if pc.count_distinct(values, mode="only_valid").as_py() != present:
+        return None
+    meta = {key: value for key, value in rule.meta.items() if key != ESTIMATED}
+    why = f"all {present} values differ in {window.label if window.partitions else 'the reference'}"
+    return replace(rule, severity=Severity.CRITICAL, meta=meta | {"why": why})

@@ -1,0 +1,102 @@
+"""Suite: a schema as Great Expectations' own object and back, without loss."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.core.data.catalogue import ARGUMENTS, hint
+from airflow_mlops.core.data.schema import Rule, Schema
+from airflow_mlops.core.data.schema_text import VERSION_KEY, as_plain, plain_arguments
+from airflow_mlops.core.errors import InvalidConfigError
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+
+KEPT = ("type", "severity", "meta", "notes", "description", "id")
+
+
+def to_suite(schema: Schema) -> ExpectationSuite:
+    """Return the schema as Great Expectations' own object.
+
+    :raises InvalidConfigError: an expectation or an argument that it does not know; names both.
+    """
+    import great_expectations as gx
+
+    built = [
+        build_expectation(rule, f"{schema.name}: expectations[{index}]", id=rule.id)
+        for index, rule in enumerate(schema.expectations)
+    ]
+    return gx.ExpectationSuite(
+        name=schema.name,
+        expectations=[expectation.configuration for expectation in built],
+        meta=dict(schema.meta),
+        notes=schema.notes,
+        id=schema.id,
+        suite_parameters=dict(schema.suite_parameters),
+    )
+
+
+def from_suite(suite: ExpectationSuite) -> Schema:
+    """Return Great Expectations' object as a schema."""
+    meta = {key: value for key, value in (suite.meta or {}).items() if key != VERSION_KEY}
+    return Schema(
+        name=suite.name,
+        expectations=tuple(_rule(expectation) for expectation in suite.expectations),
+        meta=as_plain(meta),
+        notes=suite.notes,
+        id=suite.id,
+        suite_parameters=dict(suite.suite_parameters or {}),
+    )
+
+
+def require_known(schema: Schema) -> None:
+    """Refuse expectations that nobody knows, before any data is read.
+
+    :raises InvalidConfigError: names the rule and what was probably meant.
+    """
+    for index, rule in enumerate(schema.expectations):
+        if rule.type not in ARGUMENTS:
+            build_expectation(rule, f"{schema.name}: expectations[{index}]")
+
+
+def build_expectation(rule: Rule, where: str, **more: Any) -> Any:
+    """Return a rule as Great Expectations' own object.
+
+    :raises InvalidConfigError: it does not know the expectation or refuses an argument.
+    """
+    from great_expectations.exceptions import ExpectationNotFoundError, GreatExpectationsError
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
+
+    given = {"notes": rule.notes, "description": rule.description, **more}
+    try:
+        implementation = get_expectation_impl(rule.type)
+        return implementation(**rule.kwargs, **given, meta=dict(rule.meta), severity=str(rule.severity))
+    except ExpectationNotFoundError as error:
+        close = hint(rule.type, list_registered_expectation_implementations())
+        msg = f"{where}: unknown expectation {rule.type!r}; allowed: those of Great Expectations{close}"
+        raise InvalidConfigError(msg) from error
+    except (GreatExpectationsError, ValueError, TypeError) as error:
+        msg = f"{where} ({rule.type}): {' '.join(str(error).split())[:300]}"
+        raise InvalidConfigError(msg) from error
+
+
+def _rule(expectation: Any) -> Rule:
+    """Read an expectation; arguments that were given count, even where they equal the default."""
+    written = expectation.configuration.to_json_dict()
+    arguments = {**written["kwargs"]}
+    for name in expectation.__fields_set__ - arguments.keys() - own_fields():
+        arguments[name] = getattr(expectation, name)
+    kept = {key: written[key] for key in KEPT if written.get(key)}
+    return Rule.from_json({**kept, "kwargs": plain_arguments(arguments)})
+
+
+@cache
+def own_fields() -> set[str]:
+    """Return the names of what every expectation has besides its arguments."""
+    from great_expectations.expectations.expectation import Expectation
+
+    return set(Expectation.__fields__) | {"batch_id"}
