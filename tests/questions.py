@@ -122,7 +122,7 @@ FITTING = {
     "_set": VALUED,
     "unique": (*VALUED, "whole"),
     "lengths": ("word", "text"),
-    "between": ("number", "whole", "single", "code", "moment", "zoned", "date", "infinite"),
+    "between": ("number", "whole", "single", "code", "moment", "zoned", "date", "infinite", "money"),
 }
 MOSTLY = ({}, {}, {"mostly": 1.0}, {"mostly": 0.5}, {"mostly": 0.95}, {"mostly": 0})
 
@@ -183,7 +183,7 @@ def _question(draw, table, kind):
 
 
 @st.composite
-def questions(draw, each=2):
+def questions(draw, each=1):
     """A table and so many rules of each type that a profile may answer."""
     table = draw(tables())
     kinds = sorted([*COLUMN_ANSWERS, *TABLE_ANSWERS]) * each

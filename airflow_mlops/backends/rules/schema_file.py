@@ -1,4 +1,4 @@
-"""Schema files: read with every mistake named, changed with their comments kept, written whole or not at all."""
+"""Schema files: read with every mistake named, changed with comments kept, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -75,6 +75,8 @@ def evolve_text(text: str, source: str, changes: Sequence[Change]) -> tuple[str,
     the schema is written anew, without comments.
     """
     old = schema_from_yaml(text, source)
+    if not changes:
+        return text, True
     rules = evolved_rules(old, changes)
     wanted = replace(old, expectations=tuple(rule for _, rule in rules))
     edited = _edited(text, dict(old.identified()), rules)
@@ -92,7 +94,8 @@ def _edited(text: str, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]])
 
     editor = YAML()
     editor.preserve_quotes, editor.width = True, WIDTH
-    editor.indent(mapping=2, sequence=2, offset=_offset(text))
+    offset = _offset(text)
+    editor.indent(mapping=2, sequence=2 + offset, offset=offset)
     try:
         document = editor.load(text)
         _carry_over(document["expectations"], old, wanted, editor)

@@ -26,6 +26,8 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?")
 SINGLE_MICROSECONDS = 2.0**32
 """Epoch seconds up to which two floats tell any two microseconds apart: the year 2106."""
+DECIMAL_ERROR = 2.0**-50
+"""By how much a decimal may differ from the float that a profile keeps of it, relative."""
 NANOSECOND_SLACK = 2e-6
 """Seconds by which a profile may have cut a nanosecond timestamp."""
 
@@ -71,11 +73,13 @@ def _truths_between(question: Question, bounds: Bounds) -> Answer | None:
 
 def _numbers_between(question: Question, bounds: Bounds) -> Answer | None:
     column = question.column
-    if column.kind not in (Kind.INTEGER, Kind.NUMBER) or "decimal" in column.arrow_type:
+    if column.kind not in (Kind.INTEGER, Kind.NUMBER):
         return None
     if column.kind is Kind.INTEGER and column.present and not is_exact(column):
         return None
-    return _say_span(question, question.judge_share(*_count_inside(column, bounds, 0.0)))
+    largest = max(abs(column.minimum or 0.0), abs(column.maximum or 0.0))
+    slack = DECIMAL_ERROR * largest if "decimal" in column.arrow_type else 0.0
+    return _say_span(question, question.judge_share(*_count_inside(column, bounds, slack)))
 
 
 def _moments_between(question: Question) -> Answer | None:

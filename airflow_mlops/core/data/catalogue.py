@@ -145,7 +145,7 @@ def require_arguments(expectation: str, kwargs: Mapping[str, Any], where: str) -
 
 def hint(name: object, known: Iterable[str]) -> str:
     """Return a sentence that names what was probably meant, or nothing."""
-    close = get_close_matches(str(name), list(known), 1)
+    close = get_close_matches(str(name), [str(other) for other in known], 1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

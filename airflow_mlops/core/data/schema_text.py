@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,9 @@ def _parse(text: str, source: str) -> Any:
     if not text.strip():
         msg = f"{source}: empty, allowed: a suite with name and expectations"
         raise InvalidConfigError(msg)
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)  # JSON may escape characters in a way that YAML does not know
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -40,8 +40,8 @@ def differs_on_purpose(rule, ours, theirs, profile):
     return text and (ours.outcome, theirs.outcome) == (Outcome.FAIL, Outcome.ERROR)
 
 
-@settings(max_examples=25, suppress_health_check=QUIET)
-@given(questions(each=2))
+@settings(max_examples=8, suppress_health_check=QUIET)
+@given(questions())
 def test_answer_from_the_profile_is_the_answer_from_the_rows(question):
     assert hold_against_rows(*question)
 
@@ -50,11 +50,11 @@ def test_answer_from_the_profile_is_the_answer_from_the_rows(question):
 def test_every_answered_type_is_held_against_the_rows_hundreds_of_times():
     held = Counter()
 
-    @settings(max_examples=400, suppress_health_check=QUIET)
-    @given(questions(each=3))
+    @settings(max_examples=120, suppress_health_check=QUIET)
+    @given(questions(each=4))
     def hold(question):
         held.update(hold_against_rows(*question))
 
     hold()
     assert held.keys() == ANSWERED
-    assert min(held.values()) >= 300, held.most_common()[-5:]
+    assert min(held.values()) >= 100, held.most_common()[-5:]

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.core.data.inference import infer_schema
+from airflow_mlops.core.data.schema import Rule, Schema
+from airflow_mlops.core.data.schema_diff import ChangeKind, SchemaDiff, diff, diff_from_data, evolve
+from airflow_mlops.core.data.strictness import Effect
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.outcome import Severity
+
+NULLS = "expect_column_values_to_not_be_null"
+RANGE = "expect_column_values_to_be_between"
+SET = "expect_column_values_to_be_in_set"
+TABLE = pa.table({"x": [1.0, 2.0] * 60, "c": ["a", "b"] * 60, "late": [0, 1] * 60})
+
+
+def rule(kind=RANGE, *, severity=Severity.CRITICAL, meta=None, **kwargs):
+    return Rule(type=kind, kwargs={"column": "x", **kwargs}, severity=severity, meta=meta or {})
+
+
+def schema(*rules):
+    return Schema(name="s", expectations=rules)
+
+
+def only(before, after):
+    (change,) = diff(schema(before), schema(after)).changes
+    return change
+
+
+def test_schema_does_not_differ_from_itself_nor_for_its_notes():
+    noted = replace(rule(min_value=0), notes="checked", description="d", meta={"why": "seen"})
+    assert diff(schema(rule(min_value=0)), schema(noted)).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect"),
+    [
+        (rule(min_value=0), rule(min_value=-1), Effect.LOOSENS),
+        (rule(min_value=0), rule(min_value=1), Effect.TIGHTENS),
+        (rule(min_value=0), rule(max_value=1), Effect.BOTH),
+        (rule(min_value=0, max_value=9), rule(min_value=0), Effect.LOOSENS),
+        (rule(min_value=0), rule(min_value=0, max_value=9), Effect.TIGHTENS),
+        (rule(min_value=0, mostly=0.5), rule(min_value=0), Effect.TIGHTENS),
+        (rule(min_value=0), rule(min_value=0, strict_min=True), Effect.TIGHTENS),
+        (rule(SET, value_set=["a"]), rule(SET, value_set=["a", "b"]), Effect.LOOSENS),
+        (rule(SET, value_set=["a"]), rule(SET, value_set=["b"]), Effect.BOTH),
+        (
+            rule("expect_column_values_to_not_be_in_set", value_set=["a"]),
+            rule("expect_column_values_to_not_be_in_set", value_set=["a", "b"]),
+            Effect.TIGHTENS,
+        ),
+        (rule(min_value=0), rule(min_value=0, severity=Severity.WARNING), Effect.LOOSENS),
+        (rule(min_value=0), rule(min_value=0, meta={"environments": ["training"]}), Effect.LOOSENS),
+        (rule(min_value=0), rule(min_value="2013-01-01"), Effect.UNCLEAR),
+        (rule("r", regex="a"), rule("r", regex="b"), Effect.UNCLEAR),
+    ],
+)
+def test_change_says_whether_it_loosens(before, after, effect):
+    assert only(before, after).effect is effect
+
+
+def test_change_says_from_what_to_what():
+    change = only(rule(SET, value_set=["a", "b"], mostly=1.0), rule(SET, value_set=["b", "c"], mostly=0.9))
+    assert change.sentence == f"{SET}:x: value_set + c - a; mostly 1.0 -> 0.9 (loosens and tightens)"
+    assert only(rule(min_value=0), rule(min_value=-5)).sentence == f"{RANGE}:x: min_value 0 -> -5 (loosens)"
+
+
+def test_order_of_a_set_is_no_change():
+    assert (
+        diff(schema(rule(SET, value_set=["a", "b"])), schema(rule(SET, value_set=["b", "a"]))).changes == ()
+    )
+
+
+def test_rules_are_added_and_removed_by_name():
+    found = diff(schema(rule(min_value=0)), schema(rule(NULLS))).changes
+    assert [(c.id, c.kind, c.effect) for c in found] == [
+        (f"{RANGE}:x", ChangeKind.REMOVED, Effect.LOOSENS),
+        (f"{NULLS}:x", ChangeKind.ADDED, Effect.TIGHTENS),
+    ]
+
+
+def test_evolving_by_all_changes_gives_the_new_rules():
+    old, new = schema(rule(min_value=0), rule(NULLS)), schema(rule(min_value=-1), rule(SET, value_set=["a"]))
+    evolved = evolve(old, diff(old, new).changes)
+    assert diff(evolved, new).changes == ()
+    assert evolve(old, ()) == old
+
+
+def test_accepted_change_keeps_notes_ids_and_neighbours():
+    mine = replace(rule(min_value=0, meta={"why": "old", "owner": "me"}), notes="n", id="7", description="d")
+    old, new = (
+        schema(rule(NULLS, mostly=0.5), mine),
+        schema(rule(NULLS), rule(min_value=-1, meta={"why": "new"})),
+    )
+    evolved = evolve(old, diff(old, new).pick([f"{RANGE}:x"]))
+    assert evolved.expectations[0] == old.expectations[0]
+    assert evolved.expectations[1] == replace(
+        mine, kwargs={"column": "x", "min_value": -1}, meta={"owner": "me", "why": "new"}
+    )
+
+
+def test_change_nobody_proposed_is_refused_with_those_there_are():
+    found = diff(schema(rule(min_value=0)), schema(rule(min_value=1)))
+    with pytest.raises(InvalidConfigError, match=f"no change '{RANGE}:y'; changes: {RANGE}:x; did you mean"):
+        found.pick([f"{RANGE}:y"])
+
+
+def test_change_to_a_rule_that_changed_since_is_refused():
+    found = diff(schema(rule(min_value=0)), schema(rule(min_value=1)))
+    with pytest.raises(InvalidConfigError, match="compare again"):
+        evolve(schema(rule(min_value=5)), found.changes)
+
+
+def test_schema_without_a_rule_is_refused():
+    found = diff(schema(rule(min_value=0)), schema(rule(NULLS)))
+    with pytest.raises(InvalidConfigError, match="leave no rule"):
+        evolve(schema(rule(min_value=0)), found.changes[:1])
+
+
+def test_data_like_the_reference_proposes_nothing_and_keeps_what_a_person_added():
+    known = infer_schema(profile_table(TABLE), "s", labels=["late"])
+    by_hand = rule("expect_column_values_to_match_regex", regex="^a")
+    mine = replace(known, expectations=(*known.expectations, by_hand))
+    assert diff_from_data(mine, profile_table(TABLE)).changes == ()
+
+
+def test_data_that_breaks_a_rule_proposes_the_change_that_is_needed():
+    known = infer_schema(profile_table(TABLE), "s", labels=["late"])
+    moved = TABLE.set_column(1, "c", [["a", "z"] * 60]).append_column("new", [[1.5] * 120])
+    found = diff_from_data(known, profile_table(moved))
+    needed = [change for change in found.changes if change.needed]
+    assert [change.id for change in needed] == [f"{SET}:c"]
+    assert needed[0].sentence == f"{SET}:c: value_set + z - b (loosens and tightens)"
+    assert {c.after.subject for c in found.changes if c.kind is ChangeKind.ADDED} == {"new"}
+    evolved = evolve(known, needed)
+    assert not [c for c in diff_from_data(evolved, profile_table(moved)).changes if c.needed]
+
+
+def test_rules_of_a_column_that_is_gone_are_proposed_for_removal():
+    known = infer_schema(profile_table(TABLE), "s")
+    found = diff_from_data(known, profile_table(TABLE.drop_columns(["c"])))
+    assert {change.before.subject for change in found.changes} == {"c"}
+    assert {change.kind for change in found.changes} == {ChangeKind.REMOVED}
+
+
+def test_difference_travels_as_json():
+    found = diff(schema(rule(min_value=0)), schema(rule(NULLS)))
+    assert SchemaDiff.from_json(found.to_json()) == found
