@@ -23,13 +23,14 @@ def to_suite(schema: Schema) -> ExpectationSuite:
     """
     import great_expectations as gx
 
-    built = [
+    for index, rule in enumerate(schema.expectations):
         build_expectation(rule, f"{schema.name}: expectations[{index}]", id=rule.id)
-        for index, rule in enumerate(schema.expectations)
-    ]
+    # handed over as written: its own form of an expectation forgets arguments that equal the default
     return gx.ExpectationSuite(
         name=schema.name,
-        expectations=[expectation.configuration for expectation in built],
+        expectations=[
+            {k: v for k, v in rule.to_json().items() if v is not None} for rule in schema.expectations
+        ],
         meta=dict(schema.meta),
         notes=schema.notes,
         id=schema.id,

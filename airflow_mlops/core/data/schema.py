@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENVIRONMENTS = ("training", "serving")
+LINE_ENDS = ("\x85", "\u2028", "\u2029")
 SUBJECTS = ("column", "column_A", "column_B", "column_list")
 
 
@@ -99,8 +100,20 @@ class Schema(Record):
 
 def as_yaml(data: Any) -> str:
     """Return plain data as YAML in the order given."""
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that escapes what YAML takes for the end of a line."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(mark in text for mark in LINE_ENDS) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def schema_from_yaml(text: str, source: str) -> Schema:
