@@ -120,7 +120,9 @@ def _check(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.rules.great_expectations import check_schema
     from airflow_mlops.backends.rules.schema_file import read_schema
     from airflow_mlops.backends.rules.suite import require_known
+    from airflow_mlops.core.data.schema import require_environment
 
+    require_environment(options.environment)
     schema = read_schema(options.schema)
     require_known(schema)
     window = describe_window(options.uri, options.partition)

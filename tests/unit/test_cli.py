@@ -55,3 +55,66 @@ def test_schema_is_printed_when_no_file_is_given(lake, capsys):
     capsys.readouterr()
     assert main(["schema", "infer", "good"]) == 0
     assert capsys.readouterr().out.startswith("name: schema\nexpectations:\n")
+
+
+def test_schema_is_printed_as_json_that_reads_as_a_schema(lake, capsys):
+    capsys.readouterr()
+    assert main(["schema", "infer", "good", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "schema"
+
+
+def test_estimated_uniqueness_is_confirmed_on_the_rows_or_left_out(lake):
+    keys = list(range(0, 35_000, 7))
+    for name, values in {"keys": keys, "twice": [*keys[:-1], keys[0]]}.items():
+        pq.write_table(pa.table({"k": values}), lake / f"{name}.parquet")
+        assert main(["schema", "infer", f"{name}.parquet", "-o", f"{name}.yaml"]) == 0
+    assert "all 5000 values differ in the reference" in (lake / "keys.yaml").read_text()
+    assert "to_be_unique" not in (lake / "twice.yaml").read_text()
+
+
+def test_diff_says_same_different_or_not_measured(lake, capsys):
+    assert main(["schema", "diff", "s.yaml", "s.yaml"]) == 0
+    assert main(["schema", "diff", "s.yaml", "good"]) == 0
+    assert main(["schema", "diff", "s.yaml", "renamed"]) == 1
+    told = capsys.readouterr().out
+    assert "expect_column_to_exist:x: removed" in told
+    assert "expect_column_to_exist:y: added" in told
+    assert main(["schema", "diff", "s.yaml", "nowhere"]) == 2
+    assert main(["schema", "diff", "none.yaml", "good"]) == 2
+    capsys.readouterr()
+    assert main(["schema", "diff", "s.yaml", "renamed", "--json"]) == 1
+    assert {c["kind"] for c in json.loads(capsys.readouterr().out)["changes"]} == {"added", "removed"}
+
+
+def test_evolve_accepts_one_several_needed_or_all_changes(lake, capsys):
+    moved = pa.table({"x": [float(i + 9000) for i in range(300)], "c": ["a", "b", "z"] * 100})
+    pq.write_table(moved, lake / "moved.parquet")
+    domain = "expect_column_values_to_be_in_set:c"
+    (lake / "s.yaml").write_text("# by hand\n" + (lake / "s.yaml").read_text())
+    assert main(["schema", "evolve", "s.yaml", "moved.parquet", "--accept", domain, "-o", "one.yaml"]) == 0
+    assert main(["schema", "diff", "s.yaml", "one.yaml"]) == 1
+    assert "- z" in (lake / "one.yaml").read_text()
+    assert (lake / "one.yaml").read_text().startswith("# by hand\n")
+    assert main(["schema", "evolve", "s.yaml", "moved.parquet", "--accept-needed", "-o", "needed.yaml"]) == 0
+    assert main(["check", "moved.parquet", "--schema", "needed.yaml"]) == 0
+    assert main(["schema", "evolve", "s.yaml", "moved.parquet", "--accept-all"]) == 0
+    assert main(["schema", "diff", "s.yaml", "moved.parquet"]) == 0
+    capsys.readouterr()
+    assert main(["schema", "evolve", "s.yaml", "moved.parquet", "--accept", "colour:c"]) == 2
+    assert "no change 'colour:c'" in capsys.readouterr().err
+
+
+def test_typo_in_schema_or_environment_is_told_before_data_is_read(lake, capsys):
+    text = (lake / "s.yaml").read_text()
+    (lake / "typo.yaml").write_text(text.replace("expect_column_to_exist", "expect_column_to_exits", 1))
+    assert main(["check", "nowhere", "--schema", "typo.yaml"]) == 2
+    assert "did you mean 'expect_column_to_exist'" in capsys.readouterr().err
+    assert main(["check", "nowhere", "--schema", "s.yaml", "--environment", "servng"]) == 2
+    assert "environment 'servng'; one of: training, serving" in capsys.readouterr().err
+
+
+def test_label_may_be_absent_in_serving(lake):
+    assert main(["schema", "infer", "good", "-o", "label.yaml", "--label", "c"]) == 0
+    pq.write_table(pa.table({"x": [float(i) for i in range(300)]}), lake / "served.parquet")
+    assert main(["check", "served.parquet", "--schema", "label.yaml"]) == 1
+    assert main(["check", "served.parquet", "--schema", "label.yaml", "--environment", "serving"]) == 0

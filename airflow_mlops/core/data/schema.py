@@ -59,9 +59,7 @@ class Rule(Record):
 
         :raises InvalidConfigError: no such environment.
         """
-        if environment not in ENVIRONMENTS:
-            msg = f"environment {environment!r}; one of: {', '.join(ENVIRONMENTS)}"
-            raise InvalidConfigError(msg)
+        require_environment(environment)
         return environment in self.environments
 
 
@@ -96,6 +94,16 @@ class Schema(Record):
             name = f"{rule.type}:{rule.subject}"
             seen[name] = seen.get(name, 0) + 1
             yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), rule
+
+
+def require_environment(name: str) -> None:
+    """Refuse a place that no rule can apply to.
+
+    :raises InvalidConfigError: names those there are.
+    """
+    if name not in ENVIRONMENTS:
+        msg = f"environment {name!r}; one of: {', '.join(ENVIRONMENTS)}"
+        raise InvalidConfigError(msg)
 
 
 def as_yaml(data: Any) -> str:
