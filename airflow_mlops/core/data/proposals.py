@@ -98,7 +98,7 @@ def _numbers(reference: Reference, low: float, high: float) -> Iterator[Rule]:
         yield reference.rule("expect_column_values_to_be_in_set", why, Severity.WARNING, value_set=[0, 1])
     elif not column.infinite and max(abs(low), abs(high)) < EXACT:
         room = slack * ((high - low) or abs(high) or 1.0)
-        share = "half the span" if slack == 0.5 else f"{slack:g} times the span"
+        share = f"{'half' if slack == 0.5 else f'{slack:g} times'} the {'span' if high > low else 'value'}"
         why = f"{low:g} to {high:g} in {reference.source}, {share} more allowed"
         limits = {"min_value": _outward(low, -room), "max_value": _outward(high, room)}
         yield reference.rule("expect_column_values_to_be_between", why, Severity.WARNING, **limits)

@@ -107,8 +107,10 @@ def require_environment(name: str) -> None:
 
 
 def as_yaml(data: Any) -> str:
-    """Return plain data as YAML in the order given."""
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    """Return plain data as YAML in the order given, short lists and mappings on one line."""
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110
+    )
     return text
 
 
