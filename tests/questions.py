@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import math
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
@@ -183,7 +184,36 @@ def _question(draw, table, kind):
 
 
 @st.composite
-def questions(draw, each=1):
+def large_tables(draw):
+    """The same columns with so many values that cells hold several and not every text is named."""
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    rows = draw(st.sampled_from([2000, 5000]))
+    numbers, seconds = rng.normal(size=rows) * 20, rng.integers(0, 10**8, rows)
+    words = np.minimum(rng.zipf(1.5, rows), 4000)
+    texts = {"text": [f"k{n}" for n in rng.integers(0, 3000, rows)], "word": [f"w{n}" for n in words]}
+    found = {
+        "number": numbers,
+        "infinite": np.where(rng.random(rows) < 0.01, np.inf, numbers),
+        "single": numbers.astype(np.float32),
+        "whole": rng.integers(-500, 500, rows),
+        "flag": rng.integers(0, 2, rows),
+        "code": rng.integers(-3, 6, rows),
+        "big": rng.integers(-(2**62), 2**62, rows),
+        "truth": rng.random(rows) < 0.3,
+        **texts,
+        "moment": (seconds * 10**6 + rng.integers(0, 10**6, rows)).astype("datetime64[us]"),
+        "date": (seconds // 86400).astype("datetime64[D]"),
+        "money": [decimal.Decimal(int(n)) / 100 for n in rng.integers(0, 999, rows)],
+    }
+    missing = rng.random(rows) < draw(st.sampled_from([0.0, 0.1]))
+    table = pa.table({name: pa.array(values, mask=missing) for name, values in found.items()})
+    table = table.append_column("zoned", table["moment"].cast(pa.timestamp("us", "UTC")))
+    empty = {"nothing": pa.nulls(rows), "pairs": [[1]] * rows}
+    return pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **empty})
+
+
+@st.composite
+def questions(draw, each=1, tables=tables):
     """A table and so many rules of each type that a profile may answer."""
     table = draw(tables())
     kinds = sorted([*COLUMN_ANSWERS, *TABLE_ANSWERS]) * each
