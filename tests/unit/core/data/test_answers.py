@@ -1,0 +1,152 @@
+"""When in doubt, the profile does not answer: the rows decide."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.core.data.answers import answer
+from airflow_mlops.core.data.inference import infer_schema
+from airflow_mlops.core.data.profile import Profile
+from airflow_mlops.core.data.schema import Rule
+from airflow_mlops.core.outcome import Outcome
+
+START = dt.datetime.fromisoformat("2013-01-01")
+TABLE = pa.table(
+    {
+        "number": [1.0, 2.0, None, 4.0],
+        "infinite": [1.0, float("-inf"), 2.0, 3.0],
+        "single": pa.array([0.1, 0.2, 0.3, 0.4], pa.float32()),
+        "huge": [2**62, 1, 2, 3],
+        "large": [1e300, 1e300, -1e300, 0.0],
+        "text": ["a", "b", "a", None],
+        "truth": [True, False, None, True],
+        "moment": [START, START, START, None],
+        "nano": pa.array([1356998400123456789] * 4, pa.timestamp("ns")),
+        "zoned": pa.array([START] * 4, pa.timestamp("us", "UTC")),
+        "day": [dt.date(2013, 1, 1), None, None, None],
+        "nothing": pa.nulls(4),
+    }
+)
+BETWEEN, MAX = "expect_column_values_to_be_between", "expect_column_max_to_be_between"
+TYPES, SET = "expect_column_values_to_be_in_type_list", "expect_column_values_to_be_in_set"
+MOMENT = "2013-01-01T00:00:00"
+
+
+def asked(kind, column=None, **kwargs):
+    known = {} if column is None else {"column": column}
+    return answer(Rule(type=kind, kwargs=known | kwargs), profile_table(TABLE))
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "kwargs"),
+    [
+        ("expect_column_to_exist", "number", {"column_index": "1"}),
+        ("expect_table_row_count_to_be_between", None, {"min_value": 1.5}),
+        ("expect_table_row_count_to_be_between", None, {"min_value": 5, "max_value": 1}),
+        ("expect_table_row_count_to_equal", None, {"value": 4.0}),
+        ("expect_table_column_count_to_be_between", None, {"min_value": "2013-01-01"}),
+        ("expect_table_column_count_to_equal", None, {"value": True}),
+        ("expect_table_columns_to_match_set", None, {"column_set": "number"}),
+        ("expect_table_columns_to_match_set", None, {"column_set": ["number"], "exact_match": "no"}),
+        ("expect_table_columns_to_match_ordered_list", None, {"column_list": [1]}),
+        ("expect_table_columns_to_match_ordered_list", None, {"column_list": None}),
+        (BETWEEN, "number", {}),
+        (BETWEEN, "number", {"min_value": 3, "max_value": 1}),
+        (BETWEEN, "number", {"min_value": True}),
+        (BETWEEN, "number", {"min_value": float("inf")}),
+        (BETWEEN, "number", {"min_value": 0, "strict_min": "yes"}),
+        (BETWEEN, "number", {"min_value": 0, "mostly": 2}),
+        (BETWEEN, "number", {"min_value": 0, "row_condition": "text == 'a'"}),
+        (BETWEEN, "number", {"min_value": {"$PARAMETER": "low"}}),
+        (BETWEEN, "infinite", {"min_value": 0}),
+        (BETWEEN, "huge", {"min_value": 0}),
+        (BETWEEN, "nothing", {"min_value": 0}),
+        (BETWEEN, "moment", {"min_value": "2013-01-01"}),
+        (BETWEEN, "moment", {"min_value": MOMENT + "+00:00"}),
+        (BETWEEN, "moment", {"min_value": "2013-02-31T00:00:00"}),
+        (BETWEEN, "moment", {"min_value": "2150-01-01T00:00:00"}),
+        (BETWEEN, "moment", {"min_value": 5}),
+        (BETWEEN, "moment", {"min_value": MOMENT, "max_value": "2012-01-01T00:00:00"}),
+        (BETWEEN, "zoned", {"min_value": MOMENT}),
+        (BETWEEN, "day", {"min_value": MOMENT}),
+        (BETWEEN, "nano", {"min_value": "2013-01-01T00:00:00.123456"}),
+        (MAX, "day", {"min_value": "2013-01-01"}),
+        (MAX, "infinite", {"min_value": 0}),
+        (MAX, "single", {"min_value": 0}),
+        (MAX, "text", {"min_value": 0}),
+        (MAX, "moment", {}),
+        ("expect_column_mean_to_be_between", "number", {"min_value": "a"}),
+        ("expect_column_mean_to_be_between", "number", {"min_value": 7 / 3}),
+        ("expect_column_sum_to_be_between", "number", {"max_value": 7}),
+        ("expect_column_sum_to_be_between", "large", {"max_value": 7}),
+        ("expect_column_sum_to_be_between", "truth", {"max_value": 7}),
+        ("expect_column_stdev_to_be_between", "large", {"max_value": 7}),
+        ("expect_column_stdev_to_be_between", "nothing", {"max_value": 7}),
+        ("expect_column_proportion_of_non_null_values_to_be_between", "number", {"min_value": "a"}),
+        ("expect_column_value_lengths_to_be_between", "number", {"min_value": 1}),
+        ("expect_column_value_lengths_to_be_between", "text", {"min_value": 1.5}),
+        ("expect_column_value_lengths_to_be_between", "text", {}),
+        ("expect_column_value_lengths_to_equal", "text", {"value": "1"}),
+        (SET, "text", {"value_set": ["a", 1]}),
+        (SET, "truth", {"value_set": [1, 0]}),
+        (SET, "number", {"value_set": [1.0]}),
+        ("expect_column_values_to_not_be_in_set", "number", {"value_set": [1.0]}),
+        ("expect_column_distinct_values_to_be_in_set", "text", {"value_set": []}),
+        ("expect_column_distinct_values_to_contain_set", "number", {"value_set": [1.0]}),
+        ("expect_column_distinct_values_to_equal_set", "number", {"value_set": [1.0]}),
+        ("expect_column_most_common_value_to_be_in_set", "text", {"value_set": ["a"], "ties_okay": "no"}),
+        ("expect_column_values_to_be_unique", "number", {}),
+        ("expect_column_unique_value_count_to_be_between", "number", {"min_value": 1}),
+        ("expect_column_proportion_of_unique_values_to_be_between", "number", {"min_value": 1}),
+        (TYPES, "number", {"type_list": ["float64", "my_type"]}),
+        (TYPES, "number", {"type_list": []}),
+        (TYPES, "nothing", {"type_list": ["str"]}),
+        ("expect_column_values_to_be_of_type", "number", {"type_": "my_type"}),
+        ("expect_column_median_to_be_between", "number", {"min_value": 0}),
+    ],
+)
+def test_what_the_profile_cannot_say_for_sure_is_left_to_the_rows(kind, column, kwargs):
+    assert asked(kind, column, **kwargs) is None
+
+
+def test_arguments_that_exported_suites_carry_without_a_meaning_change_nothing():
+    idle = {"row_condition": None, "condition_parser": "pandas", "catch_exceptions": True, "batch_id": None}
+    assert asked("expect_column_to_exist", "number", **idle).outcome is Outcome.PASS
+
+
+def test_column_that_is_absent_fails_and_names_those_there_are():
+    found = asked(BETWEEN, "nowhere", min_value=0)
+    assert found.outcome is Outcome.FAIL
+    assert found.reason.startswith("nowhere: no such column; columns: number, infinite, ")
+
+
+def test_many_rows_do_not_all_differ_when_there_are_fewer_whole_numbers_than_rows():
+    crowded = profile_table(pa.table({"x": [i % 5000 for i in range(6000)]}))
+    found = answer(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), crowded)
+    assert found.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(("distinct", "outcome"), [(4000, Outcome.PASS), (3999, Outcome.FAIL)])
+def test_number_of_distinct_values_that_an_engine_counted_decides(distinct, outcome):
+    known = profile_table(pa.table({"x": [f"k{i}" for i in range(4000)]}))
+    counted = Profile(rows=4000, columns=(replace(known.columns[0], exact_distinct=distinct),))
+    found = answer(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), counted)
+    assert found.outcome is outcome
+    kwargs = {"column": "x", "min_value": 4000}
+    found = answer(Rule(type="expect_column_unique_value_count_to_be_between", kwargs=kwargs), counted)
+    assert found.outcome is outcome
+
+
+def test_moments_beyond_what_text_can_say_have_no_range():
+    last = pa.table({"x": pa.array([dt.datetime.fromisoformat("9999-12-31")], pa.timestamp("us"))})
+    rules = infer_schema(profile_table(last), "s").expectations
+    assert BETWEEN not in {rule.type for rule in rules}
+    assert (
+        answer(Rule(type=BETWEEN, kwargs={"column": "x", "max_value": MOMENT}), profile_table(last)).outcome
+        is Outcome.FAIL
+    )
