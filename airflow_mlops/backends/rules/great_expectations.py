@@ -98,13 +98,13 @@ def as_frame(table: pa.Table, nullable: Collection[str] = ()) -> pd.DataFrame:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Return the table with the values of dictionary columns in place of their codes."""
+    """Return the table as its storage types say: no codes for values, no types that pandas noted."""
     import pyarrow as pa
 
     fields = [
         pa.field(f.name, f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema
     ]
-    return table if fields == list(table.schema) else table.cast(pa.schema(fields))
+    return table.cast(pa.schema(fields))
 
 
 def _rows(window: Window, rules: Sequence[Rule], there: Sequence[str]) -> pd.DataFrame:

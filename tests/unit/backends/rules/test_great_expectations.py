@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -124,3 +125,14 @@ def test_environment_with_a_typo_is_refused(flights):
     schema = infer_schema(profile_window(flights), "flights")
     with pytest.raises(InvalidConfigError, match="environment 'trainng'; one of: training, serving"):
         check_schema(schema, profile_window(flights), flights, "trainng")
+
+
+def test_rows_are_as_stored_whatever_pandas_noted_beside_them():
+    noted = pd.DataFrame({"x": pd.array([1, None], "Int64"), "c": ["a", "b"]}, index=[7, 8])
+    frame = as_frame(pa.Table.from_pandas(noted.astype({"c": "category"})))
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        "x": "float64",
+        "c": "object",
+        "__index_level_0__": "int64",
+    }
+    assert str(as_frame(pa.table({"x": [1, None]}), nullable=["x"])["x"].dtype) == "Int64"
