@@ -49,12 +49,18 @@ class ParquetSource:
         for path, part in zip(self.files, self.parts, strict=True):
             require_unique(part.names, path)
         self.schema = _unified(self.parts)
-        sizes = [
-            (f, g, m.row_group(g).num_rows)
-            for f, m in enumerate(self.metadata)
-            for g in range(m.num_row_groups)
-        ]
-        self.groups = [RowGroup(self, file, group, rows) for file, group, rows in sizes if rows]
+        self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
+
+    def _groups(self, file: int) -> list[RowGroup]:
+        footer = self.metadata[file]
+        rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        if sum(rows) != footer.num_rows:
+            name = PurePosixPath(self.files[file]).name
+            msg = (
+                f"{name}: cannot be read: {footer.num_rows} rows by its footer, {sum(rows)} by its row groups"
+            )
+            raise InvalidDataError(msg)
+        return [RowGroup(self, file, group, count) for group, count in enumerate(rows) if count]
 
     def count_rows(self) -> int:
         """Return the number of rows, as the files' footers say."""
