@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _profile(options: argparse.Namespace) -> int:
     profile = _scan(options.uri, options.partition)
     if options.output:
-        _write(options.output, json.dumps(profile.to_json(), allow_nan=False))
+        Path(options.output).write_text(json.dumps(profile.to_json(), allow_nan=False))
     if options.json:
         print(json.dumps(profile.to_json(), allow_nan=False))
         return PASSED
@@ -53,7 +53,7 @@ def _infer(options: argparse.Namespace) -> int:
     schema = infer_schema(_scan(options.uri, options.partition), options.name, labels=options.label)
     text = schema.to_yaml()
     if options.output:
-        _write(options.output, text)
+        Path(options.output).write_text(text)
         print(f"{options.output}: {len(schema.expectations)} rules; read and edit them")
     else:
         print(text, end="")
@@ -103,20 +103,7 @@ def _read(path: str) -> str:
     from airflow_mlops.core.errors import InvalidConfigError
 
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise InvalidConfigError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path}: no UTF-8 text: {error}"
-        raise InvalidConfigError(msg) from error
-
-
-def _write(path: str, text: str) -> None:
-    from airflow_mlops.core.errors import InvalidConfigError
-
-    try:
-        Path(path).write_text(text, encoding="utf-8")
+        return Path(path).read_text()
     except OSError as error:
         msg = f"{path}: {error.strerror}"
         raise InvalidConfigError(msg) from error
