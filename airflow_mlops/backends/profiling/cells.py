@@ -171,7 +171,8 @@ def grid_of(edges: tuple[float, ...]) -> tuple[Any, Any]:
     low, span = edges[0], min(edges[-1] - edges[0], sys.float_info.max)
     scale = GRID / span if span > 0 else 1.0
     scale = scale if np.isfinite(scale) else 1.0
-    places = low + np.arange(-1, GRID - 1) / scale
+    with np.errstate(over="ignore"):  # places beyond the largest float are past every cell
+        places = low + np.arange(-1, GRID - 1) / scale
     start = np.searchsorted(edges, places, side="right").astype(np.int16)
     start[:2] = 0
     return (low, scale), start

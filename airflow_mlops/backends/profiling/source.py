@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import operator
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from airflow_mlops.backends.profiling.csv_end import require_whole
 from airflow_mlops.backends.profiling.storage import FORMATS
 from airflow_mlops.core.errors import InvalidDataError
 
@@ -29,6 +31,9 @@ CODED_BYTES = 2.5
 COLUMNS_AT_A_TIME = 16
 """Columns decoded together: what a stream holds of a row group is bounded by them, however wide it is."""
 READ_BUFFER = 1 << 18
+PARQUET = pads.ParquetFileFormat(
+    default_fragment_scan_options=pads.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
 
 Part = tuple[int, pa.RecordBatch]
 """A batch of neighbouring columns, and the position of the first one in the schema."""
@@ -43,38 +48,52 @@ class ParquetSource:
         self.parts = [part.schema.to_arrow_schema() for part in self.metadata]
         for path, part in zip(self.files, self.parts, strict=True):
             require_unique(part.names, path)
-        self.places = [_leaves(part) for part in self.metadata]
-        self.schema = pa.unify_schemas(self.parts, promote_options="permissive")
-        sizes = [
-            (f, g, m.row_group(g).num_rows)
-            for f, m in enumerate(self.metadata)
-            for g in range(m.num_row_groups)
-        ]
-        self.groups = [RowGroup(self, file, group, rows) for file, group, rows in sizes if rows]
+        self.schema = _unified(self.parts)
+        self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
+
+    def _groups(self, file: int) -> list[RowGroup]:
+        footer = self.metadata[file]
+        rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        if sum(rows) != footer.num_rows:
+            name = PurePosixPath(self.files[file]).name
+            msg = (
+                f"{name}: cannot be read: {footer.num_rows} rows by its footer, {sum(rows)} by its row groups"
+            )
+            raise InvalidDataError(msg)
+        return [RowGroup(self, file, group, count) for group, count in enumerate(rows) if count]
 
     def count_rows(self) -> int:
         """Return the number of rows, as the files' footers say."""
         return sum(part.num_rows for part in self.metadata)
 
     def to_table(self, columns: Sequence[str] | None) -> pa.Table:
-        """Read all rows."""
-        parts = [
-            pads.dataset(path, format="parquet", filesystem=self.storage.arrow).replace_schema(self.schema)
-            for path in self.files
+        """Read all rows, each file's values as the type they have over all files."""
+        wanted = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
+        return pa.concat_tables([self._read(path, wanted) for path in self.files])
+
+    def _read(self, path: str, wanted: pa.Schema) -> pa.Table:
+        part = pads.dataset(path, format=PARQUET, filesystem=self.storage.arrow)
+        there = set(part.schema.names)
+        table = part.to_table(columns=[name for name in wanted.names if name in there])
+        columns = [
+            _decoded(table.column(field.name), field.type)
+            if field.name in there
+            else pa.nulls(table.num_rows, field.type)
+            for field in wanted
         ]
-        return pads.dataset(parts).to_table(columns=list(columns) if columns else None)
+        return pa.Table.from_arrays(columns, schema=wanted)
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
         """Return the first rows of some row groups, spread evenly over the window."""
         chosen = self.groups[:: max(1, -(-len(self.groups) // SAMPLED_GROUPS))]
         each = max(1, rows // max(1, len(chosen)))
-        found = pa.table({})
+        readers, found = [group.reader() for group in chosen], []
         for wanted in _some_at_a_time([self.schema.field(name) for name in columns]):
-            part = _table([next(group.batches(each, wanted)) for group in chosen], wanted)
-            found = pa.Table.from_arrays(
-                [*found.columns, *part.columns], names=[*found.column_names, *wanted.names]
-            )
-        return found
+            pairs = zip(chosen, readers, strict=True)
+            found += _table(
+                [next(group.batches(reader, each, wanted)) for group, reader in pairs], wanted
+            ).columns
+        return pa.Table.from_arrays(found, names=list(columns))
 
     def streams(self, batch_rows: int, count: int) -> list[Iterator[Part]]:
         """Share the work out to at most so many streams, each read by its own thread."""
@@ -93,9 +112,11 @@ class ParquetSource:
 
 
 def _stream(work: list[tuple[RowGroup, int, pa.Schema]], batch_rows: int) -> Iterator[Part]:
-    for group, first, wanted in work:
-        for batch in group.batches(batch_rows, wanted):
-            yield first, batch
+    for group, parts in itertools.groupby(work, key=operator.itemgetter(0)):
+        reader = group.reader()  # opening a wide file costs more than reading a few of its columns
+        for _, first, wanted in parts:
+            for batch in group.batches(reader, batch_rows, wanted):
+                yield first, batch
 
 
 def _some_at_a_time(fields: list[pa.Field]) -> list[pa.Schema]:
@@ -111,7 +132,7 @@ class RowGroup:
     group: int
     rows: int
 
-    def batches(self, rows: int, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def batches(self, reader: pq.ParquetFile, rows: int, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Read some columns; those the file lacks are null.
 
         :raises InvalidDataError: it ends before all rows that the file's footer names.
@@ -121,7 +142,7 @@ class RowGroup:
         if not columns:
             yield pa.RecordBatch.from_arrays([pa.nulls(left, f.type) for f in wanted], names=wanted.names)
             return
-        for batch in self._reader(columns).iter_batches(rows, [self.group], columns, use_threads=False):
+        for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
             left -= batch.num_rows
             yield conform(batch, wanted)
         if left:
@@ -129,37 +150,34 @@ class RowGroup:
             msg = f"{name}: row group {self.group} lacks {left} rows of those its footer names"
             raise InvalidDataError(msg)
 
-    def _reader(self, columns: Sequence[str]) -> pq.ParquetFile:
+    def reader(self) -> pq.ParquetFile:
+        """Open the file to read this row group."""
         local = self.source.storage.is_local
         return pq.ParquetFile(
             self.source.storage.open(self.source.files[self.file]),
             metadata=self.source.metadata[self.file],
-            read_dictionary=self._coded(columns),
+            read_dictionary=self._coded(),
             pre_buffer=not local,
             buffer_size=READ_BUFFER if local else 0,
+            page_checksum_verification=True,
         )
 
-    def _coded(self, columns: Sequence[str]) -> list[str]:
+    def _coded(self) -> list[str]:
         """Return text columns whose values are stored as codes: counting codes is cheaper than texts."""
-        part, places = self.source.metadata[self.file].row_group(self.group), self.source.places[self.file]
-        coded = []
-        for column in (part.column(places[name]) for name in columns if name in places):
+        part, coded = self.source.metadata[self.file].row_group(self.group), []
+        for column in (part.column(i) for i in range(part.num_columns)):
             small = column.total_uncompressed_size <= CODED_BYTES * column.num_values
-            if small and column.physical_type == "BYTE_ARRAY":
-                coded.append(column.path_in_schema)
+            path = column.path_in_schema  # with a dot it may be a nested column's
+            if small and column.physical_type == "BYTE_ARRAY" and "." not in path:
+                coded.append(path)
         return coded
-
-
-def _leaves(metadata: pq.FileMetaData) -> dict[str, int]:
-    """Return where a file stores its plain columns; nested ones have other paths."""
-    schema = metadata.schema
-    return {schema.column(i).path: i for i in range(len(schema))}
 
 
 class CsvSource:
     """Csv files, parsed by Arrow in blocks; types are those of each file's first block."""
 
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
+        self.storage, self.files = storage, list(files)
         for path in files:
             require_unique(_csv_header(storage, path), path)
         parts = [pads.dataset(path, format="csv", filesystem=storage.arrow) for path in files]
@@ -167,7 +185,12 @@ class CsvSource:
         self.dataset = pads.dataset([part.replace_schema(self.schema) for part in parts])
 
     def count_rows(self) -> int:
-        """Return the number of rows."""
+        """Return the number of rows.
+
+        :raises InvalidDataError: a file that ends within a row.
+        """
+        for path in self.files:
+            require_whole(self.storage, path)
         return int(self.dataset.count_rows())
 
     def to_table(self, columns: Sequence[str] | None) -> pa.Table:
@@ -216,6 +239,18 @@ def _table(batches: list[pa.RecordBatch], wanted: pa.Schema) -> pa.Table:
 
 def _decoded(values: Any, wanted: pa.DataType) -> Any:
     return values if values.type == wanted else pc.cast(values, wanted)
+
+
+def _unified(parts: list[pa.Schema]) -> pa.Schema:
+    """Return one schema for all files; texts that are codes in some files only are plain."""
+    if all(part == parts[0] for part in parts):
+        return parts[0]
+    return pa.unify_schemas([_plain(part) for part in parts], promote_options="permissive")
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    types = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in schema]
+    return pa.schema(list(zip(schema.names, types, strict=True)))
 
 
 def require_unique(names: Sequence[str], path: str) -> None:

@@ -66,6 +66,9 @@ def locate(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> Sto
     :param filesystem: opened with the connection's credentials; with the surroundings' own if ``None``.
     :raises InvalidDataError: an unknown scheme, or nothing there.
     """
+    if not uri.strip():
+        msg = "dataset '': an empty path, allowed: a path or a URI"
+        raise InvalidDataError(msg)
     scheme, separator, rest = uri.partition("://")
     scheme = scheme if separator else "file"
     if scheme not in SCHEMES:
