@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from builders import finding
+
+from airflow_mlops.core.brief import LIMIT_BYTES, LONGEST_TEXT, brief
+from airflow_mlops.core.outcome import Outcome, Severity, Verdict
+
+REPORT = {"evidence_run": "r" * 32, "path": "schema_report.json"}
+
+
+def verdict(*findings):
+    return Verdict.of("schema", findings)
+
+
+def many(outcome, number, **more):
+    return [
+        finding(outcome, subject=f"c{i}", reason=f"c{i}: said so at some length", **more) for i in range(number)
+    ]
+
+
+def test_small_verdict_is_handed_over_whole():
+    whole = verdict(finding(), finding(Outcome.WARN, "y"))
+    short = brief(whole, REPORT)
+    assert set(short.findings) == set(whole.findings)
+    assert (short.outcome, short.findings_total, short.report) == (Outcome.WARN, 2, REPORT)
+    assert short.sentence() == whole.sentence()
+
+
+def test_worst_findings_are_kept_when_not_all_fit():
+    bad = many(Outcome.FAIL, 3, severity=Severity.WARNING) + many(Outcome.FAIL, 1)
+    short = brief(verdict(*many(Outcome.PASS, 10_000), *bad), REPORT)
+    assert [f.severity for f in short.findings[:4]] == ["critical", *["warning"] * 3]
+    assert {f.outcome for f in short.findings[4:]} == {Outcome.PASS}
+    assert short.findings_total == 10_004
+    left = short.findings_total - len(short.findings)
+    assert short.sentence().endswith(f"; {left} more findings in schema_report.json")
+
+
+@pytest.mark.parametrize("text", ["ordinary", "é" * 1000, '"\\' * 1000, "x" * 10**6])
+def test_json_never_exceeds_the_limit_whatever_the_findings_say(text):
+    findings = [finding(Outcome.FAIL, f"{text}{i}", text, observed=text, allowed=text) for i in range(10_000)]
+    short = brief(verdict(*findings), REPORT)
+    assert len(json.dumps(short.to_json())) <= LIMIT_BYTES
+    assert len(short.findings) >= 1
+    assert max(len(f.reason) for f in short.findings) <= LONGEST_TEXT
+
+
+def test_brief_is_read_back_as_a_verdict():
+    short = brief(verdict(*many(Outcome.FAIL, 500)), REPORT)
+    back = Verdict.from_json(short.to_json())
+    assert (back.outcome, back.findings) == (Outcome.FAIL, short.findings)
