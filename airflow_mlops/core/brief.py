@@ -31,7 +31,9 @@ class Brief(Verdict):
         """Return gate, outcome and reasons on one line, and how many findings are left out."""
         said = Verdict.sentence(self)
         left = self.findings_total - len(self.findings)
-        return f"{said}; {left} more findings in {self.report.get('path', 'the full report')}" if left else said
+        return (
+            f"{said}; {left} more findings in {self.report.get('path', 'the full report')}" if left else said
+        )
 
 
 def brief(verdict: Verdict, report: Mapping[str, str], *, limit_bytes: int = LIMIT_BYTES) -> Brief:

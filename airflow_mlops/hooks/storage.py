@@ -89,5 +89,7 @@ def _refuse_password(uri: str) -> None:
     """Refuse credentials where everybody can read them; the message does not repeat them."""
     parts = urlsplit(uri)
     if ":" in parts.netloc.rpartition("@")[0]:
-        msg = f"{parts.scheme} URI holds a password; allowed: {parts.scheme}://<connection id>@<bucket>/<path>"
+        msg = (
+            f"{parts.scheme} URI holds a password; allowed: {parts.scheme}://<connection id>@<bucket>/<path>"
+        )
         raise InvalidConfigError(msg)

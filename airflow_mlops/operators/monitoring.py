@@ -12,10 +12,11 @@ from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.profiles import champion_profile, newest_cells
-from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.operators.profiles import StoredProfiles, newest_cells
+from airflow_mlops.task.evidence import evidence_key, open_evidence
 from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class MonitoringOperator(BaseOperator):
 
         key = self.data.key[0]
         with fail_fast():
-            window = describe_window(self.uri, [self.partition])
-            labels = read_window(window, [key, self.data.target]).to_pandas()
+            files = filesystem_of(self.uri)
+            window = describe_window(self.uri, [self.partition], files)
+            labels = read_window(window, [key, self.data.target], files).to_pandas()
             log_dir = ServingHook(self.serving_conn_id).inference_log_dir
             log = read_inference_log(log_dir, self.model, request_ids=set(labels[key].astype(str)))
         return labels, log.to_pandas()
@@ -93,7 +95,9 @@ class ProfileInferenceLogOperator(MonitoringOperator):
             msg = f"no request of partition {self.partition} was served"
             raise AirflowSkipException(msg)
         registry, known = MlflowHook(self.mlflow_conn_id).registry(), newest_cells(evidence.store, self.model)
-        cells = champion_profile(evidence.store, registry, self.model, cells=known)
+        key = evidence_key(self.model, context)
+        stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
+        cells = stored.champion(registry, known)
         inputs = log.drop(columns=["request_id", "time", "version", "status", "prediction"])
         profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
         kept = evidence.keep("serving_profile.json", profile)

@@ -7,19 +7,19 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.evidence.protocol import EvidenceKey
+from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.hooks.storage import filesystem_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from airflow_mlops.backends.evidence.protocol import EvidenceStore
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.data.column import Column
     from airflow_mlops.core.data.profile import Profile
-    from airflow_mlops.core.data.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ DATA_PROFILE = {"mlops.profile": "data"}
 VALID_TAG, PARTITION_TAG, PARTS_TAG, URI_TAG = (
     f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")
 )
+DIGEST_TAG = "mlops.digest"
 VALID, BROKEN = {VALID_TAG: "true"}, {VALID_TAG: "false"}
 ACCEPTED = (Outcome.PASS, Outcome.WARN)
 NEWEST_RUNS = 5
@@ -40,7 +41,7 @@ def data_profile_tags(window: Window) -> dict[str, str]:
         PARTITION_TAG: window.label,
         PARTS_TAG: str(len(window.partitions)),
         URI_TAG: window.uri,
-        "mlops.digest": window.digest,
+        DIGEST_TAG: window.digest,
     }
 
 
@@ -74,13 +75,14 @@ def profiled_partitions(store: EvidenceStore, model: str, uri: str) -> set[str]:
     }
 
 
-def champion_window(registry: ModelRegistry, model: str) -> tuple[str, tuple[str, ...]] | None:
-    """Return dataset and partitions the champion was trained on; ``None`` at a cold start."""
+def champion_window(registry: ModelRegistry, model: str) -> Window | None:
+    """Return the window the champion was trained on; ``None`` at a cold start."""
     champion = registry.alias(model, CHAMPION)
     if champion is None:
         return None
     tags = registry.version(model, champion).tags
-    return tags["mlops.uri"], tuple(json.loads(tags["mlops.partitions"]))
+    keys = tuple(json.loads(tags["mlops.partitions"]))
+    return Window(uri=tags["mlops.uri"], partitions=keys, digest=tags.get(DIGEST_TAG, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,16 @@ class StoredProfiles:
     def champion(self, registry: ModelRegistry, cells: Profile | None) -> Profile | None:
         """Return the profile of the champion's training window; ``None`` at a cold start."""
         window = champion_window(registry, self.model)
-        return self.merged(*window, cells)[0] if window is not None else None
+        if window is None:
+            return None
+        if not window.partitions:
+            return self.whole(window)
+        return self.merged(window.uri, window.partitions, cells)[0]
+
+    def whole(self, window: Window) -> Profile | None:
+        """Return the stored profile of a window without partitions; its data may have changed since."""
+        found = self.store.search(self.model, {**DATA_PROFILE, DIGEST_TAG: window.digest}, limit=1)
+        return _load(self.store, found[0][0]) if found else None
 
     def _stored(self, uri: str, key: str, cells: Profile | None) -> Profile | None:
         """Return the newest profile of a partition if it is counted in these cells."""
@@ -136,8 +147,9 @@ class StoredProfiles:
         from airflow_mlops.backends.profiling.dataset import describe_window
 
         log.info("partition %s has no stored profile with these cells: reading it once", key)
-        window = describe_window(uri, [key])
-        profile = profile_window(window, cells_from=cells)
+        files = filesystem_of(uri)
+        window = describe_window(uri, [key], files)
+        profile = profile_window(window, cells_from=cells, filesystem=files)
         kept = replace(self.run, run_id=f"{self.run.run_id} reference {key}")
         run = self.store.open(kept, data_profile_tags(window))
         self.store.write_json(run, PROFILE_PATH, profile.to_json())

@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.core.errors import TrainingError
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
@@ -87,8 +88,9 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.training.rows import read_rows
         from airflow_mlops.core.validation.metrics import summary
 
-        window = describe_window(self.window["uri"], self.window["partitions"])
-        rows, params = read_rows(window, self.data), dict(self.train_params or {})
+        files = filesystem_of(self.window["uri"])
+        window = describe_window(self.window["uri"], self.window["partitions"], files)
+        rows, params = read_rows(window, self.data, files), dict(self.train_params or {})
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
         log = TrainingLog(hook.server(), evidence.run)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.outcome import Outcome, Severity, Verdict
 from airflow_mlops.hooks.storage import is_local, path_of
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from openlineage.client.generated.data_quality_metrics_input_dataset import ColumnMetrics
 
     from airflow_mlops.core.data.column import Column
-    from airflow_mlops.core.data.profile import Profile
-    from airflow_mlops.core.data.window import Window
+    from airflow_mlops.core.data.profile import Profile  # noqa: TC004 - at run time it would load numpy while DAGs are parsed
     from airflow_mlops.core.outcome import Finding
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)

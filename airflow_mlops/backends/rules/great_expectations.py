@@ -12,6 +12,7 @@ from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import fsspec
     import pandas as pd
     import pyarrow as pa
     from great_expectations import ExpectationSuite
@@ -21,12 +22,21 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.window import Window
 
 
-def check_schema(schema: Schema, profile: Profile, window: Window, environment: str) -> Verdict:
-    """Judge a window: from its profile where that suffices, by Great Expectations on its rows otherwise."""
+def check_schema(
+    schema: Schema,
+    profile: Profile,
+    window: Window,
+    environment: str,
+    filesystem: fsspec.AbstractFileSystem | None = None,
+) -> Verdict:
+    """Judge a window: from its profile where that suffices, by Great Expectations on its rows otherwise.
+
+    :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
+    """
     rules = [rule for rule in schema.expectations if rule.applies_to(environment)]
     answers = [(rule, answer(rule, profile)) for rule in rules]
     left = [rule for rule, found in answers if found is None]
-    asked = iter(evaluate(left, _rows(window)) if left else ())
+    asked = iter(evaluate(left, _rows(window, filesystem)) if left else ())
     return Verdict.of("schema", [found or next(asked) for _, found in answers])
 
 
@@ -113,7 +123,7 @@ def _problems(info: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(i.get("exception_message")) for i in raised))
 
 
-def _rows(window: Window) -> pd.DataFrame:
+def _rows(window: Window, filesystem: fsspec.AbstractFileSystem | None) -> pd.DataFrame:
     from airflow_mlops.backends.profiling.dataset import read_window
 
-    return as_frame(read_window(window))
+    return as_frame(read_window(window, filesystem=filesystem))

@@ -56,11 +56,13 @@ class Reference(Record):
             hint = f"; did you mean {str(close[0])!r}?" if close else ""
             msg = f"reference.rule: {str(self.rule)!r}; one of: {', '.join(rules)}{hint}"
             raise InvalidConfigError(msg)
-        if self.count < 1 or not 1 <= self.at_least:
+        if self.count < 1 or self.at_least < 1:
             msg = f"reference: count {self.count}, at_least {self.at_least}; allowed: 1 or more"
             raise InvalidConfigError(msg)
         if (self.rule == ReferenceRule.PARTITIONS) != bool(self.partitions):
-            msg = f"reference.partitions: {list(self.partitions)} with rule {self.rule}; allowed: one or more "
+            msg = (
+                f"reference.partitions: {list(self.partitions)} with rule {self.rule}; allowed: one or more "
+            )
             msg += "keys with rule partitions, none with the others"
             raise InvalidConfigError(msg)
 

@@ -17,7 +17,8 @@ def verdict(*findings):
 
 def many(outcome, number, **more):
     return [
-        finding(outcome, subject=f"c{i}", reason=f"c{i}: said so at some length", **more) for i in range(number)
+        finding(outcome, subject=f"c{i}", reason=f"c{i}: said so at some length", **more)
+        for i in range(number)
     ]
 
 
