@@ -34,7 +34,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.hooks.serving"]},
         ],
         "triggers": [{"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]}],
-        "extra-links": ["airflow_mlops.links.EvidenceRunLink"],
+        "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
         "connection-types": [_mlflow(), _local_serving()],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.core.data.reference import Reference, choose, read_reference, shortfall
 from airflow_mlops.core.outcome import Finding, Outcome
 from airflow_mlops.operators.profiles import broken_partitions, champion_window, profiled_partitions
 
@@ -51,8 +52,6 @@ def find_reference(
     :param current: the window's profile, whose cells the reference must have.
     :raises InvalidConfigError: an unknown rule, or one that does not suit the window's key.
     """
-    from airflow_mlops.core.data.reference import Reference, choose, read_reference, shortfall
-
     reference = Reference() if wanted is None else read_reference(wanted)
     source = champion_window(registry, profiles.model) if reference.is_training else window
     if source is None:
