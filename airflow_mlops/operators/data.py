@@ -15,7 +15,11 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of, read_text
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.profiles import (
+from airflow_mlops.operators.references import FoundReference, find_reference
+from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
+from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.lineage import Measured, lineage_of
+from airflow_mlops.task.profiles import (
     ACCEPTED,
     PROFILE_PATH,
     StoredProfiles,
@@ -23,10 +27,6 @@ from airflow_mlops.operators.profiles import (
     newest_cells,
     schema_tags,
 )
-from airflow_mlops.operators.references import FoundReference, find_reference
-from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.lineage import Measured, lineage_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,9 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.profiles import StoredProfiles, newest_cells
 from airflow_mlops.task.evidence import evidence_key, open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.profiles import StoredProfiles, newest_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

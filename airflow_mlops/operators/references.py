@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.data.reference import Reference, choose, read_reference, shortfall
 from airflow_mlops.core.outcome import Finding, Outcome
-from airflow_mlops.operators.profiles import broken_partitions, champion_window, profiled_partitions
+from airflow_mlops.task.profiles import broken_partitions, champion_window, profiled_partitions
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.data.profile import Profile  # noqa: TC004 - at run time it would load numpy while DAGs are parsed
     from airflow_mlops.core.data.window import Window
-    from airflow_mlops.operators.profiles import StoredProfiles
+    from airflow_mlops.task.profiles import StoredProfiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigg
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.operators.profiles import broken_partitions
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.profiles import broken_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from airflow_mlops.operators.data import (
     ProfileRef,
     read_window_of,
 )
-from airflow_mlops.operators.profiles import StoredProfiles, broken_partitions
+from airflow_mlops.task.profiles import StoredProfiles, broken_partitions
 
 ASKING = EvidenceKey(model="m", dag_id="m__stage", run_id="asking")
 
