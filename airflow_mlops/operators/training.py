@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_mlops.task.evidence import RunEvidence
 
 CANDIDATE_PATH = "candidate.json"
+SCORE_PROFILE_PATH = "score_profile.json"
 
 
 class TrainModelOperator(BaseOperator):
@@ -83,6 +84,7 @@ class TrainModelOperator(BaseOperator):
 
     def _train(self, context: Context, evidence: RunEvidence) -> dict[str, Any]:
         from airflow_mlops.backends.profiling.dataset import describe_window
+        from airflow_mlops.backends.profiling.scores import profile_scores
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
         from airflow_mlops.backends.training.rows import read_rows
@@ -99,8 +101,10 @@ class TrainModelOperator(BaseOperator):
         log.inputs(window, rows, self.data, params)
         model = in_process.fit(function, rows, self.data, params)
         labels = rows.holdout[self.data.target].to_numpy(dtype=float)
-        metrics = summary(labels, in_process.scores(model, rows.holdout[rows.features]))
+        scores = in_process.scores(model, rows.holdout[rows.features])
+        metrics = summary(labels, scores)
         evidence.store.log_metrics(evidence.run, metrics)
+        evidence.keep(SCORE_PROFILE_PATH, profile_scores(scores))
         uri = log.model(model, rows, in_process.source_file(function))
         candidate = Candidate(
             model=self.model,
