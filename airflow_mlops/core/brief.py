@@ -18,9 +18,9 @@ OUTCOMES, SEVERITIES = tuple(Outcome), tuple(Severity)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief(Verdict):
-    """A verdict with its worst findings only.
+    """A verdict with the worst of what did not pass.
 
-    :param findings_total: how many findings the full report has.
+    :param findings_total: how many findings the full report has, passed ones included.
     :param report: where the full report lies: ``evidence_run`` and ``path``.
     """
 
@@ -29,7 +29,9 @@ class Brief(Verdict):
 
     def sentence(self) -> str:
         """Return gate, outcome and reasons on one line, and how many findings are left out."""
-        said = Verdict.sentence(self)
+        said = ": ".join(filter(None, (self.gate, self.outcome, "; ".join(self.reasons))))
+        if not self.findings_total:
+            return f"{said}; nothing was measured"
         left = self.findings_total - len(self.findings)
         return (
             f"{said}; {left} more findings in {self.report.get('path', 'the full report')}" if left else said
@@ -37,7 +39,7 @@ class Brief(Verdict):
 
 
 def brief(verdict: Verdict, report: Mapping[str, str], *, limit_bytes: int = LIMIT_BYTES) -> Brief:
-    """Keep the worst findings that fit into ``limit_bytes`` of JSON; long texts are cut."""
+    """Keep the worst findings that fit into ``limit_bytes`` of JSON, none that passed; long texts are cut."""
     short = Brief(
         gate=verdict.gate,
         outcome=verdict.outcome,
@@ -46,7 +48,8 @@ def brief(verdict: Verdict, report: Mapping[str, str], *, limit_bytes: int = LIM
     )
     room = limit_bytes - _size(short.to_json())
     kept: list[Finding] = []
-    for finding in sorted(verdict.findings, key=_worst_first):
+    notable = (finding for finding in verdict.findings if finding.outcome is not Outcome.PASS)
+    for finding in sorted(notable, key=_worst_first):
         cut = _cut(finding)
         room -= _size(cut.to_json()) + 2
         if room < 0:

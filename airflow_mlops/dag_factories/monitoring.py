@@ -27,7 +27,7 @@ DECISION = "ti.xcom_pull(task_ids='retrain_gate')"
 
 def monitor_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__monitor``: started when a partition's labels arrive."""
-    common = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
+    common: dict[str, Any] = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
     served: dict[str, Any] = {
         "uri": config.data.uri,
         "partition": "{{ dag_run.partition_key }}",

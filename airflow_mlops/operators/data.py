@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.core.brief import brief
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of, read_text
@@ -197,10 +197,7 @@ class CheckSkewOperator(DataOperator):
         kept = keep_report(evidence, f"{self.gate}_report.json", report, context)
         evidence.store.set_tags(evidence.run, {f"mlops.{self.gate}": str(verdict.outcome)})
         self._measured = Measured(window=window, profile=current, verdict=verdict)
-        notable = replace(
-            verdict, findings=tuple(f for f in verdict.findings if f.outcome is not Outcome.PASS)
-        )
-        short = brief(notable, kept)
+        short = brief(verdict, kept)
         self.log.info(short.sentence())
         return short.to_json()
 
