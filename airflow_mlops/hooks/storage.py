@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 LOCAL = ("", "file", "local")
-IN_MEMORY = "memory"
+OPEN = ("memory", "http", "https")
+"""Schemes that need no credentials: fsspec serves them where no connection is named."""
 
 
 def is_local(uri: str) -> bool:
@@ -36,13 +37,12 @@ def filesystem_of(uri: str) -> AbstractFileSystem | None:
     if is_local(uri):
         return None
     scheme = urlsplit(uri).scheme
-    if scheme == IN_MEMORY and "@" not in urlsplit(uri).netloc:
-        import fsspec
-
-        return fsspec.filesystem(IN_MEMORY)
+    import fsspec
     from airflow.sdk import ObjectStoragePath
 
     try:
+        if scheme in OPEN and "@" not in urlsplit(uri).netloc:
+            return fsspec.filesystem(scheme)
         return ObjectStoragePath(uri).fs
     except AirflowNotFoundException as error:
         msg = f"{uri}: {error}; allowed: <scheme>://<connection id>@<bucket>/<path>"
