@@ -27,14 +27,33 @@ def is_local(uri: str) -> bool:
     return urlsplit(uri).scheme in LOCAL
 
 
+def is_table(uri: str) -> bool:
+    """Say whether a URI names a table of a database: ``[<connection URL>]#table=<table>``."""
+    return "#table=" in uri
+
+
+def database_url(conn_id: str) -> str:
+    """Return the URL, credentials included, of a database's Airflow connection; never show it.
+
+    :raises InvalidConfigError: there is no such connection.
+    """
+    from airflow.sdk import BaseHook
+
+    try:
+        return str(BaseHook.get_connection(conn_id).get_uri())
+    except AirflowNotFoundException as error:
+        msg = f"table_conn_id: {error}; allowed: an Airflow connection of a database"
+        raise InvalidConfigError(msg) from error
+
+
 def filesystem_of(uri: str) -> AbstractFileSystem | None:
-    """Return the file system a URI lies on; ``None`` for this machine's own.
+    """Return the file system a URI lies on; ``None`` for this machine's own, and for tables.
 
     :raises InvalidConfigError: a password in the URI, or a connection that is not there.
     :raises MissingDependencyError: no provider for the scheme is installed.
     """
     _refuse_password(uri)
-    if is_local(uri):
+    if is_local(uri) or is_table(uri):
         return None
     scheme = urlsplit(uri).scheme
     import fsspec

@@ -13,7 +13,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.hooks.storage import filesystem_of, read_text
+from airflow_mlops.hooks.storage import database_url, filesystem_of, is_table, read_text
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.references import FoundReference, find_reference
 from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
@@ -84,33 +84,51 @@ class ProfileDataOperator(DataOperator):
 
     :param model: the model the data is for; names the experiment. Templated.
     :param uri: dataset: directory or file, parquet or csv; ``s3://conn_id@bucket/prefix`` too. Templated.
+        Or a table, counted where it lies: ``#table=public.trips&partition=day``.
     :param partitions: one partition key, a list of keys, or ``None`` for the whole dataset. Templated.
+    :param table_conn_id: Airflow connection of the table's database. Templated.
     """
 
-    template_fields = (*DataOperator.template_fields, "uri", "partitions")
+    template_fields = (*DataOperator.template_fields, "uri", "partitions", "table_conn_id")
 
-    def __init__(self, *, uri: str, partitions: str | list[str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        uri: str,
+        partitions: str | list[str] | None = None,
+        table_conn_id: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.uri = uri
         self.partitions = partitions
+        self.table_conn_id = table_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Profile the window with the cells of the model's newest profile."""
-        from airflow_mlops.backends.profiling.arrow import profile_window
-        from airflow_mlops.backends.profiling.dataset import describe_window
-
         keys = [self.partitions] if isinstance(self.partitions, str) else list(self.partitions or ())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            files = filesystem_of(self.uri)
-            window = describe_window(self.uri, [key for key in keys if key], files)
             cells = newest_cells(evidence.store, self.model)
-            profile = profile_window(window, cells_from=cells, filesystem=files)
+            window, profile = self._measure([key for key in keys if key], cells)
         kept = keep_report(evidence, PROFILE_PATH, profile, context)
         evidence.store.set_tags(evidence.run, data_profile_tags(window))
         self._measured = Measured(window=window, profile=profile)
         self.log.info("%s: %d rows, %d columns", window.label, profile.rows, len(profile.columns))
         return _hand_over(ProfileRef(window=window, rows=profile.rows, **kept), evidence).to_json()
+
+    def _measure(self, keys: list[str], cells: Profile | None) -> tuple[Window, Profile]:
+        files = filesystem_of(self.uri)
+        if is_table(self.uri):
+            from airflow_mlops.backends.profiling.sql_table import profile_table_uri
+
+            url = database_url(self.table_conn_id) if self.table_conn_id else ""
+            return profile_table_uri(self.uri, keys, cells_from=cells, connection=url)
+        from airflow_mlops.backends.profiling.arrow import profile_window
+        from airflow_mlops.backends.profiling.dataset import describe_window
+
+        window = describe_window(self.uri, keys, files)
+        return window, profile_window(window, cells_from=cells, filesystem=files)
 
 
 class CheckSchemaOperator(DataOperator):

@@ -12,7 +12,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.core.outcome import Outcome, Verdict
-from airflow_mlops.hooks.storage import filesystem_of
+from airflow_mlops.hooks.storage import filesystem_of, is_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -146,6 +146,9 @@ class StoredProfiles:
         from airflow_mlops.backends.profiling.arrow import profile_window
         from airflow_mlops.backends.profiling.dataset import describe_window
 
+        if is_table(uri):
+            msg = f"{uri}: partition {key} has no stored profile with these cells; profile it"
+            raise InvalidDataError(msg)
         log.info("partition %s has no stored profile with these cells: reading it once", key)
         files = filesystem_of(uri)
         window = describe_window(uri, [key], files)
