@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 EVIDENCE_URL = "_mlops_evidence_url"
+REPORT_URL = "_mlops_report_url"
 
 
 class EvidenceRunLink(BaseOperatorLink):
@@ -21,3 +22,13 @@ class EvidenceRunLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL noted while the task ran; empty if it never opened its evidence run."""
         return getattr(operator, EVIDENCE_URL, "")
+
+
+class FullReportLink(BaseOperatorLink):
+    """Leads to the task's full report among the artifacts of the evidence run."""
+
+    name = "Full report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL noted when the report was kept; empty before."""
+        return getattr(operator, REPORT_URL, "")

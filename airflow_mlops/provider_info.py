@@ -28,13 +28,19 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "sensors": [{"integration-name": "HAProxy", "python-modules": ["airflow_mlops.sensors.canary"]}],
+        "sensors": [
+            {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.sensors.canary"]},
+            {"integration-name": "MLflow", "python-modules": ["airflow_mlops.sensors.data"]},
+        ],
         "hooks": [
             {"integration-name": "MLflow", "python-modules": ["airflow_mlops.hooks.mlflow"]},
             {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.hooks.serving"]},
         ],
-        "triggers": [{"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]}],
-        "extra-links": ["airflow_mlops.links.EvidenceRunLink"],
+        "triggers": [
+            {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]},
+            {"integration-name": "MLflow", "python-modules": ["airflow_mlops.triggers.data"]},
+        ],
+        "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
         "connection-types": [_mlflow(), _local_serving()],
     }
 

@@ -1,12 +1,22 @@
 """Typed configuration in, DAGs and task groups out: the names an author's DAG file imports."""
 
-from airflow_mlops.dag_factories.config import Data, Monitor, Retrain, Rollout, Skew, Train, Validate
+from airflow_mlops.dag_factories.config import (
+    Data,
+    Monitor,
+    Reference,
+    Retrain,
+    Rollout,
+    Skew,
+    Train,
+    Validate,
+)
 from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
 
 __all__ = [
     "Data",
     "ModelDag",
     "Monitor",
+    "Reference",
     "Retrain",
     "Rollout",
     "Skew",

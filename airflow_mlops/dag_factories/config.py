@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
@@ -13,6 +13,7 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from airflow_mlops.core.data.reference import Reference as ReferenceChoice
 from airflow_mlops.core.data.skew_policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
@@ -167,8 +168,26 @@ class Retrain:
 
 
 @config
+class Reference:
+    """What a new window is compared with; see ``airflow_mlops.core.data.reference``."""
+
+    rule: str = "training"
+    count: int = 4
+    at_least: int = 1
+    partitions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown rule."""
+        self.choice()
+
+    def choice(self) -> ReferenceChoice:
+        """Return the choice."""
+        return ReferenceChoice(**_values(self))
+
+
+@config
 class Skew:
-    """Thresholds of value skew; see ``SkewPolicy``."""
+    """Thresholds of value skew, see ``SkewPolicy``; and what is compared with."""
 
     alpha: float = 0.05
     ks: float = 0.01
@@ -176,10 +195,11 @@ class Skew:
     null_share: float = 0.01
     new_categories: float = 0.01
     ignore: tuple[str, ...] = ()
+    reference: Reference = field(default_factory=Reference)
 
     def policy(self) -> SkewPolicy:
         """Return the thresholds."""
-        return SkewPolicy(**_values(self))
+        return SkewPolicy(**{name: value for name, value in _values(self).items() if name != "reference"})
 
 
 @config
@@ -197,7 +217,7 @@ class ModelConfig:
     rollout: Rollout = Rollout()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
-    skew: Skew = Skew()
+    skew: Skew = field(default_factory=Skew)
     schedule: str | None = None
     mlflow_conn_id: str = "mlflow_default"
     retries: int = 2

@@ -10,7 +10,11 @@ from airflow_mlops.assets import data_asset, retraining_asset
 from airflow_mlops.core.retraining.policy import Trigger
 from airflow_mlops.dag_factories.dag import model_dag
 from airflow_mlops.operators.data import CheckSkewOperator
-from airflow_mlops.operators.monitoring import CheckPerformanceOperator, ProfileInferenceLogOperator
+from airflow_mlops.operators.monitoring import (
+    CheckPerformanceOperator,
+    CheckPredictionsOperator,
+    ProfileInferenceLogOperator,
+)
 from airflow_mlops.operators.retraining import RequestRetrainingOperator, RetrainGateOperator
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ DECISION = "ti.xcom_pull(task_ids='retrain_gate')"
 
 def monitor_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__monitor``: started when a partition's labels arrive."""
-    common = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
+    common: dict[str, Any] = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
     served: dict[str, Any] = {
         "uri": config.data.uri,
         "partition": "{{ dag_run.partition_key }}",
@@ -42,9 +46,12 @@ def monitor_dag(config: ModelConfig) -> DAG:
         performance = CheckPerformanceOperator(
             task_id="check_performance", policy=config.monitor.policy(), **served
         )
+        predictions = CheckPredictionsOperator(
+            task_id="check_predictions", policy=config.skew.policy(), **served
+        )
         gate = RetrainGateOperator(
             task_id="retrain_gate",
-            verdicts=[drift.output, performance.output],
+            verdicts=[drift.output, performance.output, predictions.output],
             rows=profile.output["rows"],
             policy=config.retrain.policy(),
             **common,
@@ -56,7 +63,7 @@ def monitor_dag(config: ModelConfig) -> DAG:
             reason=f"{{{{ {DECISION}['reasons'] | join('; ') }}}}",
             outlets=[retraining_asset(config.model)],
         )
-        chain(profile, [drift, performance], gate, request)
+        chain(profile, [drift, performance, predictions], gate, request)
     return dag
 
 

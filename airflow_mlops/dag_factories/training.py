@@ -61,7 +61,11 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         task_id="check_schema", profile=profile.output, schema=config.data.schema, **common
     )
     skew = CheckSkewOperator(
-        task_id="check_skew", profile=profile.output, policy=config.skew_policy(), **common
+        task_id="check_skew",
+        profile=profile.output,
+        reference=config.skew.reference.choice().to_json(),
+        policy=config.skew_policy(),
+        **common,
     )
     gate = RetrainGateOperator(
         task_id="retrain_gate",

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_mlops.core.brief import brief
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
+from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.operators.profiles import (
+from airflow_mlops.hooks.storage import database_url, filesystem_of, is_table, read_text
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.operators.references import FoundReference, find_reference
+from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
+from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.lineage import Measured, lineage_of
+from airflow_mlops.task.profiles import (
     ACCEPTED,
-    champion_profile,
+    PROFILE_PATH,
+    StoredProfiles,
     data_profile_tags,
     newest_cells,
     schema_tags,
 )
-from airflow_mlops.task.evidence import open_evidence
-from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,74 +36,112 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.schema import Schema
     from airflow_mlops.core.data.skew_policy import SkewPolicy
+    from airflow_mlops.task.evidence import RunEvidence
 
-PROFILE_PATH = "profile.json"
+MOST_KEYS_HANDED_OVER = 100
+WINDOW_PATH = "window.json"
+ENVIRONMENTS = ("training", "serving")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileRef(Record):
-    """Where a profile lies, and what it is of."""
+    """Where a profile lies, and what it is of.
+
+    :param window: of many partitions only the first and the last: the rest is in ``window_path``.
+    """
 
     window: Window
     evidence_run: str
     path: str
     rows: int
+    window_path: str = ""
 
 
 class DataOperator(BaseOperator):
-    """What all data tasks share."""
+    """What all data tasks share: the model, the evidence run, the lineage of what was measured."""
 
-    template_fields: Sequence[str] = ("model",)
-    operator_extra_links = (EvidenceRunLink(),)
+    template_fields: Sequence[str] = ("model", "mlflow_conn_id")
+    operator_extra_links = (EvidenceRunLink(), FullReportLink())
     ui_color = "#cfe2f3"
 
     def __init__(self, *, model: str, mlflow_conn_id: str = "mlflow_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.mlflow_conn_id = mlflow_conn_id
+        self._measured: Measured | None = None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was measured as OpenLineage facets; ``None`` if nothing was."""
+        return lineage_of(self._measured)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return the same when the task failed on what it found."""
+        return lineage_of(self._measured)
 
 
 class ProfileDataOperator(DataOperator):
     """Reads a window once and keeps its profile in the evidence run; returns a ``ProfileRef`` as JSON.
 
     :param model: the model the data is for; names the experiment. Templated.
-    :param uri: dataset: directory or file, parquet or csv. Templated.
+    :param uri: dataset: directory or file, parquet or csv; ``s3://conn_id@bucket/prefix`` too. Templated.
+        Or a table, counted where it lies: ``#table=public.trips&partition=day``.
     :param partitions: one partition key, a list of keys, or ``None`` for the whole dataset. Templated.
+    :param table_conn_id: Airflow connection of the table's database. Templated.
     """
 
-    template_fields = ("model", "uri", "partitions")
+    template_fields = (*DataOperator.template_fields, "uri", "partitions", "table_conn_id")
 
-    def __init__(self, *, uri: str, partitions: str | list[str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        uri: str,
+        partitions: str | list[str] | None = None,
+        table_conn_id: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.uri = uri
         self.partitions = partitions
+        self.table_conn_id = table_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Profile the window with the cells of the model's newest profile."""
-        from airflow_mlops.backends.profiling.arrow import profile_window
-        from airflow_mlops.backends.profiling.dataset import describe_window
-
         keys = [self.partitions] if isinstance(self.partitions, str) else list(self.partitions or ())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            window = describe_window(self.uri, [key for key in keys if key])
             cells = newest_cells(evidence.store, self.model)
-            profile = profile_window(window, cells_from=cells)
-        kept = evidence.keep(PROFILE_PATH, profile)
+            window, profile = self._measure([key for key in keys if key], cells)
+        kept = keep_report(evidence, PROFILE_PATH, profile, context)
         evidence.store.set_tags(evidence.run, data_profile_tags(window))
+        self._measured = Measured(window=window, profile=profile)
         self.log.info("%s: %d rows, %d columns", window.label, profile.rows, len(profile.columns))
-        return ProfileRef(window=window, rows=profile.rows, **kept).to_json()
+        return _hand_over(ProfileRef(window=window, rows=profile.rows, **kept), evidence).to_json()
+
+    def _measure(self, keys: list[str], cells: Profile | None) -> tuple[Window, Profile]:
+        files = filesystem_of(self.uri)
+        if is_table(self.uri):
+            from airflow_mlops.backends.profiling.sql_table import profile_table_uri
+
+            url = database_url(self.table_conn_id) if self.table_conn_id else ""
+            return profile_table_uri(self.uri, keys, cells_from=cells, connection=url)
+        from airflow_mlops.backends.profiling.arrow import profile_window
+        from airflow_mlops.backends.profiling.dataset import describe_window
+
+        window = describe_window(self.uri, keys, files)
+        return window, profile_window(window, cells_from=cells, filesystem=files)
 
 
 class CheckSchemaOperator(DataOperator):
     """Checks a profiled window against the schema; critical findings fail the task without retry.
 
+    Returns the worst findings that fit into 10 kB and where the full report is.
+
     :param profile: what ``ProfileDataOperator`` returned. Templated.
-    :param schema: path of the YAML suite. Templated.
-    :param environment: ``training`` or ``serving``; rules may apply to one of them only.
+    :param schema: path or URI of the YAML suite. Templated.
+    :param environment: ``training`` or ``serving``; rules may apply to one of them only. Templated.
     """
 
-    template_fields = ("model", "profile", "schema")
+    template_fields = (*DataOperator.template_fields, "profile", "schema", "environment")
 
     def __init__(self, *, profile: Any, schema: str, environment: str = "training", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -109,32 +151,43 @@ class CheckSchemaOperator(DataOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep the report, then fail or return the verdict."""
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        with fail_fast():
+            ref = ProfileRef.from_json(self.profile)
+            profile, window = read_profile(evidence.store, ref), read_window_of(evidence.store, ref)
+            verdict = self._check(profile, window)
+            self._measured = Measured(window=window, profile=profile, verdict=verdict)
+            kept = keep_report(evidence, "schema_report.json", verdict, context)
+            evidence.store.set_tags(evidence.run, schema_tags(verdict))
+            short = brief(verdict, kept)
+            self.log.info(short.sentence())
+            short.require(*ACCEPTED)
+        return short.to_json()
+
+    def _check(self, profile: Profile, window: Window) -> Verdict:
         from airflow_mlops.backends.rules.great_expectations import check_schema
 
-        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        ref = ProfileRef.from_json(self.profile)
-        with fail_fast():
-            profile = read_profile(evidence.store, ref)
-            verdict = check_schema(_schema(self.schema), profile, ref.window, self.environment)
-            evidence.keep("schema_report.json", verdict)
-            evidence.store.set_tags(evidence.run, schema_tags(verdict))
-            self.log.info(verdict.sentence())
-            verdict.require(*ACCEPTED)
-        return verdict.to_json()
+        if self.environment not in ENVIRONMENTS:
+            msg = f"environment {self.environment!r}; one of: {', '.join(ENVIRONMENTS)}"
+            raise InvalidConfigError(msg)
+        schema, files = _schema(self.schema), filesystem_of(window.uri)
+        return check_schema(schema, profile, window, self.environment, files)
 
 
 class CheckSkewOperator(DataOperator):
     """Compares a profile with a reference; never fails on skew, it only says so.
 
-    Outcome ``fail`` means skew was found, ``inconclusive`` that there is nothing to compare with.
+    Outcome ``fail`` means skew was found, ``inconclusive`` that there is too little to compare with.
+    Returns the worst findings that fit into 10 kB and where the full report is.
 
     :param profile: what ``ProfileDataOperator`` returned. Templated.
-    :param reference: a ``ProfileRef``; ``None`` for the champion's training window. Templated.
+    :param reference: a :class:`~airflow_mlops.core.data.reference.Reference`, the name of a rule, either as
+        JSON, or a ``ProfileRef``; the champion's training window if ``None``. Templated.
     :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
     :param gate: name of the verdict: ``skew`` of new data, ``drift`` of what was served.
     """
 
-    template_fields = ("model", "profile", "reference")
+    template_fields = (*DataOperator.template_fields, "profile", "reference")
 
     def __init__(
         self,
@@ -154,33 +207,40 @@ class CheckSkewOperator(DataOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, keep the report, return the verdict."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        current = read_profile(evidence.store, ProfileRef.from_json(self.profile))
         with fail_fast():
-            reference = self._reference(current, context)
-        verdict = self._incomparable() if reference is None else self._compare(reference, current, context)
-        evidence.store.set_tags(evidence.run, {"mlops.skew": str(verdict.outcome)})
-        self.log.info(verdict.sentence())
-        return verdict.to_json()
+            ref = ProfileRef.from_json(self.profile)
+            current, window = read_profile(evidence.store, ref), read_window_of(evidence.store, ref)
+            found = self._find(evidence, window, current, context)
+            verdict, report = self._compare(found, current)
+        kept = keep_report(evidence, f"{self.gate}_report.json", report, context)
+        evidence.store.set_tags(evidence.run, {f"mlops.{self.gate}": str(verdict.outcome)})
+        self._measured = Measured(window=window, profile=current, verdict=verdict)
+        short = brief(verdict, kept)
+        self.log.info(short.sentence())
+        return short.to_json()
 
-    def _reference(self, current: Profile, context: Context) -> Profile | None:
-        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        if self.reference is not None:
-            return read_profile(evidence.store, ProfileRef.from_json(self.reference))
+    def _find(
+        self, evidence: RunEvidence, window: Window, current: Profile, context: Context
+    ) -> FoundReference:
+        if isinstance(self.reference, dict) and "evidence_run" in self.reference:
+            ref = ProfileRef.from_json(self.reference)
+            return FoundReference.given(ref.window.partitions, read_profile(evidence.store, ref))
+        profiles = StoredProfiles(
+            store=evidence.store, model=self.model, run=evidence_key(self.model, context)
+        )
         registry = MlflowHook(self.mlflow_conn_id).registry()
-        return champion_profile(evidence.store, registry, self.model, cells=current)
+        return find_reference(profiles, registry, self.reference, window, current)
 
-    def _compare(self, reference: Profile, current: Profile, context: Context) -> Verdict:
+    def _compare(self, found: FoundReference, current: Profile) -> tuple[Verdict, dict[str, Any]]:
+        """Return the verdict and the full report."""
+        if found.profile is None:
+            verdict = Verdict.of(self.gate, [found.missing()])
+            return verdict, {"verdict": verdict.to_json(), "reference": found.described()}
         from airflow_mlops.core.data.skew import compare_profiles
 
-        report = compare_profiles(reference, current, self.policy)
-        open_evidence(self.mlflow_conn_id, self.model, context).keep("skew_report.json", report)
-        kept = tuple(f for f in report.verdict.findings if f.outcome is not Outcome.PASS)
-        return Verdict(gate=self.gate, outcome=report.verdict.outcome, findings=kept)
-
-    def _incomparable(self) -> Verdict:
-        reason = "no champion yet: nothing to compare with"
-        finding = Finding(check="reference", subject="champion", outcome=Outcome.INCONCLUSIVE, reason=reason)
-        return Verdict.of(self.gate, [finding])
+        report = compare_profiles(found.profile, current, self.policy)
+        verdict = replace(report.verdict, gate=self.gate)
+        return verdict, report.to_json() | {"reference": found.described()}
 
 
 def read_profile(store: Any, ref: ProfileRef) -> Profile:
@@ -190,11 +250,29 @@ def read_profile(store: Any, ref: ProfileRef) -> Profile:
     return Profile.from_json(store.read_json(ref.evidence_run, ref.path))
 
 
+def read_window_of(store: Any, ref: ProfileRef) -> Window:
+    """Return the whole window of a profile, with all its partitions."""
+    if not ref.window_path:
+        return ref.window
+    return Window.from_json(store.read_json(ref.evidence_run, ref.window_path))
+
+
+def _hand_over(ref: ProfileRef, evidence: RunEvidence) -> ProfileRef:
+    """Keep a long list of partitions in the evidence run instead of handing it over."""
+    keys = ref.window.partitions
+    if len(keys) <= MOST_KEYS_HANDED_OVER:
+        return ref
+    evidence.keep(WINDOW_PATH, ref.window)
+    ends = replace(ref.window, partitions=(keys[0], keys[-1]))
+    return replace(ref, window=ends, window_path=WINDOW_PATH)
+
+
 def _schema(path: str) -> Schema:
     from airflow_mlops.core.data.schema import schema_from_yaml
 
-    file = Path(path)
-    if not file.is_file():
-        msg = f"schema {path}: no such file; infer one with: airflow-mlops schema infer <data> -o {path}"
-        raise InvalidConfigError(msg)
-    return schema_from_yaml(file.read_text(), path)
+    try:
+        text = read_text(path)
+    except InvalidConfigError as error:
+        msg = f"schema {error}; infer one with: airflow-mlops schema infer <data> -o {path}"
+        raise InvalidConfigError(msg) from error
+    return schema_from_yaml(text, path)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.core.brief import brief
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
-from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.hooks.storage import filesystem_of
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.profiles import champion_profile, newest_cells
-from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.operators.training import CANDIDATE_PATH, SCORE_PROFILE_PATH
+from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.profiles import StoredProfiles, newest_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +29,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from airflow.sdk import Context
 
+    from airflow_mlops.core.data.skew_policy import SkewPolicy
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
+
+PREDICTION_DRIFT = "prediction_drift"
 
 
 class MonitoringOperator(BaseOperator):
@@ -38,7 +46,7 @@ class MonitoringOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model", "uri", "partition")
-    operator_extra_links = (EvidenceRunLink(),)
+    operator_extra_links = (EvidenceRunLink(), FullReportLink())
     ui_color = "#d0e0e3"
 
     def __init__(
@@ -60,6 +68,21 @@ class MonitoringOperator(BaseOperator):
         self.serving_conn_id = serving_conn_id
         self.mlflow_conn_id = mlflow_conn_id
 
+    def champion(self) -> str | None:
+        """Return the version that serves; ``None`` at a cold start."""
+        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION)
+
+    def promised(self, champion: str | None, path: str) -> dict[str, Any] | None:
+        """Return a document of the champion's training; ``None`` if there is none."""
+        hook = MlflowHook(self.mlflow_conn_id)
+        if champion is None:
+            return None
+        run = hook.registry().version(self.model, champion).evidence_run
+        try:
+            return hook.evidence().read_json(run, path)
+        except InvalidRecordError:
+            return None
+
     def served(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the partition's labels and the logged requests they belong to."""
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
@@ -67,8 +90,9 @@ class MonitoringOperator(BaseOperator):
 
         key = self.data.key[0]
         with fail_fast():
-            window = describe_window(self.uri, [self.partition])
-            labels = read_window(window, [key, self.data.target]).to_pandas()
+            files = filesystem_of(self.uri)
+            window = describe_window(self.uri, [self.partition], files)
+            labels = read_window(window, [key, self.data.target], files).to_pandas()
             log_dir = ServingHook(self.serving_conn_id).inference_log_dir
             log = read_inference_log(log_dir, self.model, request_ids=set(labels[key].astype(str)))
         return labels, log.to_pandas()
@@ -93,10 +117,12 @@ class ProfileInferenceLogOperator(MonitoringOperator):
             msg = f"no request of partition {self.partition} was served"
             raise AirflowSkipException(msg)
         registry, known = MlflowHook(self.mlflow_conn_id).registry(), newest_cells(evidence.store, self.model)
-        cells = champion_profile(evidence.store, registry, self.model, cells=known)
+        key = evidence_key(self.model, context)
+        stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
+        cells = stored.champion(registry, known)
         inputs = log.drop(columns=["request_id", "time", "version", "status", "prediction"])
         profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
-        kept = evidence.keep("serving_profile.json", profile)
+        kept = keep_report(evidence, "serving_profile.json", profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
         return ProfileRef(window=window, rows=len(log), **kept).to_json()
 
@@ -117,7 +143,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         """Measure, keep, return the verdict."""
         from airflow_mlops.core.monitoring.performance import judge_performance
 
-        evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self._champion()
+        evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
         labels, log = self.served()
         mine = log[log["version"] == champion].set_index("request_id")["prediction"]
         joined = labels.set_index(labels[self.data.key[0]].astype(str)).join(mine, how="inner")
@@ -127,24 +153,57 @@ class CheckPerformanceOperator(MonitoringOperator):
             self._promised(champion),
             self.policy,
         )
-        evidence.keep(
-            "performance_report.json", {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
-        )
+        report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
+        keep_report(evidence, "performance_report.json", report, context)
         if seen is not None:
             evidence.store.log_metrics(evidence.run, {f"production_{seen.metric}": seen.value})
         self.log.info(verdict.sentence())
         return verdict.to_json()
 
-    def _champion(self) -> str | None:
-        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION)
-
     def _promised(self, champion: str | None) -> float | None:
-        hook = MlflowHook(self.mlflow_conn_id)
-        if champion is None:
-            return None
-        run = hook.registry().version(self.model, champion).evidence_run
-        try:
-            metrics = hook.evidence().read_json(run, "candidate.json")["metrics"]
-        except InvalidRecordError:
-            return None
-        return metrics.get(self.policy.metric)  # type: ignore[no-any-return]
+        candidate = self.promised(champion, CANDIDATE_PATH) or {}
+        return candidate.get("metrics", {}).get(self.policy.metric)  # type: ignore[no-any-return]
+
+
+class CheckPredictionsOperator(MonitoringOperator):
+    """Compares what the champion answered with its scores of the rows held back in training.
+
+    The skew test of a single column; never fails on drift, it only says so. Returns the verdict:
+    ``inconclusive`` when the champion answered nothing, or its training kept no scores.
+
+    :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
+    """
+
+    def __init__(self, *, policy: SkewPolicy | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.policy = policy
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, keep the report, return the verdict."""
+        evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
+        _, log = self.served()
+        answers = log.loc[log["version"] == champion, "prediction"].dropna()
+        with fail_fast():
+            verdict, report = self._compare(champion, answers)
+        kept = keep_report(evidence, "prediction_drift_report.json", report, context)
+        short = brief(verdict, kept)
+        self.log.info(short.sentence())
+        return short.to_json()
+
+    def _compare(self, champion: str | None, answers: pd.Series[float]) -> tuple[Verdict, dict[str, Any]]:
+        from airflow_mlops.backends.profiling.scores import profile_scores
+        from airflow_mlops.core.data.profile import Profile
+        from airflow_mlops.core.data.skew import compare_profiles
+
+        kept = self.promised(champion, SCORE_PROFILE_PATH)
+        if kept is None or answers.empty:
+            why = "no request was answered by it" if kept else "its training kept no scores"
+            reason = f"champion version {champion}: {why}" if champion else "no champion yet"
+            finding = Finding(
+                check="reference", subject="prediction", outcome=Outcome.INCONCLUSIVE, reason=reason
+            )
+            verdict = Verdict.of(PREDICTION_DRIFT, [finding])
+            return verdict, verdict.to_json()
+        reference = Profile.from_json(kept)
+        report = compare_profiles(reference, profile_scores(answers, reference), self.policy)
+        return replace(report.verdict, gate=PREDICTION_DRIFT), report.to_json()

@@ -12,10 +12,11 @@ from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.operators.profiles import broken_partitions
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.profiles import broken_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,7 @@ class ReadTrainingRequestOperator(BaseOperator):
 
         form, trigger = context["params"], _trigger(context)
         with fail_fast():
-            known = list_partitions(self.uri)
+            known = list_partitions(self.uri, filesystem_of(self.uri))
         asked = form.get("partition") or context["dag_run"].partition_key or (known[-1] if known else "")
         broken = broken_partitions(MlflowHook(self.mlflow_conn_id).evidence(), self.model)
         usable = [key for key in known if key < asked and key not in broken]

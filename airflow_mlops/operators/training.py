@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.core.errors import TrainingError
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_mlops.task.evidence import RunEvidence
 
 CANDIDATE_PATH = "candidate.json"
+SCORE_PROFILE_PATH = "score_profile.json"
 
 
 class TrainModelOperator(BaseOperator):
@@ -82,13 +84,15 @@ class TrainModelOperator(BaseOperator):
 
     def _train(self, context: Context, evidence: RunEvidence) -> dict[str, Any]:
         from airflow_mlops.backends.profiling.dataset import describe_window
+        from airflow_mlops.backends.profiling.scores import profile_scores
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
         from airflow_mlops.backends.training.rows import read_rows
         from airflow_mlops.core.validation.metrics import summary
 
-        window = describe_window(self.window["uri"], self.window["partitions"])
-        rows, params = read_rows(window, self.data), dict(self.train_params or {})
+        files = filesystem_of(self.window["uri"])
+        window = describe_window(self.window["uri"], self.window["partitions"], files)
+        rows, params = read_rows(window, self.data, files), dict(self.train_params or {})
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
         log = TrainingLog(hook.server(), evidence.run)
@@ -97,8 +101,10 @@ class TrainModelOperator(BaseOperator):
         log.inputs(window, rows, self.data, params)
         model = in_process.fit(function, rows, self.data, params)
         labels = rows.holdout[self.data.target].to_numpy(dtype=float)
-        metrics = summary(labels, in_process.scores(model, rows.holdout[rows.features]))
+        scores = in_process.scores(model, rows.holdout[rows.features])
+        metrics = summary(labels, scores)
         evidence.store.log_metrics(evidence.run, metrics)
+        evidence.keep(SCORE_PROFILE_PATH, profile_scores(scores))
         uri = log.model(model, rows, in_process.source_file(function))
         candidate = Candidate(
             model=self.model,

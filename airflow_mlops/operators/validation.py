@@ -13,6 +13,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
@@ -79,7 +80,7 @@ class ValidateModelOperator(BaseOperator):
         from airflow_mlops.core.validation.compare import BASELINE, CHALLENGER, Sample, judge
         from airflow_mlops.core.validation.compare import CHAMPION as RIVAL
 
-        rows = read_rows(candidate.window, self.data)
+        rows = read_rows(candidate.window, self.data, filesystem_of(candidate.window.uri))
         prior = rows.training[self.data.target].astype(float).mean()
         scores = {
             CHALLENGER: _scores(registry, self.model, candidate.version, rows),

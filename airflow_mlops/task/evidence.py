@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EVIDENCE_URL
+from airflow_mlops.links import EVIDENCE_URL, REPORT_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,3 +47,13 @@ def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvide
     run = store.open(key, tags)
     setattr(context["task"], EVIDENCE_URL, hook.ui_url(run))
     return RunEvidence(store=store, run=run)
+
+
+def keep_report(
+    evidence: RunEvidence, path: str, document: Record | Mapping[str, Any], context: Context
+) -> dict[str, str]:
+    """Keep a document as the task's full report: the button *Full report* leads to it."""
+    kept = evidence.keep(path, document)
+    run_url = getattr(context["task"], EVIDENCE_URL, "")
+    setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
+    return kept

@@ -54,6 +54,9 @@ def test_runs_are_found_by_all_their_tags_newest_first(store):
     assert store.find("flights", {"kind": "profile"}, limit=1) == [runs[2]]
     assert store.find("flights", {"kind": "other"}) == []
     assert store.find("nowhere", {"kind": "profile"}) == []
+    found = store.search("flights", {"kind": "profile"}, limit=2)
+    assert [(run, tags["month"]) for run, tags in found] == [(runs[2], "0"), (runs[1], "1")]
+    assert store.search("nowhere", {"kind": "profile"}) == []
 
 
 def test_tags_metrics_and_end_are_accepted(store):

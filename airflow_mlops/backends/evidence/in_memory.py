@@ -74,6 +74,12 @@ class InMemoryEvidence:
         ]
         return matching[::-1][:limit]
 
+    def search(
+        self, model: str, tags: Mapping[str, str], *, limit: int = 1000
+    ) -> list[tuple[str, dict[str, str]]]:
+        """Return id and tags of runs that carry all tags, newest first."""
+        return [(run, self.tags(run)) for run in self.find(model, tags, limit=limit)]
+
     def close(self, evidence_run: str, *, succeeded: bool) -> None:
         """Mark the run finished or failed."""
         self.runs[evidence_run].status = "FINISHED" if succeeded else "FAILED"

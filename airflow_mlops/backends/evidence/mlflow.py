@@ -32,9 +32,10 @@ class MlflowEvidence:
                 named = {**identity, "mlflow.runName": f"{key.dag_id} {key.run_id}"}
                 client.create_run(experiment, tags=named)
                 found = _search(client, experiment, identity, "ASC", 1)
+            run = found[0][0]
             for name, value in (tags or {}).items():
-                client.set_tag(found[0], name, value)
-        return found[0]
+                client.set_tag(run, name, value)
+        return run
 
     def write_json(self, evidence_run: str, path: str, document: Mapping[str, Any]) -> None:
         """Keep a document as an artifact of the run."""
@@ -78,6 +79,12 @@ class MlflowEvidence:
 
     def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:
         """Return ids of runs that carry all tags, newest first."""
+        return [run for run, _ in self.search(model, tags, limit=limit)]
+
+    def search(
+        self, model: str, tags: Mapping[str, str], *, limit: int = 1000
+    ) -> list[tuple[str, dict[str, str]]]:
+        """Return id and tags of runs that carry all tags, newest first."""
         with self.server.session() as client:
             experiment = client.get_experiment_by_name(model)
             return _search(client, experiment.experiment_id, tags, "DESC", limit) if experiment else []
@@ -104,7 +111,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 def _search(
     client: MlflowClient, experiment: str, tags: Mapping[str, str], order: str, limit: int
-) -> list[str]:
+) -> list[tuple[str, dict[str, str]]]:
     for value in tags.values():
         if "'" in value:
             msg = f"tag value {value!r} holds a quote; model, DAG and run names may not"
@@ -112,4 +119,4 @@ def _search(
     where = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     order_by = [f"attributes.start_time {order}", f"attributes.run_id {order}"]
     runs = client.search_runs([experiment], where, order_by=order_by, max_results=limit)
-    return [str(run.info.run_id) for run in runs]
+    return [(str(run.info.run_id), dict(run.data.tags)) for run in runs]

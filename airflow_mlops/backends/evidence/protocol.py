@@ -50,5 +50,10 @@ class EvidenceStore(Protocol):
     def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:
         """Return ids of evidence runs of ``model`` that carry all ``tags``, newest first."""
 
+    def search(
+        self, model: str, tags: Mapping[str, str], *, limit: int = 1000
+    ) -> list[tuple[str, dict[str, str]]]:
+        """Return id and all tags of the runs that :meth:`find` finds, in one request; newest first."""
+
     def close(self, evidence_run: str, *, succeeded: bool) -> None:
         """Mark the run finished or failed."""

@@ -11,6 +11,8 @@ from airflow_mlops.backends.profiling.dataset import read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
+    import fsspec
+
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
 
@@ -42,12 +44,13 @@ class Rows:
         return self.frame[self.held_back]
 
 
-def read_rows(window: Window, spec: DatasetSpec) -> Rows:
+def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFileSystem | None = None) -> Rows:
     """Read a window's labelled rows.
 
+    :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :raises InvalidDataError: a column is missing, the label is never there, or one side has no rows.
     """
-    frame = read_window(window).to_pandas()
+    frame = read_window(window, filesystem=filesystem).to_pandas()
     features = spec.feature_names(list(frame.columns))
     frame = frame[frame[spec.target].notna()].reset_index(drop=True)
     held_back = held_back_rows(frame, spec)

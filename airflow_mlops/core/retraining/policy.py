@@ -28,6 +28,7 @@ DEFAULT_TRIGGERS = tuple(trigger for trigger in Trigger if trigger is not Trigge
 FINDING_TRIGGERS = {
     "skew": Trigger.SKEW,
     "drift": Trigger.DRIFT,
+    "prediction_drift": Trigger.DRIFT,
     "performance": Trigger.DEGRADATION,
 }
 

@@ -86,3 +86,23 @@ def test_plan_that_must_not_be_carried_out_is_refused_when_the_dag_is_built():
 @pytest.mark.parametrize(("text", "value"), [("30s", 30), ("1.5m", 90), ("2h", 7200), ("1d", 86400), (7, 7)])
 def test_durations(text, value):
     assert seconds(text) == value
+
+
+def test_reference_of_skew_is_chosen_in_yaml(load):
+    text = TEXT + "skew: {reference: {rule: same_weekday, count: 6, at_least: 2}}\n"
+    reference = load(text).skew.reference.choice()
+    assert (reference.rule, reference.count, reference.at_least) == ("same_weekday", 6, 2)
+    assert load(TEXT).skew.reference.choice().is_training
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("{rule: same_weekdy}", "'same_weekdy'; one of: training, .*did you mean 'same_weekday'"),
+        ("{rule: last, cuont: 2}", r"unknown key 'skew\.reference\.cuont'.*did you mean 'count'"),
+        ("{rule: partitions}", "one or more keys with rule partitions"),
+    ],
+)
+def test_mistake_in_the_reference_is_named(load, reference, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT + f"skew: {{reference: {reference}}}\n")

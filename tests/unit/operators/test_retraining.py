@@ -8,13 +8,19 @@ from airflow.sdk.exceptions import AirflowSkipException
 from builders import verdict
 
 from airflow_mlops.assets import retraining_asset
+from airflow_mlops.backends.profiling.scores import profile_scores
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.serving.inference_writer import InferenceWriter
+from airflow_mlops.core.data.skew_policy import SkewPolicy
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.retraining.policy import RetrainPolicy
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.operators.monitoring import CheckPerformanceOperator, ProfileInferenceLogOperator
+from airflow_mlops.operators.monitoring import (
+    CheckPerformanceOperator,
+    CheckPredictionsOperator,
+    ProfileInferenceLogOperator,
+)
 from airflow_mlops.operators.retraining import (
     ReadTrainingRequestOperator,
     RequestRetrainingOperator,
@@ -166,3 +172,39 @@ def test_champion_is_measured_on_its_own_answers_only(served, lake, run):
 def test_unknown_promise_is_inconclusive(served, lake, run):
     result = run(monitor(CheckPerformanceOperator, lake, policy=PerformancePolicy(min_rows=100)))
     assert result["outcome"] == "inconclusive"
+
+
+def promise(world, scores):
+    """Keep what the champion's training would have kept."""
+    from airflow_mlops.backends.evidence.protocol import EvidenceKey
+
+    run = world.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="t"))
+    world.evidence.write_json(run, "score_profile.json", profile_scores(scores).to_json())
+    world.evidence.runs["training"] = world.evidence.runs.pop(run)
+
+
+@pytest.mark.parametrize(("promised", "outcome"), [(1.0, "pass"), (0.5, "fail")])
+def test_answers_are_compared_with_the_champions_own_scores_of_training(served, lake, run, promised, outcome):
+    promise(served, [promised * i / 400 for i in range(400)])
+    verdict = run(monitor(CheckPredictionsOperator, lake, policy=SkewPolicy(ks=0.1)))
+    assert (verdict["gate"], verdict["outcome"]) == ("prediction_drift", outcome)
+    report = served.evidence.read_json("m__stage/run-1", "prediction_drift_report.json")
+    assert (report["reference_rows"], report["current_rows"]) == (400, 200)
+
+
+def test_drift_of_predictions_asks_for_retraining(champion, run):
+    champion.registry.now = 0.0
+    decision = run(gate([verdict(Outcome.FAIL, "prediction_drift").to_json()]))
+    assert (decision["retrain"], decision["trigger"]) == (True, "drift")
+
+
+def test_champion_without_kept_scores_is_inconclusive(served, lake, run):
+    verdict = run(monitor(CheckPredictionsOperator, lake))
+    assert verdict["outcome"] == "inconclusive"
+    assert "version 1: its training kept no scores" in verdict["findings"][0]["reason"]
+
+
+def test_champion_that_answered_nothing_is_inconclusive(champion, lake, run):
+    promise(champion, [0.5] * 100)
+    verdict = run(monitor(CheckPredictionsOperator, lake))
+    assert "version 1: no request was answered by it" in verdict["findings"][0]["reason"]

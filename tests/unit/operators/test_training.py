@@ -82,6 +82,9 @@ def test_candidate_is_trained_registered_validated_and_nominated(mlflow_world, r
     assert kept.data.metrics["roc_auc"] == pytest.approx(candidate["metrics"]["roc_auc"])
     assert kept.inputs.dataset_inputs[0].dataset.name == "2013-01..2013-02"
 
+    scores = mlflow_world.evidence.read_json(candidate["evidence_run"], "score_profile.json")
+    assert (scores["rows"], scores["columns"][0]["name"]) == (candidate["holdout_rows"], "prediction")
+
     assert run(train(lake)) == candidate | {"version": "1"}
     assert len(CALLS) == 1
     assert len(mlflow_world.registry.versions("m")) == 1

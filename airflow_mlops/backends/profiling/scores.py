@@ -1,0 +1,26 @@
+"""Profiles of a model's scores: what it promised in training, what it answered in production."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_mlops.backends.profiling.arrow import profile_table
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from airflow_mlops.core.data.profile import Profile
+
+COLUMN = "prediction"
+
+
+def profile_scores(scores: ArrayLike, cells_from: Profile | None = None) -> Profile:
+    """Return the profile of scores, shape ``(n_rows,)``, as a column ``prediction``.
+
+    :param cells_from: the scores they are to be compared with.
+    """
+    column = pa.array(np.asarray(scores, dtype=float))
+    return profile_table(pa.table({COLUMN: column}), cells_from=cells_from)

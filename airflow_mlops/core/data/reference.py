@@ -1,0 +1,154 @@
+"""Reference: which partitions a window is compared with; their stored profiles add up to one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import time
+
+    from airflow_mlops.core.data.profile import Profile
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
+
+
+class ReferenceRule(StrEnum):
+    """What a window is compared with."""
+
+    TRAINING = "training"
+    LAST = "last"
+    SAME_WEEKDAY = "same_weekday"
+    PARTITIONS = "partitions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference(Record):
+    """Choice of the reference.
+
+    Partition keys are compared as text: dates, months, ISO weeks and padded numbers sort by it.
+
+    :param rule: ``training``: the champion's training window; ``last``: the newest partitions before the
+        window; ``same_weekday``: those of them with the window's weekday (and time of day, if keys have
+        one), their keys must be dates; ``partitions``: the ones named.
+    :param count: how many partitions ``last`` and ``same_weekday`` take, 1 or more.
+    :param at_least: with fewer usable partitions the comparison is inconclusive, 1 or more.
+    :param partitions: keys, for the rule ``partitions``.
+    """
+
+    rule: ReferenceRule | str = ReferenceRule.TRAINING
+    count: int = 4
+    at_least: int = 1
+    partitions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be followed."""
+        rules = tuple(ReferenceRule)
+        if self.rule not in rules:
+            close = get_close_matches(str(self.rule), rules, 1)
+            hint = f"; did you mean {str(close[0])!r}?" if close else ""
+            msg = f"reference.rule: {str(self.rule)!r}; one of: {', '.join(rules)}{hint}"
+            raise InvalidConfigError(msg)
+        if self.count < 1 or self.at_least < 1:
+            msg = f"reference: count {self.count}, at_least {self.at_least}; allowed: 1 or more"
+            raise InvalidConfigError(msg)
+        if (self.rule == ReferenceRule.PARTITIONS) != bool(self.partitions):
+            msg = (
+                f"reference.partitions: {list(self.partitions)} with rule {self.rule}; allowed: one or more "
+            )
+            msg += "keys with rule partitions, none with the others"
+            raise InvalidConfigError(msg)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the partitions are known from the champion only."""
+        return self.rule == ReferenceRule.TRAINING
+
+
+def read_reference(value: Any) -> Reference:
+    """Read a choice from configuration: a :class:`Reference`, the name of a rule, or a mapping.
+
+    :raises InvalidConfigError: an unknown key or rule; names it and what is close.
+    """
+    if isinstance(value, Reference):
+        return value
+    if isinstance(value, str):
+        return Reference(rule=value)
+    allowed = [field.name for field in fields(Reference)]
+    for key in value if isinstance(value, dict) else (type(value).__name__,):
+        if key not in allowed:
+            close = get_close_matches(str(key), allowed, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            msg = f"reference: unknown key {key!r}; one of: {', '.join(allowed)}{hint}"
+            raise InvalidConfigError(msg)
+    return Reference.from_json(value)
+
+
+def choose(
+    partitions: Collection[str], current: str, reference: Reference, broken: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the partitions to compare with, ascending; never later than the window itself.
+
+    :param partitions: keys with a stored profile; with ``training``, the champion's.
+    :param current: the window's first key; ``""`` for a window that has none.
+    :param broken: keys of partitions that did not meet their schema: left out.
+    :raises InvalidConfigError: ``same_weekday`` and the window's key is no date.
+    """
+    if reference.rule in (ReferenceRule.TRAINING, ReferenceRule.PARTITIONS):
+        return tuple(sorted({*(reference.partitions or partitions)} - {*broken}))
+    before = sorted(key for key in {*partitions} - {*broken} if not current or key < current)
+    if reference.rule == ReferenceRule.SAME_WEEKDAY:
+        slot = _slot(current)
+        if slot is None:
+            msg = f"reference.rule: same_weekday, but partition {current!r} is no date; "
+            msg += "allowed: keys such as 2013-01-31, or rule last"
+            raise InvalidConfigError(msg)
+        before = [key for key in before if _slot(key) == slot]
+    return tuple(before[-reference.count :])
+
+
+def shortfall(reference: Reference, chosen: Collection[str]) -> str:
+    """Say why there is too little to compare with; empty if there is enough."""
+    if len(chosen) >= reference.at_least:
+        return ""
+    there = ", ".join(chosen) or "none"
+    return f"reference {reference.rule}: usable partitions: {there}; needed: {reference.at_least} or more"
+
+
+def add_up(profiles: Sequence[Profile]) -> Profile:
+    """Merge profiles; columns that are not counted alike in all of them are left out."""
+    from airflow_mlops.core.data.profile import merge  # loads numpy: not while DAGs are parsed
+
+    names = dict.fromkeys(name for profile in profiles for name in profile.names)
+    alike = {name for name in names if _add_up(name, profiles)}
+    return merge(
+        *(
+            replace(profile, columns=tuple(c for c in profile.columns if c.name in alike))
+            for profile in profiles
+        )
+    )
+
+
+def _add_up(name: str, profiles: Sequence[Profile]) -> bool:
+    columns = [column for profile in profiles if (column := profile.column(name)) is not None]
+    first = next((column for column in columns if column.present), columns[0])
+    return all(first.fits(column) for column in columns)
+
+
+def _slot(key: str) -> tuple[int, time] | None:
+    """Return weekday and time of day of a key, ``None`` if it is no date."""
+    if not DATE.fullmatch(key):
+        return None
+    try:
+        moment = datetime.fromisoformat(key)
+    except ValueError:
+        return None
+    return moment.weekday(), moment.time()

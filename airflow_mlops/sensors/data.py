@@ -1,0 +1,108 @@
+"""NewPartitionSensor: waits for a partition that was not profiled yet."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from airflow_mlops.core.data.arrival import Arrival, Complete, Contents, decide
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.storage import filesystem_of
+from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.profiles import profiled_partitions
+from airflow_mlops.triggers.data import NewPartitionTrigger, look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class NewPartitionSensor(BaseOperator):
+    """Waits until a complete partition lies there that is newer than the newest profiled one.
+
+    Returns the keys, at most 100, ascending, and announces them as partitions of its outlets. A partition
+    counts as complete by ``complete``: ``stable``, files and bytes were the same at two looks; ``marker``,
+    its directory holds ``_SUCCESS`` (a partition of one file never does); ``present``, a data file is there.
+
+    :param model: the model whose stored profiles say what is known. Templated.
+    :param uri: dataset. Templated.
+    :param partition: wait for this one, profiled or not. Templated.
+    :param after: wait for one newer than this, instead of the newest profiled. Templated.
+    :param poll_seconds: time between two looks.
+    :param timeout_seconds: when to give up, without a retry.
+    :param deferrable: wait on the triggerer; otherwise on the worker, by the same decision function.
+    """
+
+    template_fields: Sequence[str] = ("model", "uri", "partition", "after")
+    ui_color = "#cfe2f3"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        uri: str,
+        partition: str = "",
+        after: str | None = None,
+        complete: str = Complete.STABLE,
+        poll_seconds: float = 60.0,
+        timeout_seconds: float = 86400.0,
+        deferrable: bool = True,
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.uri = uri
+        self.partition = partition
+        self.after = after
+        self.complete = complete
+        self.poll_seconds = poll_seconds
+        self.timeout_seconds = timeout_seconds
+        self.deferrable = deferrable
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> list[str]:
+        """Wait, on the triggerer or here."""
+        with fail_fast():
+            arrival = self._arrival()
+            filesystem_of(self.uri)
+        if self.deferrable:
+            trigger = NewPartitionTrigger(
+                uri=self.uri, arrival=arrival.to_json(), poll_seconds=self.poll_seconds
+            )
+            self.defer(trigger=trigger, method_name="execute_complete")
+        return self.execute_complete(context, self._wait(arrival))
+
+    def execute_complete(self, context: Context, event: list[str]) -> list[str]:
+        """Announce what arrived, or give up."""
+        if not event:
+            wanted = self.partition or "new partition"
+            msg = f"{self.uri}: no complete {wanted} after {self.timeout_seconds:g} s; "
+            msg += f"complete: {self.complete}"
+            raise AirflowSensorTimeout(msg)
+        for asset in self.outlets:
+            context["outlet_events"][asset].add_partitions(list(event))
+        self.log.info("arrived: %s", ", ".join(event))
+        return list(event)
+
+    def _arrival(self) -> Arrival:
+        after = self.after
+        if after is None and not self.partition:
+            store = MlflowHook(self.mlflow_conn_id).evidence()
+            after = max(profiled_partitions(store, self.model, self.uri), default="")
+        deadline = time.time() + self.timeout_seconds
+        return Arrival(partition=self.partition, after=after or "", complete=self.complete, deadline=deadline)
+
+    def _wait(self, arrival: Arrival) -> list[str]:
+        filesystem, before = filesystem_of(self.uri), dict[str, Contents]()
+        while True:
+            current = look(self.uri, arrival, filesystem)
+            arrived = decide(arrival, before, current, now=time.time())
+            if arrived is not None:
+                return list(arrived)
+            before = current
+            time.sleep(self.poll_seconds)
