@@ -14,6 +14,7 @@ from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    import fsspec
     import pandas as pd
     import pyarrow as pa
 
@@ -24,15 +25,22 @@ if TYPE_CHECKING:
 SUBJECTS = {"column", "column_A", "column_B", "column_list"}
 
 
-def check_schema(schema: Schema, profile: Profile, window: Window, environment: str) -> Verdict:
+def check_schema(
+    schema: Schema,
+    profile: Profile,
+    window: Window,
+    environment: str,
+    filesystem: fsspec.AbstractFileSystem | None = None,
+) -> Verdict:
     """Judge a window: from its profile where that suffices, by Great Expectations on its rows otherwise.
 
+    :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :raises InvalidConfigError: no such environment, an expectation or argument that nobody knows.
     """
     rules = [rule for rule in schema.expectations if rule.applies_to(environment)]
     answers = [(rule, answer(rule, profile)) for rule in rules]
     left = [rule for rule, found in answers if found is None]
-    asked = iter(evaluate(left, _rows(window, left, profile.names)) if left else ())
+    asked = iter(evaluate(left, _rows(window, left, profile.names, filesystem)) if left else ())
     return Verdict.of("schema", [found or next(asked) for _, found in answers])
 
 
@@ -107,12 +115,17 @@ def _plain(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def _rows(window: Window, rules: Sequence[Rule], there: Sequence[str]) -> pd.DataFrame:
+def _rows(
+    window: Window,
+    rules: Sequence[Rule],
+    there: Sequence[str],
+    filesystem: fsspec.AbstractFileSystem | None,
+) -> pd.DataFrame:
     from airflow_mlops.backends.profiling.dataset import read_window
 
     needed = needed_columns(rules)
     columns = None if needed is None else [name for name in there if name in needed] or list(there[:1])
-    return as_frame(read_window(window, columns), nullable_columns(rules))
+    return as_frame(read_window(window, columns, filesystem), nullable_columns(rules))
 
 
 def _finding(rule: Rule, result: Any) -> Finding:
