@@ -10,22 +10,22 @@ import numpy as np
 
 from airflow_mlops.core.data.skew_cells import side_by_side
 from airflow_mlops.core.data.skew_measure import Measured, Window, measure_all
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.core.data.skew_policy import Distance, SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.data.distance import Floats
+    from airflow_mlops.core.data.distance import Flags, Floats
     from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.skew_cells import SideBySide
 
 LEAST_BLOCKS = 6
 """With fewer blocks nothing is calibrated: their largest distance says too little about the next one."""
-SCALE_FLOOR = 1 / 3
-"""Part of its floor that a column's usual distance counts for at least: a column that hardly ever moves
-must not make every small move of its own look extreme."""
+UNBOUNDED = (Distance.PSI, Distance.WASSERSTEIN)
+HIGHEST = 0.999
+"""Distances above this one count as it, so that their odds are finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +76,15 @@ def calibrate(
 ) -> Calibration:
     """Take thresholds from how far each block of quiet history lies from all others together.
 
-    Each block's distances, less what its size adds by chance, are divided by what is usual for their
-    column (root mean square over the other blocks); the largest of a block's ratios is its strangeness.
-    The threshold of a column is its usual distance times the wanted quantile of the strangeness, at least
-    the floor. With k blocks the j-th smallest strangeness is exceeded by a further block with a chance of
-    at most 1 - j/(k+1): split-free conformal prediction (Vovk et al. 2005; leave-one-out as Barber et al.
-    2021). The largest one bounds the chance by 1/(k+1): 19 blocks are needed for 5 %.
+    Each block's distances, less what its size adds by chance, are divided by the largest one of the other
+    blocks in the same column (at least the floor); the largest of a block's ratios is its strangeness. The
+    threshold of a column is its largest distance times the wanted quantile of the strangeness, at least the
+    floor; so one strange column widens all others in proportion. Distances that end at 1 are taken as odds
+    d/(1-d), and no threshold reaches 1.
+
+    With k blocks the j-th smallest strangeness is exceeded by a further block with a chance of at most
+    1 - j/(k+1): conformal prediction (Vovk et al. 2005), by leave-one-out. The largest one bounds the
+    chance by 1/(k+1): 19 blocks are needed for 5 %.
 
     This holds if quiet blocks are **exchangeable**: as alike as if they had been shuffled, of similar size
     or larger ones to come, and compared with a reference of about the same blocks. Blocks of one season
@@ -103,10 +106,14 @@ def calibrate(
     apart, tests = _distances(table, policy)
     floors = np.asarray([policy.general(test) if floor is None else floor for _, test in tests])
     rank = min(len(blocks), math.ceil((len(blocks) + 1) * quantile))
-    factor = np.sort(_strangeness(apart, floors))[rank - 1] if tests else 0.0
-    usual = np.maximum(np.sqrt(np.nanmean(apart**2, axis=0)), SCALE_FLOOR * floors) if tests else floors
+    bounded = np.asarray([test not in UNBOUNDED for _, test in tests], bool)
+    factor = np.sort(_strangeness(_stretch(apart, bounded), _stretch(floors, bounded)))[rank - 1]
+    usual = np.fmax(np.fmax.reduce(apart, axis=0), floors) if tests else floors
+    wide = factor * _stretch(usual, bounded)
     limits: dict[str, dict[str, float]] = {}
-    for (column, test), threshold in zip(tests, np.maximum(floors, factor * usual), strict=True):
+    for (column, test), threshold in zip(
+        tests, np.maximum(floors, np.where(bounded, wide / (1 + wide), wide)), strict=True
+    ):
         limits.setdefault(column, {})[test] = float(threshold)
     error = 1 - rank / (len(blocks) + 1)
     return Calibration(
@@ -136,9 +143,14 @@ def _keys(table: SideBySide, measured: Measured) -> list[tuple[str, str]]:
     return [(table.names[c], test) for c, test in zip(measured.columns, measured.tests, strict=True)]
 
 
+def _stretch(distances: Floats, bounded: Flags) -> Floats:
+    """Return bounded distances as odds, the others as they are."""
+    return np.where(bounded, distances / (1 - np.minimum(distances, HIGHEST)), distances)
+
+
 def _strangeness(apart: Floats, floors: Floats) -> Floats:
-    """Return each block's largest distance in units of the usual one; moves below the floor do not count."""
-    squares, seen = np.nan_to_num(apart) ** 2, ~np.isnan(apart)
-    others = np.sqrt((squares.sum(axis=0) - squares) / np.maximum(seen.sum(axis=0) - seen, 1))
-    ratios = apart / np.maximum(np.maximum(others, SCALE_FLOOR * floors), 1e-12)
-    return np.asarray(np.where(apart > floors, ratios, 0.0).max(axis=1))
+    """Return each block's largest distance in units of the largest of the other blocks."""
+    known = np.nan_to_num(apart)
+    ranked = np.sort(known, axis=0)
+    others = np.where(known == ranked[-1], ranked[-2], ranked[-1])
+    return np.asarray((known / np.maximum(np.maximum(others, floors), 1e-12)).max(axis=1, initial=0.0))

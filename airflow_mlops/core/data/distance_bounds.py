@@ -76,7 +76,7 @@ def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: flo
     return Effects(
         value=rise,
         corrected=np.maximum(rise, 0.0),
-        lower=np.maximum(0.0, rise - np.hypot(now - low_now, high_before - before)),
+        lower=rise - np.hypot(now - low_now, high_before - before),
         upper=rise + np.hypot(high_now - now, before - low_before),
         p_value=np.where(rise > 0, stats.norm.sf(_arc_sines(hits, totals)), 1.0),
     )

@@ -50,11 +50,15 @@ def _numeric(before: Column, now: Column) -> Cut:
 
 
 def _named(before: Column, now: Column) -> Cut:
-    named = {**dict.fromkeys(before.named, 0), **dict.fromkeys(now.named, 0)}
-    share = {name: max(c.named.get(name, 0) / max(1, c.present) for c in (before, now)) for name in named}
+    sides = (before.named, now.named)
+    totals = [max(1, column.present) for column in (before, now)]
+    share = {
+        name: max(side.get(name, 0) / total for side, total in zip(sides, totals, strict=True))
+        for name in {**sides[0], **sides[1]}
+    }
     names = sorted(share, key=lambda name: (-share[name], name))[:CATEGORIES]
-    sides = [[column.named.get(name, 0) for name in names] for column in (before, now)]
-    rest = [column.present - sum(side) for column, side in zip((before, now), sides, strict=True)]
+    kept = [[side.get(name, 0) for name in names] for side in sides]
+    rest = [column.present - sum(side) for column, side in zip((before, now), kept, strict=True)]
     if any(rest):
-        return (), (*names, OTHERS), ([*sides[0], rest[0]], [*sides[1], rest[1]])
-    return (), tuple(names), (sides[0], sides[1])
+        return (), (*names, OTHERS), ([*kept[0], rest[0]], [*kept[1], rest[1]])
+    return (), tuple(names), (kept[0], kept[1])

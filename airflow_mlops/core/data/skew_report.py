@@ -16,7 +16,7 @@ class Effect(Record):
 
     :param value: as measured.
     :param corrected: the value less what chance adds, 0 at least.
-    :param lower: lower confidence bound, 0 at least; ``upper`` the upper one.
+    :param lower: lower confidence bound, of a rise below 0 if it may be a fall; ``upper`` the upper one.
     :param p_value: chance of such a value without any change.
     """
 
