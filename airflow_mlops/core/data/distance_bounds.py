@@ -90,13 +90,20 @@ def _kolmogorov_smirnov(cells: Cells, alpha: float) -> Effects:
 
 
 def _total_variation(cells: Cells, alpha: float) -> Effects:
-    """Take off the mean under no change, then McDiarmid's inequality; chi-square test of homogeneity."""
+    """Take off a quantile of the distance under no change; above by McDiarmid; chi-square test.
+
+    The summed absolute changes of shares follow a gamma law closely. Its mean and variance are those of
+    Gaussian changes with the multinomial correlations r; absolute values correlate by r^2 at most.
+    """
     cells = join_rare(cells)
-    moved, pooled, unit = total_variation(cells), cells.pooled, cells.unit
-    by_chance = cells.add(np.sqrt(2 * pooled * (1 - pooled) * cells.spread(unit) / np.pi)) / 2
-    noise, typical = (np.sqrt(np.log(1 / level) / 2 * unit) for level in (alpha, 0.5))
-    corrected, lower = moved - by_chance - typical, moved - by_chance - noise
-    return Effects(moved, corrected, lower, moved + noise, _homogeneity(cells))
+    moved, share, unit = total_variation(cells), cells.pooled, cells.unit
+    mean = cells.add(np.sqrt(share * (1 - share))) * np.sqrt(2 / np.pi * unit) / 2
+    linked = share**1.5 / np.sqrt(np.maximum(1 - share, 1e-12))
+    together = cells.add(linked) ** 2 - cells.add(linked**2)
+    spread = (cells.add(share * (1 - share)) + together) * (1 - 2 / np.pi) * unit / 4
+    noise, typical = _gamma_quantiles(mean, spread, alpha)
+    higher = np.sqrt(np.log(1 / alpha) / 2 * unit)
+    return Effects(moved, moved - typical, moved - noise, moved + higher, _homogeneity(cells))
 
 
 def _largest_change(cells: Cells, alpha: float) -> Effects:
@@ -139,11 +146,22 @@ def _wasserstein(cells: Cells, alpha: float) -> Effects:
     """Gamma law with mean and variance of the summed gaps under no change (absolute Gaussian bridge)."""
     moved = wasserstein(cells)
     mean, variance = _moved_by_chance(cells)
-    variance = np.maximum(variance * WIDER, 1e-300)
-    shape, scale = np.maximum(mean, 1e-150) ** 2 / variance, variance / np.maximum(mean, 1e-150)
-    noise, typical = (stats.gamma.isf(level, shape, scale=scale) for level in (alpha, 0.5))
+    noise, typical = _gamma_quantiles(mean, variance, alpha)
+    shape, scale = _gamma(mean, variance)
     p_value = stats.gamma.sf(moved, shape, scale=scale)
     return Effects(moved, moved - typical, moved - noise, moved + noise, p_value)
+
+
+def _gamma(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Return shape and scale of a gamma law, a little wider than asked for; a mean of 0 stays there."""
+    mean, variance = np.maximum(mean, 1e-150), np.maximum(variance * WIDER, 1e-300)
+    return mean**2 / variance, variance / mean
+
+
+def _gamma_quantiles(mean: Floats, variance: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """Return the upper quantile of level ``alpha`` and the median."""
+    shape, scale = _gamma(mean, variance)
+    return stats.gamma.isf(alpha, shape, scale=scale), stats.gamma.isf(0.5, shape, scale=scale)
 
 
 def _moved_by_chance(cells: Cells) -> tuple[Floats, Floats]:
