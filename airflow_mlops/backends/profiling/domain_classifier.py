@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_mlops.backends.profiling.arrow import kind_of
+from airflow_mlops.backends.profiling.cells import kind_of, plain
 from airflow_mlops.core.data.column import Kind
 from airflow_mlops.core.data.skew_report import Importance, MultivariateResult
 from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError
@@ -130,7 +130,7 @@ def _encode(samples: Sequence[pa.Table]) -> tuple[Floats, list[bool]]:
 
 def _codes(values: Sequence[Any]) -> Floats:
     """Return numbers of categories, by their frequency in both windows; the rest share one."""
-    text = pa.concat_arrays([pc.cast(_plain(v), pa.large_string()) for v in values])
+    text = pa.concat_arrays([pc.cast(plain(v), pa.large_string()) for v in values])
     counted = pc.value_counts(text.drop_null()).to_pylist()
     ranked = sorted(counted, key=lambda entry: (-entry["counts"], entry["values"]))[:CATEGORIES]
     codes = pc.index_in(text, pa.array([e["values"] for e in ranked], pa.large_string()))
@@ -139,15 +139,11 @@ def _codes(values: Sequence[Any]) -> Floats:
 
 
 def _numbers(values: Any) -> Floats:
-    values = _plain(values)
+    values = plain(values)
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
-        values = pc.cast(pc.cast(values, pa.timestamp("us")), pa.int64())
-    numbers = np.asarray(pc.fill_null(pc.cast(values, pa.float64()), float("nan")), np.float64)
+        values = pc.cast(pc.cast(values, pa.timestamp("us"), safe=False), pa.int64())
+    numbers = np.asarray(pc.fill_null(pc.cast(values, pa.float64(), safe=False), float("nan")), np.float64)
     return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def _plain(values: Any) -> Any:
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 Fold = tuple[Any, np.ndarray[Any, np.dtype[np.int64]], Floats]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.reporting.plots import HEIGHT, WIDTH, interval, plot_of
+from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ def render_skew(
         cards=_cards(report),
         size=(WIDTH, HEIGHT),
     )
+
+
+def write_skew(report: SkewReport, path: str, **names: str) -> None:
+    """Write the report's HTML to a file.
+
+    :param names: ``title``, ``reference``, ``current``, see :func:`render_skew`.
+    :raises InvalidConfigError: the file cannot be written.
+    """
+    try:
+        Path(path).write_text(render_skew(report, **names), encoding="utf-8")
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise InvalidConfigError(msg) from error
 
 
 def _row(test: SkewTest) -> dict[str, Any]:

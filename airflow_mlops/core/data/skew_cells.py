@@ -80,31 +80,34 @@ def _comparable(columns: list[Column]) -> bool:
 
 def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> SideBySide:
     leading = [next((c for c in columns if c.present), columns[0]) for columns in found.values()]
-    numeric = [bool(c.edges) and len(c.counts) > 1 for c in leading]
-    named = [c.categories is not None and not n for c, n in zip(leading, numeric, strict=True)]
-    sizes = [
-        len(c.counts) if n else (len(c.categories or ()) + 1 if t else 1)
-        for c, n, t in zip(leading, numeric, named, strict=True)
-    ]
-    counts = [
+    numeric = np.asarray([bool(c.edges) and len(c.counts) > 1 for c in leading], bool)
+    named = np.asarray([c.categories is not None for c in leading], bool) & ~numeric
+    sizes = [_size(*column) for column in zip(leading, numeric, named, strict=True)]
+    counts = np.stack(
         [
-            _counts(columns[i], lead, size)
-            for columns, lead, size in zip(found.values(), leading, sizes, strict=True)
+            _flat([_counts(*column) for column in zip(side, leading, sizes, strict=True)])
+            for side in zip(*found.values(), strict=True)
         ]
-        for i in range(len(profiles))
-    ]
-    shape = (len(profiles), -1)
+        or [np.zeros(0)] * len(profiles)
+    )
+    nulls = [[float(c.nulls) for c in columns] for columns in found.values()]
     return SideBySide(
         names=tuple(found),
-        numeric=np.asarray(numeric, bool),
-        categorical=np.asarray(named, bool),
+        numeric=numeric,
+        categorical=named,
         sizes=np.asarray(sizes, np.int64),
-        points=_flat([_points(c, n, size) for c, n, size in zip(leading, numeric, sizes, strict=True)]),
-        counts=np.stack([_flat(row) for row in counts]).reshape(shape),
-        others=_table([[float(c.other) for c in columns] for columns in found.values()], shape),
-        nulls=_table([[float(c.nulls) for c in columns] for columns in found.values()], shape),
+        points=_flat([_points(*column) for column in zip(leading, numeric, sizes, strict=True)]),
+        counts=counts,
+        others=np.where(named, counts[:, np.cumsum(sizes, dtype=int) - 1], 0.0) if sizes else counts,
+        nulls=np.asarray(nulls, float).reshape(-1, len(profiles)).T,
         rows=np.asarray([float(p.rows) for p in profiles]),
     )
+
+
+def _size(column: Column, numeric: bool, named: bool) -> int:  # noqa: FBT001 - private
+    if numeric:
+        return len(column.counts)
+    return len(column.categories or ()) + 1 if named else 1
 
 
 def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
@@ -114,7 +117,11 @@ def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
     if leading.categories is None:
         return (0,)
     own = column.categories or {}
-    return [*(own.get(name, 0) for name in leading.categories), column.other]
+    if own.keys() == leading.categories.keys():
+        return [*(own[name] for name in leading.categories), column.other]
+    known = own | column.hitters
+    counts = [known.get(name, 0) for name in leading.categories]
+    return [*counts, column.present - sum(counts)]
 
 
 def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noqa: FBT001 - private
@@ -128,7 +135,3 @@ def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noq
 
 def _flat(parts: list[Sequence[float]]) -> Floats:
     return np.fromiter(chain.from_iterable(parts), float)
-
-
-def _table(rows: list[list[float]], shape: tuple[int, int]) -> Floats:
-    return np.asarray(rows, float).reshape(-1, shape[0]).T
