@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 20_000
 LEAST_ROWS = 100
+LEAST_VALUES = 20
 FOLDS = 3
 PERMUTATIONS = 999
 CATEGORIES = 200
@@ -116,15 +117,19 @@ def _sample(table: pa.Table, rows: int, rng: np.random.Generator) -> pa.Table:
 
 
 def _encode(samples: Sequence[pa.Table]) -> tuple[Floats, list[bool]]:
-    """Return features ``(n_rows, n_columns)``, nan where missing, and which of them are categories."""
+    """Return features ``(n_rows, n_columns)``, nan where missing, and which of them are categories.
+
+    Of a column that is hardly ever there only its presence is a feature: a fold may not see a value.
+    """
     columns, categorical = [], []
     for field in samples[0].schema:
         values = [sample.column(field.name).combine_chunks() for sample in samples]
-        kind = kind_of(field.type)
-        categorical.append(kind is Kind.STRING)
-        columns.append(
-            _codes(values) if kind is Kind.STRING else np.concatenate([_numbers(v) for v in values])
-        )
+        text = kind_of(field.type) is Kind.STRING
+        codes = _codes(values) if text else np.concatenate([_numbers(v) for v in values])
+        there = ~np.isnan(codes)
+        rare = there.sum() < LEAST_VALUES
+        categorical.append(text and not rare)
+        columns.append(there.astype(float) if rare else codes)
     return np.stack(columns, axis=1), categorical
 
 
