@@ -125,45 +125,91 @@ def flights():
     from airflow_mlops.demo.flights import FEATURES, all_flights
 
     frame = all_flights().assign(week=lambda f: (f["time_hour"].dt.day_of_year - 1) // 7)
-    columns = [*FEATURES, "air_time", "arr_delay"]
-    arrow = {
-        key: pa.Table.from_pandas(part[columns], preserve_index=False)
-        for by in ("month", "week")
-        for key, part in ((f"{by} {k}", p) for k, p in frame.groupby(by))
-    }
-    cells = profile_table(pa.concat_tables([arrow[f"month {m}"] for m in range(1, 13)]))
-    known = {key: profile_table(part, cells_from=cells) for key, part in arrow.items()}
-    january = {m: compare_profiles(known["month 1"], known[f"month {m}"]) for m in range(2, 13)}
-    air = [
-        next(t.effect.value for t in r.tests if (t.column, t.effect.name) == ("air_time", "ks"))
-        for r in january.values()
-    ]
-    print("\nFlights of 2013, 13 columns, no thresholds set by hand")
+    frame = frame[[*FEATURES, "air_time", "arr_delay", "month", "week"]]
+    cells = profiled(frame)
+    known = {(by, key): profiled(part, cells) for by in ("month", "week") for key, part in frame.groupby(by)}
+    january = [compare_profiles(known["month", 1], known["month", m]) for m in range(2, 13)]
+    air = [distances(report)["air_time"] for report in january]
+    print("\nFlights of 2013, 13 columns; what counts as quiet: the first weeks as they are, storms and all")
     print(f"  air_time against January: KS {min(air):.3f} to {max(air):.3f}; a fixed .03 fires in ", end="")
     print(f"{sum(x > 0.03 for x in air)} of 11 months")
-    for weeks, months in ((13, range(4, 13)), (26, range(7, 13))):
-        blocks = [known[f"week {w}"] for w in range(weeks)]
-        reference, calibration = merge(*blocks), calibrate(blocks)
-        print(f"  reference: first {weeks} weeks; {calibration.sentence}")
-        for name, keys in (
-            ("months", [f"month {m}" for m in months]),
-            ("weeks", [f"week {w}" for w in range(weeks, 52)]),
-        ):
-            reports = {k: compare_profiles(reference, known[k], None, calibration) for k in keys}
-            loud = {k: r.skewed_columns for k, r in reports.items() if r.skewed_columns}
-            print(f"    {len(loud)} of {len(keys)} later {name} flagged, by column: {count(loud)}")
-            if name == "months":
-                print("".join(f"      {k}: {', '.join(v)}\n" for k, v in loud.items()), end="")
-            fixed = sum(
-                any(t.effect.value > 0.03 for t in r.tests if t.effect.name in list(Distance))
-                for r in reports.values()
-            )
-            print(f"    fixed .03: {fixed} of {len(keys)} later {name}")
+    for weeks in (13, 26):
+        later(known, weeks, frame, cells)
+
+
+def profiled(frame, cells=None):
+    rows = pa.Table.from_pandas(frame.drop(columns=["month", "week"]), preserve_index=False)
+    return profile_table(rows, cells_from=cells)
+
+
+def distances(report):
+    return {t.column: t.effect.value for t in report.tests if t.effect.name in list(Distance)}
+
+
+def later(known, weeks, frame, cells):
+    """Calibrate on the first weeks as blocks; judge all later months and weeks, then broken copies."""
+    blocks = [known["week", week] for week in range(weeks)]
+    reference, calibration = merge(*blocks), calibrate(blocks)
+    print(f"\n  reference: weeks 1 to {weeks}; {calibration.sentence}")
+    first = weeks * 7 // 30 + 1  # the first month after, but for a day
+    for by, keys in (("month", range(first, 13)), ("week", range(weeks, 52))):
+        reports = {key: compare_profiles(reference, known[by, key], None, calibration) for key in keys}
+        loud = {key: report.skewed_columns for key, report in reports.items() if report.skewed_columns}
+        fixed = sum(max(distances(report).values()) > 0.03 for report in reports.values())
+        print(f"    later {by}s flagged: {len(loud)} of {len(keys)} (fixed .03: {fixed}); {count(loud)}")
+        if by == "month":
+            print("".join(f"      month {key}: {', '.join(names)}\n" for key, names in loud.items()), end="")
+    print(f"    month {first} with faults:")
+    for name, broken in faults(frame[frame["month"] == first]).items():
+        found = compare_profiles(reference, profiled(broken, cells), None, calibration).skewed_columns
+        print(f"      {name}: {', '.join(found) or 'nothing'} flagged")
+
+
+def faults(month):
+    lost = month.copy()
+    lost.loc[lost.index[::10], "distance"] = None
+    closed = (month["origin"] == "LGA") & (np.arange(len(month)) % 2 == 0)
+    carrier = month["carrier"].where(np.arange(len(month)) % 10 != 0, "??")
+    return {
+        "as it is": month,
+        "10 % of distances missing": lost,
+        "distance in kilometres": month.assign(distance=month["distance"] * 1.609),
+        "half of LaGuardia's flights lost": month[~closed],
+        "delays in hours": month.assign(dep_delay=month["dep_delay"] / 60),
+        "10 % of carriers '??'": month.assign(carrier=carrier),
+    }
 
 
 def count(loud):
     names = [name for columns in loud.values() for name in columns]
-    return ", ".join(f"{name} {names.count(name)}" for name in sorted(set(names))) or "none"
+    return ", ".join(f"{name} in {names.count(name)}" for name in sorted(set(names))) or "no column"
+
+
+def swaying():
+    """Blocks that sway as a whole: is a further quiet block flagged, with and without calibration."""
+    print("\nQuiet blocks of 20,000 rows that sway as a whole, 10 columns: further block flagged (200 runs)")
+    print(f"{'blocks':>10}{'stated, at most':>18}{'calibrated':>14}{'defaults':>12}")
+    for blocks in (8, 19, 39):
+        rng, hits = np.random.default_rng(blocks), np.zeros(2)
+        for _ in range(REPETITIONS):
+            *history, fresh = [profile(20_000, sway(rng)) for _ in range(blocks + 1)]
+            reference, calibration = merge(*history), calibrate(history)
+            hits += [
+                bool(compare_profiles(reference, fresh, None, given).skewed_columns)
+                for given in (calibration, None)
+            ]
+        measured = hits / REPETITIONS
+        print(f"{blocks:>10}{calibration.error:>18.1%}{measured[0]:>14.1%}{measured[1]:>12.1%}")
+
+
+def sway(rng):
+    tilts = rng.normal(0, 0.05, 10) * np.arange(1, 11) / 5
+    return [rng.multinomial(20_000, numbers(tilt) if i % 2 else tilted(tilt)) for i, tilt in enumerate(tilts)]
+
+
+def tilted(tilt):
+    shares = SHARES * np.exp(tilt * np.linspace(-1, 1, len(SHARES)))
+    return shares / shares.sum()
 
 
 def speed():
@@ -185,6 +231,7 @@ def wide(narrow):
 def main():
     began = time.process_time()
     simulated()
+    swaying()
     flights()
     speed()
     print(f"\n{time.process_time() - began:.0f} CPU seconds")

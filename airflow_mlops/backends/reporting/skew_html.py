@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TEMPLATE = "skew.html.j2"
 TABLE_ROWS = 300
+OPEN_ROWS = 12
+"""Tests in sight at once; further quiet ones are folded away."""
 REASONS = 12
 WORDS = {
     Outcome.PASS: "No skew",
@@ -51,6 +53,7 @@ def render_skew(
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    shown = min(TABLE_ROWS, max(OPEN_ROWS, sum(test.skewed for test in report.tests)))
     return environment.get_template(TEMPLATE).render(
         title=title,
         report=report,
@@ -59,7 +62,8 @@ def render_skew(
         more_reasons=max(0, len(report.verdict.reasons) - REASONS),
         compared=len({test.column for test in report.tests}),
         windows=(reference, current),
-        rows=[_row(test) for test in report.tests[:TABLE_ROWS]],
+        first_rows=[_row(test) for test in report.tests[:shown]],
+        other_rows=[_row(test) for test in report.tests[shown:TABLE_ROWS]],
         more_rows=max(0, len(report.tests) - TABLE_ROWS),
         cards=_cards(report),
         size=(WIDTH, HEIGHT),
