@@ -101,9 +101,9 @@ def rates(n, m, columns, drift=None, repetitions=REPETITIONS, target=None):
 
 
 def table(title, rows):
-    print(f"\n{title}\n{'':34}" + "".join(f"{rule:>11}" for rule in RULES))
+    print(f"\n{title}\n{'':40}" + "".join(f"{rule:>11}" for rule in RULES))
     for label, values in rows:
-        print(f"{label:34}" + "".join(f"{value:>11.1%}" for value in values))
+        print(f"{label:40}" + "".join(f"{value:>11.1%}" for value in values))
 
 
 def simulated():

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
+from drifting import compared, frame, skewed
 
 from airflow_mlops.backends.profiling.arrow import profile_table
 from airflow_mlops.core.data.column import Column, Kind
@@ -15,33 +16,6 @@ from airflow_mlops.core.data.skew_policy import ColumnLimits, Distance, Role, Sk
 from airflow_mlops.core.data.skew_report import MultivariateResult, SkewReport
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome
-
-
-def frame(rng, rows, *, shift=0.0, scale=1.0, mix=0.0, nulls=0.0, new=0.0):
-    """Ten columns: one numeric and one category that may drift, and eight quiet ones."""
-    numbers = rng.normal(shift, scale, rows)
-    shares = np.array([0.4 - mix, 0.3, 0.2 + mix, 0.1])
-    names = rng.choice(list("abcd"), rows, p=shares)
-    names[: int(new * rows)] = "z"
-    columns = {f"quiet{i}": rng.normal(0, 1, rows) for i in range(4)}
-    columns |= {f"calm{i}": rng.choice(list("pqrs"), rows) for i in range(4)}
-    return pa.table(
-        {
-            "x": pa.array(numbers, mask=rng.random(rows) < nulls),
-            "c": names,
-            **columns,
-        }
-    )
-
-
-def compared(seed, rows, **drift):
-    rng = np.random.default_rng(seed)
-    reference = profile_table(frame(rng, rows))
-    return compare_profiles(reference, profile_table(frame(rng, rows, **drift), cells_from=reference))
-
-
-def skewed(report):
-    return {test.column for test in report.tests if test.skewed}
 
 
 @pytest.mark.parametrize(
@@ -249,72 +223,3 @@ def test_what_all_columns_say_joins_the_verdict():
 def test_threshold_that_cannot_be_meant_is_refused(wrong):
     with pytest.raises(InvalidConfigError, match=next(iter(wrong))):
         SkewPolicy(**wrong)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("columns", [10, 40])
-@pytest.mark.parametrize(
-    ("n", "m"), [(10**3, 10**3), (10**4, 10**4), (10**5, 10**5), (10**6, 10**6), (10**6, 10**3)]
-)
-def test_windows_without_drift_are_flagged_at_most_alpha_of_the_time(n, m, columns):
-    """Counts per cell are drawn instead of rows: the same law."""
-    rng, repetitions = np.random.default_rng(n + columns), 200
-    pairs = ((drawn(rng, n, columns), drawn(rng, m, columns)) for _ in range(repetitions))
-    assert sum(bool(skewed(compare_profiles(*pair))) for pair in pairs) / repetitions <= 0.05
-
-
-def drawn(rng, rows, columns):
-    """Half numbers in 64 cells, half categories with rare ones, 2 % nulls."""
-    nulls = rng.binomial(rows, 0.02, columns).tolist()
-    shares = 1 / np.arange(1, 31) ** 1.5
-    parts = []
-    for i, missing in enumerate(nulls):
-        known = {"name": f"c{i}", "nulls": missing, "arrow_type": ""}
-        if i % 2:
-            cells = {"edges": tuple(map(float, range(63)))}
-            counts = tuple(rng.multinomial(rows - missing, np.full(64, 1 / 64)).tolist())
-            parts.append(Column(kind=Kind.NUMBER, counts=counts, **cells, **known))
-        else:
-            *named, other = rng.multinomial(rows - missing, shares / shares.sum()).tolist()
-            names = dict(zip([f"v{j}" for j in range(29)], named, strict=True))
-            parts.append(Column(kind=Kind.STRING, categories=names, other=other, **known))
-    return Profile(rows=rows, columns=tuple(parts))
-
-
-@pytest.mark.slow
-def test_moves_within_the_threshold_are_flagged_at_most_alpha_of_the_time():
-    """40 columns that all moved by what is allowed: the bounds hold for all of them together."""
-    rng, repetitions, hits = np.random.default_rng(8), 200, 0
-    even = np.full(64, 1 / 64)
-    tilted = even * (1 + 0.04 * np.where(np.arange(64) < 32, 1, -1))  # KS 0.02
-    for _ in range(repetitions):
-        sides = [
-            Profile(
-                rows=10**5,
-                columns=tuple(
-                    Column(
-                        name=f"c{i}",
-                        kind=Kind.NUMBER,
-                        arrow_type="double",
-                        edges=tuple(map(float, range(63))),
-                        counts=tuple(rng.multinomial(10**5, p).tolist()),
-                    )
-                    for i in range(40)
-                ),
-            )
-            for p in (even, tilted)
-        ]
-        hits += bool(skewed(compare_profiles(*sides, SkewPolicy(ks=0.02))))
-    assert hits / repetitions <= 0.05
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("drift", "column", "power"),
-    [({"shift": 0.1}, "x", 1.0), ({"mix": 0.05}, "c", 1.0), ({"scale": 1.1}, "x", 0.9)],
-    ids=["mean", "mix", "deviation"],
-)
-def test_drift_is_found_with_the_stated_power_at_100_thousand_rows(drift, column, power):
-    repetitions = 20
-    found = sum(column in skewed(compared(seed, 100_000, **drift)) for seed in range(repetitions))
-    assert found / repetitions >= power
