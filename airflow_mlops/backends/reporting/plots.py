@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 320, 120
 BINS = 32
+HUGE = 1e290
+"""Edges beyond are scaled down: their differences would overflow."""
 ROW = 18
 LABEL_CHARS = 16
 
@@ -65,16 +67,18 @@ def interval(effect: Effect, threshold: float, width: float = 100.0) -> dict[str
 
 def _histogram(distribution: Distribution) -> Plot:
     """Spread the cells over bins of equal width; the open outer cells become the outermost bins."""
-    edges = distribution.edges
-    if not edges:
+    if not distribution.edges:
         return Plot()
+    unit = 1e-10 if max(map(abs, distribution.edges)) > HUGE else 1.0
+    edges = [edge * unit for edge in distribution.edges]
     borders = _borders(edges)
     sides = [_rebin(edges, shares, borders) for shares in (distribution.reference, distribution.current)]
     first, last = (1 if not any(side[end] for side in sides) else 0 for end in (0, -1))
     sides = [side[first : len(side) - last] for side in sides]
     highest = max((max(side) for side in sides if side), default=0.0) or 1.0
     area, line = (_outline([share / highest for share in side]) for side in sides)
-    ticks = _ticks(borders, distribution.kind, first, len(sides[0]))
+    shown = [border / unit for border in borders]
+    ticks = _ticks(shown, distribution.kind, first, len(sides[0]))
     return Plot(area=f"{area} V{HEIGHT} H0 Z", line=line, ticks=ticks)
 
 

@@ -23,7 +23,8 @@ class SideBySide:
     """The comparable columns of several profiles.
 
     :param names: the columns.
-    :param numeric: whether a column's cells lie on a line; ``categorical`` whether they are named.
+    :param numeric: whether a column's cells lie on a line; ``categorical`` whether they are named;
+        ``listed`` whether each cell is one value or name, so that unknown ones can be told.
     :param sizes: cells per column; a column that can only be compared in its nulls has one, empty.
     :param counts: ``(n_profiles, n_cells)``, column after column; of named cells the last is all others.
     :param others: values without a cell of their own, ``(n_profiles, n_columns)``; ``nulls`` alike.
@@ -33,6 +34,7 @@ class SideBySide:
     names: tuple[str, ...]
     numeric: Flags
     categorical: Flags
+    listed: Flags
     sizes: Ints
     points: Floats
     counts: Floats
@@ -90,18 +92,56 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Side
         ]
         or [np.zeros(0)] * len(profiles)
     )
+    listed = named | np.asarray([n and _is_listed(c) for c, n in zip(leading, numeric, strict=True)], bool)
+    others = [
+        [_others(c, n, t) for c in columns]
+        for columns, n, t in zip(found.values(), numeric, listed, strict=True)
+    ]
     nulls = [[float(c.nulls) for c in columns] for columns in found.values()]
     return SideBySide(
         names=tuple(found),
         numeric=numeric,
         categorical=named,
+        listed=listed,
         sizes=np.asarray(sizes, np.int64),
         points=_flat([_points(*column) for column in zip(leading, numeric, sizes, strict=True)]),
         counts=counts,
-        others=np.where(named, counts[:, np.cumsum(sizes, dtype=int) - 1], 0.0) if sizes else counts,
+        others=np.where(
+            named,
+            counts[:, np.cumsum(sizes, dtype=int) - 1] if sizes else counts,
+            np.asarray(others, float).reshape(-1, len(profiles)).T,
+        ),
         nulls=np.asarray(nulls, float).reshape(-1, len(profiles)).T,
         rows=np.asarray([float(p.rows) for p in profiles]),
     )
+
+
+def _is_listed(column: Column) -> bool:
+    """Say whether all values of a numeric column are cell borders: few values, each with its own cell."""
+    return not column.infinite and not column.counts[0] and _beside(column) == 0
+
+
+def _others(column: Column, numeric: bool, listed: bool) -> float:  # noqa: FBT001 - private
+    """Return how many values a numeric column has, at least, that are no cell border."""
+    if not (numeric and listed and column.present):
+        return 0.0
+    unseen = column.infinite + column.counts[0]
+    if unseen or column.maximum is None:
+        return float(unseen)
+    borders = (*column.edges, max(column.maximum, column.edges[-1]))
+    return _beside(column) / max(1e-300, *(high - low for low, high in pairwise(borders)))
+
+
+def _beside(column: Column) -> float:
+    """Return how far values lie above their cells' lower borders in sum; 0 for what is mere rounding."""
+    at_borders = sum(
+        count * (edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
+    )
+    span = sum(
+        count * abs(edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
+    )
+    beside = abs(column.total - at_borders)
+    return beside if beside > 1e-9 * max(span, abs(column.total)) else 0.0
 
 
 def _size(column: Column, numeric: bool, named: bool) -> int:  # noqa: FBT001 - private
@@ -125,12 +165,16 @@ def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
 
 
 def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noqa: FBT001 - private
-    """Return where cells lie: their middles; the open outer cells at their inner border."""
+    """Return where cells lie: their middles; the open outer cells at their inner border.
+
+    From 0 to 1, halved on the way there: squares of what is near the largest float would overflow.
+    """
     if not numeric:
         return (0.0,) * size
-    edges = column.edges
-    inner = [(low + high) / 2 for low, high in pairwise(edges)]
-    return [edges[0], *inner, edges[-1]]
+    edges = [edge / 2 for edge in column.edges]
+    middles = [low / 2 + high / 2 for low, high in pairwise(edges)]
+    span = edges[-1] - edges[0] or 1.0
+    return [(point - edges[0]) / span for point in (edges[0], *middles, edges[-1])]
 
 
 def _flat(parts: list[Sequence[float]]) -> Floats:

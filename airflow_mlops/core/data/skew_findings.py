@@ -26,8 +26,10 @@ def sentence(effect: Effect, threshold: float, before: Column, now: Column) -> s
     moved = f"{what} moved by {effect.value:.3f} (surely {effect.lower:.3f}), allowed {threshold:.3g}"
     if effect.name != NEW_CATEGORIES or effect.lower <= 0:
         return f"{before.name}: {moved}"
-    fresh = [name for name in now.hitters if name not in (before.hitters or {})][:NAMED]
-    return f"{before.name}: {moved}" + (f"; new: {', '.join(map(repr, fresh))}" if fresh else "")
+    fresh = [repr(name) for name in now.hitters if name not in before.hitters][:NAMED]
+    if now.edges and now.minimum is not None and now.maximum is not None:
+        fresh = [f"values of {now.minimum:g} to {now.maximum:g}"]
+    return f"{before.name}: {moved}" + (f"; new: {', '.join(fresh)}" if fresh else "")
 
 
 def conclude(

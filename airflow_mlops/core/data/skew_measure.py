@@ -63,7 +63,7 @@ def measure_all(table: SideBySide, reference: Window, current: Window, policy: S
     """Run every test; all their bounds together fail with a chance of at most ``policy.alpha``."""
     values = [table.add(window.counts) for window in (reference, current)]
     main = _filled(table, reference, current)
-    named = main & table.categorical
+    named = main & table.listed
     rows = np.full(len(table.names), bool(reference.rows and current.rows))
     alpha = policy.alpha / max(1, int(main.sum() + named.sum() + rows.sum()))
     parts = _distances(table, reference, current, main, (distances_of(table, policy), alpha))

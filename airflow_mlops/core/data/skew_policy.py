@@ -78,7 +78,8 @@ class SkewPolicy(Record):
     :param ks: Kolmogorov-Smirnov distance, [0, 1).
     :param total_variation: mass that moved between cells, [0, 1).
     :param null_share: rise of the share of missing values, [0, 1).
-    :param new_categories: rise of the share of values without a category, [0, 1).
+    :param new_categories: rise of the share of values without a category, or that no number of a column
+        with few values had, [0, 1).
     :param ignore: columns that are not compared (keys, time stamps).
     :param jensen_shannon: distance (root of the divergence, base 2), [0, 1).
     :param psi: population stability index, 0 or more.

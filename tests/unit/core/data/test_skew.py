@@ -72,6 +72,30 @@ def test_unknown_category_is_named_in_the_sentence():
     assert any("new categories moved by 0.050" in s and s.endswith("new: 'z'") for s in sentences)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "share"),
+    [
+        ([5.0], [7.0], 1.0),
+        ([0, 1], [0, 2], 0.5),
+        ([0, 1, 1, 1], [0, 1, 1, float("inf")], 0.25),
+        ([1, 2, 4], [1, 2, 3], 1 / 6),  # half of the way to the next border: at least half of a third
+        ([0, 1], [0, -1], 0.5),
+        ([1e9, 1e9 + 1], [1e9, 1e9 + 2], 0.5),
+    ],
+    ids=["constant", "flag", "infinite", "between", "below", "large"],
+)
+def test_new_value_of_a_column_with_few_values_is_found_though_its_cell_is_not_new(before, now, share):
+    reference, same, current = (
+        pa.table({"x": pa.array(values * 600, pa.float64())}) for values in (before, before, now)
+    )
+    known = profile_table(reference)
+    assert skewed(compare_profiles(known, profile_table(same, cells_from=known))) == set()
+    report = compare_profiles(known, profile_table(current, cells_from=known))
+    test = next(t for t in report.tests if t.effect.name == "new_categories")
+    assert test.skewed
+    assert test.effect.value == pytest.approx(share)
+
+
 def test_categories_in_other_cells_are_compared_by_name():
     reference = profile_table(pa.table({"c": ["a"] * 600 + ["b"] * 400}))
     current = profile_table(pa.table({"c": ["b"] * 400 + ["a"] * 500 + ["z"] * 100}))
