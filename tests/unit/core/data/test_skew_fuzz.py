@@ -18,9 +18,8 @@ from airflow_mlops.core.data.skew import compare_profiles
 from airflow_mlops.core.data.skew_policy import Distance, SkewPolicy
 from airflow_mlops.core.data.skew_report import SkewReport
 
-NUMBERS = st.one_of(
-    st.none(), st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.0, 1.0, -1e300, 1e300])
-)
+SPECIAL = [0.0, 1.0, -1e300, 1e300, float("nan"), float("inf"), float("-inf")]
+NUMBERS = st.one_of(st.none(), st.floats(-1e300, 1e300), st.sampled_from(SPECIAL))
 TEXT = st.one_of(st.none(), st.sampled_from(["", "a", "b", "<b>"]), st.text(max_size=4))
 ROWS = st.lists(st.tuples(NUMBERS, TEXT, st.one_of(st.none(), st.booleans())), max_size=30)
 POLICIES = st.builds(
@@ -60,7 +59,7 @@ def test_any_two_windows_are_compared(reference, current, policy):
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(ROWS, ROWS, POLICIES)
 def test_any_two_windows_are_compared_many_times(reference, current, policy):
     compare(reference, current, policy)
