@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.schema import Schema
     from airflow_mlops.core.data.schema_diff import SchemaDiff
+    from airflow_mlops.core.data.window import Window
 
 PASSED, FAILED, NOT_MEASURED = 0, 1, 2
 SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
@@ -130,14 +131,29 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _skew(options: argparse.Namespace) -> int:
-    from airflow_mlops.backends.profiling.arrow import profile_window
+    from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
     from airflow_mlops.backends.profiling.dataset import describe_window
-    from airflow_mlops.core.data.skew import compare_profiles
+    from airflow_mlops.backends.reporting.skew_html import write_skew
+    from airflow_mlops.backends.reporting.skew_text import skew_text
 
-    reference = _scan(options.reference, options.reference_partition)
-    window = describe_window(options.uri, options.partition)
-    report = compare_profiles(reference, profile_window(window, cells_from=reference))
-    return _tell(report.verdict, options)
+    reference = describe_window(options.reference, options.reference_partition)
+    current = describe_window(options.uri, options.partition)
+    report = compare_windows(
+        reference,
+        current,
+        read_policy(options.policy) if options.policy else None,
+        by_blocks=options.calibrate,
+        multivariate=options.multivariate,
+    )
+    if options.html:
+        names = {"reference": _name(reference), "current": _name(current)}
+        write_skew(report, options.html, title="Skew report", **names)
+    print(json.dumps(report.to_json(), allow_nan=False) if options.json else skew_text(report))
+    return CODES.get(report.verdict.outcome, NOT_MEASURED)
+
+
+def _name(window: Window) -> str:
+    return f"{window.uri} {window.label}" if window.partitions else window.uri
 
 
 def _scan(uri: str, partitions: Sequence[str]) -> Profile:
@@ -181,6 +197,10 @@ def _parser() -> argparse.ArgumentParser:
     skew = commands.add_parser("skew", help="compare data with a reference")
     skew.add_argument("reference", help="reference dataset")
     skew.add_argument("--reference-partition", action="append", default=[])
+    skew.add_argument("--policy", metavar="FILE", help="YAML of thresholds, roles and ignored columns")
+    skew.add_argument("--calibrate", action="store_true", help="thresholds from the reference's partitions")
+    skew.add_argument("--multivariate", action="store_true", help="also compare all columns together")
+    skew.add_argument("--html", metavar="FILE", help="write the report with plots")
     _data_arguments(skew, _skew)
     return parser
 

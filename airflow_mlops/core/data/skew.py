@@ -1,176 +1,141 @@
 """Value skew: which columns' statistics moved, by how much, and how sure that is.
 
 A column is skewed when the lower confidence bound of its effect exceeds its threshold **and** its test
-survives Benjamini-Hochberg over all tests of the window. Without any change at most ``alpha`` of the
-windows have a flagged column, whatever their size.
+survives Benjamini-Hochberg over all tests of the window. The bounds hold together: with a chance of at
+least ``1 - alpha`` no column of a window is flagged that did not move by more than its threshold, whatever
+the number of rows and columns.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.distance import (
-    Effect,
-    jensen_shannon,
-    kolmogorov_smirnov,
-    population_stability,
-    share_rise,
-    total_variation,
-)
-from airflow_mlops.core.data.skew_policy import SkewPolicy
-from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
-from airflow_mlops.core.record import Record
+from airflow_mlops.core.data.skew_cells import side_by_side
+from airflow_mlops.core.data.skew_distributions import distribution
+from airflow_mlops.core.data.skew_findings import conclude, sentence, told_apart
+from airflow_mlops.core.data.skew_measure import Window, measure_all, other_distances
+from airflow_mlops.core.data.skew_policy import Distance, SkewPolicy
+from airflow_mlops.core.data.skew_report import Effect, SkewReport, SkewTest
+from airflow_mlops.core.outcome import Verdict
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.column import Column
+    from collections.abc import Iterator, Sequence
+
+    from airflow_mlops.core.data.calibration import Calibration
     from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.skew_cells import SideBySide
+    from airflow_mlops.core.data.skew_measure import Measured
+    from airflow_mlops.core.data.skew_report import Distribution, MultivariateResult
+
+DISTRIBUTIONS_KEPT = 100
+DISTANCES = frozenset(map(str, Distance))
+DEFAULTS = SkewPolicy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkewTest(Record):
-    """One test of one column.
+def compare_profiles(
+    reference: Profile,
+    current: Profile,
+    policy: SkewPolicy | None = None,
+    calibration: Calibration | None = None,
+) -> SkewReport:
+    """Test every column both profiles can be compared on.
 
-    :param adjusted_p: p-value after Benjamini-Hochberg.
-    :param sentence: what a person needs to know.
+    :param calibration: thresholds from quiet history, for columns without their own in the policy.
     """
-
-    column: str
-    effect: Effect
-    threshold: float
-    adjusted_p: float
-    skewed: bool
-    sentence: str
-    details: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkewReport(Record):
-    """All tests of a window, strongest first, and the verdict they give."""
-
-    verdict: Verdict
-    tests: tuple[SkewTest, ...]
-    reference_rows: int
-    current_rows: int
-    not_compared: tuple[str, ...] = ()
-
-
-def compare_profiles(reference: Profile, current: Profile, policy: SkewPolicy | None = None) -> SkewReport:
-    """Test every column both profiles can be compared on."""
-    policy = policy or SkewPolicy()
-    found: list[tuple[str, Effect, float, dict[str, float]]] = []
-    skipped = []
-    for column in current.columns:
-        before = reference.column(column.name)
-        if column.name in policy.ignore:
-            continue
-        if before is None or not _comparable(before, column):
-            skipped.append(column.name)
-            continue
-        tests = _tests(before, column, reference.rows, current.rows, policy)
-        found.extend((column.name, *test) for test in tests)
-    ranked = _rank(found, policy)
-    return SkewReport(
-        verdict=_verdict(ranked, skipped),
-        tests=ranked,
-        reference_rows=reference.rows,
-        current_rows=current.rows,
-        not_compared=tuple(skipped),
-    )
-
-
-def _comparable(before: Column, now: Column) -> bool:
-    """Say whether values can be compared cell by cell; all-null columns differ in their null share only."""
-    if not before.present or not now.present or Kind.UNSUPPORTED in (before.kind, now.kind):
-        return before.kind is now.kind
-    same_edges = bool(before.edges) and before.edges == now.edges
-    return same_edges or (
-        before.categories is not None and set(before.categories) == set(now.categories or ())
-    )
-
-
-def _tests(
-    before: Column, now: Column, rows_before: int, rows_now: int, policy: SkewPolicy
-) -> list[tuple[Effect, float, dict[str, float]]]:
-    tests: list[tuple[Effect, float, dict[str, float]]] = []
-    if rows_before and rows_now:
-        nulls = share_rise(
-            (before.nulls, rows_before), (now.nulls, rows_now), alpha=policy.alpha, name="null_share"
-        )
-        tests.append((nulls, policy.null_share, {}))
-    if not before.present or not now.present:
-        return tests
-    if before.edges:
-        p, q = np.asarray(before.counts, float), np.asarray(now.counts, float)
-        tests.append((kolmogorov_smirnov(p, q, alpha=policy.alpha), policy.ks, _details(p, q)))
-    elif before.categories is not None:
-        names = list(before.categories)
-        p = np.asarray([*(before.categories[n] for n in names), before.other], float)
-        q = np.asarray([*((now.categories or {})[n] for n in names), now.other], float)
-        tests.append((total_variation(p, q, alpha=policy.alpha), policy.total_variation, _details(p, q)))
-        unknown = share_rise(
-            (before.other, before.present),
-            (now.other, now.present),
-            alpha=policy.alpha,
-            name="new_categories",
-        )
-        tests.append((unknown, policy.new_categories, {}))
-    return tests
-
-
-def _details(p: np.ndarray, q: np.ndarray) -> dict[str, float]:
-    return {"jensen_shannon": jensen_shannon(p, q), "psi": population_stability(p, q)}
-
-
-def _rank(
-    found: list[tuple[str, Effect, float, dict[str, float]]], policy: SkewPolicy
-) -> tuple[SkewTest, ...]:
-    adjusted = stats.false_discovery_control([effect.p_value for _, effect, _, _ in found]) if found else []
-    tests = [
-        SkewTest(
+    policy = policy or DEFAULTS
+    table, skipped = side_by_side((reference, current), policy.ignore)
+    windows = [Window.of(table, np.arange(2) == i, 1 / policy.rows_per_entity) for i in (0, 1)]
+    measured = measure_all(table, windows[0], windows[1], policy)
+    details = other_distances(table, windows[0], windows[1])
+    tests = []
+    for column, effect, p in _results(table, measured):
+        threshold, source = _threshold(column, effect.name, policy, calibration)
+        test = SkewTest(
             column=column,
             effect=effect,
             threshold=threshold,
-            adjusted_p=float(p),
-            skewed=bool(p <= policy.alpha and effect.lower > threshold),
-            sentence=_sentence(column, effect, threshold),
-            details=details,
+            source=source,
+            role=policy.role(column),
+            adjusted_p=p,
+            skewed=p <= policy.alpha and effect.lower > threshold,
+            sentence=sentence(effect, threshold, reference.by_name[column], current.by_name[column]),
+            details=details.get(column, {}) if effect.name in DISTANCES else {},
         )
-        for (column, effect, threshold, details), p in zip(found, adjusted, strict=True)
-    ]
-    return tuple(sorted(tests, key=lambda t: (not t.skewed, t.threshold - t.effect.lower)))
+        tests.append(test)
+    ranked = tuple(sorted(tests, key=_rank))
+    kept, left_out = _distributions(ranked, reference, current)
+    return SkewReport(
+        verdict=conclude(ranked, skipped, policy, reference, current),
+        tests=ranked,
+        reference_rows=reference.rows,
+        current_rows=current.rows,
+        not_compared=skipped,
+        distributions=kept,
+        distributions_left_out=left_out,
+        notes=_notes(policy, calibration),
+    )
 
 
-def _sentence(column: str, effect: Effect, threshold: float) -> str:
-    what = effect.name.replace("_", " ")
-    return f"{column}: {what} moved by {effect.value:.3f} (surely {effect.lower:.3f}), allowed {threshold:g}"
+def with_multivariate(report: SkewReport, result: MultivariateResult) -> SkewReport:
+    """Add what all columns together say to the report and its verdict."""
+    verdict = Verdict.of(report.verdict.gate, (*report.verdict.findings, told_apart(result)))
+    return replace(report, verdict=verdict, multivariate=result)
 
 
-def _verdict(tests: tuple[SkewTest, ...], skipped: list[str]) -> Verdict:
-    findings = [
-        Finding(
-            check=test.effect.name,
-            subject=test.column,
-            outcome=Outcome.FAIL if test.skewed else Outcome.PASS,
-            severity=Severity.WARNING,
-            reason=test.sentence,
-            observed=test.effect.value,
-            allowed=test.threshold,
+def _results(table: SideBySide, measured: Measured) -> Iterator[tuple[str, Effect, float]]:
+    """Yield column, effect and adjusted p-value of each test."""
+    effects = measured.effects
+    if not measured.tests:
+        return
+    arrays = (effects.value, effects.corrected, effects.lower, effects.upper, effects.p_value)
+    adjusted = stats.false_discovery_control(effects.p_value).tolist()
+    numbers = zip(*(array.tolist() for array in arrays), strict=True)
+    for column, name, (value, corrected, lower, upper, p_value), p in zip(
+        measured.columns.tolist(), measured.tests, numbers, adjusted, strict=True
+    ):
+        effect = Effect(
+            name=name, value=value, corrected=corrected, lower=lower, upper=upper, p_value=p_value
         )
-        for test in tests
-    ]
-    findings += [
-        Finding(
-            check="comparable",
-            subject=name,
-            outcome=Outcome.WARN,
-            severity=Severity.WARNING,
-            reason=f"{name}: not in the reference, or of another kind there: not compared",
-        )
-        for name in skipped
-    ]
-    return Verdict.of("skew", findings)
+        yield table.names[column], effect, p
+
+
+def _threshold(
+    column: str, test: str, policy: SkewPolicy, calibration: Calibration | None
+) -> tuple[float, str]:
+    """Return the threshold of a test and where it comes from."""
+    own = policy.configured(column, test)
+    if own is not None:
+        return own, "configured"
+    usual = calibration.threshold(column, test) if calibration else None
+    if calibration and usual is not None:
+        return usual, f"calibrated on {calibration.blocks} blocks"
+    general = policy.general(test)
+    return general, "default" if general == DEFAULTS.general(test) else "configured"
+
+
+def _rank(test: SkewTest) -> tuple[bool, float, float]:
+    """Order tests: skewed first, then by the bound in units of the threshold, then by the effect."""
+    return not test.skewed, -test.effect.lower / max(test.threshold, 1e-9), -test.effect.value
+
+
+def _distributions(
+    tests: Sequence[SkewTest], reference: Profile, current: Profile
+) -> tuple[tuple[Distribution, ...], int]:
+    """Return the distributions of the strongest columns, and how many more there are."""
+    columns = list(dict.fromkeys(test.column for test in tests))
+    found = [distribution(reference, current, name) for name in columns[:DISTRIBUTIONS_KEPT]]
+    return tuple(d for d in found if d is not None), max(0, len(columns) - DISTRIBUTIONS_KEPT)
+
+
+def _notes(policy: SkewPolicy, calibration: Calibration | None) -> tuple[str, ...]:
+    notes = [] if calibration is None else [calibration.sentence]
+    if calibration and calibration.not_calibrated:
+        names = ", ".join(calibration.not_calibrated[:20])
+        notes.append(f"not in all blocks of history with the same cells, not calibrated: {names}")
+    if policy.rows_per_entity > 1:
+        notes.append(f"{policy.rows_per_entity:g} rows per entity: the samples count as that much smaller")
+    return tuple(notes)

@@ -1,0 +1,70 @@
+"""Two datasets compared for skew: profiled, calibrated and told apart as far as wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.profiling.arrow import profile_window
+from airflow_mlops.backends.profiling.dataset import describe_window, list_partitions, read_window
+from airflow_mlops.core.data.calibration import calibrate
+from airflow_mlops.core.data.profile import merge
+from airflow_mlops.core.data.skew import compare_profiles, with_multivariate
+from airflow_mlops.core.data.skew_policy import SkewPolicy, policy_from_yaml
+from airflow_mlops.core.errors import InvalidConfigError
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.skew_report import SkewReport
+    from airflow_mlops.core.data.window import Window
+
+
+def compare_windows(
+    reference: Window,
+    current: Window,
+    policy: SkewPolicy | None = None,
+    *,
+    by_blocks: bool = False,
+    multivariate: bool = False,
+) -> SkewReport:
+    """Profile both windows with the same cells and test every column.
+
+    :param by_blocks: take thresholds from the reference's partitions as blocks of quiet history.
+    :param multivariate: also try to tell samples of both apart by all columns together; reads rows.
+    """
+    policy = policy or SkewPolicy()
+    blocks = _blocks(reference) if by_blocks else [profile_window(reference)]
+    calibration = calibrate(blocks, policy=policy) if by_blocks else None
+    known = merge(*blocks)
+    report = compare_profiles(known, profile_window(current, cells_from=known), policy, calibration)
+    if not multivariate:
+        return report
+    from airflow_mlops.backends.profiling.domain_classifier import tell_windows_apart
+
+    rows = (read_window(reference), read_window(current))
+    return with_multivariate(report, tell_windows_apart(*rows, ignore=policy.ignore, alpha=policy.alpha))
+
+
+def read_policy(path: str) -> SkewPolicy:
+    """Read a policy's YAML file.
+
+    :raises InvalidConfigError: no such file, or what is not understood in it.
+    """
+    try:
+        return policy_from_yaml(Path(path).read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8, allowed: text in UTF-8'}"
+        raise InvalidConfigError(msg) from error
+
+
+def _blocks(reference: Window) -> list[Profile]:
+    """Profile each partition with the cells of the first."""
+    keys = reference.partitions or tuple(list_partitions(reference.uri))
+    if not keys:
+        return [profile_window(reference)]
+    blocks: list[Profile] = []
+    cells: Profile | None = None
+    for key in keys:
+        blocks.append(profile_window(describe_window(reference.uri, [key]), cells_from=cells))
+        cells = blocks[-1] if cells is None else merge(cells, blocks[-1])
+    return blocks
