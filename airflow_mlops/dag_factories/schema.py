@@ -1,0 +1,65 @@
+"""The DAG by which a person accepts changes of a schema: compare → approve → write."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Param, chain
+
+from airflow_mlops.operators.schema import AcceptSchemaOperator, ProposeSchemaOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.hitl import HITLUser
+
+FORM = {
+    "model": Param(type="string", minLength=1, title="Model", description="Names the experiment."),
+    "schema": Param(type="string", minLength=1, title="Schema", description="Path or URI of the YAML suite."),
+    "uri": Param(
+        type="string", minLength=1, title="Dataset", description="Path or scheme://conn_id@bucket/…"
+    ),
+    "partition": Param("", type="string", title="Partition to infer from", description="Newest if empty."),
+    "changes": Param(
+        "needed", type="string", title="Changes", description="all, needed, or ids separated by commas."
+    ),
+}
+PROPOSED = "ti.xcom_pull(task_ids='propose')"
+
+
+def accept_schema_dag(
+    dag_id: str = "mlops__accept_schema",
+    *,
+    approvers: list[HITLUser] | None = None,
+    response_timeout: timedelta = timedelta(days=7),
+    mlflow_conn_id: str = "mlflow_default",
+    **options: Any,
+) -> DAG:
+    """Build the DAG; it is started by its form.
+
+    :param approvers: who may answer, ``{"id": …, "name": …}`` each; whoever may edit the DAG if
+        ``None``.
+    :param response_timeout: how long the approval waits; then the run fails and nothing is written.
+    """
+    common: dict[str, Any] = {
+        "model": "{{ params.model }}",
+        "schema": "{{ params.schema }}",
+        "mlflow_conn_id": mlflow_conn_id,
+    }
+    with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "schema"}, **options) as dag:
+        propose = ProposeSchemaOperator(
+            task_id="propose",
+            uri="{{ params.uri }}",
+            partition="{{ params.partition }}",
+            changes="{{ params.changes }}",
+            **common,
+        )
+        approve = ApprovalOperator(
+            task_id="approve",
+            subject=f"Accept {{{{ {PROPOSED}['changes'] }}}} changes of {{{{ params.schema }}}}?",
+            body=f"{{{{ {PROPOSED}['text'] }}}}",
+            assigned_users=approvers,
+            response_timeout=response_timeout,
+        )
+        chain(propose, approve, AcceptSchemaOperator(task_id="write", decision=approve.output, **common))
+    return dag

@@ -1,0 +1,157 @@
+"""Schema operators: propose changes that data asks for, write those a person accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.hooks.storage import filesystem_of, read_text, write_text
+from airflow_mlops.operators.data import DataOperator
+from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
+from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.profiles import StoredProfiles
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.schema_diff import Change, SchemaDiff
+    from airflow_mlops.task.evidence import RunEvidence
+
+PROPOSAL_PATH = "schema_diff.json"
+MOST_BYTES_SHOWN = 8_000
+ALL, NEEDED = "all", "needed"
+
+
+class ProposeSchemaOperator(DataOperator):
+    """Compares a schema with what a partition would suggest; skips if there is nothing to accept.
+
+    Returns the number of changes and, as Markdown, what each would do; all of them are in the full report.
+
+    :param schema: path or URI of the YAML suite. Templated.
+    :param uri: dataset. Templated.
+    :param partition: partition to infer from; the newest if empty. Its stored profile is used if there is
+        one. Templated.
+    :param changes: ``all``, ``needed`` (those without which the partition fails), or ids, a list or
+        separated by commas. Templated.
+    """
+
+    template_fields = (*DataOperator.template_fields, "schema", "uri", "partition", "changes")
+
+    def __init__(
+        self, *, schema: str, uri: str, partition: str = "", changes: str | list[str] = NEEDED, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.schema = schema
+        self.uri = uri
+        self.partition = partition
+        self.changes = changes
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, keep the proposal, hand it over or skip."""
+        from airflow_mlops.core.data.schema import schema_from_yaml
+        from airflow_mlops.core.data.schema_diff import diff_from_data
+
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        with fail_fast():
+            text = read_text(self.schema)
+            found = diff_from_data(schema_from_yaml(text, self.schema), self._profile(evidence, context))
+            accepted = found.pick(self._wanted(found))
+        proposal = {"schema_sha256": _digest(text), "diff": found.to_json(), "ids": [c.id for c in accepted]}
+        keep_report(evidence, PROPOSAL_PATH, proposal, context)
+        if not accepted:
+            evidence.store.close(evidence.run, succeeded=True)
+            msg = f"{self.schema}: nothing to accept, {len(found.changes)} changes were found"
+            raise AirflowSkipException(msg)
+        return {"changes": len(accepted), "of": len(found.changes), "text": described(accepted)}
+
+    def _profile(self, evidence: RunEvidence, context: Context) -> Profile:
+        from airflow_mlops.backends.profiling.dataset import list_partitions
+
+        known = [self.partition] if self.partition else list_partitions(self.uri, filesystem_of(self.uri))
+        if not known:
+            msg = f"{self.uri}: no partitions, allowed: one or more"
+            raise InvalidConfigError(msg)
+        key = evidence_key(self.model, context)
+        stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
+        profile, left_out = stored.merged(self.uri, known[-1:], None)
+        if profile is None:
+            raise InvalidConfigError("; ".join(left_out.values()))
+        return profile
+
+    def _wanted(self, found: SchemaDiff) -> list[str]:
+        """Return the ids of the changes that are to be accepted."""
+        if self.changes == ALL:
+            return [change.id for change in found.changes]
+        if self.changes == NEEDED:
+            return [change.id for change in found.changes if change.needed]
+        named = self.changes.split(",") if isinstance(self.changes, str) else self.changes
+        return [name.strip() for name in named if name.strip()]
+
+
+class AcceptSchemaOperator(DataOperator):
+    """Writes the proposed changes into the schema, comments kept; the text before and after is evidence.
+
+    A schema that somebody changed since it was compared is not touched. A retry after the writing finds
+    the changes there and is content.
+
+    :param schema: path or URI of the YAML suite. Templated.
+    :param decision: what the approval returned: names who accepted. Templated.
+    """
+
+    template_fields = (*DataOperator.template_fields, "schema", "decision")
+
+    def __init__(self, *, schema: str, decision: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schema = schema
+        self.decision = decision
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Keep both texts, then write."""
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        with fail_fast():
+            proposal = evidence.store.read_json(evidence.run, PROPOSAL_PATH)
+            before = read_text(self.schema)
+            if _digest(before) != proposal.get("written_sha256"):
+                self._write(evidence, proposal, before)
+        evidence.store.close(evidence.run, succeeded=True)
+        who = ((self.decision or {}).get("responded_by_user") or {}).get("name", "")
+        self.log.info("%s: %d changes accepted by %s", self.schema, len(proposal["ids"]), who or "nobody")
+        return {"schema": self.schema, "changes": len(proposal["ids"]), "accepted_by": who}
+
+    def _write(self, evidence: RunEvidence, proposal: dict[str, Any], before: str) -> None:
+        from airflow_mlops.backends.rules.schema_file import evolve_text
+        from airflow_mlops.core.data.schema_diff import SchemaDiff
+
+        if _digest(before) != proposal["schema_sha256"]:
+            msg = f"{self.schema}: changed since it was compared; compare again"
+            raise InvalidConfigError(msg)
+        changes = SchemaDiff.from_json(proposal["diff"]).pick(proposal["ids"])
+        after, kept = evolve_text(before, self.schema, changes)
+        evidence.store.write_text(evidence.run, "schema_before.yaml", before)
+        evidence.store.write_text(evidence.run, "schema_after.yaml", after)
+        evidence.keep(PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
+        write_text(self.schema, after)
+        if not kept:
+            self.log.warning("%s: comments could not be kept", self.schema)
+
+
+def described(changes: tuple[Change, ...]) -> str:
+    """Return changes as a Markdown list, as many as a form can hold."""
+    lines: list[str] = []
+    for change in changes:
+        line = (
+            f"- {'**needed** ' if change.needed else ''}{change.sentence} (*{change.effect}*, `{change.id}`)"
+        )
+        if len("\n".join([*lines, line]).encode()) > MOST_BYTES_SHOWN:
+            lines.append(f"- and {len(changes) - len(lines)} more: see the full report")
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
