@@ -187,7 +187,11 @@ class Reference:
 
 @config
 class Skew:
-    """Thresholds of value skew, see ``SkewPolicy``; and what is compared with."""
+    """Thresholds of value skew, see ``SkewPolicy``; and what is compared with.
+
+    :param calibrated: take thresholds from how far the reference's partitions lie apart, where there are
+        enough of them.
+    """
 
     alpha: float = 0.05
     ks: float = 0.01
@@ -196,10 +200,12 @@ class Skew:
     new_categories: float = 0.01
     ignore: tuple[str, ...] = ()
     reference: Reference = field(default_factory=Reference)
+    calibrated: bool = True
 
     def policy(self) -> SkewPolicy:
         """Return the thresholds."""
-        return SkewPolicy(**{name: value for name, value in _values(self).items() if name != "reference"})
+        others = ("reference", "calibrated")
+        return SkewPolicy(**{name: value for name, value in _values(self).items() if name not in others})
 
 
 @config

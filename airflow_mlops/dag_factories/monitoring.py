@@ -41,7 +41,12 @@ def monitor_dag(config: ModelConfig) -> DAG:
             task_id="profile_inference_log", multiple_outputs=True, **served
         )
         drift = CheckSkewOperator(
-            task_id="check_skew", profile=profile.output, policy=config.skew_policy(), gate="drift", **common
+            task_id="check_skew",
+            profile=profile.output,
+            policy=config.skew_policy(),
+            calibrated=config.skew.calibrated,
+            gate="drift",
+            **common,
         )
         performance = CheckPerformanceOperator(
             task_id="check_performance", policy=config.monitor.policy(), **served

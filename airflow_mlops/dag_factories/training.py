@@ -65,6 +65,7 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         profile=profile.output,
         reference=config.skew.reference.choice().to_json(),
         policy=config.skew_policy(),
+        calibrated=config.skew.calibrated,
         **common,
     )
     gate = RetrainGateOperator(

@@ -16,7 +16,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import database_url, filesystem_of, is_table, read_text
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.references import FoundReference, find_reference
-from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
+from airflow_mlops.task.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.lineage import Measured, lineage_of
 from airflow_mlops.task.profiles import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.schema import Schema
     from airflow_mlops.core.data.skew_policy import SkewPolicy
+    from airflow_mlops.core.data.skew_report import SkewReport
     from airflow_mlops.task.evidence import RunEvidence
 
 MOST_KEYS_HANDED_OVER = 100
@@ -185,6 +186,8 @@ class CheckSkewOperator(DataOperator):
         JSON, or a ``ProfileRef``; the champion's training window if ``None``. Templated.
     :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
     :param gate: name of the verdict: ``skew`` of new data, ``drift`` of what was served.
+    :param calibrated: take thresholds from how far the reference's partitions lie apart, where there are
+        enough of them; the policy's own limits of single columns win.
     """
 
     template_fields = (*DataOperator.template_fields, "profile", "reference")
@@ -196,6 +199,7 @@ class CheckSkewOperator(DataOperator):
         reference: Any = None,
         policy: SkewPolicy | None = None,
         gate: str = "skew",
+        calibrated: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -203,6 +207,7 @@ class CheckSkewOperator(DataOperator):
         self.profile = profile
         self.reference = reference
         self.policy = policy
+        self.calibrated = calibrated
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, keep the report, return the verdict."""
@@ -211,8 +216,9 @@ class CheckSkewOperator(DataOperator):
             ref = ProfileRef.from_json(self.profile)
             current, window = read_profile(evidence.store, ref), read_window_of(evidence.store, ref)
             found = self._find(evidence, window, current, context)
-            verdict, report = self._compare(found, current)
-        kept = keep_report(evidence, f"{self.gate}_report.json", report, context)
+            report = self._compare(found, current)
+        verdict = replace(report.verdict, gate=self.gate)
+        kept = keep_skew(evidence, self.gate, report, context, found.described())
         evidence.store.set_tags(evidence.run, {f"mlops.{self.gate}": str(verdict.outcome)})
         self._measured = Measured(window=window, profile=current, verdict=verdict)
         short = brief(verdict, kept)
@@ -231,16 +237,17 @@ class CheckSkewOperator(DataOperator):
         registry = MlflowHook(self.mlflow_conn_id).registry()
         return find_reference(profiles, registry, self.reference, window, current)
 
-    def _compare(self, found: FoundReference, current: Profile) -> tuple[Verdict, dict[str, Any]]:
-        """Return the verdict and the full report."""
+    def _compare(self, found: FoundReference, current: Profile) -> SkewReport:
+        from airflow_mlops.core.data.calibration import calibrate
+        from airflow_mlops.core.data.skew import compare_profiles
+        from airflow_mlops.core.data.skew_report import SkewReport
+
         if found.profile is None:
             verdict = Verdict.of(self.gate, [found.missing()])
-            return verdict, {"verdict": verdict.to_json(), "reference": found.described()}
-        from airflow_mlops.core.data.skew import compare_profiles
-
-        report = compare_profiles(found.profile, current, self.policy)
-        verdict = replace(report.verdict, gate=self.gate)
-        return verdict, report.to_json() | {"reference": found.described()}
+            return SkewReport(verdict=verdict, tests=(), reference_rows=0, current_rows=current.rows)
+        wanted = self.calibrated and len(found.blocks) > 1
+        calibration = calibrate(found.blocks, policy=self.policy) if wanted else None
+        return compare_profiles(found.profile, current, self.policy, calibration)
 
 
 def read_profile(store: Any, ref: ProfileRef) -> Profile:

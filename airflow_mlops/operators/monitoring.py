@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.brief import brief
+from airflow_mlops.core.data.skew_policy import SkewPolicy
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
@@ -19,7 +20,7 @@ from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.data import ProfileRef
 from airflow_mlops.operators.training import CANDIDATE_PATH, SCORE_PROFILE_PATH
-from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
+from airflow_mlops.task.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.profiles import StoredProfiles, newest_cells
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from airflow.sdk import Context
 
-    from airflow_mlops.core.data.skew_policy import SkewPolicy
+    from airflow_mlops.core.data.skew_report import SkewReport
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
 
@@ -184,16 +185,18 @@ class CheckPredictionsOperator(MonitoringOperator):
         _, log = self.served()
         answers = log.loc[log["version"] == champion, "prediction"].dropna()
         with fail_fast():
-            verdict, report = self._compare(champion, answers)
-        kept = keep_report(evidence, "prediction_drift_report.json", report, context)
-        short = brief(verdict, kept)
+            report = self._compare(champion, answers)
+        of = {"rule": "training", "version": champion}
+        kept = keep_skew(evidence, PREDICTION_DRIFT, report, context, of)
+        short = brief(replace(report.verdict, gate=PREDICTION_DRIFT), kept)
         self.log.info(short.sentence())
         return short.to_json()
 
-    def _compare(self, champion: str | None, answers: pd.Series[float]) -> tuple[Verdict, dict[str, Any]]:
-        from airflow_mlops.backends.profiling.scores import profile_scores
+    def _compare(self, champion: str | None, answers: pd.Series[float]) -> SkewReport:
+        from airflow_mlops.backends.profiling.scores import COLUMN, profile_scores
         from airflow_mlops.core.data.profile import Profile
         from airflow_mlops.core.data.skew import compare_profiles
+        from airflow_mlops.core.data.skew_report import SkewReport
 
         kept = self.promised(champion, SCORE_PROFILE_PATH)
         if kept is None or answers.empty:
@@ -203,7 +206,7 @@ class CheckPredictionsOperator(MonitoringOperator):
                 check="reference", subject="prediction", outcome=Outcome.INCONCLUSIVE, reason=reason
             )
             verdict = Verdict.of(PREDICTION_DRIFT, [finding])
-            return verdict, verdict.to_json()
+            return SkewReport(verdict=verdict, tests=(), reference_rows=0, current_rows=len(answers))
         reference = Profile.from_json(kept)
-        report = compare_profiles(reference, profile_scores(answers, reference), self.policy)
-        return replace(report.verdict, gate=PREDICTION_DRIFT), report.to_json()
+        policy = replace(self.policy or SkewPolicy(), predictions=(COLUMN,))
+        return compare_profiles(reference, profile_scores(answers, reference), policy)

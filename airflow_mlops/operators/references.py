@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.reference import Reference, choose, read_reference, shortfall
+from airflow_mlops.core.data.reference import Reference, add_up, choose, read_reference, shortfall
 from airflow_mlops.core.outcome import Finding, Outcome
 from airflow_mlops.task.profiles import broken_partitions, champion_window, profiled_partitions
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class FoundReference:
     """A reference, or why there is none.
 
+    :param blocks: the profiles it is the sum of, one a partition.
     :param left_out: why chosen partitions are not in it, by key.
     """
 
     rule: str
     profile: Profile | None
+    blocks: tuple[Profile, ...] = ()
     partitions: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     reason: str = ""
@@ -64,13 +66,14 @@ def find_reference(
     if not reference.is_training:
         known = tuple(profiled_partitions(profiles.store, profiles.model, window.uri))
     chosen = choose(known, window.partitions[0] if window.partitions else "", reference, broken)
-    profile, left_out = profiles.merged(source.uri, chosen, current)
+    blocks, left_out = profiles.gathered(source.uri, chosen, current)
     used = tuple(key for key in chosen if key not in left_out)
     left_out |= dict.fromkeys(sorted({*reference.partitions} & broken), "did not meet its schema")
     reason = _because(shortfall(reference, used), left_out)
     return FoundReference(
         rule=str(reference.rule),
-        profile=None if reason else profile,
+        profile=None if reason or not blocks else add_up(blocks),
+        blocks=tuple(blocks),
         partitions=used,
         left_out=left_out,
         reason=reason,

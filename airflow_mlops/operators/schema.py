@@ -77,10 +77,10 @@ class ProposeSchemaOperator(DataOperator):
             raise InvalidConfigError(msg)
         key = evidence_key(self.model, context)
         stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
-        profile, left_out = stored.merged(self.uri, known[-1:], None)
-        if profile is None:
+        found, left_out = stored.gathered(self.uri, known[-1:], None)
+        if not found:
             raise InvalidConfigError("; ".join(left_out.values()))
-        return profile
+        return found[0]
 
     def _wanted(self, found: SchemaDiff) -> list[str]:
         """Return the ids of the changes that are to be accepted."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_mlops.core.data.skew_report import SkewReport
+
 
 @dataclass(frozen=True, slots=True)
 class RunEvidence:
@@ -54,6 +56,27 @@ def keep_report(
 ) -> dict[str, str]:
     """Keep a document as the task's full report: the button *Full report* leads to it."""
     kept = evidence.keep(path, document)
+    _note(path, context)
+    return kept
+
+
+def keep_skew(
+    evidence: RunEvidence, gate: str, report: SkewReport, context: Context, reference: Mapping[str, Any]
+) -> dict[str, str]:
+    """Keep a skew report as JSON and as a page with plots: the button leads to the page.
+
+    :param reference: what the window was compared with.
+    """
+    from airflow_mlops.backends.reporting.skew_html import render_skew
+
+    kept = evidence.keep(f"{gate}_report.json", report.to_json() | {"reference": dict(reference)})
+    page = render_skew(report, title=f"{gate} report".replace("_", " ").capitalize())
+    evidence.store.write_text(evidence.run, f"{gate}_report.html", page)
+    _note(f"{gate}_report.html", context)
+    return kept
+
+
+def _note(path: str, context: Context) -> None:
+    """Note where the button *Full report* leads to."""
     run_url = getattr(context["task"], EVIDENCE_URL, "")
     setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
-    return kept

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.core.outcome import Outcome, Verdict
@@ -96,16 +97,14 @@ class StoredProfiles:
     model: str
     run: EvidenceKey
 
-    def merged(
+    def gathered(
         self, uri: str, partitions: Collection[str], cells: Profile | None
-    ) -> tuple[Profile | None, dict[str, str]]:
-        """Add up the newest profiles of partitions.
+    ) -> tuple[list[Profile], dict[str, str]]:
+        """Return the newest profiles of partitions, counted in the same cells.
 
-        :param cells: profile whose cells the sum must have, to be compared with it.
-        :return: the sum, ``None`` of nothing; and why partitions are not in it, by key.
+        :param cells: profile whose cells they must have, to be compared with it.
+        :return: the profiles; and why partitions are not among them, by key.
         """
-        from airflow_mlops.core.data.reference import add_up
-
         found: list[Profile] = []
         left_out = {}
         for key in partitions:
@@ -114,7 +113,7 @@ class StoredProfiles:
                 found.append(self._stored(uri, key, wanted) or self._read(uri, key, wanted))
             except InvalidDataError as error:
                 left_out[key] = str(error)
-        return (add_up(found) if found else None), left_out
+        return found, left_out
 
     def champion(self, registry: ModelRegistry, cells: Profile | None) -> Profile | None:
         """Return the profile of the champion's training window; ``None`` at a cold start."""
@@ -123,7 +122,8 @@ class StoredProfiles:
             return None
         if not window.partitions:
             return self.whole(window)
-        return self.merged(window.uri, window.partitions, cells)[0]
+        found, _ = self.gathered(window.uri, window.partitions, cells)
+        return add_up(found) if found else None
 
     def whole(self, window: Window) -> Profile | None:
         """Return the stored profile of a window without partitions; its data may have changed since."""

@@ -160,11 +160,11 @@ def xcom_bytes(value):
 def wide(world):
     """A stored profile of 10,000 columns without a value."""
     names = [f"a_rather_long_name_of_a_column_{i}" for i in range(10_000)]
-    columns = tuple(Column(name=name, kind=Kind.BOOLEAN, arrow_type="bool", nulls=9) for name in names)
+    columns = tuple(Column(name=name, kind=Kind.BOOLEAN, arrow_type="bool", nulls=900) for name in names)
     run = world.evidence.open(EvidenceKey(model="m", dag_id="m__stage", run_id="wide"))
-    world.evidence.write_json(run, "profile.json", Profile(rows=9, columns=columns).to_json())
+    world.evidence.write_json(run, "profile.json", Profile(rows=900, columns=columns).to_json())
     window = Window(uri="/lake/wide", partitions=("2013-01",))
-    return ProfileRef(window=window, evidence_run=run, path="profile.json", rows=9).to_json()
+    return ProfileRef(window=window, evidence_run=run, path="profile.json", rows=900).to_json()
 
 
 def test_schema_verdict_of_ten_thousand_findings_fits_the_hand_over(world, wide, run, tmp_path):
@@ -194,7 +194,7 @@ def test_skew_verdict_of_ten_thousand_columns_fits_the_hand_over(world, wide, ru
     before = world.evidence.open(EvidenceKey(model="m", dag_id="m__stage", run_id="before"))
     known = world.evidence.read_json(wide["evidence_run"], "profile.json")
     for column in known["columns"]:
-        column |= {"categories": {"true": 9, "false": 0}, "nulls": 0}
+        column |= {"categories": {"true": 900, "false": 0}, "nulls": 0}
     world.evidence.write_json(before, "profile.json", known)
     verdict = run(skew(wide, reference=wide | {"evidence_run": before}))
     assert xcom_bytes(verdict) <= 10_000

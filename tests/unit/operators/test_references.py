@@ -183,3 +183,29 @@ def test_dataset_without_partitions_is_compared_with_what_it_was_in_training(
     champion_without_profile["mlops.digest"] = "sha256:0"
     verdict = skew(run(operator, run_id="after"), run, "training")
     assert (verdict["outcome"], "has no stored profile" in str(verdict)) == ("inconclusive", True)
+
+
+def test_thresholds_are_calibrated_on_the_partitions_of_the_reference(world, lake, run):
+    days = [f"2013-03-{day:02}" for day in range(1, 30)]
+    for number, day in enumerate(days):
+        pq.write_table(rows(shift=number % 4 / 2), lake / f"{day}.parquet")
+    profiled = {
+        day: run(ProfileDataOperator(task_id="p", model="m", uri=str(lake), partitions=day), run_id=day)
+        for day in days
+    }
+    wanted = {"rule": "last", "count": 28}
+    usual = skew(profiled[days[-1]], run, wanted)
+    strict = skew(profiled[days[-1]], run, wanted, run_id="strict", calibrated=False)
+    assert (usual["outcome"], strict["outcome"]) == ("pass", "fail")
+    report = world.evidence.read_json("m__stage/now", "skew_report.json")
+    assert any("calibrated on 28 blocks" in note for note in report["notes"])
+
+
+def test_button_leads_to_a_page_that_shows_the_report(world, history, profile, run):
+    operator = CheckSkewOperator(task_id="k", model="m", profile=profile(MONDAYS[-1]), reference="last")
+    run(operator, run_id="now")
+    links = {link.name: link.get_link(operator, ti_key=None) for link in operator.operator_extra_links}
+    assert links["Full report"].endswith("/artifacts/skew_report.html")
+    page = world.evidence.runs["m__stage/now"].documents["skew_report.html"]
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "Skew report" in page
