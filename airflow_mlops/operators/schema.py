@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.hooks.storage import filesystem_of, read_text, write_text
+from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_text, write_text
 from airflow_mlops.operators.data import DataOperator
 from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
@@ -134,7 +134,7 @@ class AcceptSchemaOperator(DataOperator):
         evidence.store.write_text(evidence.run, "schema_before.yaml", before)
         evidence.store.write_text(evidence.run, "schema_after.yaml", after)
         evidence.keep(PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
-        write_text(self.schema, after)
+        _write_whole(self.schema, after)
         if not kept:
             self.log.warning("%s: comments could not be kept", self.schema)
 
@@ -151,6 +151,16 @@ def described(changes: tuple[Change, ...]) -> str:
             break
         lines.append(line)
     return "\n".join(lines)
+
+
+def _write_whole(uri: str, text: str) -> None:
+    """Replace a file so that a reader sees the old text or the new one; object storage does so by itself."""
+    from airflow_mlops.backends.rules import schema_file
+
+    if is_local(uri):
+        schema_file.write_text(path_of(uri), text)
+    else:
+        write_text(uri, text)
 
 
 def _digest(text: str) -> str:
