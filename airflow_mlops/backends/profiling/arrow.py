@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.profiling.cells import cells_of, needs_rows
 from airflow_mlops.backends.profiling.dataset import open_window, readable
+from airflow_mlops.backends.profiling.source import require_unique
 from airflow_mlops.backends.profiling.tally import tally
 from airflow_mlops.core.data.profile import Profile, merge
 
@@ -56,13 +57,17 @@ def profile_window(
 
 
 def profile_table(table: pa.Table, *, cells_from: Profile | None = None) -> Profile:
-    """Profile rows that are in memory already, an inference log for instance."""
+    """Profile rows that are in memory already, an inference log for instance.
+
+    :raises InvalidDataError: a column that stands there twice.
+    """
+    require_unique(table.column_names, "table")
     cells = _cells(table.schema, table.slice(0, FIRST_ROWS), cells_from)
     return _scan(((0, batch) for batch in table.to_batches(BATCH_ROWS)), cells, None)
 
 
 def _cells(schema: pa.Schema, first: pa.Table | None, reference: Profile | None) -> list[Column]:
-    """Return an empty column for each field; fields by position, since a table may repeat a name."""
+    """Return an empty column for each field."""
     there = dict(zip(first.schema.names, first.columns, strict=True)) if first is not None else {}
     known = reference.by_name if reference else {}
     return [cells_of(field, there.get(field.name), known.get(field.name)) for field in schema]

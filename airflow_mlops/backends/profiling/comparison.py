@@ -14,6 +14,8 @@ from airflow_mlops.core.data.skew_policy import SkewPolicy, policy_from_yaml
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_mlops.core.data.profile import Profile
     from airflow_mlops.core.data.skew_report import SkewReport
     from airflow_mlops.core.data.window import Window
@@ -26,17 +28,20 @@ def compare_windows(
     *,
     by_blocks: bool = False,
     multivariate: bool = False,
+    on_rows: Callable[[float], object] | None = None,
 ) -> SkewReport:
     """Profile both windows with the same cells and test every column.
 
     :param by_blocks: take thresholds from the reference's partitions as blocks of quiet history.
     :param multivariate: also try to tell samples of both apart by all columns together; reads rows.
+    :param on_rows: called with the rows got through, see ``profile_window``.
     """
     policy = policy or SkewPolicy()
-    blocks = _blocks(reference) if by_blocks else [profile_window(reference)]
+    blocks = _blocks(reference, on_rows) if by_blocks else [profile_window(reference, on_rows=on_rows)]
     calibration = calibrate(blocks, policy=policy) if by_blocks else None
     known = merge(*blocks)
-    report = compare_profiles(known, profile_window(current, cells_from=known), policy, calibration)
+    profiled = profile_window(current, cells_from=known, on_rows=on_rows)
+    report = compare_profiles(known, profiled, policy, calibration)
     if not multivariate:
         return report
     from airflow_mlops.backends.profiling.domain_classifier import tell_windows_apart
@@ -57,14 +62,15 @@ def read_policy(path: str) -> SkewPolicy:
         raise InvalidConfigError(msg) from error
 
 
-def _blocks(reference: Window) -> list[Profile]:
+def _blocks(reference: Window, on_rows: Callable[[float], object] | None) -> list[Profile]:
     """Profile each partition with the cells of the first."""
     keys = reference.partitions or tuple(list_partitions(reference.uri))
     if not keys:
-        return [profile_window(reference)]
+        return [profile_window(reference, on_rows=on_rows)]
     blocks: list[Profile] = []
     cells: Profile | None = None
     for key in keys:
-        blocks.append(profile_window(describe_window(reference.uri, [key]), cells_from=cells))
+        window = describe_window(reference.uri, [key])
+        blocks.append(profile_window(window, cells_from=cells, on_rows=on_rows))
         cells = blocks[-1] if cells is None else merge(cells, blocks[-1])
     return blocks

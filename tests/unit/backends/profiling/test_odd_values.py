@@ -175,7 +175,6 @@ def test_rows_of_a_slice_are_those_counted():
         assert profile.columns == alone.columns
 
 
-@pytest.mark.xfail(strict=True, reason="profile_table keeps both; a profile's columns are found by name")
 def test_column_that_stands_twice_in_a_table_is_refused():
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
     with pytest.raises(MlopsError, match="'x'"):

@@ -75,7 +75,7 @@ def test_rule_needs_its_own_columns_or_all_where_that_is_not_known(rule, columns
 def test_only_needed_columns_are_read(flights, monkeypatch):
     read = []
 
-    def reading(window, columns=None):
+    def reading(window, columns=None, filesystem=None):
         read.append(columns)
         return read_window(window, columns)
 

@@ -1,0 +1,86 @@
+"""``airflow-mlops``: profile, infer a schema, check, compare; the functions the operators use.
+
+Exit code 0: passed or the same, 1: failed or different, 2: could not be measured or not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.cli import data, schema
+from airflow_mlops.cli.terminal import NOT_MEASURED
+from airflow_mlops.core.errors import MlopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.run(options))
+    except MlopsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOT_MEASURED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="airflow-mlops", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    profile = _command(commands, "profile", data.profile, "summarise a dataset in one pass")
+    profile.add_argument("-o", "--output", help="write the profile as JSON")
+    _schema_commands(commands.add_parser("schema", help="work on schemas").add_subparsers(required=True))
+    check = _command(commands, "check", data.check, "check data against a schema")
+    check.add_argument("--schema", required=True, help="YAML suite")
+    check.add_argument("--environment", default="training", help="training or serving")
+    skew = commands.add_parser("skew", help="compare data with a reference")
+    skew.add_argument("reference", help="reference dataset")
+    skew.add_argument("--reference-partition", action="append", default=[])
+    skew.add_argument("--policy", metavar="FILE", help="YAML of thresholds, roles and ignored columns")
+    skew.add_argument("--calibrate", action="store_true", help="thresholds from the reference's partitions")
+    skew.add_argument("--multivariate", action="store_true", help="also compare all columns together")
+    skew.add_argument("--html", metavar="FILE", help="write the report with plots")
+    _data_arguments(skew, data.skew)
+    return parser
+
+
+def _schema_commands(commands: Any) -> None:
+    infer = _command(commands, "infer", schema.infer, "propose a schema from reference data")
+    infer.add_argument("-o", "--output", help="write YAML here")
+    infer.add_argument("--name", default="schema", help="name of the suite")
+    infer.add_argument("--label", action="append", default=[], help="column only training data has")
+    compare = commands.add_parser("diff", help="compare a schema with another one, or with data")
+    compare.add_argument("old", help="YAML suite")
+    compare.add_argument("new", help="YAML suite, or a dataset to infer one from")
+    _partition_argument(compare, schema.compare)
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    change = commands.add_parser("evolve", help="accept changes into a schema")
+    change.add_argument("schema", help="YAML suite")
+    change.add_argument("data", help="a dataset to infer changes from, or a YAML suite")
+    accept = change.add_mutually_exclusive_group(required=True)
+    accept.add_argument(
+        "--accept", nargs="+", metavar="ID", help="changes by their ids, as `diff` shows them"
+    )
+    accept.add_argument("--accept-all", action="store_true", help="all changes")
+    accept.add_argument("--accept-needed", action="store_true", help="changes without which the data fails")
+    change.add_argument("-o", "--output", help="write here; over the schema itself if not given")
+    _partition_argument(change, schema.evolve)
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    return _data_arguments(commands.add_parser(name, help=text), run)
+
+
+def _data_arguments(parser: argparse.ArgumentParser, run: Any) -> argparse.ArgumentParser:
+    parser.add_argument("uri", help="directory or file, parquet or csv")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return _partition_argument(parser, run)
+
+
+def _partition_argument(parser: argparse.ArgumentParser, run: Any) -> argparse.ArgumentParser:
+    parser.add_argument("--partition", action="append", default=[], help="partition key, may be repeated")
+    parser.set_defaults(run=run)
+    return parser

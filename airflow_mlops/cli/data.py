@@ -1,0 +1,78 @@
+"""Commands on data: profile, check, skew."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from airflow_mlops.cli.terminal import CODES, NOT_MEASURED, PASSED, reading, scan, tell, write
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_mlops.core.data.window import Window
+
+
+def profile(options: argparse.Namespace) -> int:
+    """Summarise a dataset."""
+    found = scan(options.uri, options.partition)
+    text = json.dumps(found.to_json(), allow_nan=False)
+    if options.output:
+        write(options.output, text)
+    if options.json:
+        print(text)
+        return PASSED
+    print(f"{found.rows} rows")
+    for column in found.columns:
+        span = "" if column.minimum is None else f"{column.minimum:g} to {column.maximum:g}"
+        distinct = "" if column.distinct is None else f"{column.distinct:.0f} distinct"
+        share = f"null {column.null_share(found.rows):.3f}"
+        print(f"{column.name:24} {column.kind:12} {share}  {distinct:18} {span}".rstrip())
+    return PASSED
+
+
+def check(options: argparse.Namespace) -> int:
+    """Judge a dataset by a schema."""
+    from airflow_mlops.backends.profiling.arrow import profile_window
+    from airflow_mlops.backends.profiling.dataset import describe_window
+    from airflow_mlops.backends.rules.great_expectations import check_schema
+    from airflow_mlops.backends.rules.schema_file import read_schema
+    from airflow_mlops.backends.rules.suite import require_known
+    from airflow_mlops.core.data.schema import require_environment
+
+    require_environment(options.environment)
+    schema = read_schema(options.schema)
+    require_known(schema)
+    window = describe_window(options.uri, options.partition)
+    with reading(window.rows) as on_rows:
+        profiled = profile_window(window, on_rows=on_rows)
+    return tell(check_schema(schema, profiled, window, options.environment), options)
+
+
+def skew(options: argparse.Namespace) -> int:
+    """Compare a dataset with a reference."""
+    from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
+    from airflow_mlops.backends.profiling.dataset import describe_window
+    from airflow_mlops.backends.reporting.skew_html import write_skew
+    from airflow_mlops.backends.reporting.skew_text import skew_text
+
+    reference = describe_window(options.reference, options.reference_partition)
+    current = describe_window(options.uri, options.partition)
+    with reading((reference.rows or 0) + (current.rows or 0)) as on_rows:
+        report = compare_windows(
+            reference,
+            current,
+            read_policy(options.policy) if options.policy else None,
+            by_blocks=options.calibrate,
+            multivariate=options.multivariate,
+            on_rows=on_rows,
+        )
+    if options.html:
+        names = {"reference": _name(reference), "current": _name(current)}
+        write_skew(report, options.html, title="Skew report", **names)
+    print(json.dumps(report.to_json(), allow_nan=False) if options.json else skew_text(report))
+    return CODES.get(report.verdict.outcome, NOT_MEASURED)
+
+
+def _name(window: Window) -> str:
+    return f"{window.uri} {window.label}" if window.partitions else window.uri

@@ -1,0 +1,92 @@
+"""Commands on schemas: infer, diff, evolve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops.cli.terminal import FAILED, PASSED, reading, scan, write
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from airflow_mlops.core.data.schema import Schema
+    from airflow_mlops.core.data.schema_diff import SchemaDiff
+
+SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def infer(options: argparse.Namespace) -> int:
+    """Propose a schema from data."""
+    from airflow_mlops.backends.profiling.arrow import profile_window
+    from airflow_mlops.backends.profiling.dataset import describe_window
+    from airflow_mlops.backends.rules.confirm import confirm_estimates
+    from airflow_mlops.core.data.inference import infer_schema
+
+    window = describe_window(options.uri, options.partition)
+    with reading(window.rows) as on_rows:
+        profile = profile_window(window, on_rows=on_rows)
+    proposed = infer_schema(profile, options.name, labels=options.label)
+    schema = confirm_estimates(proposed, window)
+    text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()
+    if options.output:
+        write(options.output, text)
+        print(f"{options.output}: {len(schema.expectations)} rules; read and edit them")
+    else:
+        print(text.rstrip())
+    return PASSED
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Say how a schema differs from another one, or from what data would ask for."""
+    from airflow_mlops.backends.rules.schema_file import read_schema
+
+    found = _changes(read_schema(options.old), options.new, options.partition)
+    if options.json:
+        print(json.dumps(found.to_json(), allow_nan=False))
+    else:
+        print(f"{options.old} -> {options.new}: {len(found.changes)} changes")
+        for change in found.changes:
+            print(f"  {'! ' if change.needed else ''}{change.sentence}")
+    return FAILED if found.changes else PASSED
+
+
+def evolve(options: argparse.Namespace) -> int:
+    """Accept changes into a schema."""
+    from airflow_mlops.backends.rules.schema_file import evolve_text, read_text
+    from airflow_mlops.core.data.schema import schema_from_yaml
+
+    text = read_text(options.schema)
+    found = _changes(schema_from_yaml(text, options.schema), options.data, options.partition)
+    accepted = found.pick(_accepted(found, options))
+    changed, kept = evolve_text(text, options.schema, accepted)
+    if accepted or options.output:
+        write(options.output or options.schema, changed)
+    for change in accepted:
+        print(f"  {change.sentence}")
+    note = "" if kept else "; comments could not be kept"
+    print(
+        f"{options.output or options.schema}: {len(accepted)} of {len(found.changes)} changes accepted{note}"
+    )
+    return PASSED
+
+
+def _accepted(found: SchemaDiff, options: argparse.Namespace) -> list[str]:
+    """Return the ids of the changes that the options accept."""
+    if options.accept_all:
+        return [change.id for change in found.changes]
+    return (
+        [change.id for change in found.changes if change.needed] if options.accept_needed else options.accept
+    )
+
+
+def _changes(schema: Schema, new: str, partitions: Sequence[str]) -> SchemaDiff:
+    """Compare a schema with another one, or with data."""
+    from airflow_mlops.backends.rules.schema_file import read_schema
+    from airflow_mlops.core.data.schema_diff import diff, diff_from_data
+
+    if Path(new).suffix in SCHEMA_SUFFIXES:
+        return diff(schema, read_schema(new))
+    return diff_from_data(schema, scan(new, partitions))
