@@ -54,7 +54,7 @@ ARGUMENTS = {
     "expect_column_values_to_be_dateutil_parseable": ROWS,
     "expect_column_values_to_be_decreasing": f"{ROWS} strictly:flag",
     "expect_column_values_to_be_in_set": f"{ROWS} value_set:list!",
-    "expect_column_values_to_be_in_type_list": f"{ROWS} type_list:list",
+    "expect_column_values_to_be_in_type_list": f"{ROWS} type_list:list!",
     "expect_column_values_to_be_increasing": f"{ROWS} strictly:flag",
     "expect_column_values_to_be_json_parseable": ROWS,
     "expect_column_values_to_be_null": ROWS,

@@ -40,10 +40,19 @@ def conclude(
     current: Profile,
 ) -> Verdict:
     """Return the verdict of all tests, of what was not compared, and of names the policy got wrong."""
-    findings = [_tested(test) for test in tests]
+    findings = [_tested(test) for test in tests] or [_nothing_compared()]
     findings += [_skipped(name, reference, current) for name in skipped]
     findings += _misnamed(policy, {**reference.by_name, **current.by_name})
     return Verdict.of("skew", findings)
+
+
+def _nothing_compared() -> Finding:
+    return Finding(
+        check="comparable",
+        subject="all columns",
+        outcome=Outcome.INCONCLUSIVE,
+        reason="no column could be compared: the windows share none with values in the same cells",
+    )
 
 
 def told_apart(result: MultivariateResult) -> Finding:
