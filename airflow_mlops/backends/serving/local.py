@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,11 @@ class LocalServing:
         """Return requests and errors per version since it was deployed."""
         state = self._file(endpoint).read()
         stats = self._gateway(endpoint).stats()
-        counts = {v: _count(stats[s.slot], s.baseline) for v, s in state.servers.items() if s.healthy}
+        counts = {
+            v: replace(_count(stats[s.slot], s.baseline), generation=_life(s))
+            for v, s in state.servers.items()
+            if s.healthy
+        }
         generation = f"{state.gateway.pid}-{state.gateway.started}" if state.gateway else ""
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
 
@@ -238,6 +243,10 @@ def _weight(state: EndpointState, version: str) -> int:
 
 def _count(stat: ServerStat, baseline: Count) -> Count:
     return Count(requests=stat.requests - baseline.requests, errors=stat.errors - baseline.errors)
+
+
+def _life(server: Server) -> str:
+    return f"{server.process.pid}-{server.process.started}" if server.process else ""
 
 
 def _free_slot(state: EndpointState) -> str:
