@@ -19,7 +19,7 @@ def verdict(outcome=Outcome.PASS, gate="skew"):
 
 
 def plan(**more):
-    """A plan that a few clean windows satisfy: one shows a rate below 50 % after six."""
+    """A plan that a few clean windows satisfy: they show a rate below 50 % after eight."""
     known = {"steps": (10, 50), "bake_seconds": 10.0, "deadline_seconds": 100.0, "min_requests": 20}
     return RolloutPlan(**{"max_error_rate": 0.5} | known | more)
 

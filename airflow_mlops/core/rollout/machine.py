@@ -26,12 +26,13 @@ SHARED = (Metric.LATENCY, Metric.QUALITY)
 def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState:
     """Return the state of a rollout that has seen nothing."""
     watched, alpha = plan.metrics, plan.alpha_each
+    rate = ErrorRateTest(allowed=plan.max_error_rate, burst=plan.burst)
     return RolloutState(
         version=version,
         champion=champion,
         share=ErrorShareTest(alpha=alpha),
-        rate=ErrorRateTest(allowed=plan.max_error_rate),
-        alone=ErrorRateTest(allowed=plan.max_error_rate),
+        rate=rate,
+        alone=copy.copy(rate),
         others={metric: ErrorShareTest(alpha=alpha) for metric in SHARED if metric in watched},
         predictions=PredictionShareTest(alpha=alpha) if Metric.PREDICTIONS in watched else None,
         interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,

@@ -68,6 +68,8 @@ class RolloutPlan(Record):
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
     :param min_requests: requests the canary must have answered in a step before it may advance.
     :param max_error_rate: share of failed requests the canary must be shown to stay below, (0, 1).
+    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
+        fail independently; ``None``: as many as a window holds. The rate test needs that many times more.
     :param metrics: what may blame the canary; ``alpha`` is divided among them.
     :param alpha: chance of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
     :param freeze: times in which traffic may not rise.
@@ -82,6 +84,7 @@ class RolloutPlan(Record):
     keep_old_seconds: float = 0.0
     min_requests: int = 50
     max_error_rate: float = 0.02
+    burst: int | None = None
     metrics: tuple[Metric, ...] = (Metric.ERRORS,)
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
@@ -164,6 +167,9 @@ class RolloutPlan(Record):
             _unless(
                 0 < self.max_error_rate < 1,
                 f"rollout.max_error_rate: {self.max_error_rate}, allowed: above 0 and below 1",
+            ),
+            _unless(
+                self.burst is None or self.burst >= 1, f"rollout.burst: {self.burst}, allowed: 1 or more"
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
         )

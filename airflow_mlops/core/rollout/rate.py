@@ -1,7 +1,8 @@
-"""ErrorRateTest: whether the canary's failed share of a window is below, or above, a fixed allowance."""
+"""ErrorRateTest: whether the canary's error rate is below, or above, a fixed allowance."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,32 +12,42 @@ from airflow_mlops.core.rollout.betting import bet, mean_exp
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.evidence import Window
 
-BELOW_STAKES = (0.95, 0.6)
+BELOW_TILTS = (3.0, 0.9)
 ABOVE_STAKES = (0.02, 0.05, 0.1, 0.25, 0.5)
+RECENT = 30
+LEAST_BLOCK = 10
 
 
 @dataclass(slots=True, kw_only=True)
 class ErrorRateTest(Record):
-    """Whether the canary's failed share of a window is below (or above) a fixed allowance on average.
+    """Whether the canary's error rate is below (or above) a fixed allowance.
 
-    With x the failed share of the canary's requests in a window and m the allowance, wealth is
-    multiplied by ``1 + l (m - x)``, ``l`` up to ``1/(1-m)``, resp. ``1 + l (x - m)``, ``l`` up to
-    ``1/m``. Errors may come in any clusters inside a window; a window counts once, however many
-    requests it holds. So clean windows show a rate below 2 % after about 180, below 5 % after about 70.
-    It lets a healthy canary advance, and judges alone only where no stable arm answers.
+    With k errors of n requests in a window and m the allowance, wealth on "below" is multiplied by
+    ``exp((m n (1 - exp(-t)) - t k) / b)``; by convexity of exp its mean is at most 1 when errors come up
+    to b at a time. Without ``burst`` all requests of a window may fail together: b is the most requests of
+    a recent window, 10 at least, and what exceeds one block counts as one. Known before the window, it is
+    not weakened by the retries that a failure adds. Wealth on "above" is multiplied by
+    ``1 + l (k - m n) / C``, ``l`` below ``1/m``, C the most requests of a recent window and this one.
+
+    To show a rate below 2 % takes 182 clean blocks, below 5 % 73. It lets a healthy canary advance, and
+    judges alone only where no stable arm answers.
 
     :param allowed: share of failed requests, (0, 1).
+    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
+        fail independently of each other; ``None`` when nothing is known.
 
     >>> from airflow_mlops.core.rollout.evidence import Window
     >>> test = ErrorRateTest(allowed=0.05)
-    >>> for _ in range(75):
-    ...     test.observe(Window(canary_requests=9, canary_errors=0, stable_requests=0, stable_errors=0))
+    >>> for _ in range(73):
+    ...     test.observe(Window(canary_requests=10, canary_errors=0, stable_requests=0, stable_errors=0))
     >>> test.below_e_value > 20, test.above_e_value < 1
     (True, True)
     """
 
     allowed: float
-    below_logs: tuple[float, ...] = field(default=(0.0,) * len(BELOW_STAKES))
+    burst: int | None = None
+    recent: tuple[int, ...] = ()
+    below_logs: tuple[float, ...] = field(default=(0.0,) * len(BELOW_TILTS))
     above_logs: tuple[float, ...] = field(default=(0.0,) * len(ABOVE_STAKES))
 
     @property
@@ -51,9 +62,16 @@ class ErrorRateTest(Record):
 
     def observe(self, window: Window) -> None:
         """Bet on one window; one in which the canary answered nothing says nothing."""
-        if window.canary_requests == 0:
+        asked, failed = window.canary_requests, window.canary_errors
+        if asked == 0:
             return
-        below = self.allowed - window.canary_errors / window.canary_requests
-        lower, higher = below / (1 - self.allowed), -below / self.allowed
-        self.below_logs = bet(self.below_logs, [1 + stake * lower for stake in BELOW_STAKES])
-        self.above_logs = bet(self.above_logs, [1 + stake * higher for stake in ABOVE_STAKES])
+        known = self.burst or max((LEAST_BLOCK, *self.recent))
+        most = math.inf if self.burst else known
+        fair, seen = self.allowed * min(asked, most) / known, min(failed, most) / known
+        self.below_logs = tuple(
+            log + fair * -math.expm1(-tilt) - tilt * seen
+            for log, tilt in zip(self.below_logs, BELOW_TILTS, strict=True)
+        )
+        self.recent = (*self.recent, asked)[-RECENT:]
+        over = (failed - self.allowed * asked) / self.allowed / max(self.recent)
+        self.above_logs = bet(self.above_logs, [1 + stake * over for stake in ABOVE_STAKES])

@@ -29,6 +29,7 @@ from airflow_mlops.core.rollout.plan_text import read_plan
         ({"keep_old_seconds": -1}, "keep_old"),
         ({"min_requests": 0}, "min_requests"),
         ({"max_error_rate": 1}, "max_error_rate"),
+        ({"burst": 0}, "burst: 0"),
         ({"alpha": 0}, "alpha"),
         ({"alpha": 0.6}, "alpha"),
         ({"metrics": ()}, "metrics"),
