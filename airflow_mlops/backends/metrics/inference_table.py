@@ -142,7 +142,7 @@ class InferenceTableMetrics:
             for arm, name_of in versions.items()
         }
 
-    def _rows(self, query: sa.Select[Any]) -> list[Any]:
+    def _rows(self, query: sa.Executable) -> list[Any]:
         try:
             with self.engine.connect() as connection:
                 return list(connection.execute(query).mappings())

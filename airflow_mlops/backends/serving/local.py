@@ -18,6 +18,7 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
     TrafficConflictError,
 )
+from airflow_mlops.core.rollout.lease import must_stop
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -100,6 +101,21 @@ class LocalServing:
             self._require(state, holder)
             if version == state.canary:
                 state.canary, state.percent = None, 0
+            return self._apply(state)
+
+    def stop_unwatched(self, endpoint: str, *, now: float) -> Traffic | None:
+        """Take the canary out of traffic if its lease ran out; ``None`` when there is nothing to stop.
+
+        At a cold start there is no other version to give its requests to: it goes on.
+        """
+        with self._file(endpoint).locked() as state:
+            if (
+                state.lease is None
+                or state.stable is None
+                or not must_stop(state.lease, state.percent, now=now)
+            ):
+                return None
+            state.percent = 0
             return self._apply(state)
 
     def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
