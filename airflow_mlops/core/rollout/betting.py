@@ -11,11 +11,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from airflow_mlops.core.errors import InvalidConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOG_LIMIT = 300.0
 LOST = -1e9  # not -inf: that is no JSON
+
+
+def require_share(name: str, value: float) -> None:
+    """Refuse what is no share: a chance or a rate of exactly 0 or 1 leaves nothing to bet on.
+
+    :raises InvalidConfigError: names it.
+    """
+    if not 0 < value < 1:
+        msg = f"{name}: {value}, allowed: above 0 and below 1"
+        raise InvalidConfigError(msg)
 
 
 def mean_exp(logs: Sequence[float]) -> float:

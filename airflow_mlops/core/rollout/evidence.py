@@ -7,7 +7,15 @@ from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.betting import bet, factor, lowest_share, mean_exp, odds_share, rate_share
+from airflow_mlops.core.rollout.betting import (
+    bet,
+    factor,
+    lowest_share,
+    mean_exp,
+    odds_share,
+    rate_share,
+    require_share,
+)
 
 WORSE_RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 TOLERATED_RATIO = 2.0
@@ -80,6 +88,10 @@ class ErrorShareTest(Record):
     alpha: float = 0.05
     worse_logs: tuple[float, ...] = field(default=(0.0,) * len(WORSE_RATIOS))
     harmless_logs: tuple[float, ...] = field(default=(0.0,) * len(HARMLESS_RATIOS))
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("alpha", self.alpha)
 
     @property
     def e_value(self) -> float:

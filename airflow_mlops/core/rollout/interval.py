@@ -7,7 +7,14 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.betting import bet, factor, highest_share, lowest_share, mean_exp
+from airflow_mlops.core.rollout.betting import (
+    bet,
+    factor,
+    highest_share,
+    lowest_share,
+    mean_exp,
+    require_share,
+)
 
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.evidence import Window
@@ -38,6 +45,10 @@ class OddsRatioInterval(Record):
     alpha: float = 0.05
     above: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(GRID)
     below: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(GRID)
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("alpha", self.alpha)
 
     @property
     def bounds(self) -> tuple[float, float]:

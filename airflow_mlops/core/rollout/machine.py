@@ -84,16 +84,21 @@ def advance(plan: RolloutPlan, state: RolloutState, reading: Reading | None, *, 
 
 
 def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) -> RolloutState:
-    """Take a person's answer into account; one that nobody asked for changes nothing."""
+    """Take a person's answer into account; one that nobody asked for changes nothing.
+
+    Who agrees to other predictions agrees to just these: the step goes on and still needs its evidence.
+    """
     if not state.asks or said.percent != state.percent:
         return state
     at = replace(state, clock=max(now, state.clock))
     if not said.go_on:
         reason = f"{said.by} rolled back version {state.version} at {state.percent} %"
         return replace(at, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,))
-    accepted = at.predictions is not None and at.predictions.differs
-    at = replace(at, approved_by=said.by, predictions=None if accepted else at.predictions)
-    return _settle(plan, at)
+    shifted = at.predictions is not None and at.predictions.differs
+    at = replace(at, predictions=None if shifted else at.predictions)
+    if shifted and at.phase is Phase.HELD:
+        return _settle(plan, replace(at, phase=Phase.STEPPING, decision=Decision.CONTINUE))
+    return _settle(plan, replace(at, approved_by=said.by))
 
 
 def promote(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.betting import bet, factor, mean_exp, rate_share
+from airflow_mlops.core.rollout.betting import bet, factor, mean_exp, rate_share, require_share
 
 RATIOS = (0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
@@ -49,6 +49,10 @@ class PredictionShareTest(Record):
 
     alpha: float = 0.05
     logs: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("alpha", self.alpha)
 
     @property
     def e_value(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.betting import bet, mean_exp
+from airflow_mlops.core.rollout.betting import bet, mean_exp, require_share
 
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.evidence import Window
@@ -49,6 +49,10 @@ class ErrorRateTest(Record):
     recent: tuple[int, ...] = ()
     below_logs: tuple[float, ...] = field(default=(0.0,) * len(BELOW_TILTS))
     above_logs: tuple[float, ...] = field(default=(0.0,) * len(ABOVE_STAKES))
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("allowed", self.allowed)
 
     @property
     def below_e_value(self) -> float:

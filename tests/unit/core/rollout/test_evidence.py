@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import nchypergeom_fisher
 
-from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.prediction import PredictionShareTest
 
 
 def test_canary_that_fails_alone_is_rolled_back_within_few_errors():
@@ -49,6 +51,13 @@ def test_canary_as_good_as_stable_may_advance_on_shares_alone():
 def test_impossible_counts_are_refused(counts):
     with pytest.raises(InvalidRecordError, match="0 <= errors <= requests"):
         ErrorShareTest().update(*counts)
+
+
+@pytest.mark.parametrize("test", [ErrorShareTest, PredictionShareTest, OddsRatioInterval])
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, float("nan")])
+def test_chance_that_is_none_is_refused(test, alpha):
+    with pytest.raises(InvalidConfigError, match=r"alpha: .*, allowed: above 0 and below 1"):
+        test(alpha=alpha)
 
 
 @given(

@@ -78,9 +78,16 @@ def test_other_predictions_pause_and_a_person_decides_once():
     assert (state.phase, state.decision) == (Phase.HELD, Decision.INCONCLUSIVE)
     assert "answers differently: most in prediction bin 1" in state.reasons[0]
     state = answer(its_plan, state, ANN, now=31)
-    assert (state.phase, "ann agreed" in state.reasons[0]) == (Phase.PASSED, True)
+    assert (state.phase, state.decision) == (Phase.PASSED, Decision.ADVANCE)
     state = begin_step(state, 50, state.last, now=32)
     assert seconds(its_plan, state, 30, bins(2, 28), now=32).phase is Phase.PASSED
+
+
+def test_who_agrees_to_other_predictions_does_not_cut_the_step_short():
+    its_plan, state = also(Metric.PREDICTIONS, bake_seconds=60.0)
+    state = answer(its_plan, seconds(its_plan, state, 30, bins(2, 28)), ANN, now=31)
+    assert (state.phase, state.decision) == (Phase.STEPPING, Decision.CONTINUE)
+    assert seconds(its_plan, state, 30, bins(2, 28), now=31).phase is Phase.PASSED
 
 
 def test_same_predictions_do_not_pause():

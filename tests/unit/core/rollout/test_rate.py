@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.rollout.evidence import Window
 from airflow_mlops.core.rollout.rate import ErrorRateTest
 
@@ -56,6 +57,12 @@ def test_failing_windows_show_a_rate_above_the_allowance():
     test = after(ErrorRateTest(allowed=0.02), 4, 40, 8)
     assert test.above_e_value >= 20
     assert test.below_e_value < 1
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_allowance_that_leaves_nothing_to_bet_on_is_refused(allowed):
+    with pytest.raises(InvalidConfigError, match=r"allowed: ., allowed: above 0"):
+        ErrorRateTest(allowed=allowed)
 
 
 def test_window_without_requests_says_nothing():
