@@ -30,13 +30,15 @@ def serving(tmp_path):
         tmp_path / "model", python_model=Doubler(), signature=signature, pip_requirements=["mlflow"]
     )
     backend = LocalServing(tmp_path / "serving")
-    backend.claim("m", ME)
-    backend.deploy("m", "1", tmp_path / "model", holder=ME)
-    backend.promote("m", "1", holder=ME)
-    backend.deploy("m", "2", tmp_path / "model", holder=ME)
-    backend.set_traffic("m", "2", 50, holder=ME)
-    yield backend
-    backend.stop_all()
+    try:
+        backend.claim("m", ME)
+        backend.deploy("m", "1", tmp_path / "model", holder=ME)
+        backend.promote("m", "1", holder=ME)
+        backend.deploy("m", "2", tmp_path / "model", holder=ME)
+        backend.set_traffic("m", "2", 50, holder=ME)
+        yield backend
+    finally:
+        backend.stop_all()
 
 
 def answers(serving, count=20):
