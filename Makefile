@@ -7,7 +7,7 @@ TESTED := $(VENV)/.ready-test
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew clean
+.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -60,6 +60,9 @@ bench-data: setup-test
 
 bench-skew: setup-test
 	@$(BIN)/python benchmarks/bench_skew.py
+
+bench-canary: setup-test
+	@$(BIN)/python benchmarks/bench_canary.py
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
-from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.core.rollout.state import Reading
 
 
 def finding(outcome=Outcome.PASS, subject="x", reason="x: said so", **more):
@@ -17,19 +19,30 @@ def verdict(outcome=Outcome.PASS, gate="skew"):
 
 
 def plan(**more):
+    """A plan that a few clean windows satisfy: they show a rate below 50 % after eight."""
     known = {"steps": (10, 50), "bake_seconds": 10.0, "deadline_seconds": 100.0, "min_requests": 20}
-    return RolloutPlan(**known | more)
+    return RolloutPlan(**{"max_error_rate": 0.5} | known | more)
 
 
 def state_at(percent=10, *, champion="1", at=0.0, **more):
     return begin_step(begin(plan(**more), "2", champion), percent, Reading(generation="g"), now=at)
 
 
-def reading(canary=0, canary_errors=0, stable=0, stable_errors=0, generation="g"):
+def reading(canary=0, canary_errors=0, stable=0, stable_errors=0, generation="g", **more):
     return Reading(
         generation=generation,
         canary_requests=canary,
         canary_errors=canary_errors,
         stable_requests=stable,
         stable_errors=stable_errors,
+        **more,
     )
+
+
+def watched(its_plan, state, windows=8, *, now=0.0, seconds=1.0, **per_window):
+    """The state after some windows that are all alike, one each ``seconds``."""
+    each = {"canary_requests": 30, "stable_requests": 270} | per_window
+    for number in range(1, windows + 1):
+        counts = {name: getattr(state.last, name) + count for name, count in each.items()}
+        state = advance(its_plan, state, replace(state.last, **counts), now=now + number * seconds)
+    return state

@@ -51,6 +51,14 @@ class TrafficConflictError(PermanentError):
     """Observed traffic is not what was last written: somebody intervened, nothing was overwritten."""
 
 
+class TrafficOrderError(PermanentError):
+    """Traffic was to rise although the step before did not end so that it may."""
+
+
+class LeaseLostError(PermanentError):
+    """A lease ran out or went to somebody else; whoever held it must not move traffic any more."""
+
+
 class RegistryConflictError(PermanentError):
     """A registry alias moved since it was read; nothing was overwritten."""
 

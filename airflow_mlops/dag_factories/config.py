@@ -122,6 +122,8 @@ class Rollout:
     window: Duration = 5.0
     min_requests: int = 50
     max_error_rate: float = 0.02
+    burst: int | None = None
+    warm_up: Duration = 0.0
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
 
@@ -134,6 +136,8 @@ class Rollout:
             window_seconds=self.window,
             min_requests=self.min_requests,
             max_error_rate=self.max_error_rate,
+            burst=self.burst,
+            warm_up_seconds=self.warm_up,
             alpha=self.alpha,
             on_inconclusive=self.on_inconclusive,
         )

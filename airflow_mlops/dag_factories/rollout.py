@@ -56,7 +56,7 @@ def canary_rollout(
     common: dict[str, Any] = {"model": model, "version": version, **connections}
     with TaskGroup(group_id, prefix_group_id=False) as group:
         tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
-        for number, percent in enumerate(plan.steps, start=1):
+        for number, percent in enumerate(plan.percents, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
                 before = tasks[-1].output
                 shift = SetTrafficOperator(task_id="set_traffic", percent=percent, state=before, **common)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.core.errors import GateFailedError
-from airflow_mlops.core.rollout.evidence import Decision
-from airflow_mlops.core.rollout.machine import accepts, advance
+from airflow_mlops.core.rollout.machine import advance
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
@@ -81,7 +80,7 @@ class CanaryAnalysisSensor(BaseOperator):
         evidence.store.log_metrics(evidence.run, {"canary_e_value": state.share.e_value}, step=state.percent)
         self._log_trace(state)
         with fail_fast():
-            if not accepts(self.plan, state):
+            if not state.may_go_on:
                 msg = f"{state.decision}: {'; '.join(state.reasons)}"
                 raise GateFailedError(msg)
         return replace(state, trace=()).to_json()
@@ -89,7 +88,7 @@ class CanaryAnalysisSensor(BaseOperator):
     def _wait(self) -> RolloutState:
         state = RolloutState.from_json(self.state)
         backend = ServingHook(self.serving_conn_id).backend()
-        while state.decision is Decision.CONTINUE:
+        while state.is_open:
             time.sleep(self.plan.window_seconds)
             reading = read_counters(backend, self.model, state)
             state = advance(self.plan, state, reading, now=time.time())

@@ -10,10 +10,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_mlops.core.errors import TransientError
-from airflow_mlops.core.rollout.evidence import Decision
+from airflow_mlops.core.rollout.ledger import Reading
 from airflow_mlops.core.rollout.machine import advance
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.core.rollout.state import Reading, RolloutState
+from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def reading_of(counters: Counters, state: RolloutState) -> Reading | None:
     stable = counters.versions.get(state.champion or "")
     return Reading(
         generation=counters.generation,
+        canary_generation=canary.generation,
+        stable_generation=stable.generation if stable else "",
         canary_requests=canary.requests,
         canary_errors=canary.errors,
         stable_requests=stable.requests if stable else 0,
@@ -72,7 +74,7 @@ class CanaryAnalysisTrigger(BaseTrigger):
         """Yield the decided state as JSON, once."""
         plan, state = RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
         backend = await sync_to_async(ServingHook(self.serving_conn_id).backend)()
-        while state.decision is Decision.CONTINUE:
+        while state.is_open:
             await asyncio.sleep(plan.window_seconds)
             reading = await asyncio.to_thread(read_counters, backend, self.endpoint, state)
             state = advance(plan, state, reading, now=time.time())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.backends.serving.process import Process
 from airflow_mlops.backends.serving.protocol import Count
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,10 @@ class Server(Record):
 
 @dataclass(slots=True, kw_only=True)
 class EndpointState(Record):
-    """Everything to find, judge and rebuild an endpoint."""
+    """Everything to find, judge and rebuild an endpoint.
+
+    :param lease: how long the canary may get requests without being watched; ``None``: for ever.
+    """
 
     endpoint: str
     port: int = 0
@@ -48,6 +52,7 @@ class EndpointState(Record):
     canary: str | None = None
     percent: int = 0
     holder: str | None = None
+    lease: Lease | None = None
 
 
 class StateFile:

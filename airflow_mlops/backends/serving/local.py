@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
     TrafficConflictError,
 )
+from airflow_mlops.core.rollout.lease import must_stop
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -101,6 +103,21 @@ class LocalServing:
                 state.canary, state.percent = None, 0
             return self._apply(state)
 
+    def stop_unwatched(self, endpoint: str, *, now: float) -> Traffic | None:
+        """Take the canary out of traffic if its lease ran out; ``None`` when there is nothing to stop.
+
+        At a cold start there is no other version to give its requests to: it goes on.
+        """
+        with self._file(endpoint).locked() as state:
+            if (
+                state.lease is None
+                or state.stable is None
+                or not must_stop(state.lease, state.percent, now=now)
+            ):
+                return None
+            state.percent = 0
+            return self._apply(state)
+
     def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
         """Stop servers that have no role, after their last request is answered."""
         with self._file(endpoint).locked() as state:
@@ -113,7 +130,11 @@ class LocalServing:
         """Return requests and errors per version since it was deployed."""
         state = self._file(endpoint).read()
         stats = self._gateway(endpoint).stats()
-        counts = {v: _count(stats[s.slot], s.baseline) for v, s in state.servers.items() if s.healthy}
+        counts = {
+            v: replace(_count(stats[s.slot], s.baseline), generation=_life(s))
+            for v, s in state.servers.items()
+            if s.healthy
+        }
         generation = f"{state.gateway.pid}-{state.gateway.started}" if state.gateway else ""
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
 
@@ -238,6 +259,10 @@ def _weight(state: EndpointState, version: str) -> int:
 
 def _count(stat: ServerStat, baseline: Count) -> Count:
     return Count(requests=stat.requests - baseline.requests, errors=stat.errors - baseline.errors)
+
+
+def _life(server: Server) -> str:
+    return f"{server.process.pid}-{server.process.started}" if server.process else ""
 
 
 def _free_slot(state: EndpointState) -> str:

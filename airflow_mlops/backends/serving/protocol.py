@@ -32,10 +32,12 @@ class Count(Record):
     """Requests and errors since the version was deployed; both never decrease while it lives.
 
     :param errors: answers 5xx plus failed connections plus broken responses.
+    :param generation: changes when this version's counts started again (its server was restarted).
     """
 
     requests: int = 0
     errors: int = 0
+    generation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

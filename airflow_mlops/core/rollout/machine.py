@@ -1,6 +1,6 @@
 """The rollout's decisions: ``begin`` → per step ``begin_step`` then ``advance`` until it decides.
 
-Pure: readings and time are arguments, so the worker and the triggerer cannot decide differently.
+Pure: readings, answers and time are arguments, so the worker and the triggerer cannot decide differently.
 """
 
 from __future__ import annotations
@@ -8,20 +8,34 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from airflow_mlops.core.rollout.evidence import Decision, ErrorRateTest, ErrorShareTest, Window
-from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutPlan
-from airflow_mlops.core.rollout.state import Reading, RolloutState, TracePoint
+from airflow_mlops.core.errors import TrafficOrderError
+from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.freeze import frozen_until, in_words
+from airflow_mlops.core.rollout.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge
+from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, fresh_since, retire
+from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.prediction import PredictionShareTest
+from airflow_mlops.core.rollout.rate import ErrorRateTest
+from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, TracePoint
 
 TRACE_LIMIT = 400
+SHARED = (Metric.LATENCY, Metric.QUALITY)
 
 
 def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState:
     """Return the state of a rollout that has seen nothing."""
+    watched, alpha = plan.metrics, plan.alpha_each
+    rate = ErrorRateTest(allowed=plan.max_error_rate, burst=plan.burst)
     return RolloutState(
         version=version,
         champion=champion,
-        share=ErrorShareTest(alpha=plan.alpha),
-        rate=ErrorRateTest(allowed=plan.max_error_rate),
+        share=ErrorShareTest(alpha=alpha),
+        rate=rate,
+        alone=copy.copy(rate),
+        others={metric: ErrorShareTest(alpha=alpha) for metric in SHARED if metric in watched},
+        predictions=PredictionShareTest(alpha=alpha) if Metric.PREDICTIONS in watched else None,
+        interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,
     )
 
 
@@ -29,14 +43,27 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
     """Start a step: its clock, its counts and its trace begin now, the evidence goes on.
 
     What was answered while traffic moved is warm-up and belongs to no window.
+
+    :raises TrafficOrderError: the step before did not end so that traffic may rise.
     """
+    if state.phase not in (Phase.READY, Phase.PASSED) or percent <= state.percent:
+        msg = (
+            f"version {state.version} at {state.percent} % is {state.phase}: {percent} % is not allowed; "
+            f"traffic rises from a step that is {Phase.PASSED}"
+        )
+        raise TrafficOrderError(msg)
     return replace(
         state,
         percent=percent,
         step_since=now,
+        clock=now,
         step_requests=0,
         step_errors=0,
         last=reading,
+        retired=retire(state.last, reading, state.retired) if state.percent else state.retired,
+        arrivals={},
+        approved_by=None,
+        phase=Phase.STEPPING,
         decision=Decision.CONTINUE,
         reasons=(),
         trace=(),
@@ -47,84 +74,174 @@ def advance(plan: RolloutPlan, state: RolloutState, reading: Reading | None, *, 
     """Take a reading into account and decide.
 
     :param reading: ``None`` when the counters could not be read: no evidence, the deadline still counts.
+    :param now: seconds since the epoch; a clock that runs back stands still.
+    :raises InvalidPlanError: the plan has no step of the state's percent.
     """
-    if state.decision is not Decision.CONTINUE:
+    if not state.is_open:
         return state
-    seen = state if reading is None else _observe(state, reading, now)
-    decision, reason = _decide(plan, seen, now)
-    return replace(seen, decision=decision, reasons=(reason,))
+    at = replace(state, clock=max(now, state.clock))
+    return _settle(plan, _observe(plan, at, reading))
 
 
-def accepts(plan: RolloutPlan, state: RolloutState) -> bool:
-    """Say whether the step ended so that the rollout may go on."""
-    if state.decision is Decision.INCONCLUSIVE:
-        return plan.on_inconclusive is OnInconclusive.ADVANCE
-    return state.decision is Decision.ADVANCE
+def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) -> RolloutState:
+    """Take a person's answer into account; one that nobody asked for changes nothing.
+
+    Who agrees to other predictions agrees to just these: the step goes on and still needs its evidence.
+    """
+    if not state.asks or said.percent != state.percent:
+        return state
+    at = replace(state, clock=max(now, state.clock))
+    if not said.go_on:
+        reason = f"{said.by} rolled back version {state.version} at {state.percent} %"
+        return replace(at, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,))
+    shifted = at.predictions is not None and at.predictions.differs
+    at = replace(at, predictions=None if shifted else at.predictions)
+    if shifted and at.phase is Phase.HELD:
+        return _settle(plan, replace(at, phase=Phase.STEPPING, decision=Decision.CONTINUE))
+    return _settle(plan, replace(at, approved_by=said.by))
 
 
-def _observe(state: RolloutState, reading: Reading, now: float) -> RolloutState:
-    window = _window(state.last, reading)
-    if window is None:
-        return replace(state, last=reading)
-    share, rate = copy.copy(state.share), copy.copy(state.rate)
-    share.observe(window)
-    rate.observe(window)
-    point = TracePoint(at=now, percent=state.percent, window=window, e_value=share.e_value)
+def promote(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
+    """Say that the version is champion now; said twice, it is said once.
+
+    :raises TrafficOrderError: the last step was not passed.
+    """
+    if state.phase is Phase.PROMOTED:
+        return state
+    if state.phase is not Phase.PASSED or plan.percent_after(state.percent) is not None:
+        msg = f"version {state.version} at {state.percent} % is {state.phase}, not past its last step"
+        raise TrafficOrderError(msg)
+    return replace(state, phase=Phase.PROMOTED, clock=max(now, state.clock))
+
+
+def roll_back(state: RolloutState, reason: str, *, now: float) -> RolloutState:
+    """End the rollout for a reason from outside the evidence; a final state stays what it is."""
+    if state.phase in FINAL:
+        return state
+    clock = max(now, state.clock)
+    return replace(
+        state, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,), clock=clock
+    )
+
+
+def old_may_go(plan: RolloutPlan, state: RolloutState, *, now: float) -> bool:
+    """Whether the old version was kept as long as the plan asks."""
+    return state.phase is Phase.PROMOTED and now - state.clock >= plan.keep_old_seconds
+
+
+def _observe(plan: RolloutPlan, state: RolloutState, reading: Reading | None) -> RolloutState:
+    if reading is None:
+        return _arrived(state, Arrival.MISSING)
+    arrival, fresh = fresh_since(state.last, reading, state.retired)
+    if fresh is None:
+        return _arrived(state, arrival)
+    if state.clock - state.step_since < plan.warm_up_seconds:
+        arrival = Arrival.WARM_UP
+    counted = replace(
+        _arrived(state, arrival), last=reading, retired=retire(state.last, reading, state.retired)
+    )
+    return counted if arrival in (Arrival.WARM_UP, Arrival.EMPTY) else _apply(plan, counted, fresh)
+
+
+def _arrived(state: RolloutState, arrival: Arrival) -> RolloutState:
+    return replace(state, arrivals={**state.arrivals, arrival: state.arrivals.get(arrival, 0) + 1})
+
+
+def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState:
+    """Bet with every test on copies: a state once handed over never changes."""
+    tests = copy.copy(state.share), copy.copy(state.rate), copy.copy(state.alone)
+    share, rate, alone = tests
+    share.observe(fresh.errors)
+    rate.observe(fresh.errors)
+    if is_alone(state):
+        alone.observe(fresh.errors)
+    seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items()}
+    window, e_value = fresh.errors, share.e_value
+    point = TracePoint(at=state.clock, percent=state.percent, window=window, e_value=e_value)
     return replace(
         state,
         share=share,
         rate=rate,
-        last=reading,
+        alone=alone,
+        others={metric: _watched(metric, test, fresh) for metric, test in state.others.items()},
+        predictions=_predicted(state.predictions, fresh),
+        interval=_compared(plan, state.interval, fresh),
+        seen={**state.seen, **seen},
         step_requests=state.step_requests + window.canary_requests,
         step_errors=state.step_errors + window.canary_errors,
         trace=(*state.trace, point)[-TRACE_LIMIT:],
     )
 
 
-def _window(last: Reading, reading: Reading) -> Window | None:
-    """Return what happened since ``last``; ``None`` if that cannot be known or nothing happened.
-
-    Counters that started again count from zero. Counters that run backwards without that are no
-    measurement: the window is dropped rather than guessed.
-    """
-    base = last if last.generation == reading.generation else Reading(generation=reading.generation)
-    counts = {
-        name: getattr(reading, name) - getattr(base, name)
-        for name in ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
+def _answers(fresh: Fresh) -> dict[Metric, int]:
+    return {
+        Metric.LATENCY: fresh.latency.canary_requests if fresh.latency else 0,
+        Metric.QUALITY: fresh.quality.canary_requests if fresh.quality else 0,
+        Metric.PREDICTIONS: sum(fresh.predictions.canary) if fresh.predictions else 0,
     }
-    if min(counts.values()) < 0 or not counts["canary_requests"] + counts["stable_requests"]:
-        return None
-    for arm in ("canary", "stable"):  # an error may be counted a moment before its request
-        counts[f"{arm}_requests"] = max(counts[f"{arm}_requests"], counts[f"{arm}_errors"])
-    return Window(**counts)
 
 
-def _decide(plan: RolloutPlan, state: RolloutState, now: float) -> tuple[Decision, str]:
-    bar = 1 / plan.alpha
-    evidence = state.share.conclude()
-    if evidence.decision is Decision.ROLL_BACK:
-        return Decision.ROLL_BACK, f"version {state.version} at {state.percent} %: {evidence.reasons[0]}"
-    if state.champion is None and state.rate.above_e_value >= bar:
-        return (
-            Decision.ROLL_BACK,
-            f"version {state.version}: {_errors(state)}, allowed {plan.max_error_rate:g}",
-        )
-    baked = now - state.step_since >= plan.bake_seconds and state.step_requests >= plan.min_requests
-    if baked and evidence.decision is Decision.ADVANCE:
-        return Decision.ADVANCE, f"{evidence.reasons[0]}; {_errors(state)}"
-    if baked and state.rate.below_e_value >= bar:
-        return Decision.ADVANCE, f"error rate shown below {plan.max_error_rate:g}; {_errors(state)}"
-    if now - state.step_since >= plan.deadline_seconds:
-        return Decision.INCONCLUSIVE, _undecided(plan, state)
-    return Decision.CONTINUE, evidence.reasons[0]
+def _watched(metric: Metric, test: ErrorShareTest, fresh: Fresh) -> ErrorShareTest:
+    window = fresh.latency if metric is Metric.LATENCY else fresh.quality
+    after = copy.copy(test)
+    if window is not None:
+        after.observe(window)
+    return after
 
 
-def _errors(state: RolloutState) -> str:
-    return f"{state.step_errors} of {state.step_requests} requests failed at {state.percent} %"
+def _predicted(test: PredictionShareTest | None, fresh: Fresh) -> PredictionShareTest | None:
+    after = copy.copy(test)
+    if after is not None and fresh.predictions is not None:
+        after.observe(fresh.predictions)
+    return after
 
 
-def _undecided(plan: RolloutPlan, state: RolloutState) -> str:
-    return (
-        f"no decision at {state.percent} % within {plan.deadline_seconds:g} s: {_errors(state)} "
-        f"(needs {plan.min_requests}), e-value {state.share.e_value:.3g} of {1 / plan.alpha:g}"
-    )
+def _compared(plan: RolloutPlan, test: OddsRatioInterval | None, fresh: Fresh) -> OddsRatioInterval | None:
+    known = {Metric.ERRORS: fresh.errors, Metric.LATENCY: fresh.latency, Metric.QUALITY: fresh.quality}
+    after, window = copy.copy(test), known.get(plan.metrics[0])
+    if after is not None and window is not None:
+        after.observe(window)
+    return after
+
+
+def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
+    """Turn evidence and answers into a phase. Rolling back is always possible, rising never by itself."""
+    found = judge(plan, state)
+    if found.decision is Decision.ROLL_BACK:
+        return _ended(state, Phase.ROLLED_BACK, found)
+    if state.asks:
+        return _ended(state, Phase.PASSED, _agreed(state)) if _agreed_and_free(plan, state) else state
+    if found.decision is Decision.CONTINUE:
+        return replace(state, reasons=(found.reason,))
+    if found.decision is Decision.ADVANCE or plan.on_inconclusive is OnInconclusive.ADVANCE:
+        return _held(state, found) if found.pauses else _rise(plan, state, found)
+    if found.pauses or plan.on_inconclusive is OnInconclusive.HOLD:
+        return _held(state, found)
+    return _ended(state, Phase.ROLLED_BACK, found)
+
+
+def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutState:
+    if plan.step_at(state.percent).approve:
+        reason = f"{found.reason}; a person has to approve"
+        return replace(state, phase=Phase.WAITING_FOR_APPROVAL, reasons=(reason,))
+    end = frozen_until(plan.freeze, state.clock)
+    if end is not None:
+        return replace(state, reasons=(f"{found.reason}; frozen until {in_words(end)}",))
+    return _ended(state, Phase.PASSED, found)
+
+
+def _held(state: RolloutState, found: Judgement) -> RolloutState:
+    return replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, reasons=(found.reason,))
+
+
+def _ended(state: RolloutState, phase: Phase, found: Judgement) -> RolloutState:
+    return replace(state, phase=phase, decision=found.decision, reasons=(found.reason,))
+
+
+def _agreed(state: RolloutState) -> Judgement:
+    reason = "; ".join((*state.reasons, f"{state.approved_by} agreed"))
+    return Judgement(decision=Decision.ADVANCE, reason=reason)
+
+
+def _agreed_and_free(plan: RolloutPlan, state: RolloutState) -> bool:
+    return state.approved_by is not None and frozen_until(plan.freeze, state.clock) is None

@@ -1,4 +1,4 @@
-"""RolloutPlan: the traffic steps of a canary rollout and the bars each step is judged by."""
+"""RolloutPlan: the traffic steps of a rollout and the bars each step is judged by."""
 
 from __future__ import annotations
 
@@ -8,55 +8,168 @@ from itertools import pairwise
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.freeze import Freeze
 
 
 class OnInconclusive(StrEnum):
     """What to do when a step's deadline passes without evidence either way."""
 
+    HOLD = "hold"
     ROLL_BACK = "roll_back"
     ADVANCE = "advance"
+
+
+class Strategy(StrEnum):
+    """How traffic moves."""
+
+    CANARY = "canary"
+    BLUE_GREEN = "blue_green"
+    AB = "ab"
+
+
+class Metric(StrEnum):
+    """What is watched on both arms.
+
+    Errors, latency and quality roll back; a shift of predictions pauses for a person.
+    """
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+    PREDICTIONS = "predictions"
+    QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Record):
+    """One traffic weight with its bake; what is not given is the plan's.
+
+    :param percent: the canary's share, 1 to 100.
+    :param approve: a person has to agree before traffic goes on from this step.
+    """
+
+    percent: int
+    approve: bool = False
+    bake_seconds: float | None = None
+    deadline_seconds: float | None = None
+    min_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutPlan(Record):
     """How traffic moves to a challenger.
 
-    :param steps: canary shares in percent, strictly rising, 1 to 100.
+    :param steps: canary shares in percent, strictly rising, 1 to 100; a ``Step`` where one needs more.
+    :param strategy: ``canary`` in steps; ``blue_green`` is the one step 100; ``ab`` holds one split until
+        the arms are shown to differ in the first of ``metrics``.
     :param bake_seconds: least time a step lasts before it may advance.
     :param deadline_seconds: longest time a step may wait for evidence.
     :param window_seconds: length of one observation window; longer than a client's retry burst.
+    :param warm_up_seconds: what is answered so soon after a step began is no evidence.
+    :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
     :param min_requests: requests the canary must have answered in a step before it may advance.
     :param max_error_rate: share of failed requests the canary must be shown to stay below, (0, 1).
+    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
+        fail independently; ``None``: as many as a window holds. The rate test needs that many times more.
+    :param metrics: what may blame the canary; ``alpha`` is divided among them.
     :param alpha: chance of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
+    :param freeze: times in which traffic may not rise.
     """
 
-    steps: tuple[int, ...] = (5, 25, 50)
+    steps: tuple[int | Step, ...] = (5, 25, 50)
+    strategy: Strategy = Strategy.CANARY
     bake_seconds: float = 600.0
     deadline_seconds: float = 7200.0
     window_seconds: float = 5.0
+    warm_up_seconds: float = 0.0
+    keep_old_seconds: float = 0.0
     min_requests: int = 50
     max_error_rate: float = 0.02
+    burst: int | None = None
+    metrics: tuple[Metric, ...] = (Metric.ERRORS,)
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
+    freeze: tuple[Freeze, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a plan that must not be carried out."""
-        for problem in (_steps_problem(self.steps), *self._bounds()):
+        bounds = (problem for index in range(len(self.steps)) for problem in self._step_bounds(index))
+        for problem in (_steps_problem(self.percents), self._shape_problem(), *self._bounds(), *bounds):
             if problem:
                 raise InvalidPlanError(problem)
 
+    @property
+    def percents(self) -> tuple[int, ...]:
+        """The canary's shares, rising."""
+        return tuple(step.percent if isinstance(step, Step) else step for step in self.steps)
+
+    @property
+    def alpha_each(self) -> float:
+        """The part of ``alpha`` each metric may spend."""
+        return self.alpha / len(self.metrics)
+
+    def step_at(self, percent: int) -> Step:
+        """Return the step of a share, with everything the plan says where the step says nothing.
+
+        :raises InvalidPlanError: the plan has no such step.
+        """
+        for index, step in enumerate(self.steps):
+            if self.percents[index] == percent:
+                return self._filled(step)
+        msg = f"rollout.steps: no step of {percent} %, allowed: {', '.join(map(str, self.percents))}"
+        raise InvalidPlanError(msg)
+
+    def percent_after(self, percent: int) -> int | None:
+        """Return the next step's share; ``None`` after the last step."""
+        return next((share for share in self.percents if share > percent), None)
+
+    def _filled(self, step: int | Step) -> Step:
+        step = step if isinstance(step, Step) else Step(percent=step)
+        names = ("bake_seconds", "deadline_seconds", "min_requests")
+        own = {name: getattr(step, name) for name in names}
+        values = {name: getattr(self, name) if value is None else value for name, value in own.items()}
+        return Step(percent=step.percent, approve=step.approve, **values)
+
+    def _shape_problem(self) -> str:
+        if self.strategy is Strategy.BLUE_GREEN and self.percents != (100,):
+            return f"rollout.steps: {list(self.percents)} of strategy blue_green, allowed: [100]"
+        if self.strategy is Strategy.AB and (len(self.steps) != 1 or self.percents[0] == 100):
+            return f"rollout.steps: {list(self.percents)} of strategy ab, allowed: one step from 1 to 99"
+        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
+            return f"rollout.metrics: {list(map(str, self.metrics))}, allowed: at least one, each once"
+        if self.strategy is Strategy.AB and self.metrics[0] is Metric.PREDICTIONS:
+            return "rollout.metrics[0]: predictions of strategy ab, allowed: errors, latency, quality"
+        return ""
+
+    def _step_bounds(self, index: int) -> tuple[str, ...]:
+        step, key = self._filled(self.steps[index]), "rollout"
+        if isinstance(self.steps[index], Step):
+            key = f"rollout.steps[{index}]"
+        bake, deadline, least = step.bake_seconds or 0.0, step.deadline_seconds or 0.0, step.min_requests or 0
+        return (
+            _unless(bake >= 0, f"{key}.bake: {bake} s, allowed: 0 or more"),
+            _unless(deadline > bake, f"{key}.deadline: {deadline} s, allowed: above bake ({bake} s)"),
+            _unless(
+                deadline > self.warm_up_seconds,
+                f"{key}.deadline: {deadline} s, allowed: above warm_up ({self.warm_up_seconds} s)",
+            ),
+            _unless(least >= 1, f"{key}.min_requests: {least}, allowed: 1 or more"),
+        )
+
     def _bounds(self) -> tuple[str, ...]:
         return (
-            _unless(self.bake_seconds >= 0, f"rollout.bake: {self.bake_seconds} s, allowed: 0 or more"),
-            _unless(
-                self.deadline_seconds > self.bake_seconds,
-                f"rollout.deadline: {self.deadline_seconds} s, allowed: above bake ({self.bake_seconds} s)",
-            ),
             _unless(self.window_seconds > 0, f"rollout.window: {self.window_seconds} s, allowed: above 0"),
-            _unless(self.min_requests >= 1, f"rollout.min_requests: {self.min_requests}, allowed: 1 or more"),
+            _unless(
+                self.warm_up_seconds >= 0, f"rollout.warm_up: {self.warm_up_seconds} s, allowed: 0 or more"
+            ),
+            _unless(
+                self.keep_old_seconds >= 0, f"rollout.keep_old: {self.keep_old_seconds} s, allowed: 0 or more"
+            ),
             _unless(
                 0 < self.max_error_rate < 1,
                 f"rollout.max_error_rate: {self.max_error_rate}, allowed: above 0 and below 1",
+            ),
+            _unless(
+                self.burst is None or self.burst >= 1, f"rollout.burst: {self.burst}, allowed: 1 or more"
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
         )

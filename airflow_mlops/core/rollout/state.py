@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.evidence import Decision, ErrorRateTest, ErrorShareTest, Window
+from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest, Window
+from airflow_mlops.core.rollout.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.ledger import Arrival, Reading
+from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.prediction import PredictionShareTest
+from airflow_mlops.core.rollout.rate import ErrorRateTest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading(Record):
-    """Cumulative counts of both arms at one moment.
+class Phase(StrEnum):
+    """Where a rollout stands.
 
-    :param generation: changes when the counters started again from zero.
+    ``READY`` before the first step; ``STEPPING`` while evidence is gathered; ``WAITING_FOR_APPROVAL``
+    when it is good and a person has to agree; ``HELD`` when it says nothing and a person has to decide;
+    ``PASSED`` when traffic may go on; ``PROMOTED`` and ``ROLLED_BACK`` are final.
     """
 
-    generation: str = ""
-    canary_requests: int = 0
-    canary_errors: int = 0
-    stable_requests: int = 0
-    stable_errors: int = 0
+    READY = "ready"
+    STEPPING = "stepping"
+    WAITING_FOR_APPROVAL = "waiting_for_approval"
+    HELD = "held"
+    PASSED = "passed"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+OPEN = (Phase.STEPPING, Phase.WAITING_FOR_APPROVAL, Phase.HELD)
+ASKING = (Phase.WAITING_FOR_APPROVAL, Phase.HELD)
+FINAL = (Phase.PROMOTED, Phase.ROLLED_BACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +47,20 @@ class TracePoint(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Record):
+    """What a person says to a rollout that asks.
+
+    :param percent: the step the answer is about; an answer to another step changes nothing.
+    :param go_on: ``True`` to go on with more traffic, ``False`` to roll back.
+    :param by: who says it.
+    """
+
+    percent: int
+    go_on: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState(Record):
     """Where a rollout is and what it has seen.
 
@@ -40,7 +68,16 @@ class RolloutState(Record):
     counting where its evidence ends, so no request is counted twice or lost.
 
     :param champion: version that served when the rollout began; ``None`` at a cold start.
+    :param share: the errors test, never reset.
+    :param rate: the canary's error rate against the plan's allowance.
+    :param alone: the same, of windows in which the canary had all the traffic.
+    :param others: share tests of the other watched metrics.
+    :param seen: answers of the canary per watched metric so far.
     :param step_since: when the current step's traffic was set, seconds since the epoch.
+    :param clock: latest time seen; time never runs back.
+    :param approved_by: who agreed to leave the current step.
+    :param arrivals: how many readings of each kind the current step met.
+    :param retired: counters that started again and must not be counted any more.
     :param trace: windows of the current step, oldest first.
     """
 
@@ -48,11 +85,36 @@ class RolloutState(Record):
     champion: str | None
     share: ErrorShareTest
     rate: ErrorRateTest
+    alone: ErrorRateTest
+    others: dict[Metric, ErrorShareTest] = field(default_factory=dict)
+    predictions: PredictionShareTest | None = None
+    interval: OddsRatioInterval | None = None
+    seen: dict[Metric, int] = field(default_factory=dict)
+    phase: Phase = Phase.READY
     percent: int = 0
     step_since: float = 0.0
     step_requests: int = 0
     step_errors: int = 0
+    clock: float = 0.0
     last: Reading = field(default_factory=Reading)
+    retired: tuple[str, ...] = ()
+    arrivals: dict[Arrival, int] = field(default_factory=dict)
+    approved_by: str | None = None
     decision: Decision = Decision.CONTINUE
     reasons: tuple[str, ...] = ()
     trace: tuple[TracePoint, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more evidence, or an answer, can still change where this step ends."""
+        return self.phase in OPEN
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person has to answer before traffic may rise."""
+        return self.phase in ASKING
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the step ended so that the rollout may go on."""
+        return self.phase in (Phase.PASSED, Phase.PROMOTED)

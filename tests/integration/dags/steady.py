@@ -8,7 +8,7 @@ from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.dag_factories import Data, ModelDag, Retrain, Rollout, Train, Validate
 from airflow_mlops.dag_factories.rollout import FORM, VERSION, canary_rollout
 
-PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05}
+PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05, "burst": 1}
 
 ModelDag(
     "steady",

@@ -51,6 +51,18 @@ def champion(world, run):
     return world
 
 
+def asking(world, *, canary=100, errors=0, stable=900):
+    """Let clients ask both versions before every reading."""
+    real = world.serving.counters
+
+    def counters(endpoint):
+        world.serving.count("m", "2", requests=canary, errors=errors)
+        world.serving.count("m", "1", requests=stable)
+        return real(endpoint)
+
+    world.serving.counters = counters
+
+
 def shape(traffic):
     return traffic.stable, traffic.canary, traffic.canary_percent, traffic.holder
 
@@ -58,8 +70,7 @@ def shape(traffic):
 def test_rollout_moves_traffic_then_alias_and_frees_the_endpoint(champion, run):
     state = run(shift(run(deploy())))
     assert shape(champion.serving.traffic("m")) == ("1", "2", 10, "m__stage/run-1")
-    champion.serving.count("m", "2", requests=300)
-    champion.serving.count("m", "1", requests=2700)
+    asking(champion)
     state = run(analyse(state, deferrable=False))
     promote = PromoteModelOperator(task_id="p", state=state, outlets=[champion_asset("m")], **COMMON)
     entry = run(promote)
@@ -77,7 +88,7 @@ def test_every_task_done_twice_is_done_once(champion, run):
     state = run(shift(first))
     again = run(shift(first))
     assert RolloutState.from_json(again).last == RolloutState.from_json(state).last
-    champion.serving.count("m", "2", requests=300)
+    asking(champion)
     state = run(analyse(state, deferrable=False))
     for _ in range(2):
         run(PromoteModelOperator(task_id="p", state=state, **COMMON))
@@ -89,24 +100,12 @@ def test_failing_canary_fails_without_retry_after_the_evidence_is_kept(champion,
     champion.serving.count("m", "1", requests=900)
     champion.serving.count("m", "2", requests=100, errors=30)
     state = RolloutState.from_json(state)
+    asking(champion, canary=10, errors=5, stable=90)
     with pytest.raises(AirflowFailException, match="rollback: version 2 at 10 %: canary fails more"):
-        run(analyse_twice(champion, state))
+        run(analyse(state.to_json(), deferrable=False))
     kept = champion.evidence.runs["m__stage/run-1"].documents["canary/10pct.json"]
     assert kept["decision"] == "rollback"
     assert kept["trace"][0]["window"]["canary_errors"] == 35
-
-
-def analyse_twice(world, state):
-    """One window of errors says less than two: let more fail while the sensor looks."""
-    real = world.serving.counters
-
-    def counters(endpoint):
-        world.serving.count("m", "2", requests=10, errors=5)
-        world.serving.count("m", "1", requests=90)
-        return real(endpoint)
-
-    world.serving.counters = counters
-    return analyse(state.to_json(), deferrable=False)
 
 
 def test_rollback_gives_requests_back_and_frees_the_endpoint(champion, run):
@@ -195,14 +194,7 @@ def fire(trigger):
 )
 def test_trigger_and_worker_decide_alike(champion, run, errors, decision):
     state = run(shift(run(deploy())))
-    real = champion.serving.counters
-
-    def counters(endpoint):
-        champion.serving.count("m", "2", requests=100, errors=errors)
-        champion.serving.count("m", "1", requests=900)
-        return real(endpoint)
-
-    champion.serving.counters = counters
+    asking(champion, errors=errors)
     path = {"serving_conn_id": "x", "endpoint": "m", "plan": PLAN.to_json(), "state": state}
     events = fire(CanaryAnalysisTrigger(**path))
     assert [event.payload["decision"] for event in events] == [decision]
@@ -233,7 +225,7 @@ def test_step_does_not_begin_while_counters_cannot_be_read(champion, run):
 
 def test_state_handed_over_is_small(champion, run):
     state = run(shift(run(deploy())))
-    champion.serving.count("m", "2", requests=300)
+    asking(champion)
     returned = run(analyse(state, deferrable=False))
     assert returned["trace"] == []
     assert len(str(returned)) < 3000

@@ -2,36 +2,49 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from builders import plan, reading, state_at
+import pytest
+from builders import plan, reading, state_at, watched
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_mlops.core.errors import InvalidPlanError, TrafficOrderError
 from airflow_mlops.core.rollout.evidence import Decision
-from airflow_mlops.core.rollout.machine import TRACE_LIMIT, accepts, advance, begin_step
-from airflow_mlops.core.rollout.plan import OnInconclusive
-from airflow_mlops.core.rollout.state import RolloutState
-
-HEALTHY = reading(canary=300, stable=2700)
+from airflow_mlops.core.rollout.machine import (
+    TRACE_LIMIT,
+    advance,
+    begin,
+    begin_step,
+    old_may_go,
+    promote,
+    roll_back,
+)
+from airflow_mlops.core.rollout.plan import OnInconclusive, Strategy
+from airflow_mlops.core.rollout.state import Phase, RolloutState
 
 
 def test_step_waits_for_its_bake_even_with_evidence():
-    state = advance(plan(), state_at(), HEALTHY, now=5)
-    assert state.decision is Decision.CONTINUE
-    assert advance(plan(), state, HEALTHY, now=10).decision is Decision.ADVANCE
+    state = watched(plan(), state_at(), 9)
+    assert (state.phase, state.decision) == (Phase.STEPPING, Decision.CONTINUE)
+    state = watched(plan(), state, 1, now=9)
+    assert (state.phase, state.decision) == (Phase.PASSED, Decision.ADVANCE)
+    assert "error rate shown below 0.5; 0 of 300 requests failed at 10 %" in state.reasons[0]
 
 
 def test_step_waits_for_enough_requests_of_its_own():
-    state = replace(state_at(), rate=advance(plan(), state_at(), HEALTHY, now=1).rate)
-    few = advance(plan(), state, reading(canary=19, stable=100), now=50)
-    assert few.decision is Decision.CONTINUE
-    assert advance(plan(), few, reading(canary=20, stable=100), now=51).decision is Decision.ADVANCE
+    single = plan(burst=1)
+    state = watched(single, state_at(burst=1), 9, now=20, canary_requests=2)
+    assert (state.phase, state.rate.below_e_value > 20) == (Phase.STEPPING, True)
+    assert watched(single, state, 1, now=40, canary_requests=2).phase is Phase.PASSED
+
+
+def test_one_window_is_no_evidence_however_many_requests_it_holds():
+    state = advance(plan(), state_at(), reading(canary=100_000, stable=900_000), now=50)
+    assert state.phase is Phase.STEPPING
 
 
 def test_failing_canary_is_rolled_back_before_its_bake_ends_with_the_reason():
-    state = state_at()
-    for n in (1, 2, 3):
-        state = advance(plan(), state, reading(canary=10 * n, canary_errors=n, stable=90 * n), now=n)
-    assert state.decision is Decision.ROLL_BACK
+    state = watched(plan(), state_at(), 3, canary_requests=10, canary_errors=1, stable_requests=90)
+    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, Decision.ROLL_BACK)
     assert "version 2 at 10 %: canary fails more than stable" in state.reasons[0]
 
 
@@ -39,25 +52,83 @@ def test_nothing_to_read_is_inconclusive_at_the_deadline_never_success():
     state = state_at()
     for now in (50.0, 99.0):
         state = advance(plan(), state, None, now=now)
-        assert state.decision is Decision.CONTINUE
+        assert state.is_open
     state = advance(plan(), state, None, now=100.0)
-    assert state.decision is Decision.INCONCLUSIVE
+    assert (state.decision, state.phase) == (Decision.INCONCLUSIVE, Phase.ROLLED_BACK)
     assert "0 of 0 requests" in state.reasons[0]
-    assert not accepts(plan(), state)
-    assert accepts(plan(on_inconclusive=OnInconclusive.ADVANCE), state)
+    assert "3 readings missing; nothing was measured" in state.reasons[0]
+    assert not state.may_go_on
+
+
+def test_plan_may_advance_on_no_evidence_if_it_says_so():
+    bold = plan(on_inconclusive=OnInconclusive.ADVANCE)
+    state = advance(bold, state_at(), None, now=100.0)
+    assert (state.decision, state.may_go_on) == (Decision.INCONCLUSIVE, True)
 
 
 def test_cold_start_is_judged_on_its_error_rate_alone():
-    cold = state_at(champion=None)
-    good = advance(plan(), cold, reading(canary=300), now=11)
-    bad = advance(plan(), cold, reading(canary=100, canary_errors=30), now=1)
+    strict, cold = plan(max_error_rate=0.05), state_at(champion=None, max_error_rate=0.05)
+    clean, failing = {"stable_requests": 0}, {"canary_errors": 12, "stable_requests": 0}
+    good, bad = watched(strict, cold, 75, **clean), watched(strict, cold, 5, **failing)
     assert (good.decision, bad.decision) == (Decision.ADVANCE, Decision.ROLL_BACK)
-    assert "30 of 100 requests failed" in bad.reasons[0]
+    assert "requests failed at 10 %, allowed 0.05" in bad.reasons[0]
+
+
+def test_canary_is_not_blamed_for_an_outage_it_shares_with_stable():
+    outage = {"canary_errors": 30, "stable_errors": 270}
+    state = watched(plan(max_error_rate=0.05), state_at(max_error_rate=0.05), 50, **outage)
+    assert state.phase is Phase.STEPPING
+
+
+def test_blue_green_is_judged_alone_at_all_the_traffic():
+    switch = plan(steps=(100,), strategy=Strategy.BLUE_GREEN, max_error_rate=0.05)
+    state = begin_step(begin(switch, "2", "1"), 100, reading(), now=0.0)
+    all_of_it = {"stable_requests": 0}
+    assert watched(switch, state, 75, **all_of_it).phase is Phase.PASSED
+    assert watched(switch, state, 9, canary_errors=10, **all_of_it).phase is Phase.ROLLED_BACK
+
+
+def test_old_version_is_kept_as_long_as_the_plan_says():
+    switch = plan(steps=(100,), strategy=Strategy.BLUE_GREEN, keep_old_seconds=600)
+    passed = watched(
+        switch, begin_step(begin(switch, "2", "1"), 100, reading(), now=0.0), 10, stable_requests=0
+    )
+    assert not old_may_go(switch, passed, now=9999)
+    done = promote(switch, passed, now=50)
+    assert promote(switch, done, now=70) is done
+    assert [old_may_go(switch, done, now=now) for now in (649, 650)] == [False, True]
+
+
+def test_promotion_comes_only_after_the_last_step():
+    with pytest.raises(TrafficOrderError, match="at 10 % is passed, not past its last step"):
+        promote(plan(), watched(plan(), state_at(), 10), now=20)
+
+
+@pytest.mark.parametrize("percent", [5, 10, 50])
+def test_next_step_does_not_begin_while_the_one_before_is_open(percent):
+    with pytest.raises(TrafficOrderError, match="at 10 % is stepping"):
+        begin_step(state_at(), percent, reading(), now=1)
+
+
+def test_traffic_does_not_fall_from_step_to_step():
+    with pytest.raises(TrafficOrderError, match="10 % is not allowed"):
+        begin_step(watched(plan(), state_at(50), 10), 10, reading(), now=20)
+
+
+def test_step_that_the_plan_does_not_have_is_named():
+    with pytest.raises(InvalidPlanError, match="no step of 33 %"):
+        advance(plan(), state_at(33), None, now=1)
 
 
 def test_decided_is_final():
-    state = advance(plan(), state_at(), HEALTHY, now=10)
-    assert advance(plan(), state, reading(canary=400, canary_errors=100, stable=2700), now=11) is state
+    state = watched(plan(), state_at(), 10)
+    assert advance(plan(), state, reading(canary=4000, canary_errors=1000, stable=2700), now=11) is state
+
+
+def test_rollback_from_outside_is_final_too():
+    state = roll_back(state_at(), "endpoint m is gone", now=3)
+    assert (state.phase, state.reasons) == (Phase.ROLLED_BACK, ("endpoint m is gone",))
+    assert roll_back(state, "again", now=4) is state
 
 
 def test_requests_are_counted_once_when_a_reading_comes_twice():
@@ -72,23 +143,38 @@ def test_restarted_gateway_counts_from_zero():
     assert state.step_requests == 105
 
 
-def test_counters_that_run_backwards_are_no_measurement():
+def test_requests_are_counted_once_when_an_old_reading_comes_late():
     state = advance(plan(), state_at(), reading(canary=100, stable=900), now=1)
-    after = advance(plan(), state, reading(canary=50, stable=900), now=2)
-    assert (after.step_requests, after.share) == (100, state.share)
+    state = advance(plan(), state, reading(canary=50, stable=900), now=2)
+    state = advance(plan(), state, reading(canary=110, stable=990), now=3)
+    assert (state.step_requests, state.arrivals) == (110, {"applied": 2, "backwards": 1})
+
+
+def test_what_is_answered_while_warming_up_is_no_evidence():
+    slow = plan(warm_up_seconds=5.0)
+    state = advance(slow, state_at(), reading(canary=100, canary_errors=90, stable=900), now=4)
+    state = advance(slow, state, reading(canary=110, canary_errors=90, stable=990), now=6)
+    assert (state.step_requests, state.step_errors, state.share.e_value) == (10, 0, 1.0)
+
+
+def test_clock_that_runs_back_stands_still():
+    state = advance(plan(), state_at(at=1000.0), None, now=1050.0)
+    assert advance(plan(), state, None, now=10.0).clock == 1050.0
 
 
 def test_next_step_keeps_the_evidence_and_starts_its_own_counts():
-    state = advance(plan(), state_at(), reading(canary=10, canary_errors=1, stable=90), now=1)
-    after = begin_step(state, 50, reading(canary=12, canary_errors=1, stable=99), now=20.0)
-    assert after.share == state.share
+    state = watched(plan(), state_at(), 10)
+    after = begin_step(state, 50, replace(state.last, canary_requests=9999), now=20.0)
+    assert (after.share, after.rate) == (state.share, state.rate)
     assert (after.percent, after.step_since, after.step_requests, after.trace) == (50, 20.0, 0, ())
+    assert advance(plan(), after, replace(after.last, canary_requests=10_009), now=21).step_requests == 10
 
 
 def test_trace_is_bounded():
     state = state_at()
+    long = plan(deadline_seconds=1e9, bake_seconds=1e8)
     for n in range(TRACE_LIMIT + 10):
-        state = advance(plan(deadline_seconds=1e9), state, reading(canary=0, stable=n + 1), now=n)
+        state = advance(long, state, reading(canary=0, stable=n + 1), now=n)
     assert len(state.trace) == TRACE_LIMIT
 
 
@@ -108,15 +194,3 @@ def test_resuming_from_json_after_any_window_changes_nothing(windows, interrupti
             resumed = RolloutState.from_json(resumed.to_json())
         resumed = advance(plan(), resumed, seen, now=float(index))
     assert resumed == straight
-
-
-@given(st.lists(COUNTS, max_size=25))
-def test_traffic_never_advances_while_the_canary_is_shown_worse(windows):
-    state, total = state_at(), [0, 0, 0, 0]
-    for index, (canary, bad, stable, worse) in enumerate(windows):
-        for place, value in enumerate((canary, min(bad, canary), stable, min(worse, stable))):
-            total[place] += value
-        state = advance(plan(), state, reading(*total), now=10.0 * index)
-    if state.decision is Decision.ADVANCE:
-        assert state.share.e_value < 1 / plan().alpha
-        assert state.step_requests >= plan().min_requests

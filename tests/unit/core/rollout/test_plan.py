@@ -4,7 +4,9 @@ import pytest
 from builders import plan
 
 from airflow_mlops.core.errors import InvalidPlanError
-from airflow_mlops.core.rollout.plan import RolloutPlan, require_percent
+from airflow_mlops.core.rollout.freeze import Day, FreezePeriod, WeeklyFreeze
+from airflow_mlops.core.rollout.plan import Metric, RolloutPlan, Step, Strategy, require_percent
+from airflow_mlops.core.rollout.plan_text import read_plan
 
 
 @pytest.mark.parametrize(
@@ -13,15 +15,29 @@ from airflow_mlops.core.rollout.plan import RolloutPlan, require_percent
         ({"steps": ()}, "steps: empty"),
         ({"steps": (10, 5)}, r"steps\[1\]: 5 % after 10 %"),
         ({"steps": (10, 10)}, "strictly rising"),
+        ({"steps": (10, Step(percent=10))}, r"steps\[1\]: 10 % after 10 %"),
         ({"steps": (0, 10)}, r"steps\[0\]: 0 %"),
         ({"steps": (10, 101)}, r"steps\[1\]: 101 %"),
+        ({"steps": (10, Step(percent=150))}, r"steps\[1\]: 150 %"),
+        ({"steps": (10, Step(percent=50, bake_seconds=200))}, r"steps\[1\].deadline: 100.0 s"),
+        ({"steps": (10, Step(percent=50, min_requests=0))}, r"steps\[1\].min_requests: 0"),
         ({"bake_seconds": -1}, "bake"),
         ({"deadline_seconds": 5}, "deadline"),
         ({"window_seconds": 0}, "window"),
+        ({"warm_up_seconds": -1}, "warm_up"),
+        ({"warm_up_seconds": 100}, "deadline: 100.0 s, allowed: above warm_up"),
+        ({"keep_old_seconds": -1}, "keep_old"),
         ({"min_requests": 0}, "min_requests"),
         ({"max_error_rate": 1}, "max_error_rate"),
+        ({"burst": 0}, "burst: 0"),
         ({"alpha": 0}, "alpha"),
         ({"alpha": 0.6}, "alpha"),
+        ({"metrics": ()}, "metrics"),
+        ({"metrics": (Metric.ERRORS, Metric.ERRORS)}, "each once"),
+        ({"strategy": Strategy.BLUE_GREEN}, r"\[10, 50\] of strategy blue_green, allowed: \[100\]"),
+        ({"strategy": Strategy.AB}, "strategy ab, allowed: one step"),
+        ({"strategy": Strategy.AB, "steps": (100,)}, "strategy ab, allowed: one step"),
+        ({"strategy": Strategy.AB, "steps": (50,), "metrics": (Metric.PREDICTIONS,)}, r"metrics\[0\]"),
     ],
 )
 def test_plan_that_must_not_be_carried_out_is_refused_by_name(wrong, named):
@@ -30,7 +46,50 @@ def test_plan_that_must_not_be_carried_out_is_refused_by_name(wrong, named):
 
 
 def test_plan_survives_json():
-    assert RolloutPlan.from_json(plan().to_json()) == plan()
+    freeze = (
+        WeeklyFreeze(days=(Day.FRI,), start="16:00", timezone="Europe/Zurich"),
+        FreezePeriod(start="2026-12-24T00:00+01:00", end="2026-12-27T00:00+01:00"),
+    )
+    rich = plan(
+        steps=(5, Step(percent=50, approve=True)), freeze=freeze, metrics=(Metric.ERRORS, Metric.LATENCY)
+    )
+    assert RolloutPlan.from_json(rich.to_json()) == rich
+    assert read_plan(rich.to_json()) == rich
+
+
+def test_step_takes_from_the_plan_what_it_does_not_say():
+    own = plan(steps=(10, Step(percent=50, approve=True, min_requests=7)))
+    assert own.step_at(50) == Step(
+        percent=50, approve=True, bake_seconds=10.0, deadline_seconds=100.0, min_requests=7
+    )
+    assert (own.percents, own.percent_after(10), own.percent_after(50)) == ((10, 50), 50, None)
+
+
+def test_step_that_the_plan_does_not_have_is_named():
+    with pytest.raises(InvalidPlanError, match="no step of 20 %, allowed: 10, 50"):
+        plan().step_at(20)
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ({"step": [5]}, "unknown key 'rollout.step'.*did you mean 'steps'"),
+        ({"steps": [{"percent": 5, "aprove": True}]}, r"rollout.steps\[0\].aprove'.*did you mean 'approve'"),
+        ({"freeze": [{"days": ["fri"], "hour": 3}]}, r"rollout.freeze\[0\].hour'.*did you mean 'hours'"),
+        ({"freeze": [{"start": "2026-01-01T00:00+00:00", "ends": "x"}]}, r"freeze\[0\].ends'.*'end'"),
+        ({"freeze": ["friday"]}, "'friday', allowed: keys start, end"),
+        ({"steps": 5}, "rollout.steps: 5, allowed: a list"),
+        ({"steps": ["5"]}, r"rollout.steps\[0\]: '5', allowed: a whole percent"),
+        ({"steps": [True]}, r"rollout.steps\[0\]: True, allowed: a whole percent"),
+        ({"steps": [50, 10]}, "strictly rising"),
+        ({"on_inconclusive": "perhaps"}, "on_inconclusive"),
+        ({"metrics": ["latencey"]}, "metrics"),
+        ({"freeze": [{"days": ["someday"]}]}, "freeze"),
+    ],
+)
+def test_plan_in_words_that_nobody_knows_is_refused_by_name(written, named):
+    with pytest.raises(InvalidPlanError, match=named):
+        read_plan(written)
 
 
 @pytest.mark.parametrize("percent", [-1, 101, 5.0, "5", None, True])

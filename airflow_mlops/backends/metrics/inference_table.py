@@ -1,0 +1,197 @@
+"""Requests, errors, slow answers, predictions and late labels per version from a table of answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.evidence import Window
+from airflow_mlops.core.rollout.prediction import BinCounts
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.metrics.protocol import Arms
+    from airflow_mlops.core.rollout.ledger import Reading
+
+ARMS = ("canary", "stable")
+NO_ROWS: dict[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceTable(Record):
+    """A table with one row per answer, and what its columns are called.
+
+    :param time: when it was answered, epoch seconds.
+    :param status: HTTP status; 500 and above are errors.
+    :param seconds: how long it took; with ``slow_seconds``, the champion's p99, latency is watched.
+    :param prediction: a number; with ``edges``, rising, predictions are watched: one bin below the first
+        edge, one between two, one from the last.
+    :param label: the truth; an answer is wrong when its rounded prediction differs from it.
+    :param labelled_at: when the label came, epoch seconds; with it quality is watched.
+    """
+
+    table: str
+    time: str = "time"
+    version: str = "version"
+    status: str = "status"
+    seconds: str | None = None
+    slow_seconds: float | None = None
+    prediction: str | None = None
+    edges: tuple[float, ...] = ()
+    label: str | None = None
+    labelled_at: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what can only be half of a measure."""
+        needs = (
+            ("seconds and slow_seconds", self.seconds is not None, self.slow_seconds is not None),
+            ("label and labelled_at", self.label is not None, self.labelled_at is not None),
+            ("prediction with edges or label", self.prediction is not None, bool(self.edges or self.label)),
+        )
+        for names, one, other in needs:
+            if one != other:
+                msg = f"inference table {self.table}: {names} are needed together"
+                raise InvalidConfigError(msg)
+        if any(high <= low for low, high in pairwise(self.edges)):
+            msg = f"inference table {self.table}: edges {list(self.edges)}, allowed: strictly rising"
+            raise InvalidConfigError(msg)
+
+
+class InferenceTableMetrics:
+    """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource` in one query a window.
+
+    :param engine: of the database; a schema goes into the table's name, ``schema.table``.
+    :param settle_seconds: how long a row may take from its time until it can be read; newer ones are
+        left for later, a row that takes longer is never counted.
+    """
+
+    def __init__(self, engine: sa.Engine, columns: InferenceTable, *, settle_seconds: float = 5.0) -> None:
+        self.engine = engine
+        self.columns = columns
+        self.settle_seconds = settle_seconds
+
+    def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
+        """Read on a worker; rows without traffic are no missing data, a table without is an error."""
+        until = now - self.settle_seconds
+        if after.until >= until:
+            return after
+        if not after.until:
+            return replace(after, until=until)
+        versions = arms.named()
+        answered = self._counts(self.columns.time, self._measures(), versions, (after.until, until))
+        labelled = {}
+        if self.columns.labelled_at:
+            labelled = self._counts(self.columns.labelled_at, self._quality(), versions, (after.until, until))
+        return _grown(after, until, answered, labelled, self.columns)
+
+    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
+        """Read on the triggerer, beside its loop."""
+        return await asyncio.to_thread(self.read, arms, after, now=now)
+
+    def _measures(self) -> dict[str, sa.ColumnElement[Any]]:
+        known = self.columns
+        found: dict[str, sa.ColumnElement[Any]] = {
+            "requests": sa.true(),
+            "errors": sa.column(known.status) >= 500,
+        }
+        if known.seconds is not None:
+            found |= {
+                "timed": sa.column(known.seconds).is_not(None),
+                "slow": sa.column(known.seconds) > known.slow_seconds,
+            }
+        if known.prediction is not None and known.edges:
+            value: sa.ColumnElement[float] = sa.column(known.prediction)
+            found["bin_0"] = value < known.edges[0]
+            for index, (low, high) in enumerate(pairwise(known.edges), start=1):
+                found[f"bin_{index}"] = sa.and_(value >= low, value < high)
+            found[f"bin_{len(known.edges)}"] = value >= known.edges[-1]
+        return found
+
+    def _quality(self) -> dict[str, sa.ColumnElement[Any]]:
+        label: sa.ColumnElement[Any] = sa.column(self.columns.label or "")
+        value: sa.ColumnElement[Any] = sa.column(self.columns.prediction or "")
+        both = sa.and_(label.is_not(None), value.is_not(None))
+        return {"labelled": both, "wrong": sa.and_(both, sa.func.round(value) != label)}
+
+    def _counts(
+        self,
+        time: str,
+        measures: dict[str, sa.ColumnElement[Any]],
+        versions: dict[str, str],
+        window: tuple[float, float],
+    ) -> dict[str, dict[str, int]]:
+        """Count rows of ``(since, until]`` per arm."""
+        at: sa.ColumnElement[float] = sa.column(time)
+        version: sa.ColumnElement[str] = sa.column(self.columns.version)
+        counted = [sa.func.sum(sa.case((holds, 1), else_=0)).label(name) for name, holds in measures.items()]
+        query = (
+            sa.select(version.label("version"), *counted)
+            .select_from(_table(self.columns.table))
+            .where(at > window[0], at <= window[1], version.in_(list(versions.values())))
+            .group_by(version)
+        )
+        rows = {str(row["version"]): row for row in self._rows(query)}
+        return {
+            arm: {name: int(rows[name_of][name] or 0) for name in measures} if name_of in rows else NO_ROWS
+            for arm, name_of in versions.items()
+        }
+
+    def _rows(self, query: sa.Executable) -> list[Any]:
+        try:
+            with self.engine.connect() as connection:
+                return list(connection.execute(query).mappings())
+        except SQLAlchemyError as error:
+            said = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+            msg = f"inference table {self.columns.table}: {said}"
+            missing = "no such" in said
+            if isinstance(error, OperationalError | InterfaceError) and not missing:
+                raise ServiceUnavailableError(msg) from error
+            raise InvalidConfigError(msg) from error
+
+
+def _table(name: str) -> sa.TableClause:
+    schema, _, table = name.rpartition(".")
+    return sa.table(table, schema=schema or None)
+
+
+def _grown(
+    after: Reading,
+    until: float,
+    answered: dict[str, dict[str, int]],
+    labelled: dict[str, dict[str, int]],
+    columns: InferenceTable,
+) -> Reading:
+    added = {
+        f"{arm}_{name}": getattr(after, f"{arm}_{name}") + answered.get(arm, {}).get(name, 0)
+        for arm in ARMS
+        for name in ("requests", "errors")
+    }
+    latency = _added(after.latency, answered, "timed", "slow") if columns.seconds else after.latency
+    quality = _added(after.quality, labelled, "labelled", "wrong") if columns.labelled_at else after.quality
+    bins = _bins(after.predictions, answered, len(columns.edges)) if columns.edges else after.predictions
+    return replace(after, until=until, latency=latency, quality=quality, predictions=bins, **added)
+
+
+def _added(before: Window | None, counts: dict[str, dict[str, int]], asked: str, bad: str) -> Window:
+    return Window(
+        **{
+            f"{arm}_{kind}": (getattr(before, f"{arm}_{kind}") if before else 0)
+            + counts.get(arm, {}).get(name, 0)
+            for arm in ARMS
+            for kind, name in (("requests", asked), ("errors", bad))
+        }
+    )
+
+
+def _bins(before: BinCounts | None, counts: dict[str, dict[str, int]], edges: int) -> BinCounts:
+    def grown(arm: str) -> tuple[int, ...]:
+        old = getattr(before, arm) if before else (0,) * (edges + 1)
+        return tuple(o + counts.get(arm, {}).get(f"bin_{i}", 0) for i, o in enumerate(old))
+
+    return BinCounts(canary=grown("canary"), stable=grown("stable"))

@@ -1,0 +1,216 @@
+"""Requests, errors and slow answers per version from a Prometheus server, by raw samples."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, replace
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from airflow_mlops.backends.metrics.series import Series, parse_matrix, total
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.evidence import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_mlops.backends.metrics.protocol import Arms
+    from airflow_mlops.core.rollout.ledger import Reading
+
+SELECTOR = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
+LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
+QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+EMPTY = Window(canary_requests=0, canary_errors=0, stable_requests=0, stable_errors=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusSelectors(Record):
+    """Which counters to read: plain selectors, ``$version`` standing for the version.
+
+    No functions: raw samples are read, so that each is counted once and restarts are seen.
+
+    :param requests: ``http_requests_total{version="$version"}``.
+    :param errors: ``http_requests_total{version="$version",code=~"5.."}``.
+    :param fast: answers that are not slow, ``http_seconds_bucket{version="$version",le="0.25"}`` with the
+        bucket that holds the champion's p99; with it latency is watched.
+    """
+
+    requests: str
+    errors: str
+    fast: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no plain selector, or the same for every version."""
+        for name, text in self.given().items():
+            if SELECTOR.fullmatch(text) is None:
+                msg = f"prometheus.{name}: {text!r}, allowed: a plain selector such as name{{label='x'}}"
+                raise InvalidConfigError(msg)
+            if Template(text).get_identifiers() != ["version"]:
+                msg = f"prometheus.{name}: {text!r}, allowed: $version, and nothing else, to be filled in"
+                raise InvalidConfigError(msg)
+
+    def given(self) -> dict[str, str]:
+        """Return the selectors that are set, by name."""
+        known = {"requests": self.requests, "errors": self.errors, "fast": self.fast}
+        return {name: text for name, text in known.items() if text is not None}
+
+    def metric(self, name: str) -> str:
+        """Return the metric a selector names."""
+        found = SELECTOR.fullmatch(self.given()[name])
+        return found[1] if found else ""
+
+
+class PrometheusMetrics:
+    """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`.
+
+    :param url: of the server, ``http://host:9090``.
+    :param headers: sent along, for instance ``Authorization``.
+    :param settle_seconds: how long a sample may take from scrape to storage; newer ones are left for later.
+    :param max_age_seconds: an arm whose newest sample is older has no data; above the scrape interval.
+    :param lookback_seconds: how far before the window its base is looked for; above the scrape interval.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        selectors: PrometheusSelectors,
+        *,
+        headers: Mapping[str, str] | None = None,
+        settle_seconds: float = 5.0,
+        max_age_seconds: float = 90.0,
+        lookback_seconds: float = 300.0,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.selectors = selectors
+        self.headers = dict(headers or {})
+        self.settle_seconds = settle_seconds
+        self.max_age_seconds = max_age_seconds
+        self.lookback_seconds = lookback_seconds
+
+    def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
+        """Read on a worker."""
+        until, queries = now - self.settle_seconds, self._queries(arms, after, now)
+        with httpx.Client(timeout=10, headers=self.headers) as client:
+            try:
+                answers = [client.get(self._api, params=each) for each in queries.values()]
+            except httpx.HTTPError as error:
+                raise self._gone(error) from error
+        return self._reading(arms, after, until, self._parsed(queries, answers))
+
+    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
+        """Read on the triggerer, all queries at once."""
+        until, queries = now - self.settle_seconds, self._queries(arms, after, now)
+        async with httpx.AsyncClient(timeout=10, headers=self.headers) as client:
+            try:
+                answers = await asyncio.gather(*(client.get(self._api, params=q) for q in queries.values()))
+            except httpx.HTTPError as error:
+                raise self._gone(error) from error
+        return self._reading(arms, after, until, self._parsed(queries, list(answers)))
+
+    @property
+    def _api(self) -> str:
+        return f"{self.url}/api/v1/query"
+
+    def _queries(self, arms: Arms, after: Reading, now: float) -> dict[tuple[str, str], dict[str, str]]:
+        """Raw samples per arm and selector, and whether each metric exists at all."""
+        until = now - self.settle_seconds
+        if not 0 < after.until < until:
+            return {}
+        seconds = int(until - after.until + self.lookback_seconds) + 1
+        at = f"{until:.3f}"
+        samples = {
+            (arm, name): {"query": f"{Template(text).substitute(version=version)}[{seconds}s]", "time": at}
+            for arm, version in arms.named().items()
+            for name, text in self.selectors.given().items()
+        }
+        known = {
+            ("exists", name): {
+                "query": f"{self.selectors.metric(name)}[{int(self.lookback_seconds)}s]",
+                "time": at,
+            }
+            for name in self.selectors.given()
+            if self.selectors.metric(name) != self.selectors.metric("requests")
+        }
+        return samples | known
+
+    def _parsed(
+        self, queries: dict[tuple[str, str], dict[str, str]], answers: list[httpx.Response]
+    ) -> dict[tuple[str, str], list[Series]]:
+        return {
+            key: parse_matrix(self._checked(query, answer))
+            for (key, query), answer in zip(queries.items(), answers, strict=True)
+        }
+
+    def _checked(self, query: dict[str, str], answer: httpx.Response) -> dict[str, Any]:
+        if answer.status_code == httpx.codes.BAD_REQUEST:
+            msg = f"{self.url} does not understand {query['query']!r}: {answer.text[:200]}"
+            raise InvalidConfigError(msg)
+        try:
+            found: dict[str, Any] = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise self._gone(error) from error
+        return found
+
+    def _gone(self, error: Exception) -> ServiceUnavailableError:
+        return ServiceUnavailableError(f"prometheus at {self.url}: {str(error) or type(error).__name__}")
+
+    def _reading(
+        self, arms: Arms, after: Reading, until: float, found: dict[tuple[str, str], list[Series]]
+    ) -> Reading | None:
+        if after.until >= until:
+            return after
+        if not after.until:
+            return replace(after, until=until)
+        if any(
+            self._is_missing(found, arm, name, until)
+            for arm in arms.named()
+            for name in self.selectors.given()
+        ):
+            return None
+        counts = {key: total(series, after.until, until) for key, series in found.items()}
+        return _grown(after, until, counts, latency=self.selectors.fast is not None)
+
+    def _is_missing(
+        self, found: dict[tuple[str, str], list[Series]], arm: str, name: str, until: float
+    ) -> bool:
+        """Whether an arm's counter cannot be told from one that does not exist."""
+        series = found[arm, name]
+        if name == "requests":
+            return not series or until - max(each.newest for each in series) > self.max_age_seconds
+        if series or ("exists", name) in found:
+            return not series and not found["exists", name]
+        labels = frozenset().union(*(each.labels for each in found[arm, "requests"]))
+        unknown = sorted(set(LABEL.findall(QUOTED.sub("", self.selectors.given()[name]))) - labels)
+        if labels and unknown:
+            msg = f"prometheus.{name}: no label {unknown[0]!r} on {self.selectors.metric(name)}; it has: "
+            raise InvalidConfigError(msg + ", ".join(sorted(labels)))
+        return False
+
+
+def _grown(after: Reading, until: float, counts: dict[tuple[str, str], int], *, latency: bool) -> Reading:
+    def count(arm: str, name: str) -> int:
+        return counts.get((arm, name), 0)
+
+    added = {
+        f"{arm}_{name}": getattr(after, f"{arm}_{name}") + count(arm, name)
+        for arm in ("canary", "stable")
+        for name in ("requests", "errors")
+    }
+    grown = replace(after, until=until, **added)
+    if not latency:
+        return grown
+    before = after.latency or EMPTY
+    slow = {arm: max(0, count(arm, "requests") - count(arm, "fast")) for arm in ("canary", "stable")}
+    return replace(
+        grown,
+        latency=Window(
+            canary_requests=before.canary_requests + count("canary", "requests"),
+            canary_errors=before.canary_errors + slow["canary"],
+            stable_requests=before.stable_requests + count("stable", "requests"),
+            stable_errors=before.stable_errors + slow["stable"],
+        ),
+    )

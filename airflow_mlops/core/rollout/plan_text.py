@@ -1,0 +1,60 @@
+"""A rollout plan as people write it, JSON or YAML: what is not understood is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError
+from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
+from airflow_mlops.core.rollout.plan import RolloutPlan, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def read_plan(data: Mapping[str, Any]) -> RolloutPlan:
+    """Read a plan written by a person.
+
+    Unlike ``RolloutPlan.from_json``, which forgives what a newer writer added, a key that nobody knows
+    is an error: it would be a bar that is silently not applied.
+
+    :raises InvalidPlanError: names the key, the value and what is allowed.
+    """
+    _known("rollout", data, RolloutPlan)
+    for index, step in enumerate(_listed(data, "steps")):
+        if isinstance(step, dict):
+            _known(f"rollout.steps[{index}]", step, Step)
+        elif not isinstance(step, int) or isinstance(step, bool):
+            msg = f"rollout.steps[{index}]: {step!r}, allowed: a whole percent, or keys with percent"
+            raise InvalidPlanError(msg)
+    for index, freeze in enumerate(_listed(data, "freeze")):
+        weekly = isinstance(freeze, dict) and "days" in freeze
+        _known(f"rollout.freeze[{index}]", freeze, WeeklyFreeze if weekly else FreezePeriod)
+    try:
+        return RolloutPlan.from_json(data)
+    except InvalidRecordError as error:
+        msg = f"rollout: {error}"
+        raise InvalidPlanError(msg) from error
+
+
+def _listed(data: Mapping[str, Any], key: str) -> list[Any]:
+    value = data.get(key, ())
+    if not isinstance(value, list | tuple):
+        msg = f"rollout.{key}: {value!r}, allowed: a list"
+        raise InvalidPlanError(msg)
+    return list(value)
+
+
+def _known(path: str, data: Any, cls: Any) -> None:
+    allowed = [field.name for field in fields(cls)]
+    if not hasattr(data, "keys"):
+        msg = f"{path}: {data!r}, allowed: keys {', '.join(allowed)}"
+        raise InvalidPlanError(msg)
+    for key in data:
+        if key not in allowed:
+            close = get_close_matches(str(key), allowed, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            msg = f"unknown key '{path}.{key}'; one of: {', '.join(allowed)}{hint}"
+            raise InvalidPlanError(msg)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_mlops.backends.metrics.inference_table import InferenceTable, InferenceTableMetrics
+from airflow_mlops.backends.metrics.protocol import Arms
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.rollout.ledger import Reading
+
+ARMS = Arms(canary="2", stable="1")
+ALL = InferenceTable(
+    table="answers",
+    seconds="took",
+    slow_seconds=0.25,
+    prediction="score",
+    edges=(0.3, 0.6),
+    label="late",
+    labelled_at="known_at",
+)
+SINCE = Reading(until=100.0)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    found = sa.create_engine(f"sqlite:///{tmp_path}/answers.db")
+    with found.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE answers (time REAL, version TEXT, status INT, took REAL, score REAL, "
+                "late INT, known_at REAL)"
+            )
+        )
+    yield found
+    found.dispose()
+
+
+def insert(engine, *rows):
+    names = ("time", "version", "status", "took", "score", "late", "known_at")
+    with engine.begin() as connection:
+        for row in rows:
+            values = dict(zip(names, (*row, *(None,) * (7 - len(row))), strict=True))
+            connection.execute(
+                sa.text("INSERT INTO answers VALUES (:time,:version,:status,:took,:score,:late,:known_at)"),
+                values,
+            )
+
+
+def source(engine, columns=ALL, settle=0.0):
+    return InferenceTableMetrics(engine, columns, settle_seconds=settle)
+
+
+def counts(window):
+    return window.canary_requests, window.canary_errors, window.stable_requests, window.stable_errors
+
+
+def test_answers_of_the_window_are_counted_per_version(engine):
+    insert(
+        engine,
+        (100.0, "2", 500, 9.0),  # belongs to the window before
+        (101.0, "2", 200, 0.1, 0.2),
+        (102.0, "2", 503, 0.3, None),
+        (110.0, "1", 200, 0.2, 0.9),
+        (103.0, "7", 500, 9.0),  # of another version
+        (110.1, "1", 500, 9.0),  # belongs to the next window
+    )
+    reading = source(engine).read(ARMS, SINCE, now=110.0)
+    assert counts(reading) == (2, 1, 1, 0)
+    assert counts(reading.latency) == (2, 1, 1, 0)
+    assert (reading.predictions.canary, reading.predictions.stable) == ((1, 0, 0), (0, 0, 1))
+    assert reading.until == 110.0
+
+
+def test_windows_that_follow_each_other_count_each_answer_once(engine):
+    insert(engine, *((100 + n / 4, "12"[n % 2], 200 + 300 * (n % 5 == 0), 0.1, n / 100) for n in range(100)))
+    whole = source(engine).read(ARMS, SINCE, now=125.0)
+    last = SINCE
+    for now in (101.0, 107.5, 107.6, 125.0):
+        last = asyncio.run(source(engine).aread(ARMS, last, now=now))
+    assert last == whole
+    assert sum(counts(whole)[::2]) == 99
+
+
+def test_labels_count_when_they_come_however_old_the_answer_is(engine):
+    insert(
+        engine,
+        (5.0, "2", 200, 0.1, 0.8, 0, 105.0),
+        (6.0, "2", 200, 0.1, 0.2, 0, 105.0),
+        (7.0, "1", 200, 0.1, 0.9, 1, 106.0),
+        (8.0, "1", 200, 0.1, 0.9, 0, 99.0),
+        (9.0, "1", 200, 0.1, None, 0, 107.0),  # never answered
+    )
+    reading = source(engine).read(ARMS, SINCE, now=110.0)
+    assert counts(reading.quality) == (2, 1, 1, 0)
+    assert counts(reading) == (0, 0, 0, 0)
+
+
+def test_newest_rows_are_left_until_they_are_settled(engine):
+    insert(engine, (101.0, "2", 200), (108.0, "2", 200))
+    reading = source(engine, settle=5.0).read(ARMS, SINCE, now=110.0)
+    assert (reading.canary_requests, reading.until) == (1, 105.0)
+    assert source(engine, settle=5.0).read(ARMS, reading, now=110.0) == reading
+
+
+def test_first_reading_says_from_when_to_count(engine):
+    assert source(engine).read(ARMS, Reading(), now=110.0) == Reading(until=110.0)
+
+
+def test_only_what_the_table_holds_is_watched(engine):
+    insert(engine, (101.0, "2", 200))
+    plain = InferenceTable(table="answers")
+    reading = source(engine, plain).read(Arms(canary="2"), SINCE, now=110.0)
+    assert counts(reading) == (1, 0, 0, 0)
+    assert (reading.latency, reading.quality, reading.predictions) == (None, None, None)
+
+
+@pytest.mark.parametrize("wrong", [{"table": "nowhere"}, {"status": "code"}])
+def test_table_or_column_that_does_not_exist_is_named(engine, wrong):
+    with pytest.raises(InvalidConfigError, match=r"inference table .*: no such"):
+        source(engine, replace(ALL, **wrong)).read(ARMS, SINCE, now=110.0)
+
+
+def test_database_that_cannot_be_opened_is_unavailable(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/no/such/folder.db")
+    with pytest.raises(ServiceUnavailableError, match="unable to open"):
+        source(engine).read(ARMS, SINCE, now=110.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"slow_seconds": None}, "seconds and slow_seconds"),
+        ({"labelled_at": None}, "label and labelled_at"),
+        ({"edges": (), "label": None, "labelled_at": None}, "prediction with edges or label"),
+        ({"edges": (0.6, 0.3)}, "strictly rising"),
+    ],
+)
+def test_half_a_measure_is_refused_by_name(wrong, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        replace(ALL, **wrong)

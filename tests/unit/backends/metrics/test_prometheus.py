@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
+from airflow_mlops.backends.metrics.protocol import Arms
+from airflow_mlops.backends.metrics.series import Series
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.rollout.ledger import Reading
+
+ARMS = Arms(canary="2", stable="1")
+SELECTORS = PrometheusSelectors(
+    requests='asked{version="$version"}', errors='asked{version="$version",code=~"5.."}'
+)
+
+
+def series(*samples, labels=("version", "code")):
+    return Series(labels=frozenset(labels), samples=samples)
+
+
+@pytest.mark.parametrize(
+    ("samples", "grown"),
+    [
+        (((5, 100), (15, 130)), 30),
+        (((5, 100), (15, 130), (25, 900)), 30),
+        (((8, 100), (10, 110), (15, 130), (20, 131)), 21),
+        (((5, 100), (12, 4), (18, 9)), 9),
+        (((15, 3), (18, 5)), 5),
+        (((5, 100),), 0),
+    ],
+    ids=["grown", "later sample", "borders", "restarted", "new series", "no new sample"],
+)
+def test_growth_counts_what_came_in_the_window(samples, grown):
+    assert series(*samples).growth(10, 20) == grown
+
+
+def test_windows_that_follow_each_other_add_up():
+    seen = series((1, 10), (4, 14), (7, 2), (9, 8), (13, 20))
+    assert sum(seen.growth(at, at + 2) for at in range(1, 13, 2)) == seen.growth(1, 13)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers a query from ``server.answers``, keyed by the query without its range."""
+
+    def do_GET(self):
+        asked = parse_qs(urlsplit(self.path).query)["query"][0].rsplit("[", 1)[0]
+        status, result = self.server.answers.get(asked, (200, []))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": {"result": result}}).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def prometheus():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server.answers = {}
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def source(server, selectors=SELECTORS, **more):
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    return PrometheusMetrics(url, selectors, settle_seconds=0.0, **more)
+
+
+def matrix(*values, at=(90, 105), **labels):
+    metric = {"__name__": "asked", "version": "x", "code": "200"} | labels
+    return 200, [{"metric": metric, "values": [[t, str(v)] for t, v in zip(at, values, strict=True)]}]
+
+
+def healthy(server):
+    server.answers |= {'asked{version="2"}': matrix(100, 110), 'asked{version="1"}': matrix(900, 990)}
+
+
+BEFORE = Reading(until=100.0, canary_requests=7, stable_requests=70)
+
+
+def test_first_reading_says_from_when_to_count(prometheus):
+    assert source(prometheus).read(ARMS, Reading(), now=100.0) == Reading(until=100.0)
+
+
+def test_counts_are_added_to_what_was_read_before(prometheus):
+    healthy(prometheus)
+    prometheus.answers['asked{version="2",code=~"5.."}'] = matrix(1, 4, code="500")
+    after = source(prometheus).read(ARMS, BEFORE, now=110.0)
+    assert after == replace(
+        BEFORE, until=110.0, canary_requests=17, canary_errors=3, stable_requests=160, stable_errors=0
+    )
+    assert asyncio.run(source(prometheus).aread(ARMS, BEFORE, now=110.0)) == after
+
+
+def test_cold_start_reads_one_arm(prometheus):
+    prometheus.answers['asked{version="2"}'] = matrix(100, 110)
+    after = source(prometheus).read(Arms(canary="2"), BEFORE, now=110.0)
+    assert (after.canary_requests, after.stable_requests) == (17, 70)
+
+
+@pytest.mark.parametrize("gone", ['asked{version="2"}', 'asked{version="1"}'])
+def test_arm_without_data_is_missing_data(prometheus, gone):
+    healthy(prometheus)
+    del prometheus.answers[gone]
+    assert source(prometheus).read(ARMS, BEFORE, now=110.0) is None
+
+
+def test_arm_that_is_no_longer_scraped_is_missing_data(prometheus):
+    healthy(prometheus)
+    assert source(prometheus, max_age_seconds=30).read(ARMS, BEFORE, now=130.0) is not None
+    assert source(prometheus, max_age_seconds=30).read(ARMS, BEFORE, now=136.0) is None
+
+
+def test_errors_of_a_metric_that_nobody_exports_are_missing_data(prometheus):
+    healthy(prometheus)
+    selectors = replace(SELECTORS, errors='faild{version="$version"}')
+    assert source(prometheus, selectors).read(ARMS, BEFORE, now=110.0) is None
+    prometheus.answers["faild"] = matrix(1, 1)
+    assert source(prometheus, selectors).read(ARMS, BEFORE, now=110.0).canary_errors == 0
+
+
+def test_errors_by_a_label_that_does_not_exist_are_refused_by_name(prometheus):
+    healthy(prometheus)
+    selectors = replace(SELECTORS, errors='asked{version="$version",status="x=5"}')
+    with pytest.raises(InvalidConfigError, match="no label 'status' on asked; it has: code, version"):
+        source(prometheus, selectors).read(ARMS, BEFORE, now=110.0)
+
+
+def test_answers_outside_the_fast_bucket_are_slow(prometheus):
+    healthy(prometheus)
+    fast = 'took_bucket{version="$version",le="0.25"}'
+    prometheus.answers |= {
+        "took_bucket": matrix(1, 1),
+        'took_bucket{version="2",le="0.25"}': matrix(90, 96),
+        'took_bucket{version="1",le="0.25"}': matrix(800, 889),
+    }
+    after = source(prometheus, replace(SELECTORS, fast=fast)).read(ARMS, BEFORE, now=110.0)
+    assert (after.latency.canary_requests, after.latency.canary_errors) == (10, 4)
+    assert (after.latency.stable_requests, after.latency.stable_errors) == (90, 1)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_server_in_trouble_is_unavailable(prometheus, status):
+    healthy(prometheus)
+    prometheus.answers['asked{version="2"}'] = (status, [])
+    with pytest.raises(ServiceUnavailableError, match=f"prometheus at http.*{status}"):
+        source(prometheus).read(ARMS, BEFORE, now=110.0)
+
+
+def test_query_that_is_not_understood_is_a_configuration_error(prometheus):
+    prometheus.answers['asked{version="2"}'] = (400, [])
+    with pytest.raises(InvalidConfigError, match="does not understand 'asked"):
+        source(prometheus).read(ARMS, BEFORE, now=110.0)
+
+
+def test_server_that_is_gone_is_unavailable(prometheus):
+    gone = source(prometheus)
+    prometheus.shutdown()
+    prometheus.server_close()
+    with pytest.raises(ServiceUnavailableError, match="prometheus at"):
+        gone.read(ARMS, BEFORE, now=110.0)
+    with pytest.raises(ServiceUnavailableError, match="prometheus at"):
+        asyncio.run(gone.aread(ARMS, BEFORE, now=110.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"requests": 'sum(asked{version="$version"})'}, "prometheus.requests.*a plain selector"),
+        ({"errors": "asked{}[5m]"}, "prometheus.errors.*a plain selector"),
+        ({"errors": 'asked{version="2"}'}, r"prometheus.errors.*\$version"),
+        ({"fast": 'asked{version="$version",le="$limit"}'}, r"prometheus.fast.*nothing else"),
+    ],
+)
+def test_selector_that_cannot_be_counted_is_refused_by_name(wrong, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        replace(SELECTORS, **wrong)
