@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 COMMON = "batch_id:any catch_exceptions:flag result_format:any windows:any"
 CONDITION = "row_condition:any condition_parser:text"
-COLUMN = f"column:text! {CONDITION}"
+COLUMN = f"column:name! {CONDITION}"
 ROWS = f"{COLUMN} mostly:share"
-PAIR = f"column_A:text! column_B:text! mostly:share ignore_row_if:text {CONDITION}"
+PAIR = f"column_A:name! column_B:name! mostly:share ignore_row_if:text {CONDITION}"
 MANY = f"column_list:list! mostly:share ignore_row_if:text {CONDITION}"
 STRICT = "strict_min:flag strict_max:flag"
 RANGE = f"min_value:bound max_value:bound {STRICT}"
@@ -44,8 +44,8 @@ ARGUMENTS = {
     "allow_relative_error:any",
     "expect_column_stdev_to_be_between": f"{COLUMN} {SPAN}",
     "expect_column_sum_to_be_between": f"{COLUMN} {RANGE}",
-    "expect_column_to_exist": "column:text! column_index:number",
-    "expect_column_type_to_be": "column:text! type_:text!",
+    "expect_column_to_exist": "column:name! column_index:number",
+    "expect_column_type_to_be": "column:name! type_:text!",
     "expect_column_unique_value_count_to_be_between": f"{COLUMN} {SPAN}",
     "expect_column_value_lengths_to_be_between": f"{ROWS} {SPAN}",
     "expect_column_value_lengths_to_equal": f"{ROWS} value:number!",
@@ -104,6 +104,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "flag": ("true or false", lambda value: isinstance(value, bool)),
     "list": ("a list", lambda value: isinstance(value, list)),
     "mapping": ("a mapping", lambda value: isinstance(value, dict)),
+    "name": ("a column's name, which may be empty", lambda value: isinstance(value, str)),
     "number": ("a number", _is_number),
     "share": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= float(value) <= 1),
     "text": ("text", lambda value: isinstance(value, str) and bool(value)),
