@@ -125,7 +125,7 @@ def _others(column: Column, numeric: bool, listed: bool) -> float:  # noqa: FBT0
     """Return how many values a numeric column has, at least, that are no cell border."""
     if not (numeric and listed and column.present):
         return 0.0
-    unseen = column.infinite + column.counts[0]
+    unseen = max(column.infinite, column.counts[0])  # negative infinity is in both
     if unseen or column.maximum is None:
         return float(unseen)
     borders = (*column.edges, max(column.maximum, column.edges[-1]))
