@@ -1,0 +1,101 @@
+"""Calibration: whether probabilities come true, in bins and in the large, with intervals.
+
+Binned error is never below 0, so noise only adds to it: the upper bound is the resamples' quantile, the
+lower one is reflected about the point; both lean outwards. With k classes the confidence in the called
+class is held against being right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_mlops.core.outcome import Finding, Outcome
+from airflow_mlops.core.validation.metric import Metric, Scored
+from airflow_mlops.core.validation.sample import CHALLENGER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.study import Study
+
+
+def calibration(study: Study) -> list[Finding]:
+    """Judge the challenger's probabilities; nothing without a policy for it."""
+    policy = study.policy.calibration
+    if policy is None:
+        return []
+    scores = study.sample.scores[CHALLENGER]
+    if scores.min() < 0 or scores.max() > 1 or study.sample.labels.min() < 0:
+        reason = f"predictions lie between {scores.min():g} and {scores.max():g}: no probabilities"
+        return [Finding(check="calibration", subject=CHALLENGER, outcome=Outcome.FAIL, reason=reason)]
+    found = []
+    if policy.ece is not None:
+        found.append(_binned(study, policy.ece, policy.bins))
+    if policy.in_the_large is not None:
+        found.append(_in_the_large(study, policy.in_the_large))
+    return found
+
+
+def confidence(labels: Array, scores: Array) -> tuple[Array, Array]:
+    """Return what came true (0 or 1) and the probability it was given."""
+    if scores.ndim == 1:
+        return labels, scores
+    return (scores.argmax(axis=1) == labels).astype(float), scores.max(axis=1)
+
+
+def expected_error(bins: int) -> Metric:
+    """Return the expected calibration error: mean over rows of |mean probability - share| in their bin."""
+
+    def terms(scored: Scored) -> Sequence[Array]:
+        true, given = confidence(scored.labels, scored.scores)
+        edges = np.unique(np.quantile(given, np.linspace(0, 1, bins + 1)[1:-1]))
+        own = np.searchsorted(edges, given, side="right")
+        return [np.ones(len(true)), *((given - true) * (own == one) for one in range(bins))]
+
+    def value(sums: Array) -> Array:
+        result: Array = np.abs(sums[1:]).sum(axis=0) / sums[0]
+        return result
+
+    return Metric(name="ece", sign=-1, terms=terms, value=value)
+
+
+def _mean_error(scored: Scored) -> Sequence[Array]:
+    true, given = confidence(scored.labels, scored.scores)
+    return given - true, np.ones(len(true))
+
+
+IN_THE_LARGE = Metric(name="in_the_large", sign=-1, terms=_mean_error, value=lambda sums: sums[0] / sums[1])
+
+
+def _binned(study: Study, limit: float, bins: int) -> Finding:
+    sample, alpha = study.sample, study.policy.alpha
+    scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
+    (error,) = study.resampling.draws(expected_error(bins), scored, 1)
+    high = float(np.quantile(error.known, 1 - alpha))
+    low = max(0.0, 2 * error.point - high)
+    return _finding("ece", "expected calibration error", error.point, (low, high), limit)
+
+
+def _in_the_large(study: Study, limit: float) -> Finding:
+    sample, alpha = study.sample, study.policy.alpha
+    scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
+    (error,) = study.resampling.draws(IN_THE_LARGE, scored, 1)
+    bounds = error.lower(alpha), error.upper(alpha)
+    return _finding("in_the_large", "mean probability less observed share", error.point, bounds, limit)
+
+
+def _finding(subject: str, what: str, point: float, bounds: tuple[float, float], limit: float) -> Finding:
+    low, high = bounds
+    if -limit <= low and high <= limit:
+        outcome, word = Outcome.PASS, "within"
+    elif low > limit or high < -limit:
+        outcome, word = Outcome.FAIL, "beyond"
+    else:
+        outcome, word = Outcome.INCONCLUSIVE, "too close to tell from"
+    reason = f"{what} {point:+.4f} ({low:+.4f} to {high:+.4f}), {word} the limit {limit:g}"
+    return Finding(
+        check="calibration", subject=subject, outcome=outcome, reason=reason, observed=point, allowed=limit
+    )
