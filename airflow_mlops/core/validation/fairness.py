@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 def fairness(study: Study) -> list[Finding]:
     """Judge every rule of the policy.
 
-    :raises InvalidConfigError: a rule's column is not among the declared segments.
+    :raises InvalidConfigError: a rule's column is not there.
     """
     return [_judged(study, rule) for rule in study.policy.fairness]
 
 
 def _judged(study: Study, rule: FairnessPolicy) -> Finding:
-    if rule.column not in study.sample.segments:
-        known = ", ".join(study.sample.segments) or "none"
-        msg = f"validate.fairness: column {rule.column!r} is no declared segment; segments: {known}"
+    known = (*study.sample.segments, *study.sample.groups)
+    if rule.column not in known:
+        msg = f"validate.fairness: no column {rule.column!r}; columns: {', '.join(known) or 'none'}"
         raise InvalidConfigError(msg)
     parts, _ = study.parts(rule.column)
     groups = [

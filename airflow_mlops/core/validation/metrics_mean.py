@@ -39,9 +39,9 @@ def _brier(labels: Array, scores: Array) -> Array:
 
 
 def _accuracy(labels: Array, scores: Array) -> Array:
-    if scores.ndim == 2:
-        return (scores.argmax(axis=1) == labels).astype(float)
-    return ((scores >= 0.5) == (labels > 0.5)).astype(float)
+    right = scores.argmax(axis=1) == labels if scores.ndim == 2 else (scores >= 0.5) == (labels > 0.5)
+    result: Array = right.astype(float)
+    return result
 
 
 def _selected(labels: Array, scores: Array) -> Array:

@@ -52,13 +52,14 @@ class Ranked:
 
     def below(self, counts: Array) -> Array:
         """Return what lies in lower tie groups of the same cell, per tie group."""
-        before: Array = np.cumsum(counts) - counts
-        return before - before[self.first]
+        before = np.cumsum(counts) - counts
+        result: Array = before - before[self.first]
+        return result
 
     def per_cell(self, counts: Array) -> Array:
         """Return the cell's total, per tie group."""
-        totals: Array = np.bincount(self.cell, weights=counts)[self.cell]
-        return totals
+        totals: Array = np.asarray(np.bincount(self.cell, weights=counts), dtype=np.float64)
+        return totals[self.cell]
 
     def to_rows(self, *per_tie: Array) -> list[Array]:
         """Return values of tie groups at their rows."""

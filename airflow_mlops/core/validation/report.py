@@ -58,14 +58,14 @@ class Report(Record):
     """Everything a comparison found.
 
     :param rows_digest: of the held-back rows that every model was judged on.
-    :param notes: what else is worth keeping, by name.
+    :param versions: what was judged, by role.
     """
 
     verdict: Verdict
     rows: int
     rows_digest: str = ""
     comparisons: tuple[Comparison, ...] = ()
-    notes: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def noted(subject: str, reason: str) -> Finding:

@@ -23,6 +23,7 @@ class Sample:
     :param labels: 0/1, class codes 0..k-1, or numbers.
     :param scores: per model: probabilities of the positive class, a matrix of k classes, or predictions.
     :param segments: declared segment columns.
+    :param groups: columns for fairness that need not be declared segments.
     :param entities: whose rows belong together; ``queries``: which query a row answers.
     :param columns: features to search for weak slices: floats, or text.
     :param unusable: per model without scores, why.
@@ -32,6 +33,7 @@ class Sample:
     labels: Array
     scores: dict[str, Array]
     segments: dict[str, Values] = field(default_factory=dict)
+    groups: dict[str, Values] = field(default_factory=dict)
     entities: Values | None = None
     queries: IntArray | None = None
     columns: dict[str, Values] = field(default_factory=dict)

@@ -57,7 +57,8 @@ class Study:
         if column not in self._cells:
             labels = self.sample.labels
             if column:
-                values, cells = np.unique(self.sample.segments[column], return_inverse=True)
+                known = {**self.sample.segments, **self.sample.groups}
+                values, cells = np.unique(known[column], return_inverse=True)
                 names = [f"{column}={value}" for value in values]
             else:
                 names, cells = [""], np.zeros(len(labels), dtype=np.int64)

@@ -9,6 +9,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.validation.names import check_metric
+from airflow_mlops.core.validation.security import PoisoningPolicy
 
 
 class OnUnusableChampion(StrEnum):
@@ -127,6 +128,7 @@ class ValidationPolicy(Record):
     slices: SlicePolicy | None = SlicePolicy()
     fairness: tuple[FairnessPolicy, ...] = ()
     calibration: CalibrationPolicy | None = None
+    poisoning: PoisoningPolicy | None = None
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
 
     def __post_init__(self) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
-from airflow_mlops.dag_factories.config import Data, Retrain, Rollout, Train, Validate, load_config, seconds
+from airflow_mlops.dag_factories.checked import seconds
+from airflow_mlops.dag_factories.config import Data, Retrain, Rollout, Train, load_config
+from airflow_mlops.dag_factories.validate import Validate
 
 TEXT = """
 model: churn
