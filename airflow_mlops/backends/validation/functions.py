@@ -60,7 +60,8 @@ def _findings(check: Check, predict: Callable[[pd.DataFrame], Array], rows: pd.D
     try:
         told = _read(function(predict, rows.copy()))
     except AssertionError as error:
-        return [_finding(check, name, Outcome.FAIL, str(error) or "its assertion failed")]
+        said = str(error).strip().partition("\n")[0]  # pytest adds lines of its own
+        return [_finding(check, name, Outcome.FAIL, said or "its assertion failed")]
     except Exception as error:
         log.exception("check %s could not be carried out", name)
         return [_finding(check, name, Outcome.ERROR, f"raised {type(error).__name__}: {error}")]

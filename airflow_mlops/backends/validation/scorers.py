@@ -63,9 +63,9 @@ def scorer(name: str, *, is_class: bool) -> Metric:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return float(found(model, *given, sample_weight=weights))
-        except ValueError:  # a resample that lost a class has no value
-            return float("nan")
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
+            if is_class and len(np.unique(labels)) < matrix.shape[1]:
+                return float("nan")  # a resample that lost a class has no value
             msg = f"metric {name!r}: {error}; allowed: scorers that take sample_weight"
             raise InvalidConfigError(msg) from error
 

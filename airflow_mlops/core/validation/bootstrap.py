@@ -88,8 +88,9 @@ class Resampling:
         )
         units = (np.bincount(code, minlength=count * width).reshape(count, width) > 0).sum(axis=0)
         total = sums.sum(axis=1)
-        points, draws = metric.of(total), metric.of(self.weights @ sums)
-        left_out = metric.of(total[:, None, :] - sums)
+        with np.errstate(invalid="ignore"):  # infinite or undefined terms: a value that is not known
+            points, draws = metric.of(total), metric.of(self.weights @ sums)
+            left_out = metric.of(total[:, None, :] - sums)
         return [Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i])) for i in range(width)]
 
     def _called(self, metric: Metric, scored: Scored, blocks: IntArray) -> Estimate:

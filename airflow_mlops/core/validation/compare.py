@@ -38,7 +38,7 @@ def judge(
     :param besides: findings of other gates that belong to the same verdict.
     :raises InvalidConfigError: the policy names a metric that is not there.
     """
-    broken = [*row_problems(sample), *_challenger_problem(sample)]
+    broken = row_problems(sample) or _challenger_problem(sample)
     if broken:
         return _report(sample, [*broken, *besides], [])
     study = Study(sample, policy, own)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FEWEST_KNOWN = 0.9
 FEWEST_BEYOND = 10
+FARTHEST = 40.0  # standard errors; beyond it every tail is 0
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,15 @@ class Estimate:
         return bool(np.isfinite(self.point)) and len(self.known) >= FEWEST_KNOWN * max(1, len(self.draws))
 
     @cached_property
+    def _is_constant(self) -> bool:
+        """Whether resamples differ by rounding only: two models that say the same."""
+        known = self.known
+        return float(known[-1] - known[0]) <= ROUNDING * max(1.0, abs(self.point))
+
+    @cached_property
     def _bias(self) -> float:
+        if self._is_constant:
+            return 0.0
         known = self.known
         below = np.searchsorted(known, self.point, "left") + np.searchsorted(known, self.point, "right")
         share = np.clip(below / 2 / len(known), 0.05, 0.95)
@@ -57,7 +67,7 @@ class Estimate:
 
     @cached_property
     def _acceleration(self) -> float:
-        if self.left_out is None:
+        if self.left_out is None or self._is_constant:
             return 0.0
         pull = self.left_out[np.isfinite(self.left_out)]
         pull = pull.mean() - pull
@@ -98,15 +108,13 @@ class Estimate:
 
     def _place(self, threshold: float) -> float:
         """Return the normal quantile of the share of resamples below; beyond them, of their normal tail."""
-        known = self.known
+        known, far = self.known, threshold - float(self.known.mean())
+        if self._is_constant:
+            return float(np.sign(far)) * FARTHEST if abs(far) > ROUNDING else 0.0
         below = (np.searchsorted(known, threshold, "left") + np.searchsorted(known, threshold, "right")) / 2
         if min(below, len(known) - below) >= FEWEST_BEYOND:
             return float(stats.norm.ppf(below / len(known)))
-        spread = float(known.std())
-        far = (
-            (threshold - known.mean()) / spread if spread > 0 else np.sign(threshold - known.mean()) * np.inf
-        )
-        return float(far)
+        return float(np.clip(far / known.std(), -FARTHEST, FARTHEST))
 
     def __neg__(self) -> Estimate:
         return combined(np.negative, self)
