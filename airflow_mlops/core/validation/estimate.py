@@ -111,7 +111,7 @@ class Estimate:
         known, far = self.known, threshold - float(self.known.mean())
         if self._is_constant:
             return float(np.sign(far)) * FARTHEST if abs(far) > ROUNDING else 0.0
-        below = (np.searchsorted(known, threshold, "left") + np.searchsorted(known, threshold, "right")) / 2
+        below = int(np.searchsorted(known, threshold, "right"))  # at the threshold counts against the claim
         if min(below, len(known) - below) >= FEWEST_BEYOND:
             return float(stats.norm.ppf(below / len(known)))
         return float(np.clip(far / known.std(), -FARTHEST, FARTHEST))
