@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.metric import Array, BoolArray
     from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 
@@ -34,9 +34,11 @@ def sample_of(
     """
     held = rows.holdout
     _require(held, [*policy.entity, *([policy.query] if policy.query else []), *_groups(policy)])
-    labels, baseline = _labels(rows, spec, scores, is_ranked=bool(policy.query))
+    is_matrix = any(values.ndim == 2 for values in scores.values())
+    labels, back = labels_of(rows, spec, is_matrix=is_matrix), rows.held_back.to_numpy()
+    baseline = _baseline(labels, back, is_matrix=is_matrix, is_ranked=bool(policy.query))
     return Sample(
-        labels=labels,
+        labels=labels[back],
         scores={**scores, BASELINE: baseline},
         segments={name: _text(held[name]) for name in spec.segments},
         groups={name: _text(held[name]) for name in _groups(policy)},
@@ -55,20 +57,25 @@ def rows_digest(frame: pd.DataFrame) -> str:
     return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
 
 
-def _labels(
-    rows: Rows, spec: DatasetSpec, scores: Mapping[str, Array], *, is_ranked: bool
-) -> tuple[Array, Array]:
-    """Return labels, and what a model that learnt nothing but their distribution says."""
-    target, held = rows.frame[spec.target], rows.held_back.to_numpy()
-    matrix = any(values.ndim == 2 for values in scores.values())
-    if matrix or not (pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)):
-        classes, codes = np.unique(target.to_numpy(), return_inverse=True)
-        shares = np.bincount(codes[~held], minlength=len(classes)) / (~held).sum()
-        constant = np.tile(shares, (int(held.sum()), 1)) if matrix else np.full(int(held.sum()), shares[-1])
-        return codes[held].astype(float), constant
-    values = target.to_numpy(dtype=float)
-    usual = 0.0 if is_ranked else float(values[~held].mean())
-    return values[held], np.full(int(held.sum()), usual)
+def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
+    """Return the label of every row: as it is, or the place of its class among the sorted classes.
+
+    :param is_matrix: scores have a column per class, so labels must be classes even if they are numbers.
+    """
+    target = rows.frame[spec.target]
+    if is_matrix or not (pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)):
+        codes = np.unique(target.to_numpy(), return_inverse=True)[1]
+        return np.asarray(codes, dtype=np.float64)
+    return np.asarray(target.to_numpy(dtype=float), dtype=np.float64)
+
+
+def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:
+    """Return what a model says that learnt nothing but the labels' distribution."""
+    known, rows = labels[~held], int(held.sum())
+    if is_matrix:
+        counts = np.bincount(known.astype(np.int64), minlength=int(labels.max()) + 1)
+        return np.tile(counts / len(known), (rows, 1))
+    return np.full(rows, 0.0 if is_ranked else float(known.mean()))
 
 
 def _groups(policy: ValidationPolicy) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.models import loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
 from airflow_mlops.backends.validation.rows import sample_of
-from airflow_mlops.core.errors import InvalidConfigError, TransientError
+from airflow_mlops.core.errors import TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import Check, OwnMetric
 from airflow_mlops.core.validation.compare import judge
@@ -50,15 +51,16 @@ class Trial:
         unusable: dict[str, str] = {}
         findings: list[Finding] = []
         for role, version in versions.items():
-            checks = self.checks if role == CHALLENGER else ()
-            try:
-                with loaded(registry, model, version, rows.features) as found:
+            with ExitStack() as stack:
+                try:
+                    found = stack.enter_context(loaded(registry, model, version, rows.features))
                     scores[role] = found.predict(rows.holdout)
-                    findings += run_checks(checks, found.predict, rows.holdout)
-            except Exception as error:  # any model may fail in any way
-                if isinstance(error, TransientError) or (checks and isinstance(error, InvalidConfigError)):
-                    raise  # a retry, or the author, can help
-                unusable[role] = _why(version, error)
+                except TransientError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - any model may fail in any way
+                    unusable[role] = _why(version, error)
+                    continue
+                findings += run_checks(self.checks if role == CHALLENGER else (), found.predict, rows.holdout)
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Severity
 
 
@@ -34,3 +35,13 @@ class Check:
     function: Callable[..., Any] | str
     severity: Severity = Severity.CRITICAL
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Take the severity's text too.
+
+        :raises InvalidConfigError: there is none of that name.
+        """
+        if self.severity not in tuple(Severity):
+            msg = f"validate.checks: severity {self.severity!r}, allowed: {', '.join(Severity)}"
+            raise InvalidConfigError(msg)
+        object.__setattr__(self, "severity", Severity(self.severity))

@@ -1,8 +1,8 @@
 """Calibration: whether probabilities come true, in bins and in the large, with intervals.
 
 Binned error is never below 0, so noise only adds to it: the upper bound is the resamples' quantile, the
-lower one is reflected about the point; both lean outwards. With k classes the confidence in the called
-class is held against being right.
+lower one takes the noise off; both lean outwards. With k classes the confidence in the called class is held
+against being right.
 """
 
 from __future__ import annotations
@@ -46,20 +46,27 @@ def confidence(labels: Array, scores: Array) -> tuple[Array, Array]:
     return (scores.argmax(axis=1) == labels).astype(float), scores.max(axis=1)
 
 
-def expected_error(bins: int) -> Metric:
-    """Return the expected calibration error: mean over rows of |mean probability - share| in their bin."""
+def expected_error(bins: int, about: Array | float = 0.0) -> Metric:
+    """Return the expected calibration error: mean over rows of |mean probability - share| in their bin.
 
-    def terms(scored: Scored) -> Sequence[Array]:
-        true, given = confidence(scored.labels, scored.scores)
-        edges = np.unique(np.quantile(given, np.linspace(0, 1, bins + 1)[1:-1]))
-        own = np.searchsorted(edges, given, side="right")
-        return [np.ones(len(true)), *((given - true) * (own == one) for one in range(bins))]
+    :param about: gaps per bin to measure from, shape ``(bins,)``: those of the sample give its noise alone.
+    """
 
     def value(sums: Array) -> Array:
-        result: Array = np.abs(sums[1:]).sum(axis=0) / sums[0]
+        gaps = sums[1:] / sums[0]
+        zero = np.reshape(np.broadcast_to(about, bins), (bins, *[1] * (gaps.ndim - 1)))
+        result: Array = np.abs(gaps - zero).sum(axis=0)
         return result
 
-    return Metric(name="ece", sign=-1, terms=terms, value=value)
+    return Metric(name="ece", sign=-1, terms=lambda scored: _bin_terms(scored, bins), value=value)
+
+
+def _bin_terms(scored: Scored, bins: int) -> Sequence[Array]:
+    """Rows, then what was given less what came true, bin by bin of equal mass."""
+    true, given = confidence(scored.labels, scored.scores)
+    edges = np.unique(np.quantile(given, np.linspace(0, 1, bins + 1)[1:-1]))
+    own = np.searchsorted(edges, given, side="right")
+    return [np.ones(len(true)), *((given - true) * (own == one) for one in range(bins))]
 
 
 def _mean_error(scored: Scored) -> Sequence[Array]:
@@ -71,12 +78,15 @@ IN_THE_LARGE = Metric(name="in_the_large", sign=-1, terms=_mean_error, value=lam
 
 
 def _binned(study: Study, limit: float, bins: int) -> Finding:
+    """Lower bound: the error less the noise that 95 % of resamples stay below (triangle inequality)."""
     sample, alpha = study.sample, study.policy.alpha
     scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
+    gaps = np.array([term.sum() for term in _bin_terms(scored, bins)[1:]]) / len(sample.labels)
     (error,) = study.resampling.draws(expected_error(bins), scored, 1)
-    high = float(np.quantile(error.known, 1 - alpha))
-    low = max(0.0, 2 * error.point - high)
-    return _finding("ece", "expected calibration error", error.point, (low, high), limit)
+    (noise,) = study.resampling.draws(expected_error(bins, gaps), scored, 1)
+    low = max(0.0, error.point - float(np.quantile(noise.known, 1 - alpha)))
+    bounds = low, float(np.quantile(error.known, 1 - alpha))
+    return _finding("ece", "expected calibration error", error.point, bounds, limit)
 
 
 def _in_the_large(study: Study, limit: float) -> Finding:

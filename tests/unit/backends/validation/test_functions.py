@@ -170,3 +170,9 @@ def test_scorer_that_is_unknown_or_takes_no_weights_is_a_named_error(rng, name, 
     labels = np.arange(9) % 3.0
     with pytest.raises(InvalidConfigError, match=named):
         scorer(f"sklearn:{name}", is_class=is_class).point(labels, rng.dirichlet(np.ones(3), 9))
+
+
+def test_severity_may_be_text_and_an_unknown_one_is_a_named_error():
+    assert Check(function=breaks, severity="warning").severity is Severity.WARNING
+    with pytest.raises(InvalidConfigError, match="severity 'grave', allowed: info, warning, critical"):
+        Check(function=breaks, severity="grave")
