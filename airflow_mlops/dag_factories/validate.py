@@ -109,6 +109,10 @@ class Validate:
     metrics: dict[str, Metric] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse bars that cannot be meant before anything is trained."""
+        self.policy()
+
     def policy(self) -> ValidationPolicy:
         """Return the bars.
 
