@@ -18,7 +18,7 @@ from airflow_mlops.core.validation.study import Study
 from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 ROWS, SEGMENTS, RESAMPLES = 1_000_000, 50, 2_000
-LOOP_SEGMENTS, LOOP_RESAMPLES = 3, 200
+LOOP_SEGMENTS, LOOP_RESAMPLES = 3, 600
 MOST_SECONDS, LEAST_RATIO = 10.0, 20.0
 METRICS = ("log_loss", "roc_auc")
 POLICY = ValidationPolicy(margin=dict.fromkeys(METRICS, 0.01), resamples=RESAMPLES)

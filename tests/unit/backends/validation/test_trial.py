@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mlflow.pyfunc
@@ -15,6 +16,7 @@ from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, Serv
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import Check, OwnMetric
+from airflow_mlops.core.validation.security import PoisoningPolicy
 from airflow_mlops.core.validation.threshold import FairnessPolicy, ValidationPolicy
 
 SPEC = DatasetSpec(target="late", key=("id",), segments=("origin",), exclude=("origin", "customer", "month"))
@@ -190,3 +192,12 @@ def test_check_that_fails_refuses_the_challenger_and_an_unknown_check_is_a_named
     )
     with pytest.raises(InvalidConfigError, match=r"validate\.checks"):
         judged(checks=[Check(function="nowhere:check")])
+
+
+def test_signs_of_poisoning_join_the_verdict(judged, frame):
+    frame.loc[rows_of(frame).training.index[:400], "late"] ^= 1
+    copies = frame.iloc[:400].assign(late=1 - frame["late"][:400])
+    policy = replace(POLICY, poisoning=PoisoningPolicy(outcome=Outcome.FAIL))
+    report = judged(data=pd.concat([frame, copies], ignore_index=True), policy=policy)
+    assert report.verdict.outcome is Outcome.FAIL
+    assert any("exact duplicates have another label" in reason for reason in report.verdict.reasons)

@@ -195,6 +195,14 @@ def test_floor_between_point_and_bound_is_inconclusive(rng):
     assert [f.outcome for f in judge(data, policy).findings if f.check == "floor"] == [Outcome.INCONCLUSIVE]
 
 
+def test_floor_on_a_handful_of_rows_of_a_class_is_inconclusive(rng):
+    data = sample(rng, champion=False)
+    data.labels[:] = 0
+    data.labels[:9] = 1
+    policy = ValidationPolicy(margin={"brier": 0.05}, floor={"brier": 0.9}, resamples=100)
+    assert [f.outcome for f in judge(data, policy).findings if f.check == "floor"] == [Outcome.INCONCLUSIVE]
+
+
 def test_comparisons_and_the_rows_digest_are_kept(rng):
     data = replace(sample(rng, segments={"origin": np.repeat(["JFK", "LGA"], 2000)}), digest="sha256:ab")
     found = report(data, POLICY)

@@ -75,6 +75,12 @@ def test_values_that_differ_by_nature_do_not_stand_out(rng):
     assert found.outcome is Outcome.PASS
 
 
+def test_column_of_two_values_is_too_few_to_compare(rng):
+    (found,) = label_rates("half", np.arange(400) % 2, rng.random(400) < 0.5, PoisoningPolicy())
+    assert found.outcome is Outcome.PASS
+    assert "too few to compare label rates" in found.reason
+
+
 def test_labels_that_are_numbers_are_not_searched(rng):
     rows = world(rng)
     rows.frame["late"] = rng.normal(size=len(rows.frame))
