@@ -105,9 +105,8 @@ class TrainModelOperator(BaseOperator):
         labels = labels_of(rows, self.data, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
         metrics = summary(labels, scores)
         evidence.store.log_metrics(evidence.run, metrics)
-        evidence.keep(
-            SCORE_PROFILE_PATH, profile_scores(scores if scores.ndim == 1 else scores[:, -1])
-        )  # as the log keeps it
+        logged = scores if scores.ndim == 1 else scores[:, -1]  # what the inference log keeps of a request
+        evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
         uri = log.model(model, rows, in_process.source_file(function))
         candidate = Candidate(
             model=self.model,
