@@ -7,7 +7,7 @@ TESTED := $(VENV)/.ready-test
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary clean
+.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary bench-validation clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -63,6 +63,9 @@ bench-skew: setup-test
 
 bench-canary: setup-test
 	@$(BIN)/python benchmarks/bench_canary.py
+
+bench-validation: setup-test
+	@$(BIN)/python benchmarks/bench_validation.py
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

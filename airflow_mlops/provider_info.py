@@ -24,7 +24,15 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "MLflow",
                 "python-modules": [
                     f"airflow_mlops.operators.{stage}"
-                    for stage in ("data", "training", "validation", "rollout", "monitoring", "retraining")
+                    for stage in (
+                        "data",
+                        "training",
+                        "validation",
+                        "security",
+                        "rollout",
+                        "monitoring",
+                        "retraining",
+                    )
                 ],
             }
         ],

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
-from dataclasses import field, fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from airflow_mlops.core.data.reference import Reference as ReferenceChoice
 from airflow_mlops.core.data.skew_policy import SkewPolicy
@@ -20,41 +18,8 @@ from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutPlan
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.threshold import ValidationPolicy
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-Class = TypeVar("Class", bound=type)
-
-
-def seconds(value: Any) -> float:
-    """Read a duration: a number of seconds, or text such as ``30s``, ``10m``, ``2h``, ``1d``."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
-    if match is None:
-        msg = f"{value!r} is no duration; allowed: seconds, or 30s, 10m, 2h, 1d"
-        raise ValueError(msg)
-    return float(match[1]) * UNITS[match[2]]
-
-
-Duration = Annotated[float, BeforeValidator(seconds)]
-
-
-@dataclass_transform(frozen_default=True)
-def config(cls: Class) -> Class:
-    """Make a class a frozen, checked configuration whose errors name key, value and what is allowed."""
-    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    built: Any = pydantic_dataclass(frozen=True, config=settings)(cls)
-    check = built.__init__
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's own
-        try:
-            check(self, *args, **kwargs)
-        except ValidationError as error:
-            raise InvalidConfigError(explain(error, built)) from error
-
-    built.__init__ = __init__
-    return built  # type: ignore[no-any-return]
+from airflow_mlops.dag_factories.checked import Duration, config, explain, values_of
+from airflow_mlops.dag_factories.validate import Validate  # noqa: TC001 - pydantic resolves it at run time
 
 
 @config
@@ -89,22 +54,6 @@ class Train:
 
     function: Callable[..., Any] | str
     params: dict[str, Any] | None = None
-
-
-@config
-class Validate:
-    """Bars of validation; see ``ValidationPolicy``."""
-
-    margin: dict[str, float]
-    floor: dict[str, float] | None = None
-    max_segment_drop: float = 0.02
-    min_segment_rows: int = 200
-    alpha: float = 0.05
-    resamples: int = 1000
-
-    def policy(self) -> ValidationPolicy:
-        """Return the bars."""
-        return ValidationPolicy(**{**_values(self), "floor": self.floor or {}})
 
 
 @config
@@ -153,7 +102,7 @@ class Monitor:
 
     def policy(self) -> PerformancePolicy:
         """Return the bars."""
-        return PerformancePolicy(**_values(self))
+        return PerformancePolicy(**values_of(self))
 
 
 @config
@@ -167,7 +116,7 @@ class Retrain:
 
     def policy(self) -> RetrainPolicy:
         """Return the limits."""
-        values = {name: value for name, value in _values(self).items() if name != "cooldown"}
+        values = {name: value for name, value in values_of(self).items() if name != "cooldown"}
         return RetrainPolicy(cooldown_seconds=self.cooldown, **values)
 
 
@@ -186,7 +135,7 @@ class Reference:
 
     def choice(self) -> ReferenceChoice:
         """Return the choice."""
-        return ReferenceChoice(**_values(self))
+        return ReferenceChoice(**values_of(self))
 
 
 @config
@@ -209,7 +158,7 @@ class Skew:
     def policy(self) -> SkewPolicy:
         """Return the thresholds."""
         others = ("reference", "calibrated")
-        return SkewPolicy(**{name: value for name, value in _values(self).items() if name not in others})
+        return SkewPolicy(**{name: value for name, value in values_of(self).items() if name not in others})
 
 
 @config
@@ -256,35 +205,8 @@ def load_config(path: Path | str) -> ModelConfig:
         raise InvalidConfigError(msg) from error
 
 
-def explain(error: ValidationError, cls: type) -> str:
-    """Say each problem as ``key: problem``, with what is allowed."""
-    return "; ".join(_problem(dict(item), cls) for item in error.errors())
-
-
-def _problem(item: dict[str, Any], cls: type) -> str:
-    path = ".".join(str(part) for part in item["loc"])
-    if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        allowed = [field.name for field in fields(_class_at(cls, item["loc"][:-1]))]
-        close = get_close_matches(str(item["loc"][-1]), allowed, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"unknown key {path!r}; one of: {', '.join(allowed)}{hint}"
-    return f"{path}: {item['msg']}, got {item['input']!r}"
-
-
-def _class_at(cls: type, path: tuple[Any, ...]) -> Any:
-    found: Any = cls
-    for part in path:
-        inner = get_type_hints(found).get(str(part)) if is_dataclass(found) else None
-        found = inner if is_dataclass(inner) else found
-    return found
-
-
 def _name(value: Any) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", str(value)):
         msg = f"{value!r} is no model name; allowed: letters, digits, '_', '-', starting with a letter"
         raise ValueError(msg)
     return str(value)
-
-
-def _values(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
-    from airflow_mlops.dag_factories.config import Data, Train, Validate
+    from airflow_mlops.dag_factories.config import Data, Train
+    from airflow_mlops.dag_factories.validate import Validate
 
 BUILDERS = {
     "training": training_dag,

@@ -96,6 +96,8 @@ def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[Ba
         candidate=train.output,
         data=spec,
         policy=config.validate.policy(),
+        metrics=config.validate.own_metrics(),
+        checks=config.validate.own_checks(),
         **common,
     )
     nominate = NominateChallengerOperator(

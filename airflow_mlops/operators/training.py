@@ -88,6 +88,7 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
         from airflow_mlops.backends.training.rows import read_rows
+        from airflow_mlops.backends.validation.rows import labels_of
         from airflow_mlops.core.validation.metrics import summary
 
         files = filesystem_of(self.window["uri"])
@@ -100,11 +101,12 @@ class TrainModelOperator(BaseOperator):
         evidence.store.set_tags(evidence.run, tags)
         log.inputs(window, rows, self.data, params)
         model = in_process.fit(function, rows, self.data, params)
-        labels = rows.holdout[self.data.target].to_numpy(dtype=float)
         scores = in_process.scores(model, rows.holdout[rows.features])
+        labels = labels_of(rows, self.data, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
         metrics = summary(labels, scores)
         evidence.store.log_metrics(evidence.run, metrics)
-        evidence.keep(SCORE_PROFILE_PATH, profile_scores(scores))
+        logged = scores if scores.ndim == 1 else scores[:, -1]  # what the inference log keeps of a request
+        evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
         uri = log.model(model, rows, in_process.source_file(function))
         candidate = Candidate(
             model=self.model,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
+from airflow_mlops.core.outcome import Outcome, Verdict
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
-    from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.core.validation.author import Check, OwnMetric
+    from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 
@@ -38,6 +37,8 @@ class ValidateModelOperator(BaseOperator):
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param data: roles of the columns, as in training.
     :param policy: the bars.
+    :param metrics: the author's metrics, by the names the policy uses.
+    :param checks: the author's tests of behaviour.
     """
 
     template_fields: Sequence[str] = ("model", "candidate")
@@ -51,6 +52,8 @@ class ValidateModelOperator(BaseOperator):
         candidate: Any,
         data: DatasetSpec,
         policy: ValidationPolicy,
+        metrics: Sequence[OwnMetric] = (),
+        checks: Sequence[Check] = (),
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
@@ -59,6 +62,8 @@ class ValidateModelOperator(BaseOperator):
         self.candidate = candidate
         self.data = data
         self.policy = policy
+        self.metrics = metrics
+        self.checks = checks
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -66,35 +71,25 @@ class ValidateModelOperator(BaseOperator):
         candidate = Candidate.from_json(self.candidate)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            verdict = self._judge(candidate, MlflowHook(self.mlflow_conn_id).registry())
-        evidence.keep("validation_report.json", verdict)
-        evidence.store.set_tags(evidence.run, {"mlops.validation": str(verdict.outcome)})
-        for finding in verdict.findings:
+            report = self._judge(candidate, MlflowHook(self.mlflow_conn_id).registry())
+        evidence.keep("validation_report.json", report)
+        tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
+        evidence.store.set_tags(evidence.run, tags)
+        for finding in report.verdict.findings:
             self.log.info("%s: %s", finding.outcome, finding.reason)
-        return verdict.to_json()
+        return report.verdict.to_json()
 
-    def _judge(self, candidate: Candidate, registry: ModelRegistry) -> Verdict:
-        import numpy as np
-
+    def _judge(self, candidate: Candidate, registry: ModelRegistry) -> Report:
         from airflow_mlops.backends.training.rows import read_rows
-        from airflow_mlops.core.validation.compare import BASELINE, CHALLENGER, Sample, judge
-        from airflow_mlops.core.validation.compare import CHAMPION as RIVAL
+        from airflow_mlops.backends.validation.trial import Trial
 
+        trial = Trial(data=self.data, policy=self.policy, metrics=self.metrics, checks=self.checks)
         rows = read_rows(candidate.window, self.data, filesystem_of(candidate.window.uri))
-        prior = rows.training[self.data.target].astype(float).mean()
-        scores = {
-            CHALLENGER: _scores(registry, self.model, candidate.version, rows),
-            BASELINE: np.full(len(rows.holdout), prior),
-        }
         champion = registry.alias(self.model, CHAMPION)
+        versions = {"challenger": candidate.version}
         if champion is not None:
-            try:
-                scores[RIVAL] = _scores(registry, self.model, champion, rows)
-            except Exception as error:  # noqa: BLE001 - an old model may fail in any way
-                return _incomparable(champion, error)
-        labels = rows.holdout[self.data.target].to_numpy(dtype=float)
-        segments = {name: rows.holdout[name].astype(str).to_numpy() for name in self.data.segments}
-        return judge(Sample(labels, scores, segments), self.policy)
+            versions["champion"] = champion
+        return trial.judge(registry, self.model, versions, rows)
 
 
 class NominateChallengerOperator(BaseOperator):
@@ -138,20 +133,3 @@ class NominateChallengerOperator(BaseOperator):
         for asset in self.outlets:
             context["outlet_events"][asset].add_partitions([candidate.version])
         return candidate.to_json()
-
-
-def _scores(registry: ModelRegistry, model: str, version: str, rows: Rows) -> Any:
-    """Return a registered version's scores of the held-back rows, as its server would give them."""
-    import mlflow.pyfunc
-    import numpy as np
-
-    with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
-        loaded = mlflow.pyfunc.load_model(str(registry.download(model, version, Path(folder))))
-        predicted = np.asarray(loaded.predict(rows.holdout[rows.features]), dtype=float)
-    return predicted[:, -1] if predicted.ndim == 2 else predicted
-
-
-def _incomparable(champion: str, error: Exception) -> Verdict:
-    reason = f"champion version {champion} cannot score the held-back rows: {type(error).__name__}: {error}"
-    finding = Finding(check="champion", subject=champion, outcome=Outcome.INCONCLUSIVE, reason=reason[:600])
-    return Verdict.of("validation", [finding])

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
+def load_function(function: Callable[..., Any] | str, where: str = "train.function") -> Callable[..., Any]:
     """Return the author's function, imported from ``module:name`` if given as text.
 
+    :param where: the configuration key, for the error.
     :raises InvalidConfigError: no such module or name.
     """
     if callable(function):
@@ -32,7 +33,7 @@ def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        msg = f"train.function {function!r}: {error}; allowed: 'module:function' importable by the worker"
+        msg = f"{where} {function!r}: {error}; allowed: 'module:function' importable by the worker"
         raise InvalidConfigError(msg) from error
     return found
 
@@ -56,12 +57,12 @@ def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dic
 
 
 def scores(model: Any, features: pd.DataFrame) -> Any:
-    """Return a model's scores, shape ``(n_rows,)``: the last class's probability, or the prediction."""
+    """Return a model's scores: the second class's probability, a matrix of k > 2, or the prediction."""
     import numpy as np
 
     predict = getattr(model, "predict_proba", None) or model.predict
     predicted = np.asarray(predict(features), dtype=float)
-    return predicted[:, -1] if predicted.ndim == 2 else predicted
+    return predicted[:, -1] if predicted.ndim == 2 and predicted.shape[1] <= 2 else predicted
 
 
 def source_file(function: Callable[..., Any]) -> list[str]:

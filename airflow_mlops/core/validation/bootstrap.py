@@ -1,48 +1,149 @@
-"""Paired bootstrap of metrics: the same resamples for every model, without a loop over resamples."""
+"""Paired Poisson bootstrap by blocks: one weight matrix for every model, metric and part of the rows.
+
+Units (rows, or entities that own several rows) are dealt to at most ``MOST_BLOCKS`` blocks; up to that many
+units each is its own block. A resample gives each block a Poisson(1) weight. All that a metric needs of a
+resample then is ``weights @ sums of its terms per block``: one matrix product for all resamples and all
+parts. Blocks of randomly dealt units leave the variance unbiased (random groups, Wolter 2007, ch. 2); the
+standard error's own relative error is 1 / sqrt(2 blocks), 1.1 % at 4,096.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_mlops.core.validation.estimate import Estimate
+from airflow_mlops.core.validation.metric import Array, IntArray, Scored
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_mlops.core.validation.metrics import Metric
+    from airflow_mlops.core.validation.metric import Metric
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+MOST_BLOCKS = 4096
+NUMBERS_AT_ONCE = 40_000_000
 
-CELLS_AT_ONCE = 4_000_000
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """Which block each row is in and each resample's weight of each block.
+
+    :param blocks: shape ``(n_rows,)``; ``weights``: ``(resamples, n_blocks)``.
+    """
+
+    blocks: IntArray
+    weights: Array
+
+    @classmethod
+    def of(
+        cls, rows: int, *, resamples: int, seed: int, entities: np.ndarray[Any, Any] | None = None
+    ) -> Resampling:
+        """Deal rows, or the entities that own them, to blocks.
+
+        :param entities: shape ``(rows,)``: rows of one entity are drawn together.
+        """
+        rng = np.random.default_rng(seed)
+        unit = np.arange(rows) if entities is None else np.unique(entities, return_inverse=True)[1]
+        units = int(unit.max()) + 1 if rows else 0
+        count = min(units, MOST_BLOCKS)
+        dealt = np.arange(units) if units <= MOST_BLOCKS else rng.permutation(units) % count
+        return cls(dealt[unit], rng.poisson(1.0, size=(resamples, count)).astype(np.float64))
+
+    def draws(self, metric: Metric, scored: Scored, cells: int) -> list[Estimate]:
+        """Return the metric of each cell with its resamples; rows of cell -1 are left out.
+
+        :param cells: how many there are.
+        """
+        inside = scored.cells >= 0
+        here, blocks = _where(scored, inside), self.blocks[inside]
+        if metric.function is not None:
+            return [
+                self._called(metric, _where(here, here.cells == one), blocks[here.cells == one])
+                for one in range(cells)
+            ]
+        terms = metric.rows(here)
+        at_once = max(
+            1, NUMBERS_AT_ONCE // (len(terms) * (self.weights.shape[0] + 2 * self.weights.shape[1]))
+        )
+        found: list[Estimate] = []
+        for start in range(0, cells, at_once):
+            found += self._summed(
+                metric, terms, here.cells, blocks, range(start, min(cells, start + at_once))
+            )
+        return found
+
+    def _summed(
+        self, metric: Metric, terms: Sequence[Array], cells: IntArray, blocks: IntArray, part: range
+    ) -> list[Estimate]:
+        mine = (cells >= part.start) & (cells < part.stop)
+        count, width = self.weights.shape[1], len(part)
+        code = blocks[mine] * width + (cells[mine] - part.start)
+        sums = np.stack(
+            [
+                np.bincount(code, weights=term[mine], minlength=count * width).reshape(count, width)
+                for term in terms
+            ]
+        )
+        units = (np.bincount(code, minlength=count * width).reshape(count, width) > 0).sum(axis=0)
+        total = sums.sum(axis=1)
+        with np.errstate(invalid="ignore"):  # infinite or undefined terms: a value that is not known
+            points, draws = metric.of(total), metric.of(self.weights @ sums)
+            left_out = metric.of(total[:, None, :] - sums)
+        return [Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i])) for i in range(width)]
+
+    def _called(self, metric: Metric, scored: Scored, blocks: IntArray) -> Estimate:
+        assert metric.function is not None  # noqa: S101 - for the type checker
+        point = metric.point(scored.labels, scored.scores) if len(blocks) else float("nan")
+        if not np.isfinite(point):
+            return Estimate(float("nan"), np.full(len(self.weights), np.nan), None, 0)
+        values = []
+        for resample in self.weights:  # row weights of all resamples at once would not fit
+            weights = resample[blocks]
+            kept = weights > 0
+            values.append(_value(metric, scored.labels[kept], scored.scores[kept], weights[kept]))
+        return Estimate(point, np.array(values), None, len(np.unique(blocks)))
+
+
+def _value(metric: Metric, labels: Array, scores: Array, weights: Array) -> float:
+    """Call the function; a resample that lost a class has no value."""
+    assert metric.function is not None  # noqa: S101 - for the type checker
+    if not weights.size or (scores.ndim == 2 and len(np.unique(labels)) < scores.shape[1]):
+        return float("nan")
+    return float(metric.function(labels, scores, weights))
+
+
+def _where(scored: Scored, rows: np.ndarray[Any, Any]) -> Scored:
+    if rows.all():
+        return scored
+    queries = None if scored.queries is None else scored.queries[rows]
+    return Scored(scored.labels[rows], scored.scores[rows], scored.cells[rows], queries)
 
 
 def resampled(
     labels: Array, scores: Mapping[str, Array], metrics: Sequence[Metric], *, resamples: int, seed: int
 ) -> dict[tuple[str, str], Array]:
-    """Return each model's metrics over Poisson-bootstrap resamples.
+    """Return each model's metrics over the resamples of all rows.
 
-    :param labels: shape ``(n_rows,)``; ``scores``: one such array per model name.
+    :param labels: shape ``(n_rows,)``; ``scores``: one array per model name.
     :returns: ``(model, metric)`` to an array of shape ``(resamples,)``; entry i of every array comes from
         the same resample, so differences are paired.
     """
-    rng = np.random.default_rng(seed)
-    at_once = max(1, CELLS_AT_ONCE // max(1, len(labels)))
-    chunks: dict[tuple[str, str], list[Array]] = {(m, metric.name): [] for m in scores for metric in metrics}
-    for start in range(0, resamples, at_once):
-        shape = (min(at_once, resamples - start), len(labels))
-        weights = rng.poisson(1.0, size=shape).astype(np.float64)
-        for model, values in scores.items():
-            for metric in metrics:
-                chunks[model, metric.name].append(metric.of(labels, values, weights))
-    return {pair: np.concatenate(parts) for pair, parts in chunks.items()}
+    drawn = Resampling.of(len(labels), resamples=resamples, seed=seed)
+    return {
+        (model, metric.name): drawn.draws(metric, Scored.of(labels, values), 1)[0].draws
+        for model, values in scores.items()
+        for metric in metrics
+    }
 
 
 def lower_bound(values: Array, alpha: float) -> float:
-    """One-sided lower confidence bound; resamples the metric cannot be computed on are left out."""
+    """One-sided lower percentile bound; resamples the metric cannot be computed on are left out."""
     known = values[np.isfinite(values)]
     return float(np.quantile(known, alpha)) if known.size else float("nan")
 
 
 def upper_bound(values: Array, alpha: float) -> float:
-    """One-sided upper confidence bound."""
+    """One-sided upper percentile bound."""
     return -lower_bound(-values, alpha)

@@ -1,98 +1,54 @@
-"""Metrics of predictions, for one sample or for many weighted resamples of it at once.
-
-Labels and scores have shape ``(n_rows,)``, weights ``(n_resamples, n_rows)``; a result has one value per
-resample. Scores are probabilities of the positive class for classification, predictions for regression.
-"""
+"""Metrics by name. Scores are probabilities of the positive class, a matrix of them, or predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.validation import metrics_classes, metrics_mean, metrics_query, metrics_rank
+from airflow_mlops.core.validation.names import CUT, NEGATED, check_metric
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+    from collections.abc import Sequence
 
-TINY = 1e-15
+    from airflow_mlops.core.validation.metric import Array, Metric
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A metric by name.
-
-    :param sign: 1 if more is better, -1 if less is.
-    """
-
-    name: str
-    sign: int
-    of: Callable[[Array, Array, Array], Array]
-
-    def point(self, labels: Array, scores: Array) -> float:
-        """Return the metric of the sample itself."""
-        return float(self.of(labels, scores, np.ones((1, len(labels))))[0])
-
-
-def _mean(loss: Callable[[Array, Array], Array]) -> Callable[[Array, Array, Array], Array]:
-    def weighted(labels: Array, scores: Array, weights: Array) -> Array:
-        result: Array = weights @ loss(labels, scores) / weights.sum(axis=1)
-        return result
-
-    return weighted
-
-
-def _log_loss(labels: Array, scores: Array) -> Array:
-    safe = np.clip(scores, TINY, 1 - TINY)
-    return -(labels * np.log(safe) + (1 - labels) * np.log1p(-safe))
-
-
-def _roc_auc(labels: Array, scores: Array, weights: Array) -> Array:
-    """Weighted Mann-Whitney statistic; ties count half."""
-    order = np.argsort(scores, kind="stable")
-    weights, positive = weights[:, order], labels[order] > 0.5
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    good = np.add.reduceat(weights * positive, starts, axis=1)
-    bad = np.add.reduceat(weights * ~positive, starts, axis=1)
-    below = np.cumsum(bad, axis=1) - bad / 2
-    pairs = good.sum(axis=1) * bad.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        result: Array = (good * below).sum(axis=1) / pairs
-    return result
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric(name="roc_auc", sign=1, of=_roc_auc),
-        Metric(name="log_loss", sign=-1, of=_mean(_log_loss)),
-        Metric(name="brier", sign=-1, of=_mean(lambda y, p: (y - p) ** 2)),
-        Metric(name="accuracy", sign=1, of=_mean(lambda y, p: ((p >= 0.5) == (y > 0.5)).astype(float))),
-        Metric(name="mae", sign=-1, of=_mean(lambda y, p: np.abs(y - p))),
-        Metric(name="mse", sign=-1, of=_mean(lambda y, p: (y - p) ** 2)),
-    )
-}
+_FAMILIES = (metrics_mean, metrics_classes, metrics_rank, metrics_query)
+METRICS: dict[str, Metric] = {metric.name: metric for family in _FAMILIES for metric in family.METRICS}
 CLASSIFICATION = ("roc_auc", "log_loss", "brier", "accuracy")
+CLASSES = ("roc_auc_ovr", "log_loss", "brier", "accuracy", "f1_macro")
 REGRESSION = ("mae", "mse")
 
 
-def metric(name: str) -> Metric:
-    """Return a metric by name.
+def metric(name: str, own: Sequence[Metric] = ()) -> Metric:
+    """Return a metric by name, the author's ``own`` first.
 
     :raises InvalidConfigError: there is none of that name.
     """
+    for mine in own:
+        if mine.name == name:
+            return mine
+    check_metric(name, [mine.name for mine in own])
+    if CUT.fullmatch(name):
+        return metrics_query.ndcg(name)
+    if name in NEGATED:
+        return _negated(name, METRICS[NEGATED[name]])
     if name not in METRICS:
-        msg = f"metric {name!r} is not known; one of: {', '.join(METRICS)}"
+        msg = f"metric {name!r}: scikit-learn's scorers are there only for ValidateModelOperator"
         raise InvalidConfigError(msg)
     return METRICS[name]
 
 
+def _negated(name: str, loss: Metric) -> Metric:
+    return replace(loss, name=name, sign=1, value=lambda sums: -loss.of(sums))
+
+
 def summary(labels: Array, scores: Array) -> dict[str, float]:
-    """Return all metrics that fit the labels: classification for 0/1 labels, regression otherwise."""
+    """Return the usual metrics: of k classes for a matrix, of two for 0/1 labels, of numbers otherwise."""
     binary = bool(np.isin(labels, (0.0, 1.0)).all())
-    points = {
-        name: METRICS[name].point(labels, scores) for name in (CLASSIFICATION if binary else REGRESSION)
-    }
+    names = CLASSES if scores.ndim == 2 else CLASSIFICATION if binary else REGRESSION
+    points = {name: METRICS[name].point(labels, scores) for name in names}
     return {name: value for name, value in points.items() if np.isfinite(value)}

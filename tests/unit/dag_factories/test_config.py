@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
-from airflow_mlops.dag_factories.config import Data, Retrain, Rollout, Train, Validate, load_config, seconds
+from airflow_mlops.dag_factories.checked import seconds
+from airflow_mlops.dag_factories.config import Data, Retrain, Rollout, Train, load_config
+from airflow_mlops.dag_factories.validate import Validate
 
 TEXT = """
 model: churn
@@ -106,3 +108,64 @@ def test_reference_of_skew_is_chosen_in_yaml(load):
 def test_mistake_in_the_reference_is_named(load, reference, named):
     with pytest.raises(InvalidConfigError, match=named):
         load(TEXT + f"skew: {{reference: {reference}}}\n")
+
+
+RICH = """
+  relative_margin: {log_loss: 0.01}
+  entity: [customer]
+  slices: {depth: 1, outcome: fail}
+  fairness: [{column: gender, metric: selection_rate, limit: 0.05}]
+  calibration: {ece: 0.05}
+  poisoning: {columns: [annotator]}
+  on_unusable_champion: continue
+  metrics: {profit: {function: "churn_model:profit", greater_is_better: false}}
+  checks: [{function: "churn_checks:direction", severity: warning}]
+"""
+BARS = "validate: {margin: {roc_auc: 0.002}, floor: {roc_auc: 0.8}}"
+WIDE = "validate:\n  margin: {roc_auc: 0.002, profit: 0.1}\n  floor: {roc_auc: 0.8}" + RICH
+
+
+def test_all_of_validation_is_configured_in_yaml(load):
+    validate = load(TEXT.replace(BARS, WIDE)).validate
+    policy = validate.policy()
+    assert policy.metrics == ("roc_auc", "profit", "log_loss")
+    assert (policy.slices.depth, str(policy.slices.outcome)) == (1, "fail")
+    assert (policy.fairness[0].limit, policy.calibration.ece) == (0.05, 0.05)
+    assert policy.poisoning.columns == ("annotator",)
+    assert (policy.on_unusable_champion, policy.entity) == ("continue", ("customer",))
+    assert [(m.name, m.greater_is_better) for m in validate.own_metrics()] == [("profit", False)]
+    assert [(c.function, c.severity) for c in validate.own_checks()] == [
+        ("churn_checks:direction", "warning")
+    ]
+    assert load(TEXT.replace(BARS, BARS[:-1] + ", slices: null}")).validate.policy().slices is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        (
+            "depth: 1",
+            "depht: 1",
+            r"unknown key 'validate\.slices\.depht'; one of: metric.*did you mean 'depth'",
+        ),
+        (
+            "limit: 0.05",
+            "limits: 0.05",
+            r"unknown key 'validate\.fairness\.0\.limits'; .*did you mean 'limit'",
+        ),
+        (
+            "greater_is",
+            "greater",
+            r"unknown key 'validate\.metrics\.profit\.greater_better'; one of: function",
+        ),
+        ("severity: warning", "severity: grave", r"validate\.checks\.0\.severity: .*'warning'.*got 'grave'"),
+        ("continue", "go on", r"validate\.on_unusable_champion: .*'stop' or 'continue'"),
+        ("{log_loss:", "{logloss:", "'logloss' is not known .did you mean 'log_loss'"),
+        ("profit: 0.1", "profits: 0.1", "did you mean 'profit'"),
+        ("ece: 0.05", "ece: 5", r"validate\.calibration: ece 5.0, .*allowed"),
+        ("margin: {roc_auc: 0.002, profit: 0.1}", "margin: {roc_auc: -1}", r"roc_auc: margin -1.0, allowed"),
+    ],
+)
+def test_mistake_in_validation_is_named_before_anything_runs(load, before, after, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT.replace(BARS, WIDE.replace(before, after, 1)))

@@ -1,0 +1,103 @@
+"""The author's metrics and checks, called so that whatever they do ends in a finding or a named error."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.backends.training.in_process import load_function
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
+from airflow_mlops.core.validation.metric import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+    from airflow_mlops.core.validation.author import Check, OwnMetric
+    from airflow_mlops.core.validation.metric import Array
+
+log = logging.getLogger(__name__)
+ALLOWED = "None, a Finding, findings or a Verdict"
+LONGEST_REASON = 600
+AT_MOST = {Severity.CRITICAL: Outcome.FAIL, Severity.WARNING: Outcome.WARN, Severity.INFO: Outcome.PASS}
+
+
+def own_metric(own: OwnMetric) -> Metric:
+    """Return the author's metric.
+
+    :raises InvalidConfigError: no such function; and when called: it raised, or gave no number.
+    """
+    function = load_function(own.function, f"validate.metrics.{own.name}")
+
+    def called(labels: Array, scores: Array, weights: Array) -> float:
+        try:
+            return float(function(labels, scores, weights))
+        except Exception as error:
+            msg = (
+                f"validate.metrics.{own.name}: {function.__module__}.{function.__qualname__} raised "
+                f"{type(error).__name__}: {error}; allowed: f(y_true, y_score, sample_weight) -> float"
+            )
+            raise InvalidConfigError(msg) from error
+
+    return Metric(name=own.name, sign=1 if own.greater_is_better else -1, function=called)
+
+
+def run_checks(
+    checks: Sequence[Check], predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame
+) -> list[Finding]:
+    """Call every check with a copy of the held-back rows; one that says nothing passed.
+
+    :raises InvalidConfigError: a check cannot be imported.
+    """
+    return [finding for check in checks for finding in _findings(check, predict, rows)]
+
+
+def _findings(check: Check, predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame) -> list[Finding]:
+    function = load_function(check.function, "validate.checks")
+    name = check.name or getattr(function, "__name__", str(check.function))
+    try:
+        told = _read(function(predict, rows.copy()))
+    except AssertionError as error:
+        said = str(error).strip().partition("\n")[0]  # pytest adds lines of its own
+        return [_finding(check, name, Outcome.FAIL, said or "its assertion failed")]
+    except Exception as error:
+        log.exception("check %s could not be carried out", name)
+        return [_finding(check, name, Outcome.ERROR, f"raised {type(error).__name__}: {error}")]
+    if told is None:
+        return [_finding(check, name, Outcome.PASS, "holds")]
+    return [_limited(check, finding) for finding in told]
+
+
+def _read(result: Any) -> list[Finding] | None:
+    """Return findings; a bare True or False is refused, for it would pass unseen.
+
+    :raises TypeError: anything else.
+    """
+    if result is None:
+        return None
+    if isinstance(result, Verdict):
+        return list(result.findings)
+    found = [result] if isinstance(result, Finding) else result
+    if isinstance(found, list | tuple) and all(isinstance(one, Finding) for one in found):
+        return list(found) or None
+    msg = f"returned {type(result).__name__}, allowed: {ALLOWED}"
+    raise TypeError(msg)
+
+
+def _finding(check: Check, name: str, outcome: Outcome, what: str) -> Finding:
+    reason = f"check {name}: {' '.join(what.split())}"[:LONGEST_REASON]
+    found = Finding(check="behaviour", subject=name, outcome=outcome, severity=check.severity, reason=reason)
+    return _limited(check, found)
+
+
+def _limited(check: Check, finding: Finding) -> Finding:
+    """Let a finding weigh no more than its check's severity."""
+    order, most = list(Outcome), AT_MOST[check.severity]
+    outcome = (
+        finding.outcome
+        if check.severity is Severity.CRITICAL
+        else min(finding.outcome, most, key=order.index)
+    )
+    return Finding.from_json(finding.to_json() | {"outcome": outcome, "severity": check.severity})

@@ -1,0 +1,62 @@
+"""Registered models as scorers of rows: loaded once, asked for the inputs their signature names."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow.pyfunc
+import numpy as np
+
+from airflow_mlops.backends.training.rows import servable
+from airflow_mlops.core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.core.validation.metric import Array
+
+
+class LoadedModel:
+    """A version that gives scores as its server would.
+
+    :param features: asked for when the model has no signature.
+    """
+
+    def __init__(self, model: Any, features: Sequence[str]) -> None:
+        self.model = model
+        schema = model.metadata.get_input_schema()
+        self.inputs = list(schema.input_names()) if schema and schema.has_input_names() else list(features)
+
+    def predict(self, rows: pd.DataFrame) -> Array:
+        """Return probabilities of the positive class, a matrix of k > 2 classes, or predictions.
+
+        :raises InvalidDataError: a column the model needs is missing, or predictions are no numbers.
+        """
+        missing = [name for name in self.inputs if name not in rows]
+        if missing:
+            msg = f"needs column {', '.join(missing)}, which the rows lack"
+            raise InvalidDataError(msg)
+        predicted = self.model.predict(servable(rows[self.inputs]))
+        try:
+            scores = np.asarray(predicted, dtype=float)
+        except (TypeError, ValueError) as error:
+            kind = np.asarray(predicted).dtype
+            msg = f"predictions are {kind}, allowed: numbers"
+            raise InvalidDataError(msg) from error
+        return scores[:, -1] if scores.ndim == 2 and scores.shape[1] <= 2 else scores
+
+
+@contextmanager
+def loaded(
+    registry: ModelRegistry, model: str, version: str, features: Sequence[str]
+) -> Iterator[LoadedModel]:
+    """Load a registered version for as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
+        found = mlflow.pyfunc.load_model(str(registry.download(model, version, Path(folder))))
+        yield LoadedModel(found, features)

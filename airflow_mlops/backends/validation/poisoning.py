@@ -1,0 +1,65 @@
+"""Training rows as the poisoning heuristics want them: who equals whom, who is like whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.outcome import Finding, Outcome, Severity
+from airflow_mlops.core.validation.poisoning import conflicts, flips, label_rates
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.training.rows import Rows
+    from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.core.validation.security import PoisoningPolicy
+
+MOST_CLASSES = 100
+BINS = 8
+
+
+def poisoning(rows: Rows, spec: DatasetSpec, policy: PoisoningPolicy) -> list[Finding]:
+    """Look for signs among the training rows.
+
+    :raises InvalidDataError: a column of the policy is missing; names it.
+    """
+    training = rows.training
+    missing = [name for name in policy.columns if name not in training]
+    if missing:
+        msg = f"validate.poisoning: column {', '.join(missing)} is missing"
+        raise InvalidDataError(msg)
+    classes, labels = np.unique(training[spec.target].to_numpy(), return_inverse=True)
+    if len(classes) > MOST_CLASSES:
+        reason = f"{spec.target} has {len(classes)} values: the heuristics are for classes"
+        severity = Severity.INFO
+        return [
+            Finding(check="note", subject="poisoning", outcome=Outcome.PASS, severity=severity, reason=reason)
+        ]
+    features = training[rows.features]
+    found = [
+        conflicts(_numbered(features), labels, policy),
+        flips(_numbered(_coarse(features)), labels, policy),
+    ]
+    for name in policy.columns:
+        values = training[name].astype(str).to_numpy()
+        found += label_rates(name, values, labels == len(classes) - 1, policy)
+    return found
+
+
+def _numbered(frame: pd.DataFrame) -> Any:
+    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return np.unique(hashes, return_inverse=True)[1]
+
+
+def _coarse(features: pd.DataFrame) -> pd.DataFrame:
+    """Cut numbers at eighths of their distribution: near duplicates fall into the same cells."""
+    return pd.DataFrame({name: _cut(features[name]) for name in features}, index=features.index)
+
+
+def _cut(column: pd.Series) -> pd.Series:
+    if column.dtype.kind != "f" or column.nunique() <= BINS:
+        return column
+    edges = np.unique(column.quantile(np.linspace(0, 1, BINS + 1)[1:-1]))
+    return pd.Series(np.where(column.notna(), np.searchsorted(edges, column), -1), index=column.index)

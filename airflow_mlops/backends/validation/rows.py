@@ -1,0 +1,103 @@
+"""Held-back rows as a sample: classes coded, entities and queries numbered, the rows' own digest."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from airflow_mlops.backends.training.rows import HASH_KEY
+from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.validation.sample import BASELINE, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_mlops.backends.training.rows import Rows
+    from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.core.validation.metric import Array, BoolArray
+    from airflow_mlops.core.validation.threshold import ValidationPolicy
+
+
+def sample_of(
+    rows: Rows,
+    spec: DatasetSpec,
+    policy: ValidationPolicy,
+    scores: Mapping[str, Array],
+    unusable: Mapping[str, str],
+) -> Sample:
+    """Put the held-back rows and each model's scores of them together.
+
+    :raises InvalidDataError: a column the policy names is missing; names it.
+    """
+    held = rows.holdout
+    _require(held, [*policy.entity, *([policy.query] if policy.query else []), *_groups(policy)])
+    is_matrix = any(values.ndim == 2 for values in scores.values())
+    labels, back = labels_of(rows, spec, is_matrix=is_matrix), rows.held_back.to_numpy()
+    baseline = _baseline(labels, back, is_matrix=is_matrix, is_ranked=bool(policy.query))
+    return Sample(
+        labels=labels[back],
+        scores={**scores, BASELINE: baseline},
+        segments={name: _text(held[name]) for name in spec.segments},
+        groups={name: _text(held[name]) for name in _groups(policy)},
+        entities=_codes(held, policy.entity) if policy.entity else None,
+        queries=_codes(held, [policy.query]) if policy.query else None,
+        columns={name: _values(held[name]) for name in rows.features},
+        unusable=dict(unusable),
+        digest=rows_digest(held[[*spec.key, *rows.features, spec.target]]),
+    )
+
+
+def rows_digest(frame: pd.DataFrame) -> str:
+    """Return a digest of rows that does not depend on their order."""
+    unique = frame.loc[:, ~frame.columns.duplicated()]
+    hashes = pd.util.hash_pandas_object(unique, index=False, hash_key=HASH_KEY).to_numpy()
+    return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
+
+
+def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
+    """Return the label of every row: as it is, or the place of its class among the sorted classes.
+
+    :param is_matrix: scores have a column per class, so labels must be classes even if they are numbers.
+    """
+    target = rows.frame[spec.target]
+    if is_matrix or not (pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)):
+        codes = np.unique(target.to_numpy(), return_inverse=True)[1]
+        return np.asarray(codes, dtype=np.float64)
+    return np.asarray(target.to_numpy(dtype=float), dtype=np.float64)
+
+
+def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:
+    """Return what a model says that learnt nothing but the labels' distribution."""
+    known, rows = labels[~held], int(held.sum())
+    if is_matrix:
+        counts = np.bincount(known.astype(np.int64), minlength=int(labels.max()) + 1)
+        return np.tile(counts / len(known), (rows, 1))
+    return np.full(rows, 0.0 if is_ranked else float(known.mean()))
+
+
+def _groups(policy: ValidationPolicy) -> list[str]:
+    return list(dict.fromkeys(rule.column for rule in policy.fairness))
+
+
+def _require(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in frame]
+    if missing:
+        msg = (
+            f"validate: column {', '.join(missing)} is missing; columns: {', '.join(map(str, frame.columns))}"
+        )
+        raise InvalidDataError(msg)
+
+
+def _codes(frame: pd.DataFrame, names: Sequence[str]) -> Any:
+    return frame.groupby(list(names), dropna=False, sort=False).ngroup().to_numpy(dtype=np.int64)
+
+
+def _text(column: pd.Series) -> Any:
+    return column.astype("object").where(column.notna(), "missing").astype(str).to_numpy()
+
+
+def _values(column: pd.Series) -> Any:
+    return column.to_numpy() if column.dtype.kind == "f" else _text(column)

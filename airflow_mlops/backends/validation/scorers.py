@@ -1,0 +1,72 @@
+"""scikit-learn's scorers as metrics, for those that have no vectorised form here."""
+
+from __future__ import annotations
+
+import warnings
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer, get_scorer_names
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.validation.metric import Metric
+from airflow_mlops.core.validation.names import SCORER
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.validation.metric import Array
+
+
+class _Classes(ClassifierMixin, BaseEstimator):
+    """Gives back the probabilities it is asked about."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.classes_ = np.arange(classes)
+
+    def predict_proba(self, scores: Array) -> Array:
+        """Return them as they are."""
+        return scores
+
+    def predict(self, scores: Array) -> Any:
+        """Return the class of the greatest."""
+        return scores.argmax(axis=1) if self.classes > 2 else (scores[:, 1] >= 0.5).astype(int)
+
+
+class _Numbers(RegressorMixin, BaseEstimator):
+    """Gives back the predictions it is asked about."""
+
+    def predict(self, scores: Array) -> Array:
+        """Return them."""
+        return scores[:, 0]
+
+
+def scorer(name: str, *, is_class: bool) -> Metric:
+    """Return ``sklearn:<scorer>``; scorers are always better when greater.
+
+    :param is_class: labels are classes, so that scores are probabilities.
+    :raises InvalidConfigError: scikit-learn has none of that name; and when called: it takes no weights.
+    """
+    short = name.removeprefix(SCORER)
+    if short not in get_scorer_names():
+        close = ", ".join(get_close_matches(short, get_scorer_names(), 3)) or "see get_scorer_names()"
+        msg = f"metric {name!r}: scikit-learn has no such scorer; close: {close}"
+        raise InvalidConfigError(msg)
+    found = get_scorer(short)
+
+    def called(labels: Array, scores: Array, weights: Array) -> float:
+        matrix = scores if scores.ndim == 2 else np.column_stack([1 - scores, scores])
+        model = _Classes(matrix.shape[1]) if is_class else _Numbers()
+        given = (matrix, labels.astype(int)) if is_class else (scores.reshape(-1, 1), labels)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return float(found(model, *given, sample_weight=weights))
+        except (TypeError, ValueError) as error:
+            if is_class and len(np.unique(labels)) < matrix.shape[1]:
+                return float("nan")  # a resample that lost a class has no value
+            msg = f"metric {name!r}: {error}; allowed: scorers that take sample_weight"
+            raise InvalidConfigError(msg) from error
+
+    return Metric(name=name, sign=1, function=called)

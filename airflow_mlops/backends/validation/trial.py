@@ -1,0 +1,87 @@
+"""One candidate judged: both models score the same rows once, then everything is asked of those scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.validation.functions import own_metric, run_checks
+from airflow_mlops.backends.validation.models import loaded
+from airflow_mlops.backends.validation.poisoning import poisoning
+from airflow_mlops.backends.validation.rows import sample_of
+from airflow_mlops.core.errors import TransientError
+from airflow_mlops.core.training.job import DatasetSpec
+from airflow_mlops.core.validation.author import Check, OwnMetric
+from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.names import SCORER
+from airflow_mlops.core.validation.sample import CHALLENGER
+from airflow_mlops.core.validation.threshold import ValidationPolicy
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.training.rows import Rows
+    from airflow_mlops.core.outcome import Finding
+    from airflow_mlops.core.validation.metric import Array, Metric
+    from airflow_mlops.core.validation.report import Report
+    from airflow_mlops.core.validation.sample import Sample
+
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a candidate is judged by.
+
+    :param data: roles of the columns; ``metrics`` and ``checks``: the author's own.
+    """
+
+    data: DatasetSpec
+    policy: ValidationPolicy
+    metrics: Sequence[OwnMetric] = ()
+    checks: Sequence[Check] = ()
+
+    def judge(self, registry: ModelRegistry, model: str, versions: dict[str, str], rows: Rows) -> Report:
+        """Judge versions by role: ``{"challenger": "4", "champion": "3"}``, the latter if there is one.
+
+        :raises TransientError: the registry does not answer; a retry may help.
+        """
+        scores: dict[str, Array] = {}
+        unusable: dict[str, str] = {}
+        findings: list[Finding] = []
+        for role, version in versions.items():
+            with ExitStack() as stack:
+                try:
+                    found = stack.enter_context(loaded(registry, model, version, rows.features))
+                    scores[role] = found.predict(rows.holdout)
+                except TransientError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - any model may fail in any way
+                    unusable[role] = _why(version, error)
+                    continue
+                findings += run_checks(self.checks if role == CHALLENGER else (), found.predict, rows.holdout)
+        if self.policy.poisoning is not None:
+            findings += poisoning(rows, self.data, self.policy.poisoning)
+        sample = sample_of(rows, self.data, self.policy, scores, unusable)
+        report = judge(sample, self.policy, own=self._own(sample), besides=findings)
+        return replace(report, versions=versions)
+
+    def _own(self, sample: Sample) -> list[Metric]:
+        from airflow_mlops.backends.validation.scorers import scorer
+
+        named = [name for name in self.policy.all_metrics if name.startswith(SCORER)]
+        is_class = bool((sample.labels % 1 == 0).all()) and sample.labels.min() >= 0
+        return [
+            *(own_metric(one) for one in self.metrics),
+            *(scorer(name, is_class=is_class and self._fits(sample)) for name in named),
+        ]
+
+    def _fits(self, sample: Sample) -> bool:
+        """Say whether scores are probabilities rather than counts."""
+        return all(scores.min() >= 0 and scores.max() <= 1 for scores in sample.scores.values())
+
+
+def _why(version: str, error: Exception) -> str:
+    reason = f"version {version} cannot score the held-back rows: {type(error).__name__}: {error}"
+    return " ".join(reason.split())[:LONGEST_REASON]

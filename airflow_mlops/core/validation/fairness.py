@@ -1,0 +1,85 @@
+"""Fairness: how far a metric differs between groups, with an interval for the greatest difference.
+
+Upper bound: the greatest of the pairwise upper bounds; "surely within the limit" then errs with at most
+alpha, for every pair must be (intersection-union). Lower bound: the greatest of simultaneous pairwise
+lower bounds (maximum of studentised resamples), so that many groups alone never make a difference.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.outcome import Finding, Outcome
+from airflow_mlops.core.validation.sample import CHALLENGER
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.validation.estimate import Estimate
+    from airflow_mlops.core.validation.study import Part, Study
+    from airflow_mlops.core.validation.threshold import FairnessPolicy
+
+
+def fairness(study: Study) -> list[Finding]:
+    """Judge every rule of the policy.
+
+    :raises InvalidConfigError: a rule's column is not there.
+    """
+    return [_judged(study, rule) for rule in study.policy.fairness]
+
+
+def _judged(study: Study, rule: FairnessPolicy) -> Finding:
+    known = (*study.sample.segments, *study.sample.groups)
+    if rule.column not in known:
+        msg = f"validate.fairness: no column {rule.column!r}; columns: {', '.join(known) or 'none'}"
+        raise InvalidConfigError(msg)
+    parts, _ = study.parts(rule.column)
+    groups = [
+        (part, value)
+        for part, value in zip(parts, study.draws(CHALLENGER, rule.metric, rule.column), strict=True)
+        if not study.is_too_small(part, value)
+    ]
+    if len(groups) < 2:
+        reason = f"{rule.column}: {len(groups)} groups are large enough to compare {rule.metric}, needs 2"
+        return _finding(rule, Outcome.INCONCLUSIVE, reason, None)
+    low, high = disparity([value for _, value in groups], study.policy.alpha)
+    return _concluded(rule, groups, low, high)
+
+
+def disparity(groups: list[Estimate], alpha: float) -> tuple[float, float]:
+    """Return confidence bounds of the greatest difference between two groups."""
+    pairs = [one - other for one, other in permutations(groups, 2)]
+    high = max(pair.upper(alpha) for pair in pairs)
+    spread = np.array([max(float(np.nanstd(pair.draws)), 1e-12) for pair in pairs])
+    points = np.array([pair.point for pair in pairs])
+    about = (np.stack([pair.draws for pair in pairs]) - points[:, None]) / spread[:, None]
+    reach = float(np.nanquantile(about.max(axis=0), 1 - alpha))
+    return max(0.0, float((points - reach * spread).max())), high
+
+
+def _concluded(rule: FairnessPolicy, groups: list[tuple[Part, Estimate]], low: float, high: float) -> Finding:
+    ranked = sorted(groups, key=lambda group: group[1].point)
+    (least, worst), (most, best) = ranked[0], ranked[-1]
+    gap = best.point - worst.point
+    outcome = (
+        Outcome.PASS if high <= rule.limit else Outcome.FAIL if low > rule.limit else Outcome.INCONCLUSIVE
+    )
+    word = {Outcome.PASS: "within", Outcome.FAIL: "beyond"}.get(outcome, "too close to tell from")
+    reason = (
+        f"{rule.metric} {worst.point:.4f} ({least.name}) to {best.point:.4f} ({most.name}): "
+        f"difference {gap:.4f} ({low:.4f} to {high:.4f}), {word} the limit {rule.limit:g}"
+    )
+    return _finding(rule, outcome, reason, gap)
+
+
+def _finding(rule: FairnessPolicy, outcome: Outcome, reason: str, gap: float | None) -> Finding:
+    return Finding(
+        check="fairness",
+        subject=f"{rule.column}: {rule.metric}",
+        outcome=outcome,
+        reason=reason,
+        observed=gap,
+        allowed=rule.limit,
+    )

@@ -1,0 +1,82 @@
+"""Metric: per-row terms whose weighted sums give the value, so that a resample is one matrix product.
+
+A mean, a ratio or a confusion matrix is a function of sums over rows. A rank metric is so to first order:
+its rows carry their influence (for the area under the curve DeLong's structural components), exact at the
+sample itself. Any other function of labels, scores and weights is called once per resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+Function = Callable[[Array, Array, Array], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Rows with their labels and one model's scores.
+
+    :param labels: shape ``(n_rows,)``: 0/1, class codes 0..k-1, or numbers.
+    :param scores: ``(n_rows,)`` probabilities of the positive class or predictions; ``(n_rows, k)`` for
+        k classes.
+    :param cells: ``(n_rows,)``: which part of a partition of the rows each belongs to.
+    :param queries: ``(n_rows,)`` codes of the query each row answers, for ranking.
+    """
+
+    labels: Array
+    scores: Array
+    cells: IntArray
+    queries: IntArray | None = None
+
+    @classmethod
+    def of(cls, labels: Array, scores: Array, queries: IntArray | None = None) -> Scored:
+        """Take all rows as one cell."""
+        return cls(labels, scores, np.zeros(len(labels), dtype=np.int64), queries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A metric by name.
+
+    :param sign: 1 if more is better, -1 if less is.
+    :param terms: of scored rows, ``k`` arrays ``(n_rows,)``; those of a rank metric depend on the cell.
+    :param value: of the terms' weighted sums, shape ``(k, ...)``, the metric, shape ``(...)``.
+    :param function: ``f(labels, scores, weights)`` instead of terms and value.
+    """
+
+    name: str
+    sign: int
+    terms: Callable[[Scored], Sequence[Array]] | None = None
+    value: Callable[[Array], Array] | None = field(default=None)
+    function: Function | None = None
+
+    def point(self, labels: Array, scores: Array, queries: IntArray | None = None) -> float:
+        """Return the metric of the sample itself; NaN where it is not defined."""
+        if self.function is not None:
+            return float(self.function(labels, scores, np.ones(len(labels))))
+        sums = np.array([term.sum() for term in self.rows(Scored.of(labels, scores, queries))])
+        return float(self.of(sums))
+
+    def rows(self, scored: Scored) -> Sequence[Array]:
+        """Return the terms of scored rows."""
+        assert self.terms is not None  # noqa: S101 - for the type checker: a metric has terms or a function
+        return self.terms(scored)
+
+    def of(self, sums: Array) -> Array:
+        """Return the value of sums."""
+        assert self.value is not None  # noqa: S101 - as above
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.value(sums)
+
+
+def ratio(sums: Array) -> Array:
+    """Return first sum over second."""
+    result: Array = sums[0] / sums[1]
+    return result

@@ -1,0 +1,73 @@
+"""What a comparison leaves behind: answers with their intervals, and the verdict that rests on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
+from airflow_mlops.core.record import Record
+
+
+class Answer(StrEnum):
+    """What can be said about a difference."""
+
+    BETTER = "better"
+    NOT_WORSE = "not worse"
+    WORSE = "worse"
+    TOO_CLOSE = "too close to tell"
+    TOO_SMALL = "too small to tell"
+
+
+OUTCOMES = {
+    Answer.BETTER: Outcome.PASS,
+    Answer.NOT_WORSE: Outcome.PASS,
+    Answer.WORSE: Outcome.FAIL,
+    Answer.TOO_CLOSE: Outcome.INCONCLUSIVE,
+    Answer.TOO_SMALL: Outcome.PASS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(Record):
+    """One metric of the challenger beside a rival's on the same rows.
+
+    :param segment: ``column=value``, empty for all rows.
+    :param gain: challenger less rival in the metric's own direction: above 0 is better.
+    :param lower, upper: one-sided confidence bounds of the gain.
+    :param allowed: how far below 0 the gain may lie.
+    :param doubt: p-value against "worse by more than allowed", Holm-adjusted over the declared segments.
+    """
+
+    metric: str
+    rival: str
+    segment: str = ""
+    rows: int
+    challenger: float | None = None
+    other: float | None = None
+    gain: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    allowed: float
+    doubt: float | None = None
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Record):
+    """Everything a comparison found.
+
+    :param rows_digest: of the held-back rows that every model was judged on.
+    :param versions: what was judged, by role.
+    """
+
+    verdict: Verdict
+    rows: int
+    rows_digest: str = ""
+    comparisons: tuple[Comparison, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def noted(subject: str, reason: str) -> Finding:
+    """Return a finding that decides nothing."""
+    return Finding(check="note", subject=subject, outcome=Outcome.PASS, severity=Severity.INFO, reason=reason)

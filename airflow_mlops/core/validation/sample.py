@@ -1,0 +1,71 @@
+"""Sample: the held-back rows, labels and each model's scores, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_mlops.core.outcome import Finding, Outcome
+from airflow_mlops.core.validation.metric import Array, IntArray
+
+if TYPE_CHECKING:
+    Values = np.ndarray[Any, Any]
+
+CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Held-back rows; every array has shape ``(n_rows, ...)`` and the same order of rows.
+
+    :param labels: 0/1, class codes 0..k-1, or numbers.
+    :param scores: per model: probabilities of the positive class, a matrix of k classes, or predictions.
+    :param segments: declared segment columns.
+    :param groups: columns for fairness that need not be declared segments.
+    :param entities: whose rows belong together; ``queries``: which query a row answers.
+    :param columns: features to search for weak slices: floats, or text.
+    :param unusable: per model without scores, why.
+    :param digest: of the rows themselves.
+    """
+
+    labels: Array
+    scores: dict[str, Array]
+    segments: dict[str, Values] = field(default_factory=dict)
+    groups: dict[str, Values] = field(default_factory=dict)
+    entities: Values | None = None
+    queries: IntArray | None = None
+    columns: dict[str, Values] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+def row_problems(sample: Sample) -> list[Finding]:
+    """Say why nothing can be compared on these rows."""
+    labels = sample.labels
+    missing = int((~np.isfinite(labels)).sum())
+    if not len(labels):
+        return [_cannot("rows", "no held-back rows to compare on")]
+    if missing:
+        return [_cannot("labels", f"{missing} of {len(labels)} held-back labels are missing, allowed 0")]
+    if len(np.unique(labels)) < 2:
+        return [_cannot("labels", f"all held-back labels are {labels[0]:g}: models cannot be told apart")]
+    return []
+
+
+def score_problem(sample: Sample, model: str) -> str:
+    """Say why a model's scores cannot be used; empty if they can."""
+    if model in sample.unusable:
+        return f"{model} {sample.unusable[model]}"
+    scores, rows = sample.scores[model], len(sample.labels)
+    if scores.ndim not in (1, 2) or len(scores) != rows:
+        return f"{model}: predictions have shape {scores.shape}, allowed ({rows},) or ({rows}, classes)"
+    if scores.ndim == 2 and int(sample.labels.max()) >= scores.shape[1]:
+        return f"{model}: predicts {scores.shape[1]} classes, the labels have {int(sample.labels.max()) + 1}"
+    bad = int((~np.isfinite(scores.reshape(rows, -1)).all(axis=1)).sum())
+    return f"{model}: {bad} of {rows} predictions are NaN or infinite, allowed 0" if bad else ""
+
+
+def _cannot(check: str, reason: str) -> Finding:
+    return Finding(check=check, subject="holdout", outcome=Outcome.INCONCLUSIVE, reason=reason)

@@ -1,0 +1,142 @@
+"""Configuration of validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
+from dataclasses import field
+from typing import Any, Literal
+
+from airflow_mlops.core.outcome import Outcome, Severity
+from airflow_mlops.core.validation.author import Check as AuthorsCheck
+from airflow_mlops.core.validation.author import OwnMetric
+from airflow_mlops.core.validation.names import check_metric
+from airflow_mlops.core.validation.security import PoisoningPolicy
+from airflow_mlops.core.validation.threshold import (
+    CalibrationPolicy,
+    FairnessPolicy,
+    OnUnusableChampion,
+    SlicePolicy,
+    ValidationPolicy,
+)
+from airflow_mlops.dag_factories.checked import config, values_of
+
+OWN = ("metrics", "checks")
+
+
+@config
+class Slices:
+    """Search for weak segments nobody declared; see ``SlicePolicy``."""
+
+    metric: str = ""
+    max_drop: float = 0.02
+    columns: tuple[str, ...] = ()
+    depth: Literal[1, 2] = 2
+    min_rows: int = 200
+    values: int = 20
+    outcome: Outcome = Outcome.WARN
+
+
+@config
+class Fairness:
+    """How far a metric may differ between groups; see ``FairnessPolicy``."""
+
+    column: str
+    metric: str
+    limit: float
+
+
+@config
+class Calibration:
+    """Limits of calibration errors; see ``CalibrationPolicy``."""
+
+    ece: float | None = None
+    in_the_large: float | None = None
+    bins: int = 10
+
+
+@config
+class Poisoning:
+    """Limits of the poisoning heuristics; see ``PoisoningPolicy``."""
+
+    conflicts: float = 0.01
+    flips: float = 0.01
+    columns: tuple[str, ...] = ()
+    alpha: float = 0.01
+    outcome: Outcome = Outcome.WARN
+
+
+@config
+class Metric:
+    """The author's own ``f(y_true, y_score, sample_weight) -> float``; see ``OwnMetric``."""
+
+    function: Callable[..., Any] | str
+    greater_is_better: bool = True
+
+
+@config
+class Check:
+    """The author's test of behaviour ``f(predict, rows)``; see ``core.validation.author.Check``."""
+
+    function: Callable[..., Any] | str
+    severity: Severity = Severity.CRITICAL
+    name: str = ""
+
+
+@config
+class Validate:
+    """Bars of validation; see ``ValidationPolicy``.
+
+    :param slices: ``null`` for no search.
+    :param metrics: the author's metrics, by the names that margins and floors use.
+    :param checks: the author's tests of behaviour.
+    """
+
+    margin: dict[str, float] = field(default_factory=dict)
+    relative_margin: dict[str, float] = field(default_factory=dict)
+    floor: dict[str, float] | None = None
+    max_segment_drop: float = 0.02
+    min_segment_rows: int = 200
+    min_class_rows: int = 20
+    alpha: float = 0.05
+    resamples: int = 2000
+    entity: tuple[str, ...] = ()
+    query: str = ""
+    slices: Slices | None = Slices()
+    fairness: tuple[Fairness, ...] = ()
+    calibration: Calibration | None = None
+    poisoning: Poisoning | None = None
+    on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse bars that cannot be meant before anything is trained."""
+        self.policy()
+
+    def policy(self) -> ValidationPolicy:
+        """Return the bars.
+
+        :raises InvalidConfigError: a metric is not known, or a bar cannot be meant.
+        """
+        plain = {name: value for name, value in values_of(self).items() if name not in OWN}
+        policy = ValidationPolicy(
+            **{
+                **plain,
+                "floor": self.floor or {},
+                "slices": self.slices and SlicePolicy(**values_of(self.slices)),
+                "fairness": tuple(FairnessPolicy(**values_of(rule)) for rule in self.fairness),
+                "calibration": self.calibration and CalibrationPolicy(**values_of(self.calibration)),
+                "poisoning": self.poisoning and PoisoningPolicy(**values_of(self.poisoning)),
+            }
+        )
+        for name in policy.all_metrics:
+            check_metric(name, self.metrics)
+        return policy
+
+    def own_metrics(self) -> tuple[OwnMetric, ...]:
+        """Return the author's metrics."""
+        return tuple(OwnMetric(name=name, **values_of(metric)) for name, metric in self.metrics.items())
+
+    def own_checks(self) -> tuple[AuthorsCheck, ...]:
+        """Return the author's tests of behaviour."""
+        return tuple(AuthorsCheck(**values_of(check)) for check in self.checks)
