@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
-from dataclasses import field, replace
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ import yaml
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from airflow_mlops.core.data.reference import Reference as ReferenceChoice
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.core.data.skew_policy import ColumnLimits, SkewPolicy, known_limits
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
@@ -139,26 +139,22 @@ class Reference:
 
 
 @config
-class Skew:
-    """Thresholds of value skew, see ``SkewPolicy``; and what is compared with.
+class Skew(SkewPolicy):
+    """Thresholds of value skew, all of ``SkewPolicy``; and what is compared with.
 
     :param calibrated: take thresholds from how far the reference's partitions lie apart, where there are
         enough of them.
     """
 
-    alpha: float = 0.05
-    ks: float = 0.01
-    total_variation: float = 0.01
-    null_share: float = 0.01
-    new_categories: float = 0.01
-    ignore: tuple[str, ...] = ()
+    columns: Annotated[dict[str, ColumnLimits], BeforeValidator(known_limits)] = field(default_factory=dict)
     reference: Reference = field(default_factory=Reference)
     calibrated: bool = True
 
-    def policy(self) -> SkewPolicy:
-        """Return the thresholds."""
-        others = ("reference", "calibrated")
-        return SkewPolicy(**{name: value for name, value in values_of(self).items() if name not in others})
+    def policy(self, data: Data) -> SkewPolicy:
+        """Return the thresholds; what identifies a row is new in every window and never compared."""
+        values = {of.name: getattr(self, of.name) for of in fields(SkewPolicy)}
+        own = {"ignore": (*self.ignore, *data.key), "labels": self.labels or (data.target,)}
+        return SkewPolicy(**(values | own))
 
 
 @config
@@ -184,8 +180,8 @@ class ModelConfig:
     tags: tuple[str, ...] = ("mlops",)
 
     def skew_policy(self) -> SkewPolicy:
-        """Return the thresholds of skew; what identifies a row is new in every window and never compared."""
-        return replace(self.skew.policy(), ignore=(*self.skew.ignore, *self.data.key))
+        """Return the thresholds of skew."""
+        return self.skew.policy(self.data)
 
 
 def load_config(path: Path | str) -> ModelConfig:

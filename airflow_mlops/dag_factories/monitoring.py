@@ -52,7 +52,7 @@ def monitor_dag(config: ModelConfig) -> DAG:
             task_id="check_performance", policy=config.monitor.policy(), **served
         )
         predictions = CheckPredictionsOperator(
-            task_id="check_predictions", policy=config.skew.policy(), **served
+            task_id="check_predictions", policy=config.skew_policy(), **served
         )
         gate = RetrainGateOperator(
             task_id="retrain_gate",

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import StrEnum
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
@@ -180,17 +181,26 @@ def policy_from_yaml(text: str, source: str) -> SkewPolicy:
         msg = f"{source}: no YAML: {' '.join(str(error).split())}"
         raise InvalidConfigError(msg) from error
     _require_keys(document, SkewPolicy, source)
-    columns = document.get("columns") or {}
-    if not isinstance(columns, dict):
-        msg = f"{source}: columns: {type(columns).__name__}, allowed: a mapping of column names to limits"
-        raise InvalidConfigError(msg)
-    for name, limits in columns.items():
-        _require_keys(limits, ColumnLimits, f"{source}: columns.{name}")
+    known_limits(document.get("columns"), f"{source}: columns")
     try:
-        return SkewPolicy.from_json({**document, "columns": columns})
+        return SkewPolicy.from_json({**document, "columns": document.get("columns") or {}})
     except (InvalidRecordError, InvalidConfigError) as error:
         msg = f"{source}: {error}"
         raise InvalidConfigError(msg) from error
+
+
+def known_limits(columns: Any, where: str = "skew.columns") -> Any:
+    """Refuse limits of columns with keys that :class:`ColumnLimits` does not have.
+
+    :raises InvalidConfigError: names the column and the key.
+    """
+    if not isinstance(columns, dict | NoneType):
+        msg = f"{where}: {type(columns).__name__}, allowed: a mapping of column names to limits"
+        raise InvalidConfigError(msg)
+    for name, limits in (columns or {}).items():
+        if not isinstance(limits, ColumnLimits):
+            _require_keys(limits, ColumnLimits, f"{where}.{name}")
+    return columns or {}
 
 
 def _require_keys(mapping: Any, cls: type[SkewPolicy | ColumnLimits], where: str) -> None:

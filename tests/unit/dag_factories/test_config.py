@@ -32,7 +32,7 @@ def test_yaml_becomes_typed_policies(load):
     assert (config.rollout.plan().bake_seconds, config.retrain.policy().cooldown_seconds) == (1800, 86400)
     assert config.validate.policy().floor == {"roc_auc": 0.8}
     assert config.data.spec().segments == ("country",)
-    assert (config.monitor.policy().metric, config.skew.policy().alpha) == ("roc_auc", 0.05)
+    assert (config.monitor.policy().metric, config.skew_policy().alpha) == ("roc_auc", 0.05)
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,25 @@ def test_all_of_validation_is_configured_in_yaml(load):
 def test_mistake_in_validation_is_named_before_anything_runs(load, before, after, named):
     with pytest.raises(InvalidConfigError, match=named):
         load(TEXT.replace(BARS, WIDE.replace(before, after, 1)))
+
+
+def test_skew_takes_all_that_its_policy_takes(load):
+    limits = "columns: {income: {distance: wasserstein, threshold: 0.1}}"
+    policy = load(TEXT + f"skew: {{numeric: jensen_shannon, rows_per_entity: 3, {limits}}}\n").skew_policy()
+    assert (policy.numeric, policy.rows_per_entity, policy.labels) == ("jensen_shannon", 3.0, ("churned",))
+    assert policy.configured("income", "wasserstein") == 0.1
+
+
+@pytest.mark.parametrize(
+    ("skew", "named"),
+    [
+        ("{numeric: kolmogorov}", "skew.numeric: .*'kolmogorov'"),
+        ("{columns: {income: {treshold: 1}}}", "columns.income: unknown key 'treshold'.*mean 'threshold'"),
+        ("{columns: [income]}", "columns: list, allowed: a mapping"),
+        ("{ks: 2}", "skew.ks: 2.*allowed: 0 up to below 1"),
+        ("{references: {}}", "unknown key 'skew.references'.*did you mean 'reference'"),
+    ],
+)
+def test_skew_that_is_not_understood_is_named(load, skew, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT + f"skew: {skew}\n")
