@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from airflow_mlops.backends.profiling.csv_end import require_whole
@@ -31,9 +30,6 @@ CODED_BYTES = 2.5
 COLUMNS_AT_A_TIME = 16
 """Columns decoded together: what a stream holds of a row group is bounded by them, however wide it is."""
 READ_BUFFER = 1 << 18
-PARQUET = pads.ParquetFileFormat(
-    default_fragment_scan_options=pads.ParquetFragmentScanOptions(page_checksum_verification=True)
-)
 
 Part = tuple[int, pa.RecordBatch]
 """A batch of neighbouring columns, and the position of the first one in the schema."""
@@ -72,7 +68,11 @@ class ParquetSource:
         return pa.concat_tables([self._read(path, wanted) for path in self.files])
 
     def _read(self, path: str, wanted: pa.Schema) -> pa.Table:
-        part = pads.dataset(path, format=PARQUET, filesystem=self.storage.arrow)
+        import pyarrow.dataset as pads  # loads pandas, which profiles of parquet do without
+
+        scanned = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
+        checked = pads.ParquetFileFormat(default_fragment_scan_options=scanned)
+        part = pads.dataset(path, format=checked, filesystem=self.storage.arrow)
         there = set(part.schema.names)
         table = part.to_table(columns=[name for name in wanted.names if name in there])
         columns = [
@@ -180,6 +180,8 @@ class CsvSource:
         self.storage, self.files = storage, list(files)
         for path in files:
             require_unique(_csv_header(storage, path), path)
+        import pyarrow.dataset as pads
+
         parts = [pads.dataset(path, format="csv", filesystem=storage.arrow) for path in files]
         self.schema = pa.unify_schemas([part.schema for part in parts], promote_options="permissive")
         self.dataset = pads.dataset([part.replace_schema(self.schema) for part in parts])
