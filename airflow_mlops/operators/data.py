@@ -167,11 +167,13 @@ class CheckSchemaOperator(DataOperator):
 
     def _check(self, profile: Profile, window: Window) -> Verdict:
         from airflow_mlops.backends.rules.great_expectations import check_schema
+        from airflow_mlops.backends.rules.suite import require_known
 
         if self.environment not in ENVIRONMENTS:
             msg = f"environment {self.environment!r}; one of: {', '.join(ENVIRONMENTS)}"
             raise InvalidConfigError(msg)
         schema, files = _schema(self.schema), filesystem_of(window.uri)
+        require_known(schema)
         return check_schema(schema, profile, window, self.environment, files)
 
 
