@@ -1,7 +1,8 @@
 """Typed configuration in, DAGs and task groups out: the names an author's DAG file imports."""
 
-from airflow_mlops.dag_factories.config import Data, Monitor, Reference, Retrain, Rollout, Skew, Train
+from airflow_mlops.dag_factories.config import Data, Monitor, Reference, Retrain, Skew, Train
 from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
+from airflow_mlops.dag_factories.rollout_config import Rollout
 from airflow_mlops.dag_factories.validate import Validate
 
 __all__ = [

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
 from dataclasses import field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -16,9 +16,9 @@ from airflow_mlops.core.data.skew_policy import ColumnLimits, SkewPolicy, known_
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
-from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutPlan
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.dag_factories.checked import Duration, config, explain, values_of
+from airflow_mlops.dag_factories.rollout_config import Rollout
 from airflow_mlops.dag_factories.validate import Validate  # noqa: TC001 - pydantic resolves it at run time
 
 
@@ -54,42 +54,6 @@ class Train:
 
     function: Callable[..., Any] | str
     params: dict[str, Any] | None = None
-
-
-@config
-class Rollout:
-    """How traffic moves; see ``RolloutPlan``.
-
-    :param backend: what serves; ``local`` is HAProxy in front of MLflow scoring processes.
-    """
-
-    backend: Literal["local"] = "local"
-    conn_id: str = "mlops_serving"
-    steps: tuple[int, ...] = (5, 25, 50)
-    bake: Duration = 600.0
-    deadline: Duration = 7200.0
-    window: Duration = 5.0
-    min_requests: int = 50
-    max_error_rate: float = 0.02
-    burst: int | None = None
-    warm_up: Duration = 0.0
-    alpha: float = 0.05
-    on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
-
-    def plan(self) -> RolloutPlan:
-        """Return the plan."""
-        return RolloutPlan(
-            steps=self.steps,
-            bake_seconds=self.bake,
-            deadline_seconds=self.deadline,
-            window_seconds=self.window,
-            min_requests=self.min_requests,
-            max_error_rate=self.max_error_rate,
-            burst=self.burst,
-            warm_up_seconds=self.warm_up,
-            alpha=self.alpha,
-            on_inconclusive=self.on_inconclusive,
-        )
 
 
 @config

@@ -66,6 +66,7 @@ class RolloutPlan(Record):
     :param window_seconds: length of one observation window; longer than a client's retry burst.
     :param warm_up_seconds: what is answered so soon after a step began is no evidence.
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
+    :param lease_seconds: how long the canary keeps its traffic when nobody watches it any more.
     :param min_requests: requests the canary must have answered in a step before it may advance.
     :param max_error_rate: share of failed requests the canary must be shown to stay below, (0, 1).
     :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
@@ -82,6 +83,7 @@ class RolloutPlan(Record):
     window_seconds: float = 5.0
     warm_up_seconds: float = 0.0
     keep_old_seconds: float = 0.0
+    lease_seconds: float = 300.0
     min_requests: int = 50
     max_error_rate: float = 0.02
     burst: int | None = None
@@ -163,6 +165,10 @@ class RolloutPlan(Record):
             ),
             _unless(
                 self.keep_old_seconds >= 0, f"rollout.keep_old: {self.keep_old_seconds} s, allowed: 0 or more"
+            ),
+            _unless(
+                self.lease_seconds > self.window_seconds,
+                f"rollout.lease: {self.lease_seconds} s, allowed: above window ({self.window_seconds} s)",
             ),
             _unless(
                 0 < self.max_error_rate < 1,

@@ -13,6 +13,8 @@ from airflow_mlops.core.rollout.plan import RolloutPlan, Step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_mlops.core.rollout.freeze import Freeze
+
 
 def read_plan(data: Mapping[str, Any]) -> RolloutPlan:
     """Read a plan written by a person.
@@ -30,13 +32,32 @@ def read_plan(data: Mapping[str, Any]) -> RolloutPlan:
             msg = f"rollout.steps[{index}]: {step!r}, allowed: a whole percent, or keys with percent"
             raise InvalidPlanError(msg)
     for index, freeze in enumerate(_listed(data, "freeze")):
-        weekly = isinstance(freeze, dict) and "days" in freeze
-        _known(f"rollout.freeze[{index}]", freeze, WeeklyFreeze if weekly else FreezePeriod)
+        _known(f"rollout.freeze[{index}]", freeze, _kind_of(freeze))
     try:
         return RolloutPlan.from_json(data)
     except InvalidRecordError as error:
         msg = f"rollout: {error}"
         raise InvalidPlanError(msg) from error
+
+
+def read_freeze(data: Any) -> Freeze:
+    """Read one freeze: weekly if it has ``days``, else one that comes once.
+
+    :raises InvalidPlanError: names the key, the value and what is allowed.
+    """
+    if isinstance(data, WeeklyFreeze | FreezePeriod):
+        return data
+    kind = _kind_of(data)
+    _known("freeze", data, kind)
+    try:
+        return kind.from_json(data)
+    except InvalidRecordError as error:
+        msg = f"rollout.freeze: {error}"
+        raise InvalidPlanError(msg) from error
+
+
+def _kind_of(freeze: Any) -> type[WeeklyFreeze | FreezePeriod]:
+    return WeeklyFreeze if hasattr(freeze, "keys") and "days" in freeze else FreezePeriod
 
 
 def _listed(data: Mapping[str, Any], key: str) -> list[Any]:

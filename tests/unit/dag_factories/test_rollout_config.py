@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
+from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
+from airflow_mlops.core.rollout.plan import Metric, Step, Strategy
+from airflow_mlops.dag_factories.checked import explain
+from airflow_mlops.dag_factories.rollout_config import Rollout
+
+TEXT = """
+steps: [5, {percent: 25, approve: true, bake: 1h, deadline: 3h}, 100]
+metrics: [errors, latency]
+keep_old: 1h
+warm_up: 10s
+lease: 2m
+on_inconclusive: hold
+freeze:
+  - {days: [fri, sat], start: "16:00", hours: 62, timezone: Europe/Zurich}
+  - {start: "2026-12-23T16:00+01:00", end: "2027-01-04T08:00+01:00"}
+"""
+
+
+def load(text):
+    try:
+        return TypeAdapter(Rollout).validate_python(yaml.safe_load(text))
+    except ValidationError as error:
+        raise InvalidConfigError(explain(error, Rollout)) from error
+
+
+def test_all_that_a_plan_can_say_is_said_in_yaml():
+    plan = load(TEXT).plan()
+    assert plan.percents == (5, 25, 100)
+    second = Step(percent=25, approve=True, bake_seconds=3600, deadline_seconds=10800, min_requests=50)
+    assert plan.step_at(25) == second
+    assert plan.metrics == (Metric.ERRORS, Metric.LATENCY)
+    assert (plan.keep_old_seconds, plan.warm_up_seconds, plan.lease_seconds) == (3600, 10, 120)
+    assert [type(freeze) for freeze in plan.freeze] == [WeeklyFreeze, FreezePeriod]
+    assert plan.freeze[0].hours == 62
+
+
+@pytest.mark.parametrize(
+    ("strategy", "percents"), [("blue_green", (100,)), ("ab", (50,)), ("canary", (5, 25, 50))]
+)
+def test_strategy_brings_its_steps(strategy, percents):
+    plan = load(f"strategy: {strategy}").plan()
+    assert (plan.strategy, plan.percents) == (Strategy(strategy), percents)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("approve:", "aprove:", r"steps\.1: .*unknown key 'aprove'; one of: percent.*did you mean 'approve'"),
+        ("percent: 25", "percent: a lot", r"steps\.1: .*percent: .*'a lot'"),
+        ("bake: 1h", "bake: an hour", r"steps\.1: .*bake: .*'an hour' is no duration"),
+        ("days:", "dayz:", r"freeze\.0: .*unknown key 'freeze\.dayz'; one of: start, end"),
+        ("hours:", "huors:", r"freeze\.0: .*unknown key 'freeze\.huors'.*did you mean 'hours'"),
+        ("[fri, sat]", "[friday]", r"freeze\.0: .*friday"),
+        ("Europe/Zurich", "Europe/Zurch", r"freeze\.0: .*'Europe/Zurch', allowed: names such as"),
+        ("keep_old", "keep_odl", "unknown key 'keep_odl'; one of: .*did you mean 'keep_old'"),
+        ("[errors, latency]", "[errors, latencies]", r"metrics\.1: .*'quality'.*got 'latencies'"),
+        ("steps:", "strategy: green\nsteps:", "strategy: .*'blue_green'.*got 'green'"),
+    ],
+)
+def test_mistake_is_named_with_what_is_allowed(before, after, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("lease: 2m", "lease: 5s", r"rollout.lease: 5.0 s, allowed: above window \(5.0 s\)"),
+        ("lease: 2m", "answer_within: 0", "rollout.answer_within: 0 s, allowed: above 0"),
+        ("deadline: 3h", "deadline: 1h", r"rollout.steps\[1\].deadline: 3600.0 s, allowed: above bake"),
+        ("steps:", "strategy: blue_green\nsteps:", r"strategy blue_green, allowed: \[100\]"),
+        ("5, {", "50, {", "25 % after 50 %, allowed: strictly rising"),
+    ],
+)
+def test_plan_that_must_not_be_carried_out_is_refused_when_it_is_read(before, after, named):
+    with pytest.raises(InvalidPlanError, match=named):
+        load(TEXT.replace(before, after))
