@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli import data, schema
+from airflow_mlops.cli import data, rollout, schema
 from airflow_mlops.cli.terminal import NOT_MEASURED
 from airflow_mlops.core.errors import MlopsError
 
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     profile = _command(commands, "profile", data.profile, "summarise a dataset in one pass")
     profile.add_argument("-o", "--output", help="write the profile as JSON")
+    rollout.reap_command(commands)
     _schema_commands(commands.add_parser("schema", help="work on schemas").add_subparsers(required=True))
     check = _command(commands, "check", data.check, "check data against a schema")
     check.add_argument("--schema", required=True, help="YAML suite")

@@ -59,7 +59,8 @@ def canary_rollout(
         for number, percent in enumerate(plan.percents, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
                 before = tasks[-1].output
-                shift = SetTrafficOperator(task_id="set_traffic", percent=percent, state=before, **common)
+                setting = {"percent": percent, "state": before, "lease_seconds": plan.lease_seconds}
+                shift = SetTrafficOperator(task_id="set_traffic", **setting, **common)
                 waiting: dict[str, Any] = {
                     "model": model,
                     "plan": plan,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.serving.protocol import LeasedServing
+from airflow_mlops.backends.serving.watch import reading_of
 from airflow_mlops.core.errors import RegistryConflictError
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.state import RolloutState
@@ -18,13 +21,14 @@ from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.triggers.canary import reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
+    from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
+    from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.plan import RolloutPlan
 
 
@@ -88,22 +92,27 @@ class DeployCanaryOperator(RolloutOperator):
 class SetTrafficOperator(RolloutOperator):
     """Gives the canary its share and starts the step's clock; setting it twice is setting it once.
 
+    Takes the canary's lease first, so that of two copies of a rollout only the later moves traffic, and a
+    reaper can stop a canary that nobody watches any more.
+
     :param percent: the canary's share of requests, 1 to 100.
+    :param lease_seconds: how long the canary keeps its traffic when nobody watches it any more.
     :param state: state returned by the step before. Templated.
     """
 
     template_fields: Sequence[str] = ("model", "version", "state")
 
-    def __init__(self, *, percent: int, state: Any, **kwargs: Any) -> None:
+    def __init__(self, *, percent: int, state: Any, lease_seconds: float = 300.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.percent = percent
         self.state = state
+        self.lease_seconds = lease_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Set, check what the gateway really does, and return the state the analysis starts from."""
         backend, state = ServingHook(self.serving_conn_id).backend(), RolloutState.from_json(self.state)
         with fail_fast():
-            seen = backend.set_traffic(self.model, state.version, self.percent, holder=holder_of(context))
+            seen, lease = self._shift(backend, state.version, holder_of(context))
         self.log.info(
             "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
         )
@@ -111,7 +120,14 @@ class SetTrafficOperator(RolloutOperator):
         if reading is None:
             msg = f"{self.model}: version {state.version} has no counters; it is not deployed any more"
             raise AirflowFailException(msg)
-        return begin_step(state, self.percent, reading, now=time.time()).to_json()
+        return replace(begin_step(state, self.percent, reading, now=time.time()), lease=lease).to_json()
+
+    def _shift(self, backend: ServingBackend, version: str, holder: str) -> tuple[Traffic, Lease | None]:
+        if not isinstance(backend, LeasedServing):
+            return backend.set_traffic(self.model, version, self.percent, holder=holder), None
+        lease = backend.take_lease(self.model, holder, now=time.time(), seconds=self.lease_seconds)
+        seen = backend.shift_traffic(self.model, version, self.percent, lease=lease, now=time.time())
+        return seen, lease
 
 
 class PromoteModelOperator(RolloutOperator):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_mlops.backends.serving.watch import look
 from airflow_mlops.core.errors import GateFailedError
-from airflow_mlops.core.rollout.machine import advance
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.triggers.canary import CanaryAnalysisTrigger, read_counters
+from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,8 +90,7 @@ class CanaryAnalysisSensor(BaseOperator):
         backend = ServingHook(self.serving_conn_id).backend()
         while state.is_open:
             time.sleep(self.plan.window_seconds)
-            reading = read_counters(backend, self.model, state)
-            state = advance(self.plan, state, reading, now=time.time())
+            state = look(backend, self.model, self.plan, state, now=time.time())
         return state
 
     def _log_trace(self, state: RolloutState) -> None:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_mlops.core.errors import TransientError
-from airflow_mlops.core.rollout.ledger import Reading
-from airflow_mlops.core.rollout.machine import advance
+from airflow_mlops.backends.serving.watch import look
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
@@ -19,37 +17,9 @@ from airflow_mlops.hooks.serving import ServingHook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_mlops.backends.serving.protocol import Counters, ServingBackend
-
-
-def read_counters(backend: ServingBackend, endpoint: str, state: RolloutState) -> Reading | None:
-    """Read both arms' counters; ``None`` when the gateway does not answer: no evidence, no verdict."""
-    try:
-        counters = backend.counters(endpoint)
-    except TransientError:
-        return None
-    return reading_of(counters, state)
-
-
-def reading_of(counters: Counters, state: RolloutState) -> Reading | None:
-    """Translate counters into a reading of the rollout's two arms; ``None`` if the canary has none."""
-    canary = counters.versions.get(state.version)
-    if canary is None:
-        return None
-    stable = counters.versions.get(state.champion or "")
-    return Reading(
-        generation=counters.generation,
-        canary_generation=canary.generation,
-        stable_generation=stable.generation if stable else "",
-        canary_requests=canary.requests,
-        canary_errors=canary.errors,
-        stable_requests=stable.requests if stable else 0,
-        stable_errors=stable.errors if stable else 0,
-    )
-
 
 class CanaryAnalysisTrigger(BaseTrigger):
-    """Polls the counters once per window, asks the core, and fires one event when the step is decided.
+    """Looks once per window, keeping the canary's lease, and fires one event when the step is decided.
 
     It holds no policy and no memory of its own: started again from its arguments (triggerer killed or
     replaced) it takes up counting where the serialised state ends.
@@ -76,6 +46,5 @@ class CanaryAnalysisTrigger(BaseTrigger):
         backend = await sync_to_async(ServingHook(self.serving_conn_id).backend)()
         while state.is_open:
             await asyncio.sleep(plan.window_seconds)
-            reading = await asyncio.to_thread(read_counters, backend, self.endpoint, state)
-            state = advance(plan, state, reading, now=time.time())
+            state = await asyncio.to_thread(look, backend, self.endpoint, plan, state, now=time.time())
         yield TriggerEvent(state.to_json())

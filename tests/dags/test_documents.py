@@ -54,3 +54,16 @@ def test_no_file_is_longer_than_300_lines():
         if (lines := len(path.read_text().splitlines())) > 300
     }
     assert long == {}
+
+
+def test_manifests_in_documents_are_yaml_and_call_commands_that_exist():
+    from airflow_mlops.cli import _parser
+
+    text = (ROOT / "docs" / "how-to" / "reaper.md").read_text()
+    job = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, flags=re.DOTALL)[1])
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+    commands = [pod["containers"][0]["command"], compose["services"]["reaper"]["command"].split()]
+    for command in commands:
+        assert command[:2] == ["airflow-mlops", "reap"]
+        assert _parser().parse_args(command[1:]).state_dir == "/var/lib/serving"

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import httpx
 import mlflow.pyfunc
 import pytest
+from builders import plan
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
-from airflow_mlops.backends.serving.leases import reap, take_lease
+from airflow_mlops.backends.serving.leases import reap
 from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.watch import look
+from airflow_mlops.cli import main
+from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.rollout.state import Phase
 
 pytestmark = pytest.mark.integration
 ME = "m__rollout/run-1"
@@ -50,9 +57,25 @@ def answers(serving, count=20):
 def test_canary_whose_lease_ran_out_gets_no_more_requests_and_none_fails(serving):
     assert answers(serving) == {("1", 200): 10, ("2", 200): 10}
     now = time.time()
-    take_lease(serving, "m", ME, now=now, seconds=1)
+    serving.take_lease("m", ME, now=now, seconds=1)
     assert reap(serving, now=now + 5) == []
     assert [found.endpoint for found in reap(serving, now=now + 6)] == ["m"]
     assert answers(serving) == {("1", 200): 20}
     seen = serving.traffic("m")
     assert (seen.stable, seen.canary, seen.canary_percent, seen.holder) == ("1", "2", 0, ME)
+
+
+def test_airflow_that_is_stopped_for_longer_than_the_lease_leaves_the_canary_at_0(serving, capsys):
+    """The rollout looks, Airflow stops, the reaper runs without it, and the rollout comes back too late."""
+    its_plan = plan(steps=(10, 50), lease_seconds=60.0, window_seconds=1.0)
+    began = time.time() - 100.0
+    lease = serving.take_lease("m", ME, now=began, seconds=60.0)
+    state = replace(begin_step(begin(its_plan, "2", "1"), 50, Reading(), now=began), lease=lease)
+    state = look(serving, "m", its_plan, state, now=began + 20.0)
+    assert state.is_open
+    assert main(["reap", "--state-dir", str(serving.state_dir)]) == 0
+    assert capsys.readouterr().out == f"m: canary at 0 %, lease of {ME} ran out\n"
+    assert answers(serving) == {("1", 200): 20}
+    late = look(serving, "m", its_plan, state, now=time.time())
+    assert (late.phase, "ran out" in late.reasons[0]) == (Phase.ROLLED_BACK, True)
+    assert serving.traffic("m").canary_percent == 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
 from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
+from airflow_mlops.core.rollout.lease import Lease, acquire, renew, require
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class InMemoryServing:
     def __init__(self) -> None:
         self._traffic: dict[str, Traffic] = {}
         self._counts: dict[str, dict[str, Count]] = {}
+        self.leases: dict[str, Lease] = {}
 
     def claim(self, endpoint: str, holder: str) -> None:
         """Take the endpoint."""
@@ -33,6 +35,8 @@ class InMemoryServing:
         seen = self.traffic(endpoint)
         if seen.holder == holder:
             self._traffic[endpoint] = replace(seen, holder=None)
+            if endpoint in self.leases:
+                self.leases[endpoint] = replace(self.leases[endpoint], expires_at=0.0)
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
         """Start a version at 0 %."""
@@ -57,6 +61,24 @@ class InMemoryServing:
             raise TrafficConflictError(msg)
         self._traffic[endpoint] = replace(seen, canary_percent=percent)
         return self.traffic(endpoint)
+
+    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+        """Begin to watch."""
+        self._held(endpoint, holder)
+        self.leases[endpoint] = acquire(self.leases.get(endpoint), holder, now=now, seconds=seconds)
+        return self.leases[endpoint]
+
+    def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
+        """Go on watching."""
+        self.leases[endpoint] = renew(self.leases.get(endpoint), mine, now=now, seconds=seconds)
+        return self.leases[endpoint]
+
+    def shift_traffic(
+        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
+    ) -> Traffic:
+        """Give the canary its share if the lease still is the lease."""
+        require(self.leases.get(endpoint), lease, now=now)
+        return self.set_traffic(endpoint, version, percent, holder=lease.holder)
 
     def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
         """Make a deployed version the stable one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.backends.serving.endpoint_state import StateFile
 from airflow_mlops.core.errors import EndpointBusyError, MlopsError
@@ -11,6 +11,8 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.lease import Lease, acquire, release, renew
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_mlops.backends.serving.local import LocalServing
 
 
@@ -26,33 +28,40 @@ class Reaped(Record):
     problem: str = ""
 
 
-def take_lease(serving: LocalServing, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
-    """Begin to watch an endpoint that ``holder`` has claimed.
+class HasStateDir(Protocol):
+    """Whatever keeps its endpoints below a folder."""
 
-    :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
-    """
-    with _file(serving, endpoint).locked() as state:
-        if state.holder != holder:
-            msg = f"endpoint {endpoint!r} is held by {state.holder or 'nobody'}, not by {holder}"
-            raise EndpointBusyError(msg)
-        state.lease = acquire(state.lease, holder, now=now, seconds=seconds)
-        return state.lease
+    state_dir: Path
 
 
-def keep_lease(serving: LocalServing, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
-    """Go on watching.
+class LocalLeases:
+    """Leases in the endpoints' state files; the first half of ``LeasedServing`` for local serving."""
 
-    :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
-    """
-    with _file(serving, endpoint).locked() as state:
-        state.lease = renew(state.lease, mine, now=now, seconds=seconds)
-        return state.lease
+    def take_lease(self: HasStateDir, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+        """Begin to watch an endpoint that ``holder`` has claimed.
 
+        :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
+        """
+        with _file(self, endpoint).locked() as state:
+            if state.holder != holder:
+                msg = f"endpoint {endpoint!r} is held by {state.holder or 'nobody'}, not by {holder}"
+                raise EndpointBusyError(msg)
+            state.lease = acquire(state.lease, holder, now=now, seconds=seconds)
+            return state.lease
 
-def end_lease(serving: LocalServing, endpoint: str, mine: Lease, *, now: float) -> None:
-    """Stop watching; nothing happens when the lease is somebody else's."""
-    with _file(serving, endpoint).locked() as state:
-        state.lease = release(state.lease, mine, now=now)
+    def keep_lease(self: HasStateDir, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
+        """Go on watching.
+
+        :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
+        """
+        with _file(self, endpoint).locked() as state:
+            state.lease = renew(state.lease, mine, now=now, seconds=seconds)
+            return state.lease
+
+    def end_lease(self: HasStateDir, endpoint: str, mine: Lease, *, now: float) -> None:
+        """Stop watching; nothing happens when the lease is somebody else's."""
+        with _file(self, endpoint).locked() as state:
+            state.lease = release(state.lease, mine, now=now)
 
 
 def reap(serving: LocalServing, *, now: float) -> list[Reaped]:
@@ -75,5 +84,5 @@ def reap(serving: LocalServing, *, now: float) -> list[Reaped]:
     return found
 
 
-def _file(serving: LocalServing, endpoint: str) -> StateFile:
+def _file(serving: HasStateDir, endpoint: str) -> StateFile:
     return StateFile(serving.state_dir / endpoint, endpoint)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
 from airflow_mlops.backends.serving.gateway import SLOTS, Gateway
+from airflow_mlops.backends.serving.leases import LocalLeases
 from airflow_mlops.backends.serving.model_process import ModelProcesses, free_port, is_up
 from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
 from airflow_mlops.core.errors import (
@@ -18,7 +19,7 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
     TrafficConflictError,
 )
-from airflow_mlops.core.rollout.lease import must_stop
+from airflow_mlops.core.rollout.lease import Lease, must_stop, release, require
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ DRAIN_SECONDS = 5.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-class LocalServing:
+class LocalServing(LocalLeases):
     """Implements :class:`~airflow_mlops.backends.serving.protocol.ServingBackend` on this machine.
 
     Gateway and model servers outlive the task that starts them; all state lies below ``state_dir``.
@@ -54,10 +55,11 @@ class LocalServing:
             self._revive(state)
 
     def release(self, endpoint: str, holder: str) -> None:
-        """Give the endpoint back."""
+        """Give the endpoint back; its lease ends."""
         with self._file(endpoint).locked() as state:
             if state.holder == holder:
                 state.holder = None
+                state.lease = state.lease and release(state.lease, state.lease, now=time.time())
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
         """Start a version out of traffic; at once if it is up already."""
@@ -77,14 +79,16 @@ class LocalServing:
 
     def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
         """Set the canary's weight unless somebody else changed the weights meanwhile."""
-        require_percent(percent)
         with self._file(endpoint).locked() as state:
-            self._require(state, holder, canary=version)
-            seen = self._traffic(state)
-            if state.stable is not None and seen.canary_percent not in (state.percent, percent):
-                raise TrafficConflictError(_intervened(seen, state.percent))
-            state.percent = percent
-            return self._apply(state)
+            return self._shift(state, version, percent, holder)
+
+    def shift_traffic(
+        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
+    ) -> Traffic:
+        """Set the canary's weight unless a later copy of the rollout took over."""
+        with self._file(endpoint).locked() as state:
+            require(state.lease, lease, now=now)
+            return self._shift(state, version, percent, lease.holder)
 
     def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
         """Give all requests to a version that is up; the one before is drained and stays up."""
@@ -109,11 +113,7 @@ class LocalServing:
         At a cold start there is no other version to give its requests to: it goes on.
         """
         with self._file(endpoint).locked() as state:
-            if (
-                state.lease is None
-                or state.stable is None
-                or not must_stop(state.lease, state.percent, now=now)
-            ):
+            if None in (state.lease, state.stable) or not must_stop(state.lease, state.percent, now=now):
                 return None
             state.percent = 0
             return self._apply(state)
@@ -169,6 +169,15 @@ class LocalServing:
         if canary is not None and state.canary != canary:
             msg = f"{state.endpoint}: version {canary} is not the canary ({state.canary or 'none'} is)"
             raise TrafficConflictError(msg)
+
+    def _shift(self, state: EndpointState, version: str, percent: int, holder: str) -> Traffic:
+        require_percent(percent)
+        self._require(state, holder, canary=version)
+        seen = self._traffic(state)
+        if state.stable is not None and seen.canary_percent not in (state.percent, percent):
+            raise TrafficConflictError(_intervened(seen, state.percent))
+        state.percent = percent
+        return self._apply(state)
 
     def _server(self, state: EndpointState, version: str) -> Server:
         server = state.servers.get(version)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from airflow_mlops.core.rollout.lease import Lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +92,28 @@ class ServingBackend(Protocol):
 
     def url(self, endpoint: str) -> str:
         """Return the URL clients send requests to."""
+
+
+@runtime_checkable
+class LeasedServing(Protocol):
+    """What a back end offers besides whose canary must not be left without somebody who watches it."""
+
+    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+        """Begin to watch an endpoint that ``holder`` has claimed; a later copy takes over from a first.
+
+        :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
+        """
+
+    def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
+        """Go on watching.
+
+        :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
+        """
+
+    def shift_traffic(
+        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
+    ) -> Traffic:
+        """Set traffic as :meth:`ServingBackend.set_traffic` does, if ``lease`` still is the lease.
+
+        :raises LeaseLostError: it ran out, or a later copy of the rollout took over; nothing was changed.
+        """

@@ -63,6 +63,7 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         retired=retire(state.last, reading, state.retired) if state.percent else state.retired,
         arrivals={},
         approved_by=None,
+        intervened=False,
         phase=Phase.STEPPING,
         decision=Decision.CONTINUE,
         reasons=(),
@@ -87,6 +88,7 @@ def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) 
     """Take a person's answer into account; one that nobody asked for changes nothing.
 
     Who agrees to other predictions agrees to just these: the step goes on and still needs its evidence.
+    So does a step that somebody intervened in.
     """
     if not state.asks or said.percent != state.percent:
         return state
@@ -96,9 +98,24 @@ def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) 
         return replace(at, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,))
     shifted = at.predictions is not None and at.predictions.differs
     at = replace(at, predictions=None if shifted else at.predictions)
-    if shifted and at.phase is Phase.HELD:
-        return _settle(plan, replace(at, phase=Phase.STEPPING, decision=Decision.CONTINUE))
+    if (shifted or at.intervened) and at.phase is Phase.HELD:
+        on = replace(at, phase=Phase.STEPPING, decision=Decision.CONTINUE, intervened=False)
+        return _settle(plan, on)
     return _settle(plan, replace(at, approved_by=said.by))
+
+
+def intervene(state: RolloutState, problem: str, *, now: float) -> RolloutState:
+    """Hold while traffic is not what was last written: it is somebody's will, nothing is overwritten.
+
+    :param problem: what was seen; empty when traffic is as written, then a held step goes on.
+    """
+    if not state.is_open or not (problem or state.intervened):
+        return state
+    clock = max(now, state.clock)
+    if not problem:
+        return replace(state, phase=Phase.STEPPING, decision=Decision.CONTINUE, intervened=False, clock=clock)
+    held = replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, intervened=True, clock=clock)
+    return replace(held, reasons=(problem,), approved_by=None)
 
 
 def promote(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest, Window
 from airflow_mlops.core.rollout.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.lease import Lease
 from airflow_mlops.core.rollout.ledger import Arrival, Reading
 from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.core.rollout.prediction import PredictionShareTest
@@ -76,6 +77,8 @@ class RolloutState(Record):
     :param step_since: when the current step's traffic was set, seconds since the epoch.
     :param clock: latest time seen; time never runs back.
     :param approved_by: who agreed to leave the current step.
+    :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
+    :param intervened: whether the rollout is held because somebody else changed the weights.
     :param arrivals: how many readings of each kind the current step met.
     :param retired: counters that started again and must not be counted any more.
     :param trace: windows of the current step, oldest first.
@@ -100,6 +103,8 @@ class RolloutState(Record):
     retired: tuple[str, ...] = ()
     arrivals: dict[Arrival, int] = field(default_factory=dict)
     approved_by: str | None = None
+    lease: Lease | None = None
+    intervened: bool = False
     decision: Decision = Decision.CONTINUE
     reasons: tuple[str, ...] = ()
     trace: tuple[TracePoint, ...] = ()

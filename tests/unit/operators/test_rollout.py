@@ -89,7 +89,7 @@ def test_every_task_done_twice_is_done_once(champion, run):
     again = run(shift(first))
     assert RolloutState.from_json(again).last == RolloutState.from_json(state).last
     asking(champion)
-    state = run(analyse(state, deferrable=False))
+    state = run(analyse(again, deferrable=False))
     for _ in range(2):
         run(PromoteModelOperator(task_id="p", state=state, **COMMON))
     assert len(champion.registry.ledger("m")) == 2

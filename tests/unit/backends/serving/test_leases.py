@@ -4,7 +4,7 @@ import pytest
 
 from airflow_mlops.backends.metrics.haproxy import ServerStat
 from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
-from airflow_mlops.backends.serving.leases import Reaped, end_lease, keep_lease, reap, take_lease
+from airflow_mlops.backends.serving.leases import Reaped, reap
 from airflow_mlops.backends.serving.local import LocalServing
 from airflow_mlops.backends.serving.process import Process
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, ServiceUnavailableError
@@ -57,7 +57,7 @@ def state_of(serving, endpoint="m"):
 
 def test_canary_that_nobody_watches_any_more_gets_no_requests(serving):
     canary_at(serving, 5)
-    take_lease(serving, "m", ME, now=0.0, seconds=60)
+    serving.take_lease("m", ME, now=0.0, seconds=60)
     assert reap(serving, now=64.0) == []  # clocks may disagree by five seconds
     assert serving.gateways == {}
     assert reap(serving, now=65.0) == [Reaped(endpoint="m", holder=ME)]
@@ -68,38 +68,38 @@ def test_canary_that_nobody_watches_any_more_gets_no_requests(serving):
 
 def test_canary_that_is_watched_goes_on(serving):
     canary_at(serving, 5)
-    lease = take_lease(serving, "m", ME, now=0.0, seconds=60)
-    keep_lease(serving, "m", lease, now=50.0, seconds=60)
+    lease = serving.take_lease("m", ME, now=0.0, seconds=60)
+    serving.keep_lease("m", lease, now=50.0, seconds=60)
     assert reap(serving, now=100.0) == []
 
 
 def test_rollout_that_comes_back_too_late_has_lost_its_lease(serving):
     canary_at(serving, 5)
-    lease = take_lease(serving, "m", ME, now=0.0, seconds=60)
+    lease = serving.take_lease("m", ME, now=0.0, seconds=60)
     reap(serving, now=65.0)
     with pytest.raises(LeaseLostError, match="ran out 10 s ago"):
-        keep_lease(serving, "m", lease, now=70.0, seconds=60)
+        serving.keep_lease("m", lease, now=70.0, seconds=60)
 
 
 def test_later_copy_of_a_rollout_takes_the_lease_from_the_first(serving):
     canary_at(serving, 5)
-    first = take_lease(serving, "m", ME, now=0.0, seconds=60)
-    second = take_lease(serving, "m", ME, now=1.0, seconds=60)
+    first = serving.take_lease("m", ME, now=0.0, seconds=60)
+    second = serving.take_lease("m", ME, now=1.0, seconds=60)
     with pytest.raises(LeaseLostError, match="token 1 is lost"):
-        keep_lease(serving, "m", first, now=2.0, seconds=60)
-    end_lease(serving, "m", first, now=2.0)
+        serving.keep_lease("m", first, now=2.0, seconds=60)
+    serving.end_lease("m", first, now=2.0)
     assert state_of(serving).lease == second
 
 
 def test_lease_needs_the_claim(serving):
     canary_at(serving, 5)
     with pytest.raises(EndpointBusyError, match="held by m__rollout/run-1, not by other"):
-        take_lease(serving, "m", "other", now=0.0, seconds=60)
+        serving.take_lease("m", "other", now=0.0, seconds=60)
 
 
 def test_ended_lease_leaves_a_canary_with_traffic_to_the_reaper(serving):
     canary_at(serving, 5)
-    end_lease(serving, "m", take_lease(serving, "m", ME, now=0.0, seconds=60), now=10.0)
+    serving.end_lease("m", serving.take_lease("m", ME, now=0.0, seconds=60), now=10.0)
     assert [r.endpoint for r in reap(serving, now=15.0)] == ["m"]
 
 
@@ -110,14 +110,14 @@ def test_ended_lease_leaves_a_canary_with_traffic_to_the_reaper(serving):
 def test_reaper_leaves_alone_what_it_must_not_stop(serving, percent, stable, leased):
     canary_at(serving, percent, stable=stable)
     if leased:
-        take_lease(serving, "m", ME, now=0.0, seconds=60)
+        serving.take_lease("m", ME, now=0.0, seconds=60)
     assert reap(serving, now=999.0) == []
 
 
 def test_endpoint_in_trouble_is_reported_and_the_others_are_stopped(serving):
     for endpoint in ("a", "b"):
         canary_at(serving, 5, endpoint)
-        take_lease(serving, endpoint, ME, now=0.0, seconds=60)
+        serving.take_lease(endpoint, ME, now=0.0, seconds=60)
     serving._gateway("a").answers = False
     assert reap(serving, now=99.0) == [
         Reaped(endpoint="a", holder=ME, problem="gateway is gone"),

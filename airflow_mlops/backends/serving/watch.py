@@ -1,0 +1,89 @@
+"""One look at a canary, the same on worker and triggerer: keep its lease, check its weight, decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.serving.protocol import LeasedServing
+from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TransientError
+from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.machine import advance, intervene, roll_back
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.serving.protocol import Counters, ServingBackend, Traffic
+    from airflow_mlops.core.rollout.lease import Lease
+    from airflow_mlops.core.rollout.plan import RolloutPlan
+    from airflow_mlops.core.rollout.state import RolloutState
+
+
+def look(
+    backend: ServingBackend, endpoint: str, plan: RolloutPlan, state: RolloutState, *, now: float
+) -> RolloutState:
+    """Take one window into account.
+
+    A lease that is lost ends the rollout: nobody watched the canary meanwhile, or a later copy does.
+
+    :param now: seconds since the epoch.
+    """
+    try:
+        lease = keep_lease(backend, endpoint, state, now=now, seconds=plan.lease_seconds)
+    except (LeaseLostError, EndpointBusyError) as error:
+        return roll_back(state, f"version {state.version} at {state.percent} %: {error}", now=now)
+    state = replace(state, lease=lease)
+    try:
+        problem = intervention(backend.traffic(endpoint), state)
+        reading = reading_of(backend.counters(endpoint), state)
+    except TransientError:
+        return advance(plan, state, None, now=now)
+    return advance(plan, intervene(state, problem, now=now), reading, now=now)
+
+
+def keep_lease(
+    backend: ServingBackend, endpoint: str, state: RolloutState, *, now: float, seconds: float
+) -> Lease | None:
+    """Renew the lease of a rollout that has one; a back end that does not answer is asked again later.
+
+    :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
+    """
+    if state.lease is None or not isinstance(backend, LeasedServing):
+        return state.lease
+    try:
+        return backend.keep_lease(endpoint, state.lease, now=now, seconds=seconds)
+    except TransientError:
+        return state.lease
+
+
+def intervention(seen: Traffic, state: RolloutState) -> str:
+    """Say in which way traffic is not what the rollout last wrote; empty when it is.
+
+    At a cold start the canary has all requests whatever was written.
+    """
+    if seen.canary != state.version:
+        return (
+            f"INTERVENED: {seen.endpoint}'s canary is version {seen.canary or 'none'}, not {state.version}; "
+            "nothing is overwritten"
+        )
+    if state.champion is None or seen.canary_percent == state.percent:
+        return ""
+    return (
+        f"INTERVENED: {seen.endpoint}'s canary gets {seen.canary_percent} %, last written was "
+        f"{state.percent} %; held until it is {state.percent} % again, nothing is overwritten"
+    )
+
+
+def reading_of(counters: Counters, state: RolloutState) -> Reading | None:
+    """Translate counters into a reading of the rollout's two arms; ``None`` if the canary has none."""
+    canary = counters.versions.get(state.version)
+    if canary is None:
+        return None
+    stable = counters.versions.get(state.champion or "")
+    return Reading(
+        generation=counters.generation,
+        canary_generation=canary.generation,
+        stable_generation=stable.generation if stable else "",
+        canary_requests=canary.requests,
+        canary_errors=canary.errors,
+        stable_requests=stable.requests if stable else 0,
+        stable_errors=stable.errors if stable else 0,
+    )

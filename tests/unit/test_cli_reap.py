@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from airflow_mlops.backends.serving.endpoint_state import EndpointState, StateFile
+from airflow_mlops.cli import main
+from airflow_mlops.core.rollout.lease import Lease
+
+
+def unwatched(folder, endpoint="m"):
+    with StateFile(folder / endpoint, endpoint).locked() as state:
+        state.stable, state.canary, state.percent = "1", "2", 25
+        state.lease = Lease(holder="m__rollout/run-1", token=1, expires_at=1.0)
+    return StateFile(folder / endpoint, endpoint)
+
+
+def test_canary_that_nobody_watches_is_taken_out_of_traffic(tmp_path, capsys):
+    file = unwatched(tmp_path)
+    assert main(["reap", "--state-dir", str(tmp_path), "--once"]) == 0
+    assert capsys.readouterr().out == "m: canary at 0 %, lease of m__rollout/run-1 ran out\n"
+    assert file.read().percent == 0
+    assert main(["reap", "--state-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_endpoint_in_trouble_is_reported(tmp_path, capsys):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "state.json").write_text('{"endpoint": 5}')
+    assert main(["reap", "--state-dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: m: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--state-dir", "/no/such/folder"], "/no/such/folder: no such folder"),
+        (["--state-dir", ".", "--every", "0.1"], "--every 0.1: allowed: 1 s or more"),
+    ],
+)
+def test_argument_that_cannot_be_meant_is_named(arguments, said, capsys):
+    assert main(["reap", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_connection_leads_to_the_same_endpoints(tmp_path, monkeypatch, capsys):
+    file = unwatched(tmp_path)
+    extra = f'{{"conn_type": "mlops_local_serving", "extra": {{"state_dir": "{tmp_path}"}}}}'
+    monkeypatch.setenv("AIRFLOW_CONN_HERE", extra)
+    assert main(["reap", "--conn", "here"]) == 0
+    assert (file.read().percent, "canary at 0 %" in capsys.readouterr().out) == (0, True)
+
+
+def test_reaping_a_folder_loads_no_airflow(tmp_path):
+    code = (
+        "import sys; from airflow_mlops.cli import main\n"
+        f"assert main(['reap', '--state-dir', {str(tmp_path)!r}]) == 0\n"
+        "assert 'airflow' not in sys.modules and 'pandas' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_endpoint_without_a_lease_is_left_alone(tmp_path):
+    StateFile(tmp_path / "m", "m").folder.mkdir()
+    StateFile(tmp_path / "m", "m").write(EndpointState(endpoint="m", stable="1", canary="2", percent=25))
+    assert main(["reap", "--state-dir", str(tmp_path)]) == 0
+    assert StateFile(tmp_path / "m", "m").read().percent == 25
