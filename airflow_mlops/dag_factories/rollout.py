@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
 from airflow_mlops.dag_factories.dag import model_dag
+from airflow_mlops.operators.approval import AskRolloutOperator
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,
@@ -33,6 +36,18 @@ FORM = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Who is asked by a rollout.
+
+    :param answer_within: how long a question waits; then the rollout is rolled back.
+    :param approvers: ids of the users who may answer; empty: whoever may edit the DAG.
+    """
+
+    answer_within: timedelta = timedelta(days=1)
+    approvers: tuple[str, ...] = ()
+
+
 def canary_rollout(
     *,
     model: str,
@@ -43,37 +58,53 @@ def canary_rollout(
     outlets: Sequence[Asset] = (),
     deferrable: bool = True,
     group_id: str = "canary",
+    people: People = People(),
 ) -> TaskGroup:
     """Build deploy → (set traffic → analyse) per step → promote → clean up, with rollback on any failure.
 
+    A step that may need a person (``approve``, ``on_inconclusive: hold``, watched predictions) has two
+    tasks more: ``ask`` waits for the answer, if there is a question, and ``conclude`` carries it out.
     After a rollback the run still ends failed: ``clean_up`` never ran.
 
     :param version: version to roll out. Templated.
     :param outlets: assets that announce the promoted version as their partition.
     :param deferrable: analyse on the triggerer; on the worker otherwise.
+    :param people: who is asked, and for how long.
     """
     connections = {"serving_conn_id": serving_conn_id, "mlflow_conn_id": mlflow_conn_id}
     common: dict[str, Any] = {"model": model, "version": version, **connections}
+    users = [{"id": user, "name": user} for user in people.approvers] or None
+    asking: dict[str, Any] = {"model": model, "answer_within": people.answer_within, "approvers": users}
     with TaskGroup(group_id, prefix_group_id=False) as group:
         tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
         for number, percent in enumerate(plan.percents, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
-                before = tasks[-1].output
-                setting = {"percent": percent, "state": before, "lease_seconds": plan.lease_seconds}
-                shift = SetTrafficOperator(task_id="set_traffic", **setting, **common)
-                waiting: dict[str, Any] = {
-                    "model": model,
-                    "plan": plan,
-                    "deferrable": deferrable,
-                    **connections,
-                }
-                tasks += [shift, CanaryAnalysisSensor(task_id="analyse", state=shift.output, **waiting)]
+                setting = {"percent": percent, "state": tasks[-1].output}
+                shift = SetTrafficOperator(
+                    task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **common
+                )
+                waiting: dict[str, Any] = {"model": model, "plan": plan, "deferrable": deferrable}
+                tasks += [shift, *_analysis(shift.output, percent, waiting | connections, asking)]
         tasks.append(
             PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
         )
         chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", **common))
         tasks >> RollbackOperator(task_id="roll_back", trigger_rule=TriggerRule.ONE_FAILED, **common)
     return group
+
+
+def _analysis(state: Any, percent: int, waiting: dict[str, Any], asking: dict[str, Any]) -> list[Any]:
+    """Return the tasks that decide on a step; those for a person only where one may be asked."""
+    plan: RolloutPlan = waiting["plan"]
+    if not plan.may_ask(percent):
+        return [CanaryAnalysisSensor(task_id="analyse", state=state, **waiting)]
+    within = asking["answer_within"].total_seconds()
+    analyse = CanaryAnalysisSensor(
+        task_id="analyse", state=state, asks=True, answer_seconds=within, **waiting
+    )
+    ask = AskRolloutOperator(task_id="ask", state=analyse.output, **asking)
+    conclude = CanaryAnalysisSensor(task_id="conclude", state=analyse.output, answer=ask.output, **waiting)
+    return [analyse, ask, conclude]
 
 
 def rollout_dag(config: ModelConfig) -> DAG:
@@ -87,5 +118,9 @@ def rollout_dag(config: ModelConfig) -> DAG:
             serving_conn_id=config.rollout.conn_id,
             mlflow_conn_id=config.mlflow_conn_id,
             outlets=[champion_asset(config.model)],
+            people=People(
+                answer_within=timedelta(seconds=config.rollout.answer_within),
+                approvers=config.rollout.approvers,
+            ),
         )
     return dag

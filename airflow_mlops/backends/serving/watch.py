@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from airflow_mlops.backends.serving.protocol import LeasedServing
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TransientError
 from airflow_mlops.core.rollout.ledger import Reading
-from airflow_mlops.core.rollout.machine import advance, intervene, roll_back
+from airflow_mlops.core.rollout.machine import advance, answer, intervene, roll_back
+from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import Counters, ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.plan import RolloutPlan
-    from airflow_mlops.core.rollout.state import RolloutState
+    from airflow_mlops.core.rollout.state import Answer, RolloutState
 
 
 def look(
@@ -37,6 +38,28 @@ def look(
     except TransientError:
         return advance(plan, state, None, now=now)
     return advance(plan, intervene(state, problem, now=now), reading, now=now)
+
+
+def reply(plan: RolloutPlan, state: RolloutState, said: Answer | None, *, now: float) -> RolloutState:
+    """Repeat what a person said about a step to the approval it may still ask for.
+
+    A step that is held once more, for another reason than was agreed to, is rolled back.
+    """
+    if said is None or not state.asks or state.approved_by or state.intervened:
+        return state
+    if state.phase is Phase.HELD:
+        return roll_back(state, f"held again after {said.by} agreed: {'; '.join(state.reasons)}", now=now)
+    return answer(plan, state, said, now=now)
+
+
+def is_news(before: RolloutState, after: RolloutState, *, asks: bool) -> bool:
+    """Whether somebody has to hear of a state: decided, a question, or a new intervention.
+
+    :param asks: whether a question can be handed over to a person.
+    """
+    if not after.is_open or (asks and after.asks):
+        return True
+    return after.intervened and not before.intervened
 
 
 def keep_lease(

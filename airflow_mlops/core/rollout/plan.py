@@ -120,6 +120,11 @@ class RolloutPlan(Record):
         msg = f"rollout.steps: no step of {percent} %, allowed: {', '.join(map(str, self.percents))}"
         raise InvalidPlanError(msg)
 
+    def may_ask(self, percent: int) -> bool:
+        """Whether a person may have to answer before traffic rises from a step."""
+        holds = self.on_inconclusive is OnInconclusive.HOLD or Metric.PREDICTIONS in self.metrics
+        return holds or self.step_at(percent).approve
+
     def percent_after(self, percent: int) -> int | None:
         """Return the next step's share; ``None`` after the last step."""
         return next((share for share in self.percents if share > percent), None)

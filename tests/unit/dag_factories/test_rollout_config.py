@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import Metric, Step, Strategy
 from airflow_mlops.dag_factories.checked import explain
+from airflow_mlops.dag_factories.rollout import People, canary_rollout
 from airflow_mlops.dag_factories.rollout_config import Rollout
 
 TEXT = """
@@ -82,3 +85,33 @@ def test_mistake_is_named_with_what_is_allowed(before, after, named):
 def test_plan_that_must_not_be_carried_out_is_refused_when_it_is_read(before, after, named):
     with pytest.raises(InvalidPlanError, match=named):
         load(TEXT.replace(before, after))
+
+
+@pytest.fixture
+def group():
+    def build(text):
+        with DAG("d", schedule=None) as dag:
+            canary_rollout(model="m", version="2", plan=load(text).plan(), people=People(approvers=("ann",)))
+        return dag
+
+    return build
+
+
+def test_step_that_needs_a_person_asks_one_and_any_failure_rolls_back(group):
+    dag = group("steps: [5, {percent: 25, approve: true}]")
+    assert {t for t in dag.task_ids if t.startswith("step_1")} == {
+        "step_1_5pct.set_traffic",
+        "step_1_5pct.analyse",
+    }
+    ask = dag.get_task("step_2_25pct.ask")
+    assert ask.upstream_task_ids == {"step_2_25pct.analyse"}
+    assert (ask.response_timeout.days, ask.assigned_users) == (1, [{"id": "ann", "name": "ann"}])
+    assert dag.get_task("step_2_25pct.conclude").downstream_task_ids >= {"promote", "roll_back"}
+    assert {"step_2_25pct.ask", "step_2_25pct.conclude"} <= dag.get_task("roll_back").upstream_task_ids
+    back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert set(back.task_ids) == set(dag.task_ids)
+
+
+@pytest.mark.parametrize("text", ["on_inconclusive: hold", "metrics: [errors, predictions]"])
+def test_every_step_asks_where_evidence_alone_may_not_decide(group, text):
+    assert len([task for task in group(text).task_ids if task.endswith(".ask")]) == 3
