@@ -88,7 +88,8 @@ def canary_rollout(
         tasks.append(
             PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
         )
-        chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", **common))
+        keep_old = plan.keep_old_seconds
+        chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", keep_old_seconds=keep_old, **common))
         tasks >> RollbackOperator(task_id="roll_back", trigger_rule=TriggerRule.ONE_FAILED, **common)
     return group
 

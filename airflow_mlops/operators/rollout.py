@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
@@ -17,15 +19,16 @@ from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
-from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
@@ -36,7 +39,7 @@ class RolloutOperator(BaseOperator):
     """What all rollout tasks share: the model (also the endpoint's name), the version, the connections."""
 
     template_fields: Sequence[str] = ("model", "version")
-    operator_extra_links = (EvidenceRunLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (EvidenceRunLink(),)
     ui_color = "#d9ead3"
 
     def __init__(
@@ -86,7 +89,9 @@ class DeployCanaryOperator(RolloutOperator):
             backend.claim(self.model, holder)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
-        return begin(self.plan, version.version, champion).to_json()
+        state = begin(self.plan, version.version, champion)
+        keep_beginning(evidence, self.plan, state)
+        return state.to_json()
 
 
 class SetTrafficOperator(RolloutOperator):
@@ -163,15 +168,32 @@ class PromoteModelOperator(RolloutOperator):
 
 
 class CleanUpRolloutOperator(RolloutOperator):
-    """Stops servers that are out of traffic, frees the endpoint and closes the evidence run."""
+    """Stops servers out of traffic, frees the endpoint, keeps the report, closes the evidence run.
+
+    :param keep_old_seconds: how long the old version stays up, out of traffic, before it is stopped.
+    """
+
+    operator_extra_links = (EvidenceRunLink(), FullReportLink())
+
+    def __init__(self, *, keep_old_seconds: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep_old_seconds = keep_old_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
+        """Clean up, once the old version was kept long enough."""
+        if self.keep_old_seconds > 0:
+            wait = timedelta(seconds=self.keep_old_seconds)
+            self.defer(trigger=TimeDeltaTrigger(wait), method_name="execute_complete")
+        return self.execute_complete(context)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the traffic that remains."""
         backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
         with fail_fast():
             traffic = backend.clean_up(self.model, holder=holder)
             backend.release(self.model, holder)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        keep_rollout(evidence, self.model, context, promoted=True)
         evidence.store.close(evidence.run, succeeded=True)
         return traffic.to_json()
 
@@ -180,8 +202,10 @@ class RollbackOperator(RolloutOperator):
     """Takes the canary out of traffic and frees the endpoint; meant for ``trigger_rule="one_failed"``.
 
     Touches nothing when another rollout holds the endpoint. A version whose promotion was completed in
-    the registry stays: then only what came after it failed.
+    the registry stays: then only what came after it failed. The report of the rollout is kept.
     """
+
+    operator_extra_links = (EvidenceRunLink(), FullReportLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Roll back and return the traffic that remains."""
@@ -195,6 +219,7 @@ class RollbackOperator(RolloutOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep("rollback.json", traffic)
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "rolled_back"})
+        keep_rollout(evidence, self.model, context, promoted=champion == self.version)
         evidence.store.close(evidence.run, succeeded=False)
         self.log.warning("rolled back %s version %s: %s serves", self.model, self.version, traffic.stable)
         return traffic.to_json()

@@ -16,6 +16,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.rollout_report import state_path
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class CanaryAnalysisSensor(BaseOperator):
         """Keep the evidence, then return the state or fail with the reason; wait on if it is held."""
         state = RolloutState.from_json(event)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        evidence.keep(f"canary/{state.percent}pct{'_answered' if self.answer else ''}.json", state)
+        evidence.keep(state_path(state.percent, answered=bool(self.answer)), state)
         evidence.store.log_metrics(evidence.run, {"canary_e_value": state.share.e_value}, step=state.percent)
         self._log_trace(state)
         if state.intervened:

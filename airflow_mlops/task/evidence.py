@@ -71,9 +71,14 @@ def keep_skew(
 
     kept = evidence.keep(f"{gate}_report.json", report.to_json() | {"reference": dict(reference)})
     page = render_skew(report, title=f"{gate} report".replace("_", " ").capitalize())
-    evidence.store.write_text(evidence.run, f"{gate}_report.html", page)
-    _note(f"{gate}_report.html", context)
+    keep_page(evidence, f"{gate}_report.html", page, context)
     return kept
+
+
+def keep_page(evidence: RunEvidence, path: str, page: str, context: Context) -> None:
+    """Keep an HTML page as the task's full report: the button *Full report* leads to it."""
+    evidence.store.write_text(evidence.run, path, page)
+    _note(path, context)
 
 
 def _note(path: str, context: Context) -> None:

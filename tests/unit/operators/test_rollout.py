@@ -9,6 +9,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.state import RolloutState
+from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,
@@ -229,3 +230,43 @@ def test_state_handed_over_is_small(champion, run):
     returned = run(analyse(state, deferrable=False))
     assert returned["trace"] == []
     assert len(str(returned)) < 3000
+
+
+def test_report_of_a_promoted_version_is_kept_and_linked(champion, run):
+    state = run(shift(run(deploy())))
+    asking(champion)
+    run(PromoteModelOperator(task_id="p", state=run(analyse(state, deferrable=False)), **COMMON))
+    task = CleanUpRolloutOperator(task_id="c", **COMMON)
+    run(task)
+    kept = champion.evidence.runs["m__stage/run-1"].documents
+    assert "Promoted" in kept["rollout_report.html"]
+    assert [step["percent"] for step in kept["rollout_report.json"]["steps"]] == [10]
+    assert FullReportLink().get_link(task, ti_key=None).endswith("/artifacts/rollout_report.html")
+
+
+def test_report_after_a_rollback_says_why(champion, run):
+    state = run(shift(run(deploy())))
+    asking(champion, canary=10, errors=5, stable=90)
+    with pytest.raises(AirflowFailException):
+        run(analyse(state, deferrable=False))
+    run(RollbackOperator(task_id="r", **COMMON))
+    kept = champion.evidence.runs["m__stage/run-1"].documents
+    assert "canary fails more than stable" in kept["rollout_report.json"]["reason"]
+    assert "Rolled back" in kept["rollout_report.html"]
+
+
+def test_rollback_without_a_report_is_a_rollback(champion, run, caplog):
+    run(deploy())
+    champion.evidence.runs["m__stage/run-1"].documents.clear()
+    run(RollbackOperator(task_id="r", **COMMON))
+    assert "no report of the rollout of m" in caplog.text
+    assert shape(champion.serving.traffic("m")) == ("1", None, 0, None)
+
+
+def test_old_version_is_kept_for_as_long_as_the_plan_says(champion, run):
+    run(deploy())
+    champion.serving.promote("m", "2", holder="m__stage/run-1")
+    with pytest.raises(TaskDeferred) as deferred:
+        run(CleanUpRolloutOperator(task_id="c", keep_old_seconds=3600.0, **COMMON))
+    assert deferred.value.method_name == "execute_complete"
+    assert set(champion.serving.counters("m").versions) == {"1", "2"}
