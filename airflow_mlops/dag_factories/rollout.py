@@ -10,7 +10,7 @@ from airflow.sdk import Param, PartitionedAssetTimetable, TaskGroup, TriggerRule
 
 from airflow_mlops.assets import challenger_asset, champion_asset
 from airflow_mlops.dag_factories.dag import model_dag
-from airflow_mlops.operators.approval import AskRolloutOperator
+from airflow_mlops.operators.rollout_approval import AskRolloutOperator
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,

@@ -9,8 +9,8 @@ from builders import plan, state_at, watched
 
 from airflow_mlops.core.rollout.plan import OnInconclusive, Step
 from airflow_mlops.core.rollout.state import Phase, RolloutState
-from airflow_mlops.operators import approval
-from airflow_mlops.operators.approval import AskRolloutOperator
+from airflow_mlops.operators import rollout_approval as approval
+from airflow_mlops.operators.rollout_approval import AskRolloutOperator
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor
 
 QUICK = {"bake_seconds": 0.0, "window_seconds": 0.001, "lease_seconds": 60.0}
