@@ -59,6 +59,14 @@ class LeaseLostError(PermanentError):
     """A lease ran out or went to somebody else; whoever held it must not move traffic any more."""
 
 
+class EndpointMissingError(PermanentError):
+    """The endpoint's object is gone or was never made; nothing was changed."""
+
+
+class AccessDeniedError(PermanentError):
+    """Credentials are missing or do not allow what is needed; names the verb and the object."""
+
+
 class RegistryConflictError(PermanentError):
     """A registry alias moved since it was read; nothing was overwritten."""
 
