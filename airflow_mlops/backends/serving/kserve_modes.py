@@ -104,22 +104,24 @@ class KnativeMode:
 
     def missing(self, target: Json, state: RemoteState) -> str:
         """Say what is not so yet."""
-        seen, newest = _predictor(target), self.newest(target)
-        if not newest or (newest == state.mark and state.phase in (Phase.STEADY, Phase.RESTORING)):
-            return "there is no new revision yet" if newest == state.mark else "there is no revision"
+        newest = self.newest(target)
         if state.phase is Phase.DRAINING:
             return _unless(0, _share(target, newest))
+        if newest == state.mark:
+            return f"there is no revision after {newest!r}"
         require_loadable(target, target.get("status", {}).get("modelStatus") or {})
-        if seen.get("latestReadyRevision") != newest:
-            return (
-                f"revision {newest} is not ready; {not_true(target, 'PredictorReady') or 'no reason given'}"
-            )
+        if _predictor(target).get("latestReadyRevision") != newest:
+            return f"revision {newest} is not ready; {not_true(target, 'PredictorReady')}"
+        return self._traffic_missing(target, state, newest)
+
+    def _traffic_missing(self, target: Json, state: RemoteState, newest: str) -> str:
         if state.canary is not None and state.stable is not None:
             return _unless(state.percent, _share(target, newest))
         if state.phase is Phase.RESTORING:
             return ""
-        if seen.get("latestRolledoutRevision") != newest:
-            return f"revision {newest} is not rolled out; {seen.get('latestRolledoutRevision')} is"
+        rolled = _predictor(target).get("latestRolledoutRevision")
+        if rolled != newest:
+            return f"revision {newest} is not rolled out; {rolled} is"
         return not_true(target, "PredictorReady")
 
 
