@@ -156,14 +156,16 @@ class VertexSite:
         endpoint = sight.state.endpoint
         if release.source in sight.deployed():
             return
+        what = f"deploy version {release.version} on {endpoint}"
         begun, _, operation = sight.state.mark.partition(" ")
-        if begun != release.source:
-            operation = self._deploy(endpoint, release)
-        if operation:
-            self._wait(operation, f"deploy version {release.version} on {endpoint}", forget=endpoint)
+        if begun == release.source:
+            self._wait(operation, what, forget=endpoint)
+            if release.source in self.load(endpoint).deployed():
+                return
+        if operation := self._deploy(endpoint, release):
+            self._wait(operation, what, forget=endpoint)
         self.waiting.until(
-            lambda: "" if release.source in self.load(endpoint).deployed() else "it is not deployed yet",
-            f"deploy version {release.version} on {endpoint}",
+            lambda: "" if release.source in self.load(endpoint).deployed() else "it is not deployed yet", what
         )
 
     def stop(self, sight: Sight, releases: tuple[Release, ...]) -> None:
@@ -250,14 +252,16 @@ class VertexSite:
         ended: list[str] = []
 
         def missing() -> str:
-            done, error = self._call(lambda: self.client.operation(operation), what)
+            # an operation that is known no more has ended long ago
+            answer = self._call(lambda: self.client.operation(operation), what, allowed=(404,))
+            done, error = answer or (True, "")
             ended[:] = [error] if done else []
             return "" if done else f"operation {operation} is running"
 
         self.waiting.until(missing, what)
+        if forget:
+            self._mark(forget, "")
         if ended[0]:
-            if forget:
-                self._mark(forget, "")
             msg = f"{what}: {ended[0]}"
             raise ServiceUnavailableError(msg)
 
