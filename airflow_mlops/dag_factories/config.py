@@ -60,10 +60,11 @@ class Train:
 class Rollout:
     """How traffic moves; see ``RolloutPlan``.
 
-    :param backend: what serves; ``local`` is HAProxy in front of MLflow scoring processes.
+    :param backend: what serves; ``local`` is HAProxy in front of MLflow scoring processes. The connection
+        says the same, and where.
     """
 
-    backend: Literal["local"] = "local"
+    backend: Literal["local", "kserve", "http_route", "vertex"] = "local"
     conn_id: str = "mlops_serving"
     steps: tuple[int, ...] = (5, 25, 50)
     bake: Duration = 600.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,11 +14,11 @@ from airflow_mlops.backends.serving.vertex_state import (
     deployed_id,
     layout,
     read_labels,
+    region_of,
     write_labels,
 )
 from airflow_mlops.core.errors import (
     EndpointMissingError,
-    InvalidConfigError,
     ServiceUnavailableError,
     TrafficConflictError,
 )
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.remote import CountSource
 
 Json = dict[str, Any]
-ENDPOINT = re.compile(r"projects/[^/]+/locations/([^/]+)/endpoints/[^/]+")
 
 
 class EndpointsClient(Protocol):
@@ -183,8 +181,7 @@ class VertexSite:
     def url(self, endpoint: str) -> str:
         """Return the URL of predictions."""
         name = self._name(endpoint)
-        found = ENDPOINT.fullmatch(name)
-        return f"https://{found[1] if found else ''}-aiplatform.googleapis.com/v1/{name}:predict"
+        return f"https://{region_of(endpoint, name)}-aiplatform.googleapis.com/v1/{name}:predict"
 
     def _look(self, endpoint: str) -> Sight:
         name = self._name(endpoint)
@@ -282,11 +279,7 @@ class VertexSite:
 
     def _name(self, endpoint: str) -> str:
         name = self.names.get(endpoint, "")
-        if not ENDPOINT.fullmatch(name):
-            msg = (
-                f"endpoint {endpoint!r}: {name!r}; allowed: projects/…/locations/…/endpoints/… in 'endpoints'"
-            )
-            raise InvalidConfigError(msg)
+        region_of(endpoint, name)
         return name
 
 

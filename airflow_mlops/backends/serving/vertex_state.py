@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import zlib
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.remote_state import RemoteState
+from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ENDPOINT = re.compile(r"projects/[^/]+/locations/([^/]+)/endpoints/[^/]+")
 LABEL, CHUNK = "mlops-state-", 63
 
 
@@ -48,3 +51,15 @@ def read_labels(labels: Mapping[str, str]) -> RemoteState | None:
         return None
     packed = base64.b32decode(text + "=" * (-len(text) % 8))
     return RemoteState.from_json(json.loads(zlib.decompress(packed)))
+
+
+def region_of(endpoint: str, name: str) -> str:
+    """Return the region of an endpoint's resource name.
+
+    :raises InvalidConfigError: it is no such name.
+    """
+    found = ENDPOINT.fullmatch(str(name))
+    if found is None:
+        msg = f"endpoint {endpoint!r}: {name!r}; allowed: projects/…/locations/…/endpoints/… in 'endpoints'"
+        raise InvalidConfigError(msg)
+    return found[1]
