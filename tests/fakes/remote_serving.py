@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 
+import pytest
 from fakes.clock import FakeClock
 from fakes.crd_schemas import require_schemas
 from fakes.kubernetes_api import ApiServer
 from fakes.kubernetes_client import objects_client
 from fakes.vertex import FakeEndpoints
+from fakes.vertex_grpc import google_client
 
 from airflow_mlops.backends.serving.http_route import RouteSite, http_route_serving
 from airflow_mlops.backends.serving.kserve import KserveSite, kserve_serving
@@ -18,6 +20,7 @@ from airflow_mlops.backends.serving.model_store import ModelStore
 from airflow_mlops.backends.serving.patience import Patience, Waiting
 from airflow_mlops.backends.serving.protocol import Count, Counters
 from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
+from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
 PREDICTOR = {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 2}
@@ -69,16 +72,10 @@ def http_route(versions=("1", "2", "3")):
         yield backend
 
 
-@contextmanager
-def vertex(client=None):
-    endpoints = client or FakeEndpoints()
-    if client is None:
-        endpoints.make(ENDPOINT)
-    machine = {
-        "dedicated_resources": {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
-    }
+def vertex_over(client, endpoints):
+    machine = {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
     site = VertexSite(
-        endpoints,
+        client,
         ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}"),
         Waiting(FakeClock(), PATIENCE),
         names={"demo": ENDPOINT},
@@ -86,7 +83,23 @@ def vertex(client=None):
     )
     backend = vertex_serving(site, counts=no_counts)
     backend.endpoints = endpoints
-    yield backend
+    return backend
+
+
+@contextmanager
+def vertex():
+    endpoints = FakeEndpoints()
+    endpoints.make(ENDPOINT)
+    yield vertex_over(endpoints, endpoints)
+
+
+@contextmanager
+def vertex_grpc():
+    pytest.importorskip("google.cloud.aiplatform_v1", reason="needs airflow-provider-mlops[google]")
+    endpoints = FakeEndpoints()
+    endpoints.make(ENDPOINT)
+    with google_client(endpoints) as client:
+        yield vertex_over(GoogleEndpoints(client), endpoints)
 
 
 REMOTE = {
@@ -94,6 +107,7 @@ REMOTE = {
     "kserve-standard": lambda: kserve("Standard"),
     "http_route": http_route,
     "vertex": vertex,
+    "vertex-grpc": vertex_grpc,
 }
 
 
