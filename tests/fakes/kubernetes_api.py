@@ -32,7 +32,7 @@ class Cluster:
     """
 
     def __init__(self):
-        self.objects, self.storm, self.calls = {}, [], []
+        self.objects, self.storm, self.calls, self.history = {}, [], [], []
         self.broken, self.failed = set(), set()
         self.memory, self.version, self.before_write = {}, 0, None
         self.lock = threading.RLock()
@@ -78,6 +78,7 @@ class Cluster:
         """Write the status subresource: a new resource version, the same generation."""
         if target.get("status") != status:
             self.version += 1
+            self.history.append(copy.deepcopy(status))
             target["status"] = status
             target["metadata"]["resourceVersion"] = str(self.version)
 

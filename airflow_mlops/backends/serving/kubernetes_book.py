@@ -84,7 +84,7 @@ class EndpointBook:
         name = self.name(endpoint)
         lease = self.objects.find(LEASE, f"mlops-{name}")
         target = self.objects.find(self.resource, name)
-        text = ((lease or {}).get("metadata", {}).get("annotations") or {}).get(NOTE)
+        text = _text(lease)
         note = Note.from_json(json.loads(text)) if text else Note(state=RemoteState(endpoint=endpoint))
         return Page(state=note.state, layouts=note.layouts, lease=lease, target=target)
 
@@ -103,9 +103,9 @@ class EndpointBook:
 
         :raises MovedError: somebody stored another one since.
         """
-        if page.lease is not None and (state, layouts) == (page.state, page.layouts):
-            return
         note = json.dumps(Note(state=state, layouts=layouts).to_json())
+        if note == _text(page.lease):
+            return
         body: Json = {
             "metadata": {"annotations": {NOTE: note}},
             "spec": {"holderIdentity": state.holder},
@@ -137,3 +137,7 @@ class EndpointBook:
         if page.target is None:
             raise MovedError(self.resource.plural)
         self.objects.patch(self.resource, page.target, change)
+
+
+def _text(lease: Json | None) -> str:
+    return str(((lease or {}).get("metadata", {}).get("annotations") or {}).get(NOTE, ""))

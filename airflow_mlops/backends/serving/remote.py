@@ -108,6 +108,7 @@ class RemoteServing:
         sight = self.site.load(endpoint)
         move.require(sight.state, holder)
         if sight.state.phase is Phase.RESTORING:
+            self._again(endpoint, holder)
             self._settle(endpoint)
         if version != sight.state.version_of(sight.state.stable):
             self._bring_up(endpoint, self.site.publish(endpoint, version, model_dir), holder)
@@ -146,7 +147,7 @@ class RemoteServing:
             self._settle(endpoint)
             self._change(endpoint, holder, move.promoted, canary=version)
         else:
-            self._change(endpoint, holder, lambda state: state)
+            self._again(endpoint, holder)
         self._settle(endpoint)
         return self.traffic(endpoint)
 
@@ -157,6 +158,8 @@ class RemoteServing:
             self._change(endpoint, holder, move.draining, canary=version, force=True)
             self._settle(endpoint)
             self._change(endpoint, holder, move.rolled_back, canary=version, force=True)
+        elif state.phase is Phase.RESTORING:
+            self._again(endpoint, holder)
         return self.traffic(endpoint)
 
     def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
@@ -203,6 +206,10 @@ class RemoteServing:
 
         self.site.waiting.again_when_moved(once, f"change {endpoint}")
 
+    def _again(self, endpoint: str, holder: str) -> None:
+        """Make the endpoint what the state says: whoever wrote the state may have died right after."""
+        self._change(endpoint, holder, lambda state: state)
+
     def _settle(self, endpoint: str) -> None:
         self.site.waiting.until(lambda: self.site.missing(self.site.load(endpoint)), endpoint)
 
@@ -235,8 +242,9 @@ class RemoteServing:
         sight = self.site.load(endpoint)
         if sight.state.phase is not Phase.RESTORING:
             return
+        self._again(endpoint, holder)
         try:
-            ready = not self.site.missing(sight)
+            ready = not self.site.missing(self.site.load(endpoint))
         except MlopsError:
             ready = False
         if ready:
