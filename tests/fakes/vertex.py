@@ -34,6 +34,8 @@ class FakeEndpoints:
         found["etag"] = str(self.count)
 
     def get(self, name):
+        for running in [op for op in self.operations.values() if not op["done"]]:
+            self._look(running)  # time passes for all
         return copy.deepcopy(self._found(name))
 
     def update(self, name, *, etag, labels, split):
@@ -71,11 +73,13 @@ class FakeEndpoints:
         if name not in self.operations:
             raise RefusedError(404, name)
         found = self.operations[name]
-        found["looks"] -= 1
-        if found["looks"] > 0:
-            return False, ""
-        self._end(found)
-        return True, found["error"]
+        self._look(found)
+        return found["looks"] <= 0, found["error"] if found["looks"] <= 0 else ""
+
+    def _look(self, operation):
+        operation["looks"] -= 1
+        if operation["looks"] <= 0:
+            self._end(operation)
 
     def _begin(self, endpoint, kind, model, error):
         name = f"{endpoint}/operations/{len(self.operations) + 1}"
