@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from fakes.remote_serving import kserve
 
+from airflow_mlops.backends.serving.remote import RemoteServing
 from airflow_mlops.core.errors import (
     AccessDeniedError,
+    EndpointBusyError,
     EndpointMissingError,
     InvalidConfigError,
     ServiceUnavailableError,
@@ -37,6 +40,15 @@ def test_canary_that_never_gets_ready_is_taken_back(serve, mode, tmp_path):
     assert shape(backend.traffic("demo")) == ("1", None, 0)
     backend.cluster.broken.clear()
     assert shape(backend.deploy("demo", "3", tmp_path, holder=ME)) == ("1", "3", 0)
+
+
+@BOTH
+def test_readiness_of_the_canary_before_is_not_taken_for_the_next_ones(serve, mode, tmp_path):
+    backend = serve(mode)
+    backend.cluster.broken.add("demo/3")
+    with pytest.raises(ServiceUnavailableError, match="not ready after 60 s"):
+        backend.deploy("demo", "3", tmp_path, holder=ME)
+    assert shape(backend.traffic("demo")) == ("1", None, 0)
 
 
 def test_model_that_kserve_cannot_load_is_not_waited_for(serve, tmp_path):
@@ -156,3 +168,24 @@ def test_refusal_says_who_can_act(serve, status, error):
     backend.cluster.storm.append(status)
     with pytest.raises(error, match=rf"get leases models/mlops-demo.*{status}"):
         backend.traffic("demo")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_of_two_that_claim_at_once_gets_the_endpoint(known):
+    with kserve("Knative") as backend:
+        if known:
+            backend.claim("demo", "before")
+            backend.release("demo", "before")
+        other, left = RemoteServing(backend.site), [1]
+
+        def claim_first(command, plural):
+            if left[0]:
+                left[0] = 0
+                other.claim("demo", "rollout/run-2")
+
+        backend.cluster.before_write = claim_first
+        with pytest.raises(EndpointBusyError, match="held by rollout/run-2, not by rollout/run-1"):
+            backend.claim("demo", ME)
+        assert backend.traffic("demo").holder == "rollout/run-2"
+        lease = backend.cluster.objects["leases", "mlops-demo"]
+        assert lease["spec"]["holderIdentity"] == "rollout/run-2"
