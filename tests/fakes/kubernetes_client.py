@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import urllib3
 
 
 class RestError(Exception):
@@ -15,16 +16,18 @@ class RestObjects:
     def __init__(self, url):
         self.http = httpx.Client(base_url=url)
 
-    def get_namespaced_custom_object(self, group, version, namespace, plural, name):
+    def get_namespaced_custom_object(self, group, version, namespace, plural, name, _request_timeout):
         return self._call("GET", f"/apis/{group}/{version}/namespaces/{namespace}/{plural}/{name}")
 
-    def create_namespaced_custom_object(self, group, version, namespace, plural, body):
+    def create_namespaced_custom_object(self, group, version, namespace, plural, body, _request_timeout):
         return self._call("POST", f"/apis/{group}/{version}/namespaces/{namespace}/{plural}", body)
 
-    def patch_namespaced_custom_object(self, group, version, namespace, plural, name, body):
+    def patch_namespaced_custom_object(self, group, version, namespace, plural, name, body, _request_timeout):
         return self._call("PATCH", f"/apis/{group}/{version}/namespaces/{namespace}/{plural}/{name}", body)
 
-    def delete_namespaced_custom_object(self, group, version, namespace, plural, name, body):
+    def delete_namespaced_custom_object(
+        self, group, version, namespace, plural, name, body, _request_timeout
+    ):
         return self._call("DELETE", f"/apis/{group}/{version}/namespaces/{namespace}/{plural}/{name}", body)
 
     def close(self):
@@ -32,7 +35,10 @@ class RestObjects:
 
     def _call(self, verb, path, body=None):
         headers = {"Content-Type": "application/merge-patch+json"} if verb == "PATCH" else {}
-        answer = self.http.request(verb, path, json=body, headers=headers)
+        try:
+            answer = self.http.request(verb, path, json=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise urllib3.exceptions.HTTPError(str(error)) from error  # as the real one does
         if answer.is_error:
             raise RestError(answer)
         return answer.json()
@@ -43,4 +49,6 @@ def objects_client(url):
         from kubernetes import client
     except ImportError:
         return RestObjects(url)
-    return client.CustomObjectsApi(client.ApiClient(client.Configuration(host=url)))
+    settings = client.Configuration(host=url)
+    settings.retries = False  # urllib3 would wait as long as Retry-After asks, in real seconds
+    return client.CustomObjectsApi(client.ApiClient(settings))

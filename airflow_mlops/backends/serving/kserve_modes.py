@@ -203,7 +203,7 @@ def rolled_out(deployment: Json | None, uri: str) -> str:
     if deployment is None:
         return "there is no Deployment yet"
     spec, status = deployment["spec"], deployment.get("status", {})
-    if uri not in json.dumps(spec["template"]):
+    if json.dumps(uri) not in json.dumps(spec["template"]):
         return "the Deployment has another model"
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return "the Deployment's change is not seen yet"

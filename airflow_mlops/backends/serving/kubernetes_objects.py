@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Json = dict[str, Any]
+CALL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,10 @@ class Resource(Record):
     plural: str
     kind: str
 
-    def place(self, namespace: str) -> dict[str, str]:
-        """Return the arguments that name the collection."""
+    def place(self, namespace: str) -> Json:
+        """Return the arguments that name the collection, and how long to wait for an answer."""
         names = {"group": self.group, "version": self.version, "plural": self.plural}
-        return {**names, "namespace": namespace}
+        return {**names, "namespace": namespace, "_request_timeout": CALL_SECONDS}
 
     @property
     def api_version(self) -> str:
@@ -43,26 +44,27 @@ DEPLOYMENT = Resource(group="apps", version="v1", plural="deployments", kind="De
 class ObjectsClient(Protocol):
     """The part of ``kubernetes.client.CustomObjectsApi`` that is used; all groups but the core one.
 
-    Errors carry the HTTP status as ``status``. Patches are JSON merge patches.
+    Errors carry the HTTP status as ``status``. Patches are JSON merge patches. The option
+    ``_request_timeout`` is in seconds; without it the client would wait for ever.
     """
 
     def get_namespaced_custom_object(
-        self, group: str, version: str, namespace: str, plural: str, name: str
+        self, group: str, version: str, namespace: str, plural: str, name: str, **options: Any
     ) -> Any:
         """Read one."""
 
     def create_namespaced_custom_object(
-        self, group: str, version: str, namespace: str, plural: str, body: Json
+        self, group: str, version: str, namespace: str, plural: str, body: Json, **options: Any
     ) -> Any:
         """Make one."""
 
     def patch_namespaced_custom_object(
-        self, group: str, version: str, namespace: str, plural: str, name: str, body: Json
+        self, group: str, version: str, namespace: str, plural: str, name: str, body: Json, **options: Any
     ) -> Any:
         """Merge into one; refused with 409 when ``metadata.resourceVersion`` is not the current one."""
 
     def delete_namespaced_custom_object(
-        self, group: str, version: str, namespace: str, plural: str, name: str, body: Json
+        self, group: str, version: str, namespace: str, plural: str, name: str, body: Json, **options: Any
     ) -> Any:
         """Delete one; refused with 409 when a precondition does not hold."""
 

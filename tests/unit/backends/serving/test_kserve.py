@@ -4,6 +4,7 @@ import pytest
 from fakes import crd_schemas
 from fakes.remote_serving import PREDICTOR, kserve, written
 
+from airflow_mlops.backends.serving.kserve_modes import rolled_out
 from airflow_mlops.core.errors import (
     InvalidConfigError,
     TrafficConflictError,
@@ -11,6 +12,7 @@ from airflow_mlops.core.errors import (
 
 ME, MODE = "rollout/run-1", "serving.kserve.io/deploymentMode"
 ISVC = ("inferenceservices", "demo")
+PODS = ("replicas", "updatedReplicas", "availableReplicas")
 BOTH = pytest.mark.parametrize("mode", ["Knative", "Standard"])
 
 
@@ -193,3 +195,21 @@ def test_impossible_names_are_refused(tmp_path):
 
 def test_url_is_the_one_kserve_reports(serve):
     assert serve("Knative").url("demo") == "http://demo.example.com"
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "why"),
+    [
+        ("s3://models/demo/1", {"observedGeneration": 1}, "0 of 2 pods are new, 0 can serve"),
+        ("s3://models/demo/1", {}, "the Deployment's change is not seen yet"),
+        ("s3://models/demo/10", {"observedGeneration": 1}, "the Deployment has another model"),
+        ("s3://models/demo/1", {"observedGeneration": 1, **dict.fromkeys(PODS, 2)}, ""),
+        ("s3://models/demo/1", {"observedGeneration": 1, **dict.fromkeys(PODS, 3)}, "3 of 2 pods are new"),
+    ],
+)
+def test_deployment_serves_a_model_when_all_its_pods_do(model, status, why):
+    template = {"metadata": {"annotations": {"source": model}}}
+    body = {"metadata": {"generation": 1}, "spec": {"replicas": 2, "template": template}, "status": status}
+    assert rolled_out(body, "s3://models/demo/1").startswith(why)
+    assert bool(rolled_out(body, "s3://models/demo/1")) == bool(why)
+    assert rolled_out(None, "s3://models/demo/1") == "there is no Deployment yet"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.kubernetes_client import objects_client
 from fakes.remote_serving import kserve
 
 from airflow_mlops.backends.serving.remote import RemoteServing
@@ -189,3 +190,11 @@ def test_one_of_two_that_claim_at_once_gets_the_endpoint(known):
         assert backend.traffic("demo").holder == "rollout/run-2"
         lease = backend.cluster.objects["leases", "mlops-demo"]
         assert lease["spec"]["holderIdentity"] == "rollout/run-2"
+
+
+def test_server_that_is_not_there_is_asked_again_and_then_named(serve):
+    backend = serve("Knative")
+    backend.site.objects.client = objects_client("http://127.0.0.1:9")
+    with pytest.raises(ServiceUnavailableError, match=r"leases models/mlops-demo: no answer .*6 attempts"):
+        backend.traffic("demo")
+    assert pauses(backend)[-5:] == [0.5, 1.0, 2.0, 4.0, 8.0]
