@@ -133,6 +133,7 @@ def _serving() -> dict[str, Any]:
             "deployed_model": _field("Vertex deployed model", mapping, "Machine, replicas; passed on."),
             "state_dir": _field("State directory", text, "local: state, sockets and logs."),
             "inference_log_dir": _field("Inference log directory", text, "Where predictions are logged."),
+            "prometheus": _field("Prometheus", mapping, "url, and selectors requests, errors, fast."),
             "ready_seconds": _field("Longest wait for a version", number, "900 if empty."),
         },
         "ui-field-behaviour": {

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
-from airflow_mlops.hooks.serving_backends import LOCAL, build, check_extra
+from airflow_mlops.hooks.serving_backends import LOCAL, build, check_extra, metrics_of
 
 if TYPE_CHECKING:
+    from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
 LOCAL_TYPE, ANY_TYPE = "mlops_local_serving", "mlops_serving"
@@ -47,6 +48,16 @@ class ServingHook(BaseHook):
             self._check_ports(extra)
         try:
             return build(extra)
+        except InvalidConfigError as error:
+            raise self._invalid(str(error)) from error
+
+    def metrics(self, endpoint: str, backend: ServingBackend) -> MetricsSource | None:
+        """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
+
+        :raises InvalidConfigError: the extra ``prometheus`` is not understood.
+        """
+        try:
+            return metrics_of(self._extra(), backend, endpoint)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 

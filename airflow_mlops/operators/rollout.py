@@ -18,7 +18,7 @@ from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.triggers.canary import reading_of
+from airflow_mlops.triggers.canary import first_reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,13 +101,15 @@ class SetTrafficOperator(RolloutOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Set, check what the gateway really does, and return the state the analysis starts from."""
-        backend, state = ServingHook(self.serving_conn_id).backend(), RolloutState.from_json(self.state)
+        hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         with fail_fast():
+            backend = hook.backend()
+            metrics = hook.metrics(self.model, backend)
             seen = backend.set_traffic(self.model, state.version, self.percent, holder=holder_of(context))
         self.log.info(
             "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
         )
-        reading = reading_of(backend.counters(self.model), state)
+        reading = first_reading(backend, self.model, state, metrics)
         if reading is None:
             msg = f"{self.model}: version {state.version} has no counters; it is not deployed any more"
             raise AirflowFailException(msg)

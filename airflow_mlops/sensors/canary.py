@@ -87,10 +87,12 @@ class CanaryAnalysisSensor(BaseOperator):
 
     def _wait(self) -> RolloutState:
         state = RolloutState.from_json(self.state)
-        backend = ServingHook(self.serving_conn_id).backend()
+        hook = ServingHook(self.serving_conn_id)
+        backend = hook.backend()
+        metrics = hook.metrics(self.model, backend)
         while state.is_open:
             time.sleep(self.plan.window_seconds)
-            reading = read_counters(backend, self.model, state)
+            reading = read_counters(backend, self.model, state, metrics)
             state = advance(self.plan, state, reading, now=time.time())
         return state
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import TransientError
 from airflow_mlops.core.rollout.ledger import Reading
 from airflow_mlops.core.rollout.machine import advance
@@ -19,16 +20,38 @@ from airflow_mlops.hooks.serving import ServingHook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import Counters, ServingBackend
 
 
-def read_counters(backend: ServingBackend, endpoint: str, state: RolloutState) -> Reading | None:
-    """Read both arms' counters; ``None`` when the gateway does not answer: no evidence, no verdict."""
+def read_counters(
+    backend: ServingBackend, endpoint: str, state: RolloutState, metrics: MetricsSource | None = None
+) -> Reading | None:
+    """Read both arms' counters; ``None`` when nobody answers: no evidence, no verdict.
+
+    :param metrics: where requests are counted if the back end does not count them itself.
+    """
     try:
+        if metrics is not None:
+            return metrics.read(arms_of(state), state.last, now=time.time())
         counters = backend.counters(endpoint)
     except TransientError:
         return None
     return reading_of(counters, state)
+
+
+def first_reading(
+    backend: ServingBackend, endpoint: str, state: RolloutState, metrics: MetricsSource | None = None
+) -> Reading | None:
+    """Read from where a step counts; ``None`` if the canary is not up."""
+    if metrics is not None:
+        return metrics.read(arms_of(state), Reading(), now=time.time())
+    return reading_of(backend.counters(endpoint), state)
+
+
+def arms_of(state: RolloutState) -> Arms:
+    """Return the versions that are compared."""
+    return Arms(canary=state.version, stable=state.champion)
 
 
 def reading_of(counters: Counters, state: RolloutState) -> Reading | None:
@@ -73,9 +96,11 @@ class CanaryAnalysisTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the decided state as JSON, once."""
         plan, state = RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
-        backend = await sync_to_async(ServingHook(self.serving_conn_id).backend)()
+        hook = ServingHook(self.serving_conn_id)
+        backend = await sync_to_async(hook.backend)()
+        metrics = await sync_to_async(hook.metrics)(self.endpoint, backend)
         while state.is_open:
             await asyncio.sleep(plan.window_seconds)
-            reading = await asyncio.to_thread(read_counters, backend, self.endpoint, state)
+            reading = await asyncio.to_thread(read_counters, backend, self.endpoint, state, metrics)
             state = advance(plan, state, reading, now=time.time())
         yield TriggerEvent(state.to_json())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -184,6 +185,34 @@ def test_google_connection_gives_the_client_of_the_endpoints_region(connection, 
     backend = ServingHook("c").backend()
     assert backend.site.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
     assert backend.url("m") == f"https://europe-west4-aiplatform.googleapis.com/v1/{name}:predict"
+
+
+PROMETHEUS = {
+    "url": "http://prometheus:9090",
+    "requests": 'revision_app_request_count{revision_name="$version"}',
+    "errors": 'revision_app_request_count{revision_name="$version",response_code_class="5xx"}',
+}
+
+
+def test_requests_are_counted_where_the_connection_says(connection):
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": PROMETHEUS})
+    metrics = ServingHook("c").metrics(
+        "demo", SimpleNamespace(labels=lambda endpoint: {"2": f"{endpoint}-2"})
+    )
+    assert metrics.source.url == "http://prometheus:9090"
+    assert metrics.labels() == {"2": "demo-2"}
+    connection(conn_type="mlops_serving", extra=KSERVE)
+    assert ServingHook("c").metrics("demo", None) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"errors": "x"}, "prometheus.errors: 'x', allowed"), ({"urls": "x"}, "allowed: url, requests, errors")],
+)
+def test_mistake_about_where_requests_are_counted_is_named(connection, changed, named):
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": {**PROMETHEUS, **changed}})
+    with pytest.raises(InvalidConfigError, match=named):
+        ServingHook("c").metrics("demo", None)
 
 
 def test_every_back_end_has_its_extras_in_the_form():

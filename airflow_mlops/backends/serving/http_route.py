@@ -97,6 +97,10 @@ class RouteSite:
         total = sum(seen.values())
         return round(100 * seen.get(canary.source, 0) / total) if total else 0
 
+    def label(self, sight: Page, release: Release) -> str:
+        """Return the Service."""
+        return release.source
+
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Return the Service of a version; its image brings its own model."""
         return self.services.release(endpoint, version)

@@ -119,6 +119,12 @@ class KserveSite:
             return 0
         return self._mode(sight.target).percent(sight.target, sight.state)
 
+    def label(self, sight: Page, release: Release) -> str:
+        """Return the Knative revision, or the predictor's Service in Standard mode."""
+        if sight.target is None or release not in (sight.state.stable, sight.state.canary):
+            return ""
+        return self._mode(sight.target).label(sight.target, sight.state, release)
+
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Put the model where KServe loads it from."""
         return self.models.publish(endpoint, version, model_dir)

@@ -93,6 +93,18 @@ class KnativeMode:
         """Return the newest revision."""
         return str(_predictor(target).get("latestCreatedRevision", ""))
 
+    def label(self, target: Json, state: RemoteState, release: Release) -> str:
+        """Return the revision: the last rolled-out one is the stable version's.
+
+        A canary that has 100 % counts as rolled out; the stable version's is the one before then.
+        """
+        seen, newest = _predictor(target), self.newest(target)
+        if release == state.canary:
+            return newest
+        rolled = str(seen.get("latestRolledoutRevision", ""))
+        replaced = state.canary is not None and rolled == newest
+        return str(seen.get("previousRolledoutRevision", "")) if replaced else rolled
+
     def percent(self, target: Json, state: RemoteState) -> int:
         """Return the share of the newest revision as KServe reports it."""
         if state.stable is None:
@@ -170,6 +182,11 @@ class StandardMode:
     def newest(self, target: Json) -> str:
         """Return nothing: canaries are known by name."""
         return ""
+
+    def label(self, target: Json, state: RemoteState, release: Release) -> str:
+        """Return the Service."""
+        name, is_canary = target["metadata"]["name"], release == state.canary and state.stable is not None
+        return f"{name}-{slug(release)}-predictor" if is_canary else f"{name}-predictor"
 
     def percent(self, target: Json, state: RemoteState) -> int:
         """Return the canary's share as KServe reports it; it gets none before it is ready."""

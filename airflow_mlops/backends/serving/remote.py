@@ -60,6 +60,9 @@ class Site(Protocol):
     def percent(self, sight: Any) -> int:
         """Return the canary's share as the endpoint reports it."""
 
+    def label(self, sight: Any, release: Release) -> str:
+        """Return what a release is called in metrics; empty when it is not up."""
+
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Put the model where the endpoint can load it; done twice, it is done once."""
 
@@ -177,9 +180,15 @@ class RemoteServing:
         :raises InvalidConfigError: none was.
         """
         if self.counts is None:
-            msg = f"{endpoint}: this back end counts no requests; read them from a metrics source"
+            msg = f"{endpoint}: this back end counts no requests; say where they are counted ('prometheus')"
             raise InvalidConfigError(msg)
         return self.counts(endpoint, self.site.load(endpoint).state.releases())
+
+    def labels(self, endpoint: str) -> dict[str, str]:
+        """Return what versions that are up are called in metrics."""
+        sight = self.site.load(endpoint)
+        found = {release.version: self.site.label(sight, release) for release in sight.state.releases()}
+        return {version: label for version, label in found.items() if label}
 
     def url(self, endpoint: str) -> str:
         """Return the address for clients."""

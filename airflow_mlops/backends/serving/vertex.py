@@ -145,6 +145,10 @@ class VertexSite:
         canary = sight.state.canary
         return sight.split().get(canary.source, 0) if canary else 0
 
+    def label(self, sight: Sight, release: Release) -> str:
+        """Return the deployed model's id."""
+        return release.source
+
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Return the deployed model of a version; the model has to be in Vertex's registry."""
         return Release(version=version, source=deployed_id(endpoint, version))
