@@ -8,11 +8,9 @@ MODE = "serving.kserve.io/deploymentMode"
 
 
 def step_inference_service(cluster, isvc, memory):
-    if memory.get("generation") != (isvc["metadata"]["generation"], annotations(isvc)):
-        memory["generation"] = (
-            isvc["metadata"]["generation"],
-            annotations(isvc),
-        )  # not noticed before the next step
+    change = (isvc["metadata"]["generation"], annotations(isvc))
+    if memory.get("change") != change:
+        memory["change"] = change  # not noticed before the next step
         return
     mode = isvc["metadata"].get("annotations", {}).get(MODE, "Standard")
     step = step_knative if mode in ("Knative", "Serverless") else step_standard

@@ -171,9 +171,12 @@ def test_kubernetes_connection_gives_client_and_namespace(connection, monkeypatc
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(kubernetes))
     connection(conn_type="mlops_serving", extra={**KSERVE, "ready_seconds": 5, "mode": "Knative"})
     objects = ServingHook("c").backend().site.objects
+    assert ServingHook("c").test_connection() == (True, "kserve: understood; no endpoint was read")
     assert objects.namespace == "models"
     assert objects.client.api_client.configuration.host == "http://127.0.0.1:9"
     assert objects.waiting.patience.ready_seconds == 5
+    connection(conn_type="mlops_serving", extra={"backend": "http_route", "services": "{endpoint}-{version}"})
+    assert ServingHook("c").backend().site.port == 80
 
 
 def test_google_connection_gives_the_client_of_the_endpoints_region(connection, monkeypatch):

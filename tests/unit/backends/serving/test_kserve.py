@@ -6,7 +6,9 @@ from fakes.remote_serving import PREDICTOR, kserve, written
 
 from airflow_mlops.backends.serving.kserve_modes import rolled_out
 from airflow_mlops.core.errors import (
+    EndpointMissingError,
     InvalidConfigError,
+    ServiceUnavailableError,
     TrafficConflictError,
 )
 
@@ -213,3 +215,38 @@ def test_deployment_serves_a_model_when_all_its_pods_do(model, status, why):
     assert rolled_out(body, "s3://models/demo/1").startswith(why)
     assert bool(rolled_out(body, "s3://models/demo/1")) == bool(why)
     assert rolled_out(None, "s3://models/demo/1") == "there is no Deployment yet"
+
+
+def test_version_that_is_not_up_is_not_promoted(serve):
+    with pytest.raises(TrafficConflictError, match="version 5 is not deployed; deployed: 1, 2"):
+        serve("Knative").promote("demo", "5", holder=ME)
+
+
+def test_back_end_without_a_source_of_counts_names_what_to_do(serve):
+    backend = serve("Knative")
+    backend.counts = None
+    with pytest.raises(InvalidConfigError, match=r"counts no requests; say where .*prometheus"):
+        backend.counters("demo")
+
+
+def test_service_that_nobody_made_is_named(tmp_path):
+    with kserve("Knative", predictor=None) as backend:
+        backend.claim("demo", ME)
+        with pytest.raises(EndpointMissingError, match="models/demo: there is none; make it, or say what"):
+            backend.deploy("demo", "1", tmp_path, holder=ME)
+        with pytest.raises(ServiceUnavailableError, match="has no URL yet in namespace models"):
+            backend.url("demo")
+
+
+def test_service_of_another_kind_is_left_alone(tmp_path):
+    with kserve("Knative") as backend:
+        old_style = {"predictor": {"sklearn": {"storageUri": "s3://models/demo/1"}}}
+        backend.cluster.create("inferenceservices", {"metadata": {"name": "demo"}, "spec": old_style})
+        with pytest.raises(InvalidConfigError, match=r"no spec.predictor.model.storageUri"):
+            backend.claim("demo", ME)
+    with kserve("Knative") as backend:
+        spec = {"predictor": {"model": {**PREDICTOR["model"], "storageUri": "s3://models/demo/1"}}}
+        meta = {"name": "demo", "annotations": {MODE: "ModelMesh"}}
+        backend.cluster.create("inferenceservices", {"metadata": meta, "spec": spec})
+        with pytest.raises(InvalidConfigError, match=r"'ModelMesh'; allowed: Knative"):
+            backend.claim("demo", ME)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from fakes.remote_serving import ENDPOINT, vertex
 from hypothesis import given
@@ -198,3 +200,24 @@ def test_ids_of_deployed_models_are_allowed_and_differ():
     ids = {deployed_id(endpoint, str(version)) for endpoint in ("a", "b") for version in range(500)}
     assert len(ids) == 1000
     assert {len(found) for found in ids} == {10}
+
+
+def test_googles_own_errors_become_refusals():
+    exceptions = pytest.importorskip("google.api_core.exceptions")
+    from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
+
+    def raising(error):
+        def call(**_):
+            raise error
+
+        return GoogleEndpoints(SimpleNamespace(get_endpoint=call))
+
+    for error, status in (
+        (exceptions.TooManyRequests("slow"), 429),
+        (exceptions.Aborted("etag"), 409),
+        (exceptions.NotFound("gone"), 404),
+        (exceptions.RetryError("late", None), 0),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            raising(error).get(ENDPOINT)
+        assert refused.value.status == status
