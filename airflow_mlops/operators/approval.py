@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 APPROVAL_PATH = "approval.json"
 LONGEST_COMMENT = 1000
+COMMENT = Param("", type=["null", "string"], title="Comment", source="task")
 ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
 
 
@@ -66,11 +67,11 @@ class ApproveModelOperator(ApprovalOperator):
     ) -> None:
         self.mlflow_conn_id = kwargs.pop("mlflow_conn_id", "mlflow_default")
         users = [{"id": one, "name": name} for one, name in (approvers or {}).items()]
+        kwargs["params"] = {"comment": COMMENT}  # Airflow put the DAG's own form there
         super().__init__(
             subject="Make the candidate a challenger?",
             body="",
             defaults=ANSWERS[default],
-            params={"comment": Param("", type=["null", "string"], title="Comment")},
             assigned_users=users or None,
             response_timeout=timeout,
             **kwargs,
