@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 APPROVAL_PATH = "approval.json"
 LONGEST_COMMENT = 1000
+PERSON = "person"
 COMMENT = Param("", type=["null", "string"], title="Comment", source="task")
 ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
 
@@ -35,8 +36,9 @@ ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJEC
 class ApproveModelOperator(ApprovalOperator):
     """Asks a person, with the comparison and the links in the form; rejection skips what follows directly.
 
-    The decision and its comment are kept in the evidence run and as tags of the version. Skips what a verdict
-    refused: nobody is asked about it. Returns the ``Decision``.
+    The decision and its comment are kept in the evidence run and as tags of the version; a person's holds for
+    every later try in the DAG run. Skips what a verdict refused: nobody is asked about it. Returns the
+    ``Decision``.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
@@ -91,6 +93,9 @@ class ApproveModelOperator(ApprovalOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         if not must_ask(When(self.when), verdicts):
             return self._keep(evidence, self._decision(candidate, because="no warning"))
+        kept = self._answered_before(evidence, candidate)
+        if kept is not None:
+            return self._act(context, kept)
         with fail_fast():
             self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
             self.body = self._question(evidence, verdicts)
@@ -107,13 +112,29 @@ class ApproveModelOperator(ApprovalOperator):
             Candidate.from_json(self.candidate),
             answer=Answered.APPROVED if approved else Answered.REJECTED,
             by=str(person.get("name") or person.get("id") or ""),
-            because="timeout" if event.get("timedout") or not person else "person",
+            because="timeout" if event.get("timedout") or not person else PERSON,
             comment=str((event.get("params_input") or {}).get("comment") or "")[:LONGEST_COMMENT],
             at=at.isoformat() if at else "",
         )
-        kept = self._keep(evidence, decision)
+        self._keep(evidence, decision)
         super().execute_complete(context, event)
-        return kept
+        return decision.to_json()
+
+    def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> Decision | None:
+        """Return a person's decision in this DAG run, whose task was killed before it ended."""
+        document = kept_json(evidence, APPROVAL_PATH)
+        kept = Decision.from_json(document) if document else None
+        holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
+        return kept if holds else None
+
+    def _act(self, context: Context, kept: Decision) -> dict[str, Any]:
+        """Do what a kept decision means."""
+        self.log.info("%s decided before: %s", kept.by, kept.answer)
+        chosen = self.APPROVE if kept.answer is Answered.APPROVED else self.REJECT
+        at, person = datetime.fromisoformat(kept.at), {"id": kept.by, "name": kept.by}
+        event = {"chosen_options": [chosen], "params_input": {}, "responded_at": at}
+        super().execute_complete(context, event | {"responded_by_user": person})
+        return kept.to_json()
 
     def _decision(self, candidate: Candidate, **said: Any) -> Decision:
         known = {"answer": Answered.APPROVED, **said}

@@ -161,6 +161,24 @@ def test_decision_and_comment_are_kept_as_evidence_and_tags(registered, run, ans
     assert registered.evidence.runs[RUN].status == ("FINISHED" if decided[0] == "rejected" else "RUNNING")
 
 
+@pytest.mark.parametrize("option", ["Approve", "Reject"])
+def test_decision_holds_when_the_task_was_killed_before_it_ended(registered, run, forms, option):
+    operator = approve()
+    operator.execute = lambda context: operator.execute_complete(context, event(option))
+    kept = run(operator)
+    assert run(approve()) == kept
+    assert forms == []
+
+
+def test_person_is_asked_again_after_nobody_answered_in_time(registered, run, forms):
+    operator = approve()
+    late = event("Reject", responded_by_user=None, timedout=True)
+    operator.execute = lambda context: operator.execute_complete(context, late)
+    run(operator)
+    with pytest.raises(TaskAwaitingInput):
+        run(approve(), task_instance=SimpleNamespace(id="ti"))
+
+
 def test_nobody_is_asked_without_a_warning_if_only_warnings_matter(registered, run, forms):
     kept = run(approve(verdicts=[PASSED], when="on_warning"))
     assert (kept["answer"], kept["because"], forms) == ("approved", "no warning", [])
