@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.errors import CardIncompleteError, InvalidRecordError
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.card import Statement
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -84,7 +84,11 @@ class WriteModelCardOperator(BaseOperator):
                 evidence.store.write_text(run, f"{CARD_PATH}.md", card.markdown())
                 evidence.store.write_text(run, f"{CARD_PATH}.html", render_card(card))
             kept = keep_page(evidence, f"{CARD_PATH}.html", render_card(card), context)
-            card.require(tuple(self.required))
+            try:
+                card.require(tuple(self.required))
+            except CardIncompleteError:
+                evidence.store.close(evidence.run, succeeded=False)
+                raise
         return kept
 
     def _facts(self, candidate: Candidate, evidence: RunEvidence) -> CardFacts:

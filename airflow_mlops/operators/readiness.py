@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.core.validation.readiness import Readiness
+    from airflow_mlops.task.evidence import RunEvidence
 
 READINESS_PATH = "readiness_report.json"
 ACCEPTED = (Outcome.PASS, Outcome.WARN)
@@ -76,13 +77,23 @@ class CheckReadinessOperator(BaseOperator):
             verdict = judge_readiness(found, policy)
             document = {"verdict": verdict.to_json(), "measured": found.to_json(), "policy": policy.to_json()}
             kept = keep_report(evidence, READINESS_PATH, document, context)
-            evidence.store.set_tags(evidence.run, {"mlops.readiness": str(verdict.outcome)})
-            evidence.store.log_metrics(evidence.run, _metrics(found))
-            for finding in verdict.findings:
-                self.log.info("%s: %s", finding.outcome, finding.reason)
+            self._mark(evidence, candidate, verdict, _metrics(found))
             short = brief(verdict, kept)
             short.require(*ACCEPTED)
         return short.to_json()
+
+    def _mark(
+        self, evidence: RunEvidence, candidate: Candidate, verdict: Verdict, metrics: dict[str, float]
+    ) -> None:
+        """Say on the run and on the version what came of it."""
+        tags = {"mlops.readiness": str(verdict.outcome)}
+        evidence.store.set_tags(evidence.run, tags)
+        evidence.store.log_metrics(evidence.run, metrics)
+        MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, tags)
+        for finding in verdict.findings:
+            self.log.info("%s: %s", finding.outcome, finding.reason)
+        if verdict.outcome not in ACCEPTED:
+            evidence.store.close(evidence.run, succeeded=False)
 
     def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> Readiness:
         from airflow_mlops.backends.serving.readiness import try_version

@@ -24,13 +24,15 @@ from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableErro
 from airflow_mlops.core.validation.readiness import Answer, Kind, Readiness, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_mlops.backends.serving.edge_rows import Inputs, Request
     from airflow_mlops.core.validation.readiness import ReadinessPolicy
 
 MEGABYTE = 1e6
 LONGEST_PROBLEM = 300
+PATIENCE = 3
+"""Requests in a row without an answer, after which no more are sent."""
 
 
 def try_version(model_dir: Path, model: str, version: str, policy: ReadinessPolicy, *, key: str) -> Readiness:
@@ -73,21 +75,35 @@ def _asked(found: Readiness, server: Server, inputs: Inputs | None, policy: Read
         return replace(found, rss_mb=_rss(server))
     address = f"http://127.0.0.1:{server.port}"
     with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-        answers = []
-        for request in requests_of(inputs, policy.largest):
-            if policy.reply(request.kind) is not Reply.UNTESTED:
-                answers.append(_answer(client, request))
-            if not is_up(server):
-                return replace(found, answers=tuple(answers), unusable=_died(request))
+        wanted = (
+            r for r in requests_of(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
+        )
+        answers, unusable = ask(client, wanted, lambda: is_up(server))
+        if unusable:
+            return replace(found, answers=answers, unusable=unusable)
         watch = Stopwatch(client, inputs.request(Kind.EXAMPLE, "first row", inputs.rows[:1]).body)
         return replace(
             found,
-            answers=tuple(answers),
+            answers=answers,
             one_by_one=watch.one_by_one(policy.requests),
             at_once=watch.at_once(policy.requests, policy.clients),
             load=watch.load(policy.load) if policy.load else None,
             rss_mb=_rss(server),
         )
+
+
+def ask(
+    client: httpx.Client, requests: Iterable[Request], is_alive: Callable[[], bool]
+) -> tuple[tuple[Answer, ...], str]:
+    """Send requests; return the answers, and why the rest was not sent (empty if all were)."""
+    answers: list[Answer] = []
+    for request in requests:
+        answers.append(_answer(client, request))
+        if not is_alive():
+            return tuple(answers), f"the server's process ended when it was sent: {request.subject}"
+        if len(answers) >= PATIENCE and all(one.status is None for one in answers[-PATIENCE:]):
+            return tuple(answers), f"{PATIENCE} requests in a row got no answer, the last: {request.subject}"
+    return tuple(answers), ""
 
 
 def _answer(client: httpx.Client, request: Request) -> Answer:
@@ -109,10 +125,6 @@ def _message(answer: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):
         text = answer.text
     return " ".join(str(text).split())[:LONGEST_PROBLEM]
-
-
-def _died(request: Request) -> str:
-    return f"the server's process ended when it was sent: {request.subject}"
 
 
 def _rss(server: Server) -> float | None:

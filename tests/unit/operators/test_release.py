@@ -85,6 +85,8 @@ def test_version_that_is_not_ready_fails_without_retry_after_the_report_is_kept(
         check(run)
     assert registered.evidence.read_json(RUN, "readiness_report.json")["verdict"]["outcome"] == "fail"
     assert registered.evidence.tags(RUN)["mlops.readiness"] == "fail"
+    assert registered.registry.version("m", "1").tags["mlops.readiness"] == "fail"
+    assert registered.evidence.runs[RUN].status == "FAILED"
 
 
 def card(run, **more):
@@ -105,7 +107,9 @@ def test_card_is_kept_on_the_candidates_run_and_linked(registered, run, tmp_path
 def test_card_without_a_required_section_is_kept_and_then_fails_naming_it(registered, run):
     with pytest.raises(AirflowFailException, match="required section limitations, metrics is empty"):
         card(run, required=("limitations", "metrics", "data"))
-    assert "model_card.html" in registered.evidence.runs[RUN].documents
+    kept = registered.evidence.runs[RUN]
+    assert "model_card.html" in kept.documents
+    assert kept.status == "FAILED"
 
 
 def approve(**more):

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from airflow_mlops.backends.serving.edge_rows import Inputs, problem_of, requests_of
+from airflow_mlops.backends.serving.readiness import ask
 from airflow_mlops.backends.serving.requirements import differences
 from airflow_mlops.backends.serving.stopwatch import Stopwatch, timing
 from airflow_mlops.core.validation.readiness import Kind, LoadPolicy
@@ -79,6 +80,34 @@ def test_python_of_another_patch_is_the_same(tmp_path):
 
 def test_model_without_requirements_is_told_apart_from_one_that_needs_none(tmp_path):
     assert differences(tmp_path) == (None, ())
+
+
+def asked(handle, is_alive=lambda: True):
+    with httpx.Client(base_url="http://model", transport=httpx.MockTransport(handle)) as client:
+        return ask(client, requests_of(INPUTS, 1e30), is_alive)
+
+
+def test_server_that_hangs_is_not_asked_for_ever():
+    def hang(request):
+        raise httpx.ReadTimeout("too long")
+
+    answers, unusable = asked(hang)
+    assert [answer.status for answer in answers] == [None] * 3
+    assert answers[0].problem == "ReadTimeout: too long"
+    assert unusable == "3 requests in a row got no answer, the last: body without rows"
+
+
+def test_server_that_misses_now_and_then_is_asked_to_the_end():
+    numbers = iter(range(1000))
+
+    def miss(request):
+        if next(numbers) % 2:
+            raise httpx.ReadTimeout("too long")
+        return httpx.Response(200, json={"predictions": [0.5]})
+
+    answers, unusable = asked(miss)
+    assert (len(answers), unusable) == (len(list(requests_of(INPUTS, 1e30))), "")
+    assert answers[2].problem == "1 predictions for 0 rows"
 
 
 class Clock:
