@@ -24,7 +24,17 @@ from airflow_mlops.core.validation.readiness_verdict import judge_readiness
 
 pytestmark = pytest.mark.integration
 ROWS = pd.DataFrame({"x": [1.0, 2.0], "plan": ["a", "b"]})
-OURS = Path(tempfile.gettempdir()) / f"mlops-readiness-{os.getuid()}"
+
+
+@pytest.fixture(autouse=True)
+def temporary(monkeypatch, tmp_path):
+    """A folder for temporary files that no other test on this machine shares."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+def ours():
+    return Path(tempfile.gettempdir()) / f"mlops-readiness-{os.getuid()}"
 
 
 def saved(folder, answer, **more):
@@ -46,8 +56,10 @@ def saved(folder, answer, **more):
 def tried(model_dir, **policy):
     policy = ReadinessPolicy(requests=30, **policy)
     found = try_version(model_dir, "m", "1", policy, key=str(model_dir))
-    assert list(OURS.iterdir()) == []
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(OURS) in " ".join(p.info["cmdline"] or ())]
+    assert list(ours().iterdir()) == []
+    assert not [
+        p for p in psutil.process_iter(["cmdline"]) if str(ours()) in " ".join(p.info["cmdline"] or ())
+    ]
     return found, judge_readiness(found, policy)
 
 
@@ -108,7 +120,7 @@ def test_no_server_outlives_a_task_that_is_killed_and_the_next_try_is_clean(tmp_
     """
     task = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
     servers = lambda: find_by_argument(str(task.pid))  # noqa: E731 - its pid is the server's --parent
-    wait_for(lambda: servers() and (moment == "while it starts" or list(OURS.glob("*/log/*/*/*"))))
+    wait_for(lambda: servers() and (moment == "while it starts" or list(ours().glob("*/log/*/*/*"))))
     (server,) = servers()
     assert server.is_alive()
     task.kill()
