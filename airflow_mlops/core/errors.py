@@ -39,6 +39,10 @@ class GateFailedError(PermanentError):
     """A verdict was not among the accepted outcomes; carries its reasons."""
 
 
+class CardIncompleteError(PermanentError):
+    """A section of the model card that must be filled before production is empty; names it."""
+
+
 class TrainingError(PermanentError):
     """The author's training function raised or returned something that is no model."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,7 @@ def airflow(tmp_path_factory):
             "AIRFLOW_VAR_STEADY_URI": str(home / "data"),
             "AIRFLOW_VAR_STEADY_SCHEMA": str(write_data(home / "data")),
             "STEADY_CALLS": str(calls),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         },
     )
     try:
