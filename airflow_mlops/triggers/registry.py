@@ -21,10 +21,11 @@ ALIAS, VERSION = "alias", "version"
 class ModelRegistryTrigger(BaseEventTrigger):
     """Asks MLflow at intervals and fires one event per alias that moved and per version that is new.
 
-    An event says ``model``, ``change`` and either ``version``, or ``alias`` with ``from`` and ``to`` (``None``
-    for no version). What was seen last is kept in the asset's state store: changes while the triggerer
-    was down are told afterwards. An event may come twice, never not at all; an alias that moved twice between
-    two looks moved once. While MLflow does not answer it waits. Only the connection's id is serialised.
+    An event says ``model``, ``change`` and either ``version``, or ``alias`` with ``from`` and ``to``
+    (``None`` for no version). What was seen last is kept in the asset's state store: changes while the
+    triggerer was down are told afterwards. An event may come twice, never not at all; an alias that moved
+    twice between two looks moved once. While MLflow does not answer the trigger waits. Only the
+    connection's id is serialised.
 
     :param model: registered model; one nobody registered yet is waited for.
     :param on: ``alias``, ``version`` or both.

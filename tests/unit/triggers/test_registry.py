@@ -74,7 +74,8 @@ def events(count, store=None, **more):
         async for event in trigger.run():
             found.append(event.payload)
             if len(found) == count:
-                return found
+                break
+        return found
 
     return asyncio.run(asyncio.wait_for(first(), 10))
 
