@@ -33,6 +33,8 @@ def get_provider_info() -> dict[str, Any]:
                         "validation",
                         "security",
                         "rollout",
+                        "rollback",
+                        "replay",
                         "monitoring",
                         "retraining",
                     )
@@ -49,7 +51,10 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]},
-            {"integration-name": "MLflow", "python-modules": ["airflow_mlops.triggers.data"]},
+            {
+                "integration-name": "MLflow",
+                "python-modules": ["airflow_mlops.triggers.data", "airflow_mlops.triggers.registry"],
+            },
         ],
         "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
         "connection-types": [_mlflow(), _local_serving(), _serving()],

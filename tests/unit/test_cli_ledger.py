@@ -59,8 +59,10 @@ def test_model_without_champion_is_said_to_be_so(address, capsys):
 
 def test_unknown_model_and_missing_address_are_named(address, capsys, monkeypatch):
     assert main(["ledger", "chum", "--tracking-uri", address]) == 2
+    assert main(["ledger", "chu'rn", "--tracking-uri", address]) == 2
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it
     assert main(["ledger", "churn"]) == 2
     said = capsys.readouterr().err
     assert "has no model 'chum'" in said
+    assert "holds a quote" in said
     assert "give --tracking-uri or set MLFLOW_TRACKING_URI" in said

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from airflow_mlops.backends.registry.mlflow_ledger import APPLIED, UNKNOWN, VOID, MlflowLedger
+from airflow_mlops.backends.registry.mlflow_ledger import APPLIED, UNKNOWN, VOID, MlflowLedger, safe_name
 from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry, ModelVersion
 from airflow_mlops.backends.registry.succession import done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
@@ -55,7 +55,7 @@ class MlflowRegistry:
     def versions(self, model: str) -> list[ModelVersion]:
         """Return all versions, newest first."""
         with self.server.session() as client:
-            found = client.search_model_versions(f"name = '{_safe(model)}'", max_results=1000)
+            found = client.search_model_versions(f"name = '{safe_name(model)}'", max_results=1000)
         return sorted((_version(v) for v in found), key=lambda v: -int(v.version))
 
     def alias(self, model: str, alias: str) -> str | None:
@@ -163,7 +163,7 @@ def _registered(client: MlflowClient, model: str) -> Any:
 
 
 def _of_run(client: MlflowClient, model: str, evidence_run: str) -> list[ModelVersion]:
-    found = client.search_model_versions(f"name = '{_safe(model)}'", max_results=1000)
+    found = client.search_model_versions(f"name = '{safe_name(model)}'", max_results=1000)
     mine = [v for v in map(_version, found) if v.evidence_run == evidence_run]
     return sorted(mine, key=lambda v: int(v.version))
 
@@ -177,10 +177,3 @@ def _version(found: Any) -> ModelVersion:
         created_at=found.creation_timestamp / 1000,
         tags=tags,
     )
-
-
-def _safe(model: str) -> str:
-    if "'" in model:
-        msg = f"model name {model!r} holds a quote; letters, digits, '_', '-' and '.' are allowed"
-        raise InvalidConfigError(msg)
-    return model

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.registry.succession import accepted, moved
-from airflow_mlops.core.errors import InvalidRecordError, RegistryConflictError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError, RegistryConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,17 @@ LONGEST_REASON = 1000
 LONGEST_VERDICT, MOST_VERDICTS = 150, 16
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 PAGE = 1000
+
+
+def safe_name(model: str) -> str:
+    """Return a model's name.
+
+    :raises InvalidConfigError: it cannot stand in a search.
+    """
+    if "'" in model:
+        msg = f"model name {model!r} holds a quote; letters, digits, '_', '-' and '.' are allowed"
+        raise InvalidConfigError(msg)
+    return model
 
 
 class Row(NamedTuple):
@@ -72,7 +83,9 @@ class MlflowLedger:
     def rows(self, model: str) -> list[Row]:
         """Return what counts, void entries too, oldest first."""
         with self.server.session() as client:
-            found = {int(version.version): version.tags for version in _versions(client, model + SUFFIX)}
+            found = {
+                int(version.version): version.tags for version in _versions(client, safe_name(model) + SUFFIX)
+            }
         read = {n: _entry(tags[ENTRY_TAG], model, n) for n, tags in found.items() if ENTRY_TAG in tags}
         kept = accepted([read[number] for number in sorted(read)])
         numbered = [Row(entry, found[entry.number].get(STATE_TAG, "")) for entry in kept]
