@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -18,6 +19,8 @@ from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.triggers.registry import ModelRegistryTrigger
 
 pytestmark = pytest.mark.integration
 ROUNDS = 30
@@ -124,3 +127,26 @@ def test_server_killed_in_the_middle_is_a_named_outage_and_the_retry_completes(
     again.promote(entry(name, "1", "2"))
     assert again.alias(name, CHAMPION) == "2"
     assert [e.to_version for e in again.ledger(name)] == ["1", "2"]
+
+
+def test_trigger_outlives_a_server_that_is_killed_and_tells_what_moved(service, model, monkeypatch):
+    registry, name = model
+
+    async def found(self):
+        return registry.server
+
+    async def watch():
+        trigger = ModelRegistryTrigger(model=name, poll_seconds=1, on=["alias"])
+        trigger.poll_seconds = 0.1
+        told = trigger.run()
+        first = asyncio.ensure_future(anext(told))
+        await asyncio.sleep(0.5)  # the first look
+        service.kill()
+        await asyncio.sleep(0.5)  # looks that nobody answers
+        await asyncio.to_thread(service.start)
+        await asyncio.to_thread(registry.promote, entry(name, "1", "2"))
+        return [(await first).payload, (await anext(told)).payload]
+
+    monkeypatch.setattr(MlflowHook, "aserver", found)
+    moved = {change["alias"]: change["to"] for change in asyncio.run(asyncio.wait_for(watch(), 60))}
+    assert moved == {"champion": "2", "previous": "1"}
