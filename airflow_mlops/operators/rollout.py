@@ -121,7 +121,7 @@ class SetTrafficOperator(RolloutOperator):
 
 
 class PromoteModelOperator(RolloutOperator):
-    """Makes the version champion: traffic first, then the alias by compare-and-set, then the ledger.
+    """Makes the version champion: traffic first, then the ledger, which decides, then the alias.
 
     Announces the version as a partition of its outlets. Done twice, it is done once.
 

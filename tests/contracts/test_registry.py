@@ -181,7 +181,7 @@ def test_version_deleted_while_it_is_promoted_leaves_the_champion_and_does_not_b
     cut_off(two, monkeypatch, entry(name, "1", "2", "run-2"))
     with two.server.session() as client:
         client.delete_model_version(name, "2")
-    assert two.settle(name) == "1"
+    assert (two.settle(name), two.alias(name, PREVIOUS)) == ("1", None)
     two.promote(entry(name, "1", "3", "run-3"))
     assert [e.to_version for e in two.ledger(name)] == ["1", "3"]
 

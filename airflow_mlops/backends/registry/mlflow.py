@@ -124,9 +124,9 @@ class MlflowRegistry:
         Looks again afterwards: whoever was slow must not leave an older champion than the ledger's.
         """
         with self.server.session() as client:
-            if entry.from_version is not None:
-                _point(client, entry.model, PREVIOUS, entry.from_version)
             moved = _point(client, entry.model, CHAMPION, entry.to_version)
+            if moved and entry.from_version is not None:
+                _point(client, entry.model, PREVIOUS, entry.from_version)
         self._ledger.close(entry, APPLIED if moved else VOID)
         last = self._ledger.rows(entry.model)[-1:]
         if last and last[0].entry.number > entry.number:
@@ -145,7 +145,7 @@ def _point(client: MlflowClient, model: str, alias: str, version: str) -> bool:
     try:
         client.set_registered_model_alias(model, alias, version)
     except MlflowException as error:
-        if error.error_code in UNKNOWN:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
     return True
