@@ -36,6 +36,8 @@ def get_provider_info() -> dict[str, Any]:
                         "card",
                         "approval",
                         "rollout",
+                        "rollback",
+                        "replay",
                         "monitoring",
                         "retraining",
                     )
@@ -52,7 +54,10 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]},
-            {"integration-name": "MLflow", "python-modules": ["airflow_mlops.triggers.data"]},
+            {
+                "integration-name": "MLflow",
+                "python-modules": ["airflow_mlops.triggers.data", "airflow_mlops.triggers.registry"],
+            },
         ],
         "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
         "connection-types": [_mlflow(), _local_serving(), _serving()],
