@@ -49,7 +49,6 @@ def airflow(tmp_path_factory):
             "AIRFLOW_VAR_STEADY_URI": str(home / "data"),
             "AIRFLOW_VAR_STEADY_SCHEMA": str(write_data(home / "data")),
             "STEADY_CALLS": str(calls),
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         },
     )
     try:
