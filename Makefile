@@ -43,9 +43,11 @@ types: setup-test
 imports: setup-test
 	$(BIN)/lint-imports --no-logo
 
-# What CI runs, fastest first. Slow simulations and real servers are part of it.
+# What CI runs. Simulations and fuzzing need a core and no server: they run beside all the rest.
 test: lint types imports
-	$(BIN)/coverage run -m pytest
+	@mkdir -p build; $(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
+	$(BIN)/coverage run -m pytest -m "not slow or integration"; rest=$$?; \
+	wait $$slow; simulations=$$?; cat build/slow.log; exit $$((rest + simulations))
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='airflow_mlops/core/*' --fail-under=97
 

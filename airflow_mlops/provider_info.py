@@ -18,6 +18,9 @@ def get_provider_info() -> dict[str, Any]:
                 "external-doc-url": "https://www.haproxy.org/",
                 "tags": ["software"],
             },
+            _integration("KServe", "https://kserve.github.io/website/"),
+            _integration("Gateway API", "https://gateway-api.sigs.k8s.io/"),
+            _integration("Vertex AI", "https://cloud.google.com/vertex-ai/docs"),
         ],
         "operators": [
             {
@@ -29,7 +32,12 @@ def get_provider_info() -> dict[str, Any]:
                         "training",
                         "validation",
                         "security",
+                        "readiness",
+                        "card",
+                        "approval",
                         "rollout",
+                        "rollback",
+                        "replay",
                         "monitoring",
                         "retraining",
                     )
@@ -46,10 +54,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]},
-            {"integration-name": "MLflow", "python-modules": ["airflow_mlops.triggers.data"]},
+            {
+                "integration-name": "MLflow",
+                "python-modules": ["airflow_mlops.triggers.data", "airflow_mlops.triggers.registry"],
+            },
         ],
         "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
-        "connection-types": [_mlflow(), _local_serving()],
+        "connection-types": [_mlflow(), _local_serving(), _serving()],
     }
 
 
@@ -104,3 +115,42 @@ def _local_serving() -> dict[str, Any]:
             "placeholders": {},
         },
     }
+
+
+def _serving() -> dict[str, Any]:
+    text, number, mapping = ["string", "null"], ["number", "null"], ["object", "null"]
+    return {
+        "connection-type": "mlops_serving",
+        "hook-class-name": "airflow_mlops.hooks.serving.RemoteServingHook",
+        "hook-name": "MLOps serving",
+        "conn-fields": {
+            "backend": {
+                "label": "Back end",
+                "schema": {"type": "string", "enum": ["local", "kserve", "http_route", "vertex"]},
+                "description": "What serves. Fields that another back end needs stay empty.",
+            },
+            "models": _field("Models", text, "kserve, vertex: template with {endpoint} and {version}."),
+            "services": _field("Services", text, "http_route: template with {endpoint} and {version}."),
+            "kubernetes_conn_id": _field("Kubernetes connection", text, "kubernetes_default if empty."),
+            "namespace": _field("Namespace", text, "The Kubernetes connection's if empty."),
+            "names": _field("Object name per endpoint", mapping, "The endpoint's own name otherwise."),
+            "mode": _field("KServe deployment mode", text, "Knative or Standard, if KServe does not say."),
+            "predictor": _field("KServe predictor", mapping, "spec.predictor of what has to be made."),
+            "gcp_conn_id": _field("Google Cloud connection", text, "google_cloud_default if empty."),
+            "endpoints": _field("Vertex endpoints", mapping, "Resource name per endpoint."),
+            "deployed_model": _field("Vertex deployed model", mapping, "Machine, replicas; passed on."),
+            "state_dir": _field("State directory", text, "local: state, sockets and logs."),
+            "inference_log_dir": _field("Inference log directory", text, "Where predictions are logged."),
+            "prometheus": _field("Prometheus", mapping, "url, and selectors requests, errors, fast."),
+            "ready_seconds": _field("Longest wait for a version", number, "900 if empty."),
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "port", "login", "password", "schema"],
+            "relabeling": {},
+            "placeholders": {},
+        },
+    }
+
+
+def _field(label: str, kind: list[str], description: str) -> dict[str, Any]:
+    return {"label": label, "schema": {"type": kind}, "description": description}

@@ -48,8 +48,8 @@ def drifted(name: str, cost: process.Cost) -> set[str]:
         lines = cost.errors.strip().splitlines() or ["no message"]
         msg = f"{name} ended with code {cost.code}: {lines[-1][:200]}"
         raise NotInstalledError(msg) from error
-    if "findings" in answer:
-        return {f["subject"] for f in answer["findings"] if f["outcome"] == "fail"}
+    if "verdict" in answer:
+        return {f["subject"] for f in answer["verdict"]["findings"] if f["outcome"] == "fail"}
     return set(answer["drifted"])
 
 

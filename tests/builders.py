@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 from airflow_mlops.core.rollout.ledger import Reading
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.validation.report import Answer, Comparison, Report
 
 
 def finding(outcome=Outcome.PASS, subject="x", reason="x: said so", **more):
@@ -46,3 +49,20 @@ def watched(its_plan, state, windows=8, *, now=0.0, seconds=1.0, **per_window):
         counts = {name: getattr(state.last, name) + count for name, count in each.items()}
         state = advance(its_plan, state, replace(state.last, **counts), now=now + number * seconds)
     return state
+
+
+def candidate(**more):
+    window = Window(uri="/lake", partitions=("2013-01",), digest="sha256:ab")
+    known = {"model": "m", "version": "2", "evidence_run": "m__stage/run-1", "window": window}
+    rows = {"trained_rows": 3000, "holdout_rows": 1000, "metrics": {"roc_auc": 0.81}, "params": {"depth": 6}}
+    return Candidate(**known | rows | {"trigger_reason": "new data"} | more)
+
+
+def comparison(**more):
+    known = {"metric": "roc_auc", "rival": "champion", "rows": 1000, "challenger": 0.81, "other": 0.8}
+    bounds = {"gain": 0.01, "lower": 0.002, "upper": 0.018, "allowed": 0.005, "answer": Answer.BETTER}
+    return Comparison(**known | bounds | more)
+
+
+def report(*comparisons, outcome=Outcome.PASS):
+    return Report(verdict=verdict(outcome, "validation"), rows=1000, comparisons=comparisons)

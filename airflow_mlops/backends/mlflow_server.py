@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PING_SECONDS = 5.0
+REQUEST_SECONDS = 20.0
 RESTRAINT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -40,6 +41,22 @@ class MlflowServer:
             "MLFLOW_TRACKING_TOKEN": token,
         }
         self._reached = not uri.startswith("http")
+
+    def http(self) -> httpx.AsyncClient:
+        """Return an asynchronous client of the REST interface; it leaves the environment alone.
+
+        :raises InvalidConfigError: the address is not that of a server.
+        """
+        if not self.uri.startswith("http"):
+            scheme = self.uri.partition(":")[0]
+            msg = f"MLflow address of scheme {scheme!r}, allowed: http or https, that of a server"
+            raise InvalidConfigError(msg)
+        token, name = self._secrets["MLFLOW_TRACKING_TOKEN"], self._secrets["MLFLOW_TRACKING_USERNAME"]
+        basic = httpx.BasicAuth(name, self._secrets["MLFLOW_TRACKING_PASSWORD"]) if name else None
+        headers = {"Authorization": f"Bearer {token}"} if token and not name else {}
+        return httpx.AsyncClient(
+            base_url=self.uri.rstrip("/"), auth=basic, headers=headers, timeout=REQUEST_SECONDS
+        )
 
     @contextmanager
     def session(self) -> Iterator[MlflowClient]:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli import data, rollout, schema
+from airflow_mlops.cli import data, ledger, rollout, schema
 from airflow_mlops.cli.terminal import NOT_MEASURED
 from airflow_mlops.core.errors import MlopsError
 
@@ -45,7 +45,15 @@ def _parser() -> argparse.ArgumentParser:
     skew.add_argument("--multivariate", action="store_true", help="also compare all columns together")
     skew.add_argument("--html", metavar="FILE", help="write the report with plots")
     _data_arguments(skew, data.skew)
+    _ledger_command(commands.add_parser("ledger", help="show who made which version champion, and why"))
     return parser
+
+
+def _ledger_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="registered model")
+    parser.add_argument("--tracking-uri", help="MLflow server; MLFLOW_TRACKING_URI if not given")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=ledger.ledger)
 
 
 def _schema_commands(commands: Any) -> None:

@@ -39,6 +39,10 @@ class GateFailedError(PermanentError):
     """A verdict was not among the accepted outcomes; carries its reasons."""
 
 
+class CardIncompleteError(PermanentError):
+    """A section of the model card that must be filled before production is empty; names it."""
+
+
 class TrainingError(PermanentError):
     """The author's training function raised or returned something that is no model."""
 
@@ -57,6 +61,14 @@ class TrafficOrderError(PermanentError):
 
 class LeaseLostError(PermanentError):
     """A lease ran out or went to somebody else; whoever held it must not move traffic any more."""
+
+
+class EndpointMissingError(PermanentError):
+    """The endpoint's object is gone or was never made; nothing was changed."""
+
+
+class AccessDeniedError(PermanentError):
+    """Credentials are missing or do not allow what is needed; names the verb and the object."""
 
 
 class RegistryConflictError(PermanentError):

@@ -2,13 +2,18 @@
 
 from airflow_mlops.dag_factories.config import Data, Monitor, Reference, Retrain, Skew, Train
 from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
+from airflow_mlops.dag_factories.release import Approval, Card, Load, Readiness
 from airflow_mlops.dag_factories.rollout_config import Rollout
 from airflow_mlops.dag_factories.validate import Validate
 
 __all__ = [
+    "Approval",
+    "Card",
     "Data",
+    "Load",
     "ModelDag",
     "Monitor",
+    "Readiness",
     "Reference",
     "Retrain",
     "Rollout",

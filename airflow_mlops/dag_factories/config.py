@@ -18,6 +18,7 @@ from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.dag_factories.checked import Duration, config, explain, values_of
+from airflow_mlops.dag_factories.release import Approval, Card, Readiness, approval_of
 from airflow_mlops.dag_factories.rollout_config import Rollout
 from airflow_mlops.dag_factories.validate import Validate  # noqa: TC001 - pydantic resolves it at run time
 
@@ -126,6 +127,8 @@ class ModelConfig:
     """Everything about one model's DAGs.
 
     :param model: name of the registered model, the experiment and the endpoint; prefix of the DAG ids.
+    :param readiness: ``null`` for no trial in the serving process; ``card`` alike for no model card.
+    :param approval: ``auto``, ``required``, ``on_warning``, or all of ``Approval``.
     :param schedule: cron expression or preset that asks for retraining besides new data and drift.
     """
 
@@ -133,6 +136,9 @@ class ModelConfig:
     data: Data
     train: Train
     validate: Validate
+    readiness: Readiness | None = None
+    card: Card | None = None
+    approval: Annotated[Approval, BeforeValidator(approval_of)] = field(default_factory=Approval)
     rollout: Rollout = Rollout()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()

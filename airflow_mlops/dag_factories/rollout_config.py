@@ -69,7 +69,8 @@ AnyFreeze = Annotated[Freeze, BeforeValidator(_read_freeze)]
 class Rollout:
     """How traffic moves; see ``RolloutPlan``.
 
-    :param backend: what serves; ``local`` is HAProxy in front of MLflow scoring processes.
+    :param backend: what serves; ``local`` is HAProxy in front of MLflow scoring processes. The connection
+        says the same, and where.
     :param steps: rising percents, ``{percent: 25, approve: true}`` where one needs more. Not given:
         5, 25, 50 of a canary, 100 of ``blue_green``, 50 of ``ab``.
     :param lease: how long the canary keeps its traffic when nobody watches it any more.
@@ -77,7 +78,7 @@ class Rollout:
     :param approvers: ids of the users who may answer; empty: whoever may edit the DAG.
     """
 
-    backend: Literal["local"] = "local"
+    backend: Literal["local", "kserve", "http_route", "vertex"] = "local"
     conn_id: str = "mlops_serving"
     steps: tuple[AnyStep, ...] | None = None
     strategy: Strategy = Strategy.CANARY

@@ -8,6 +8,7 @@ from airflow.sdk import Param, PartitionedAssetTimetable, chain
 
 from airflow_mlops.assets import challenger_asset, data_asset, retraining_asset
 from airflow_mlops.dag_factories.dag import model_dag
+from airflow_mlops.dag_factories.release_tasks import release_tasks
 from airflow_mlops.operators.data import CheckSchemaOperator, CheckSkewOperator, ProfileDataOperator
 from airflow_mlops.operators.retraining import ReadTrainingRequestOperator, RetrainGateOperator
 from airflow_mlops.operators.training import TrainModelOperator
@@ -100,14 +101,16 @@ def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[Ba
         checks=config.validate.own_checks(),
         **common,
     )
+    release = release_tasks(config, train, validate)
     nominate = NominateChallengerOperator(
         task_id="nominate_challenger",
         candidate=train.output,
         verdict=validate.output,
         outlets=[challenger_asset(config.model)],
+        trigger_rule="none_failed" if release else "all_success",  # says why validation refused a candidate
         **common,
     )
-    return [train, validate, nominate]
+    return [train, validate, *release, nominate]
 
 
 def _common(config: ModelConfig) -> dict[str, Any]:

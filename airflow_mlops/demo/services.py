@@ -21,7 +21,7 @@ from airflow_mlops.core.errors import ServiceUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-USERS = {"admin": "admin", "viewer": "viewer"}
+USERS = {"admin": "admin", "op": "op", "viewer": "viewer"}
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 READY_SECONDS = 120.0
 

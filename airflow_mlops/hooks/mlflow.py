@@ -9,6 +9,8 @@ from airflow.sdk import BaseHook
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from airflow_mlops.backends.evidence.protocol import EvidenceStore
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.protocol import ModelRegistry
@@ -39,9 +41,15 @@ class MlflowHook(BaseHook):
 
         :raises InvalidConfigError: no host, or an extra that is not known.
         """
+        return self._server(self.get_connection(self.mlflow_conn_id))
+
+    async def aserver(self) -> MlflowServer:
+        """Return the same without blocking: for triggers."""
+        return self._server(await self.aget_connection(self.mlflow_conn_id))
+
+    def _server(self, connection: Connection) -> MlflowServer:
         from airflow_mlops.backends.mlflow_server import MlflowServer
 
-        connection = self.get_connection(self.mlflow_conn_id)
         extra = connection.extra_dejson
         unknown = sorted(set(extra) - set(EXTRAS))
         if unknown or not connection.host:

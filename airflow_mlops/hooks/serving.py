@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
+from airflow_mlops.hooks.serving_backends import LOCAL, build, check_extra, metrics_of
 
 if TYPE_CHECKING:
+    from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
-LOCAL = "mlops_local_serving"
-EXTRAS = ("state_dir", "ports", "inference_log_dir")
+LOCAL_TYPE, ANY_TYPE = "mlops_local_serving", "mlops_serving"
 
 
 class ServingHook(BaseHook):
-    """Serving on one machine: HAProxy in front of MLflow scoring processes.
+    """What serves models: this machine, KServe, an HTTPRoute or Vertex AI, by extra ``backend``.
 
-    Connection extra: ``state_dir`` (folder for state, sockets and logs; required), ``ports`` (gateway port
-    per endpoint, free ones otherwise), ``inference_log_dir`` (``<state_dir>/inference_log``).
+    Connection extra for ``local``: ``state_dir`` (folder for state, sockets and logs; required), ``ports``
+    (gateway port per endpoint, free ones otherwise), ``inference_log_dir``
+    (``<state_dir>/inference_log``). The others' are in docs/how-to/serving-backends.md.
 
-    :param serving_conn_id: connection of a serving type; now ``mlops_local_serving``.
+    :param serving_conn_id: connection of type ``mlops_serving``, or ``mlops_local_serving``, which is
+        always ``local``.
     """
 
     conn_name_attr = "serving_conn_id"
     default_conn_name = "mlops_serving"
-    conn_type = LOCAL
+    conn_type = LOCAL_TYPE
     hook_name = "MLOps local serving"
 
     def __init__(self, serving_conn_id: str = default_conn_name) -> None:
@@ -37,29 +40,50 @@ class ServingHook(BaseHook):
     def backend(self) -> ServingBackend:
         """Return the back end.
 
-        :raises InvalidConfigError: another connection type, an unknown or a missing extra.
+        :raises InvalidConfigError: another connection type, an unknown back end or extra, a missing one.
+        :raises MissingDependencyError: the back end's optional packages are not installed.
         """
-        from airflow_mlops.backends.serving.local import LocalServing
-
         extra = self._extra()
-        return LocalServing(
-            Path(extra["state_dir"]), ports=self._ports(extra), log_dir=self.inference_log_dir
-        )
+        if extra.get("backend", LOCAL) == LOCAL:
+            self._check_ports(extra)
+        try:
+            return build(extra)
+        except InvalidConfigError as error:
+            raise self._invalid(str(error)) from error
+
+    def metrics(self, endpoint: str, backend: ServingBackend) -> MetricsSource | None:
+        """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
+
+        :raises InvalidConfigError: the extra ``prometheus`` is not understood.
+        """
+        try:
+            return metrics_of(self._extra(), backend, endpoint)
+        except InvalidConfigError as error:
+            raise self._invalid(str(error)) from error
 
     @property
     def inference_log_dir(self) -> Path:
         """Folder of the inference log."""
         extra = self._extra()
-        return Path(extra.get("inference_log_dir") or Path(extra["state_dir"]) / "inference_log")
+        if extra.get("inference_log_dir"):
+            return Path(extra["inference_log_dir"])
+        if extra.get("backend", LOCAL) != LOCAL:
+            msg = "extra 'inference_log_dir' is missing: this back end writes no inference log of its own"
+            raise self._invalid(msg)
+        return Path(extra["state_dir"]) / "inference_log"
 
     def get_conn(self) -> ServingBackend:
         """Return the back end."""
         return self.backend()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the state directory can be used."""
+        """Say whether the state directory can be used, or the back end be built."""
         try:
-            state_dir = Path(self._extra()["state_dir"])
+            extra = self._extra()
+            if extra.get("backend", LOCAL) != LOCAL:
+                self.backend()
+                return True, f"{extra['backend']}: understood; no endpoint was read"
+            state_dir = Path(extra["state_dir"])
             state_dir.mkdir(parents=True, exist_ok=True)
         except (MlopsError, OSError) as error:
             return False, str(error)
@@ -67,26 +91,31 @@ class ServingHook(BaseHook):
 
     def _extra(self) -> dict[str, Any]:
         connection = self.get_connection(self.serving_conn_id)
-        if connection.conn_type != LOCAL:
-            msg = f"type {connection.conn_type!r}; allowed: {LOCAL}"
+        if connection.conn_type not in (LOCAL_TYPE, ANY_TYPE):
+            msg = f"type {connection.conn_type!r}; allowed: {LOCAL_TYPE}, {ANY_TYPE}"
             raise self._invalid(msg)
-        extra: dict[str, Any] = connection.extra_dejson
-        unknown = sorted(set(extra) - set(EXTRAS))
-        if unknown:
-            msg = f"unknown extra {unknown[0]!r}; allowed: {', '.join(EXTRAS)}"
+        extra: dict[str, Any] = dict(connection.extra_dejson)
+        if connection.conn_type == LOCAL_TYPE and extra.get("backend", LOCAL) != LOCAL:
+            msg = f"extra 'backend' is {extra['backend']!r}; type {LOCAL_TYPE} is always {LOCAL}"
             raise self._invalid(msg)
-        if not extra.get("state_dir"):
-            msg = "extra 'state_dir' is missing: the folder that holds the endpoints' state"
-            raise self._invalid(msg)
+        try:
+            extra["backend"] = check_extra(extra)
+        except InvalidConfigError as error:
+            raise self._invalid(str(error)) from error
         return extra
 
-    def _ports(self, extra: dict[str, Any]) -> dict[str, int]:
+    def _check_ports(self, extra: dict[str, Any]) -> None:
         ports = extra.get("ports") or {}
-        valid = isinstance(ports, dict) and all(isinstance(p, int) and 0 < p < 65536 for p in ports.values())
-        if not valid:
+        if not all(isinstance(p, int) and 0 < p < 65536 for p in ports.values()):
             msg = f"extra 'ports' is {ports!r}; allowed: endpoint name to port, 1 to 65535"
             raise self._invalid(msg)
-        return ports
 
     def _invalid(self, problem: str) -> InvalidConfigError:
         return InvalidConfigError(f"connection {self.serving_conn_id!r}: {problem}")
+
+
+class RemoteServingHook(ServingHook):
+    """The same hook under the connection type that has a form for every back end."""
+
+    conn_type = ANY_TYPE
+    hook_name = "MLOps serving"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.registry.protocol import LedgerEntry, ModelRegistry
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
 
 
@@ -19,6 +21,21 @@ def holder_of(context: Context) -> str:
     """Name the running rollout: the same for each of its tasks and tries."""
     dag_run = context["dag_run"]
     return f"{dag_run.dag_id}/{dag_run.run_id}"
+
+
+def ledger_entry(claim: LedgerEntry, context: Context) -> LedgerEntry:
+    """Return a claim signed by the running DAG run: who started it, which one it is, when.
+
+    The person is who started the run; ``airflow`` for runs started by an asset or a schedule.
+    """
+    dag_run = context["dag_run"]
+    return replace(
+        claim,
+        actor=getattr(dag_run, "triggering_user_name", None) or "airflow",
+        dag_id=dag_run.dag_id,
+        run_id=dag_run.run_id,
+        at=time.time(),
+    )
 
 
 def deploy(

@@ -11,16 +11,16 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.serving.protocol import LeasedServing
-from airflow_mlops.backends.serving.watch import reading_of
+from airflow_mlops.backends.serving.watch import first_reading
 from airflow_mlops.core.errors import RegistryConflictError
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.deployment import deploy, holder_of, restore_champion, roll_back
+from airflow_mlops.operators.deployment import deploy, holder_of, ledger_entry, restore_champion, roll_back
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperatorLink, Context
 
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.plan import RolloutPlan
+
+REPORT_PATH = "validation_report.json"
+"""Where the training run keeps what validation said."""
 
 
 class RolloutOperator(BaseOperator):
@@ -78,7 +82,7 @@ class DeployCanaryOperator(RolloutOperator):
         backend = ServingHook(self.serving_conn_id).backend()
         with fail_fast():
             version = registry.version(self.model, self.version)
-            champion = registry.alias(self.model, CHAMPION)
+            champion = registry.settle(self.model)
             if champion == version.version:
                 msg = f"{self.model} version {champion} already is champion"
                 raise AirflowSkipException(msg)
@@ -115,13 +119,15 @@ class SetTrafficOperator(RolloutOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Set, check what the gateway really does, and return the state the analysis starts from."""
-        backend, state = ServingHook(self.serving_conn_id).backend(), RolloutState.from_json(self.state)
+        hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         with fail_fast():
+            backend = hook.backend()
+            metrics = hook.metrics(self.model, backend)
             seen, lease = self._shift(backend, state.version, holder_of(context))
         self.log.info(
             "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
         )
-        reading = reading_of(backend.counters(self.model), state)
+        reading = first_reading(backend, self.model, state, metrics, now=time.time())
         if reading is None:
             msg = f"{self.model}: version {state.version} has no counters; it is not deployed any more"
             raise AirflowFailException(msg)
@@ -136,7 +142,7 @@ class SetTrafficOperator(RolloutOperator):
 
 
 class PromoteModelOperator(RolloutOperator):
-    """Makes the version champion: traffic first, then the alias by compare-and-set, then the ledger.
+    """Makes the version champion: traffic first, then the ledger, which decides, then the alias.
 
     Announces the version as a partition of its outlets. Done twice, it is done once.
 
@@ -155,11 +161,12 @@ class PromoteModelOperator(RolloutOperator):
         backend = ServingHook(self.serving_conn_id).backend()
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            current = registry.alias(self.model, CHAMPION)
+            current = registry.settle(self.model)
             if current not in (state.champion, state.version):
                 raise RegistryConflictError(_moved(self.model, current, state))
             backend.promote(self.model, state.version, holder=holder_of(context))
-            entry: dict[str, Any] = registry.promote(_entry(self.model, state, context)).to_json()
+            claim = _claim(self.model, state, registry, evidence.run)
+            entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
         evidence.keep("promotion.json", entry)
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted"})
         for asset in self.outlets:
@@ -214,7 +221,7 @@ class RollbackOperator(RolloutOperator):
             ServingHook(self.serving_conn_id).backend(),
         )
         with fail_fast():
-            champion = registry.alias(self.model, CHAMPION)
+            champion = registry.settle(self.model)
             traffic = roll_back(backend, self.model, self.version, champion, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep("rollback.json", traffic)
@@ -232,15 +239,13 @@ def _moved(model: str, current: str | None, state: RolloutState) -> str:
     )
 
 
-def _entry(model: str, state: RolloutState, context: Context) -> LedgerEntry:
-    dag_run = context["dag_run"]
+def _claim(model: str, state: RolloutState, registry: ModelRegistry, evidence_run: str) -> LedgerEntry:
+    trained_in = registry.version(model, state.version).evidence_run
     return LedgerEntry(
         model=model,
         from_version=state.champion,
         to_version=state.version,
-        actor=getattr(dag_run, "triggering_user_name", None) or "airflow",
-        dag_id=dag_run.dag_id,
-        run_id=dag_run.run_id,
         reason="; ".join(state.reasons),
-        at=time.time(),
+        verdicts=(f"{trained_in}/{REPORT_PATH}", f"{evidence_run}/canary/{state.percent}pct.json"),
+        evidence_run=evidence_run,
     )

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.task.evidence import RunEvidence
 
 CANDIDATE_PATH = "candidate.json"
 SCORE_PROFILE_PATH = "score_profile.json"
+RECIPE_PATH = "training_recipe.json"
+"""The function and the roles of the columns: what else is needed to train the same again."""
 
 
 class TrainModelOperator(BaseOperator):
@@ -88,8 +91,6 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
         from airflow_mlops.backends.training.rows import read_rows
-        from airflow_mlops.backends.validation.rows import labels_of
-        from airflow_mlops.core.validation.metrics import summary
 
         files = filesystem_of(self.window["uri"])
         window = describe_window(self.window["uri"], self.window["partitions"], files)
@@ -100,10 +101,8 @@ class TrainModelOperator(BaseOperator):
         tags = self._tags(context, window, len(rows.training))
         evidence.store.set_tags(evidence.run, tags)
         log.inputs(window, rows, self.data, params)
-        model = in_process.fit(function, rows, self.data, params)
-        scores = in_process.scores(model, rows.holdout[rows.features])
-        labels = labels_of(rows, self.data, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
-        metrics = summary(labels, scores)
+        evidence.keep(RECIPE_PATH, {"function": in_process.address(function), "data": self.data.to_json()})
+        model, scores, metrics = fit_and_measure(function, rows, self.data, params)
         evidence.store.log_metrics(evidence.run, metrics)
         logged = scores if scores.ndim == 1 else scores[:, -1]  # what the inference log keeps of a request
         evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
@@ -141,3 +140,17 @@ class TrainModelOperator(BaseOperator):
             "mlops.trigger_reason": self.trigger_reason,
             **version_tags(self.function),
         }
+
+
+def fit_and_measure(
+    function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dict[str, Any]
+) -> tuple[Any, Any, dict[str, float]]:
+    """Train on the rows a model may learn from; return it with scores and metrics of those held back."""
+    from airflow_mlops.backends.training import in_process
+    from airflow_mlops.backends.validation.rows import labels_of
+    from airflow_mlops.core.validation.metrics import summary
+
+    model = in_process.fit(function, rows, spec, params)
+    scores = in_process.scores(model, rows.holdout[rows.features])
+    labels = labels_of(rows, spec, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
+    return model, scores, summary(labels, scores)

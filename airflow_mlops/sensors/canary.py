@@ -127,11 +127,14 @@ class CanaryAnalysisSensor(BaseOperator):
         )
 
     def _wait(self, state: RolloutState, said: Answer | None) -> RolloutState:
-        backend = ServingHook(self.serving_conn_id).backend()
+        hook = ServingHook(self.serving_conn_id)
+        backend = hook.backend()
+        metrics = hook.metrics(self.model, backend)
         while state.is_open and not (self.asks and state.asks):
             time.sleep(self.plan.window_seconds)
             before, now = state, time.time()
-            state = reply(self.plan, look(backend, self.model, self.plan, before, now=now), said, now=now)
+            state = look(backend, self.model, self.plan, before, now=now, metrics=metrics)
+            state = reply(self.plan, state, said, now=now)
             if state.is_open and is_news(before, state, asks=self.asks):
                 self.log.warning("%s", "; ".join(state.reasons))
         return state

@@ -75,10 +75,11 @@ def keep_skew(
     return kept
 
 
-def keep_page(evidence: RunEvidence, path: str, page: str, context: Context) -> None:
-    """Keep an HTML page as the task's full report: the button *Full report* leads to it."""
-    evidence.store.write_text(evidence.run, path, page)
+def keep_page(evidence: RunEvidence, path: str, text: str, context: Context) -> dict[str, str]:
+    """Keep a text, HTML for instance, as the task's full report."""
+    evidence.store.write_text(evidence.run, path, text)
     _note(path, context)
+    return {"evidence_run": evidence.run, "path": path}
 
 
 def _note(path: str, context: Context) -> None:

@@ -57,11 +57,14 @@ class CanaryAnalysisTrigger(BaseTrigger):
         """Yield as JSON, once, the state that the task has to hear of."""
         plan, state = RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
         said = Answer.from_json(self.answer) if self.answer else None
-        backend = await sync_to_async(ServingHook(self.serving_conn_id).backend)()
+        hook = ServingHook(self.serving_conn_id)
+        backend = await sync_to_async(hook.backend)()
+        metrics = await sync_to_async(hook.metrics)(self.endpoint, backend)
         while state.is_open:
             await asyncio.sleep(plan.window_seconds)
             before, now = state, time.time()
-            state = await asyncio.to_thread(look, backend, self.endpoint, plan, before, now=now)
+            watched = (backend, self.endpoint, plan, before)
+            state = await asyncio.to_thread(look, *watched, now=now, metrics=metrics)
             state = reply(plan, state, said, now=now)
             if is_news(before, state, asks=self.asks):
                 break

@@ -115,13 +115,129 @@ def test_tags_are_set_and_model_folder_comes_down(registry, name, model, tmp_pat
     assert (registry.download(name, "1", tmp_path) / "MLmodel").is_file()
 
 
-def test_crash_between_alias_and_ledger_is_made_good_by_the_retry(mlflow_server, model, monkeypatch):
-    registry, name = MlflowRegistry(mlflow_server), "m-crash"
+def test_version_that_is_not_there_is_not_promoted_and_nothing_changes(registry, name, model):
     registry.register(name, "run-1", model, {})
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowRegistry, "_append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            registry.promote(entry(name, None, "1"))
-    assert (registry.alias(name, CHAMPION), registry.ledger(name)) == ("1", [])
     registry.promote(entry(name, None, "1"))
-    assert len(registry.ledger(name)) == 1
+    with pytest.raises(InvalidConfigError, match="no version '7'"):
+        registry.promote(entry(name, "1", "7", "run-7"))
+    assert (registry.settle(name), len(registry.ledger(name))) == ("1", 1)
+
+
+def test_entry_keeps_its_place_and_what_it_follows(registry, name, model):
+    for run in ("run-1", "run-2"):
+        registry.register(name, run, model, {})
+    registry.promote(entry(name, None, "1"))
+    second = replace(
+        entry(name, "1", "2", "run-2"), verdicts=("run/validation_report.json",), kind="rollback"
+    )
+    registry.promote(second)
+    kept = registry.ledger(name)
+    assert [(e.number, e.after) for e in kept] == [(1, 0), (2, 1)]
+    assert (kept[1].verdicts, kept[1].kind) == (second.verdicts, "rollback")
+
+
+def test_same_version_through_another_run_is_refused_with_the_name_of_the_first(registry, name, model):
+    for run in ("run-1", "run-2"):
+        registry.register(name, run, model, {})
+    registry.promote(entry(name, None, "1"))
+    registry.promote(entry(name, "1", "2", "run-2"))
+    with pytest.raises(RegistryConflictError, match="2 was promoted by admin in m__rollout/run-2"):
+        registry.promote(entry(name, "1", "2", "run-3"))
+    assert len(registry.ledger(name)) == 2
+
+
+@pytest.fixture
+def two(mlflow_server, model, name):
+    """A registry in MLflow with two versions of a model, the first of them champion."""
+    registry = MlflowRegistry(mlflow_server)
+    for run in ("run-1", "run-2", "run-3"):
+        registry.register(name, run, model, {})
+    registry.promote(entry(name, None, "1"))
+    return registry
+
+
+def cut_off(registry, monkeypatch, promotion):
+    """Promote and be killed after the entry, before the alias."""
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowRegistry, "_apply", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote(promotion)
+
+
+@pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["retry", "somebody else"])
+def test_promotion_cut_off_before_the_alias_is_completed_by_whoever_comes_next(two, name, monkeypatch, run):
+    cut_off(two, monkeypatch, entry(name, "1", "2", "run-2"))
+    assert two.alias(name, CHAMPION) == "1"
+    if run == "run-2":
+        two.promote(entry(name, "1", "2", run))
+    else:
+        with pytest.raises(RegistryConflictError, match="champion is version 2, expected 1"):
+            two.promote(entry(name, "1", "3", run))
+    assert two.alias(name, CHAMPION) == "2"
+    assert [e.to_version for e in two.ledger(name)] == ["1", "2"]
+
+
+def test_version_deleted_while_it_is_promoted_leaves_the_champion_and_does_not_block(two, name, monkeypatch):
+    cut_off(two, monkeypatch, entry(name, "1", "2", "run-2"))
+    with two.server.session() as client:
+        client.delete_model_version(name, "2")
+    assert (two.settle(name), two.alias(name, PREVIOUS)) == ("1", None)
+    two.promote(entry(name, "1", "3", "run-3"))
+    assert [e.to_version for e in two.ledger(name)] == ["1", "3"]
+
+
+def test_alias_deleted_in_between_is_a_conflict_and_nothing_is_written(two, name):
+    with two.server.session() as client:
+        client.delete_registered_model_alias(name, CHAMPION)
+    with pytest.raises(RegistryConflictError, match="champion is version None, expected 1"):
+        two.promote(entry(name, "1", "2", "run-2"))
+    assert (two.alias(name, CHAMPION), len(two.ledger(name))) == (None, 1)
+
+
+def test_champion_set_by_hand_is_taken_as_it_is(two, name):
+    with two.server.session() as client:
+        client.set_registered_model_alias(name, CHAMPION, "3")
+    two.promote(entry(name, "3", "2", "run-2"))
+    assert [(e.from_version, e.to_version) for e in two.ledger(name)] == [(None, "1"), ("3", "2")]
+
+
+def test_slow_promoter_puts_the_newest_champion_back(two, name, monkeypatch):
+    real = MlflowRegistry._apply
+
+    def slow(self, promoted):
+        monkeypatch.setattr(MlflowRegistry, "_apply", real)
+        real(self, promoted)  # somebody completes it and promotes the next version meanwhile
+        self.promote(entry(name, "2", "3", "run-3"))
+        return real(self, promoted)
+
+    monkeypatch.setattr(MlflowRegistry, "_apply", slow)
+    two.promote(entry(name, "1", "2", "run-2"))
+    assert two.alias(name, CHAMPION) == "3"
+
+
+def test_entry_holds_at_most_5000_characters_whatever_people_write(two, name):
+    long = replace(entry(name, "1", "2", "run-2"), reason="ü" * 9000, verdicts=("v" * 500,) * 40)
+    two.promote(long)
+    with two.server.session() as client:
+        version = client.search_model_versions(f"name = '{name}.mlops-ledger'")[0]
+    assert len(version.tags["mlops.entry"]) <= 5000
+    assert two.ledger(name)[-1].reason == "ü" * 1000
+
+
+def test_entries_of_before_there_were_numbers_are_read_first(two, name):
+    old = (
+        '{"model": "m", "from_version": null, "to_version": "1", "actor": "a", "dag_id": "d", "run_id": "r", '
+    )
+    with two.server.session() as client:
+        client.set_registered_model_tag(name, "mlops.ledger.000001", old + '"reason": "", "at": 1.0}')
+    two.promote(entry(name, "1", "2", "run-2"))
+    assert [e.number for e in two.ledger(name)] == [0, 1, 2]
+
+
+def test_entry_deleted_by_hand_leaves_a_gap_and_the_rest_counts(two, name):
+    two.promote(entry(name, "1", "2", "run-2"))
+    two.promote(entry(name, "2", "3", "run-3"))
+    with two.server.session() as client:
+        client.delete_model_version(f"{name}.mlops-ledger", "2")
+    two.promote(entry(name, "3", "1", "run-4"))
+    assert [(e.number, e.after) for e in two.ledger(name)] == [(1, 0), (3, 2), (4, 3)]

@@ -1,4 +1,8 @@
-"""What every serving back end must do; run over memory and over real HAProxy with real model servers."""
+"""What every serving back end must do.
+
+Run over memory, over real HAProxy with real model servers, over a fake API server that validates with the
+real schemas of KServe and Gateway API, and over a fake of Vertex AI.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import time
 import httpx
 import psutil
 import pytest
+from fakes.remote_serving import REMOTE
 
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.backends.serving.local import LocalServing
@@ -41,8 +46,14 @@ def model_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["in_memory", pytest.param("local", marks=pytest.mark.integration)])
+@pytest.fixture(
+    scope="module", params=["in_memory", pytest.param("local", marks=pytest.mark.integration), *REMOTE]
+)
 def serving(request, tmp_path_factory):
+    if request.param in REMOTE:
+        with REMOTE[request.param]() as backend:
+            yield backend
+        return
     if request.param == "in_memory":
         yield InMemoryServing()
         return
@@ -172,6 +183,7 @@ def local(serving, endpoint):
     return serving
 
 
+# what follows sends real requests; the fakes answer none
 only_local = pytest.mark.parametrize(
     "serving", [pytest.param("local", marks=pytest.mark.integration)], indirect=True
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,7 @@ def airflow(tmp_path_factory):
         home / "services",
         dags_folder=DAGS,
         environment={
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # a checkout that is not the installed one
             "AIRFLOW_VAR_STEADY_URI": str(home / "data"),
             "AIRFLOW_VAR_STEADY_SCHEMA": str(write_data(home / "data")),
             "STEADY_CALLS": str(calls),

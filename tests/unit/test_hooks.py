@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.hooks.serving import RemoteServingHook, ServingHook
+from airflow_mlops.hooks.serving_backends import KNOWN, NEEDED
+from airflow_mlops.provider_info import get_provider_info
 
 
 @pytest.fixture
@@ -80,3 +84,144 @@ def test_serving_connection_with_a_mistake_is_named(connection, fields, named):
     connection(**fields)
     with pytest.raises(InvalidConfigError, match=named):
         ServingHook("c").backend()
+
+
+KSERVE = {"backend": "kserve", "models": "s3://m/{endpoint}/{version}"}
+VERTEX = {
+    "backend": "vertex",
+    "models": "projects/p/locations/r/models/{endpoint}@{version}",
+    "endpoints": {"m": "projects/p/locations/r/endpoints/7"},
+}
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"backend": "sagemaker"}, "'sagemaker'; allowed: local, kserve, http_route, vertex"),
+        ({"backend": "kserve"}, "extra 'models' is missing: where models are"),
+        ({"backend": "http_route"}, "extra 'services' is missing"),
+        ({"backend": "vertex", "models": "x"}, "extra 'endpoints' is missing"),
+        ({**KSERVE, "state_dir": "/x"}, "unknown extra 'state_dir'; allowed: models"),
+        ({**KSERVE, "names": "demo"}, "extra 'names' is 'demo'; allowed: dict"),
+        ({**KSERVE, "ready_seconds": True}, "extra 'ready_seconds' is True; allowed: int or float"),
+        ({**KSERVE, "models": "s3://m"}, "model location 's3://m'; allowed: a text with"),
+        ({**VERTEX, "endpoints": {"m": "7"}}, "'7'; allowed: projects"),
+        (
+            {
+                **VERTEX,
+                "endpoints": {
+                    "m": "projects/p/locations/a/endpoints/1",
+                    "n": "projects/p/locations/b/endpoints/1",
+                },
+            },
+            "names regions a, b; allowed: one",
+        ),
+    ],
+)
+def test_remote_serving_connection_with_a_mistake_is_named(connection, extra, named):
+    connection(conn_type="mlops_serving", extra=extra)
+    with pytest.raises(InvalidConfigError, match=named):
+        ServingHook("c").backend()
+
+
+def test_local_connection_type_serves_nothing_else(connection):
+    connection(conn_type="mlops_local_serving", extra=KSERVE)
+    with pytest.raises(InvalidConfigError, match="'kserve'; type mlops_local_serving is always local"):
+        ServingHook("c").backend()
+
+
+def test_any_connection_type_serves_locally_too(connection, tmp_path):
+    connection(conn_type="mlops_serving", extra={"backend": "local", "state_dir": str(tmp_path)})
+    assert ServingHook("c").backend().state_dir == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "installed"),
+    [
+        (KSERVE, "kubernetes", "airflow.providers.cncf.kubernetes"),
+        (VERTEX, "google", "airflow.providers.google"),
+    ],
+)
+def test_package_that_is_not_installed_is_named(connection, monkeypatch, extra, package, installed):
+    for name in [name for name in sys.modules if name.startswith(installed)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, installed, None)
+    connection(conn_type="mlops_serving", extra=extra)
+    with pytest.raises(MissingDependencyError, match=rf"airflow-provider-mlops\[{package}\]"):
+        ServingHook("c").backend()
+    passed, why = ServingHook("c").test_connection()
+    assert not passed
+    assert package in why
+
+
+def test_kubernetes_connection_gives_client_and_namespace(connection, monkeypatch, tmp_path):
+    pytest.importorskip("airflow.providers.cncf.kubernetes.hooks.kubernetes")
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "users": [{"name": "u", "user": {}}],
+        "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+    }
+    kubernetes = {
+        "conn_type": "kubernetes",
+        "extra": {"kube_config": json.dumps(config), "namespace": "models"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(kubernetes))
+    connection(conn_type="mlops_serving", extra={**KSERVE, "ready_seconds": 5, "mode": "Knative"})
+    objects = ServingHook("c").backend().site.objects
+    assert ServingHook("c").test_connection() == (True, "kserve: understood; no endpoint was read")
+    assert objects.namespace == "models"
+    assert objects.client.api_client.configuration.host == "http://127.0.0.1:9"
+    assert objects.waiting.patience.ready_seconds == 5
+    connection(conn_type="mlops_serving", extra={"backend": "http_route", "services": "{endpoint}-{version}"})
+    assert ServingHook("c").backend().site.port == 80
+
+
+def test_google_connection_gives_the_client_of_the_endpoints_region(connection, monkeypatch):
+    pytest.importorskip("airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service")
+    google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True}}
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(google))
+    name = "projects/p/locations/europe-west4/endpoints/7"
+    connection(conn_type="mlops_serving", extra={**VERTEX, "endpoints": {"m": name}})
+    backend = ServingHook("c").backend()
+    assert backend.site.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
+    assert backend.url("m") == f"https://europe-west4-aiplatform.googleapis.com/v1/{name}:predict"
+
+
+PROMETHEUS = {
+    "url": "http://prometheus:9090",
+    "requests": 'revision_app_request_count{revision_name="$version"}',
+    "errors": 'revision_app_request_count{revision_name="$version",response_code_class="5xx"}',
+}
+
+
+def test_requests_are_counted_where_the_connection_says(connection):
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": PROMETHEUS})
+    metrics = ServingHook("c").metrics(
+        "demo", SimpleNamespace(labels=lambda endpoint: {"2": f"{endpoint}-2"})
+    )
+    assert metrics.source.url == "http://prometheus:9090"
+    assert metrics.labels() == {"2": "demo-2"}
+    connection(conn_type="mlops_serving", extra=KSERVE)
+    assert ServingHook("c").metrics("demo", None) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"errors": "x"}, "prometheus.errors: 'x', allowed"), ({"urls": "x"}, "allowed: url, requests, errors")],
+)
+def test_mistake_about_where_requests_are_counted_is_named(connection, changed, named):
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": {**PROMETHEUS, **changed}})
+    with pytest.raises(InvalidConfigError, match=named):
+        ServingHook("c").metrics("demo", None)
+
+
+def test_every_back_end_has_its_extras_in_the_form():
+    form = next(t for t in get_provider_info()["connection-types"] if t["connection-type"] == "mlops_serving")
+    assert form["conn-fields"]["backend"]["schema"]["enum"] == list(KNOWN)
+    for needed in NEEDED.values():
+        assert set(needed) <= set(form["conn-fields"])
+    assert form["hook-class-name"].endswith(RemoteServingHook.__name__)
+    assert RemoteServingHook.conn_type == "mlops_serving"

@@ -143,7 +143,7 @@ def edges_of(numbers: Numbers) -> tuple[float, ...]:
     """Return borders of cells that hold about equally many values; each value its own if they are few."""
     finite = numbers[np.isfinite(numbers)]
     if not finite.size:
-        return ()
+        return (0.0,) if np.isinf(numbers).any() else ()  # infinity alone lies on either side of 0
     few = np.unique(finite)
     if few.size <= NUMERIC_CELLS:
         return tuple(few.tolist())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry, ModelVersion
-from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
+from airflow_mlops.backends.registry.succession import done_before, refuse_moved
+from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,22 +65,22 @@ class InMemoryRegistry:
 
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Move the aliases and append to the ledger."""
-        current = self.alias(entry.model, CHAMPION)
-        done = [
-            e
-            for e in self.ledger(entry.model)
-            if (e.run_id, e.to_version) == (entry.run_id, entry.to_version)
-        ]
-        if current == entry.to_version and done:
-            return done[0]
-        if current not in (entry.from_version, entry.to_version):
-            msg = f"{entry.model}: champion is version {current}, expected {entry.from_version}"
-            raise RegistryConflictError(msg)
+        self.version(entry.model, entry.to_version)
+        kept, current = self.ledger(entry.model), self.alias(entry.model, CHAMPION)
+        done = done_before(entry, kept)
+        if done is not None and current == entry.to_version:
+            return done
+        refuse_moved(entry, kept, current)
         if entry.from_version is not None:
             self._aliases[entry.model, PREVIOUS] = entry.from_version
         self._aliases[entry.model, CHAMPION] = entry.to_version
+        entry = replace(entry, number=len(kept) + 1, after=len(kept))
         self._ledger.append(entry)
         return entry
+
+    def settle(self, model: str) -> str | None:
+        """Return the champion: here nothing can be cut off."""
+        return self.alias(model, CHAMPION)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all entries, oldest first."""

@@ -1,24 +1,24 @@
-"""Model registry and ledger in MLflow: aliases by compare-and-set, never stages."""
+"""Model registry in MLflow: aliases by compare-and-set over the ledger, never stages."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from airflow_mlops.backends.registry.mlflow_ledger import APPLIED, UNKNOWN, VOID, MlflowLedger, safe_name
 from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry, ModelVersion
+from airflow_mlops.backends.registry.succession import done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlflow import MlflowClient
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
-
-LEDGER_TAG = "mlops.ledger."
-LONGEST_REASON = 1000
-UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+    from airflow_mlops.backends.registry.mlflow_ledger import Row
 
 
 class MlflowRegistry:
@@ -26,6 +26,7 @@ class MlflowRegistry:
 
     def __init__(self, server: MlflowServer) -> None:
         self.server = server
+        self._ledger = MlflowLedger(server)
 
     def register(
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
@@ -54,7 +55,7 @@ class MlflowRegistry:
     def versions(self, model: str) -> list[ModelVersion]:
         """Return all versions, newest first."""
         with self.server.session() as client:
-            found = client.search_model_versions(f"name = '{_safe(model)}'", max_results=1000)
+            found = client.search_model_versions(f"name = '{safe_name(model)}'", max_results=1000)
         return sorted((_version(v) for v in found), key=lambda v: -int(v.version))
 
     def alias(self, model: str, alias: str) -> str | None:
@@ -65,29 +66,34 @@ class MlflowRegistry:
         return None if target is None else str(target)
 
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
-        """Move the aliases and append to the ledger."""
-        current = self.alias(entry.model, CHAMPION)
-        if current == entry.to_version:  # done before, perhaps killed before the ledger was written
-            done = [e for e in self.ledger(entry.model) if _same(e, entry)]
-            return done[0] if done else self._append(entry)
-        if current != entry.from_version:
-            raise RegistryConflictError(_moved(entry, current))
-        with self.server.session() as client:
-            if entry.from_version is not None:
-                client.set_registered_model_alias(entry.model, PREVIOUS, entry.from_version)
-            client.set_registered_model_alias(entry.model, CHAMPION, entry.to_version)
-        seen = self.alias(entry.model, CHAMPION)
-        if seen != entry.to_version:
-            raise RegistryConflictError(_moved(entry, seen))
-        return self._append(entry)
+        """Append to the ledger, which decides who wins; then move the aliases.
+
+        The ledger is read before the alias: a promotion that comes between the two is then a later entry
+        than the one this claim follows, and the claim does not count.
+        """
+        self.version(entry.model, entry.to_version)
+        rows = self._ledger.rows(entry.model)
+        self._complete(rows)
+        current, kept = self.alias(entry.model, CHAMPION), _valid(rows)
+        done = done_before(entry, kept)
+        if done is not None and current == entry.to_version:
+            return done
+        refuse_moved(entry, kept, current)
+        after = rows[-1].entry.number if rows else 0
+        won = self._ledger.winner(self._ledger.append(replace(entry, after=after, claim=uuid4().hex)))
+        if not self._apply(won):
+            msg = f"{entry.model}: version {entry.to_version} was deleted while it was promoted"
+            raise RegistryConflictError(msg)
+        return won
+
+    def settle(self, model: str) -> str | None:
+        """Move the aliases to where the ledger's last entry says, if that was cut off."""
+        self._complete(self._ledger.rows(model))
+        return self.alias(model, CHAMPION)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all entries, oldest first."""
-        with self.server.session() as client:
-            registered = _registered(client, model)
-        tags = registered.tags if registered else {}
-        kept = sorted(name for name in tags if name.startswith(LEDGER_TAG))
-        return [LedgerEntry.from_json(json.loads(tags[name])) for name in kept]
+        return _valid(self._ledger.rows(model))
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
@@ -108,12 +114,41 @@ class MlflowRegistry:
             raise InvalidConfigError(msg)
         return folder
 
-    def _append(self, entry: LedgerEntry) -> LedgerEntry:
-        number = len(self.ledger(entry.model)) + 1
-        text = json.dumps({**entry.to_json(), "reason": entry.reason[:LONGEST_REASON]})
+    def _complete(self, rows: Sequence[Row]) -> None:
+        if rows and not rows[-1].state:
+            self._apply(rows[-1].entry)
+
+    def _apply(self, entry: LedgerEntry) -> bool:
+        """Move the aliases to an entry that won; of a version that is gone the entry becomes void.
+
+        Looks again afterwards: whoever was slow must not leave an older champion than the ledger's.
+        """
         with self.server.session() as client:
-            client.set_registered_model_tag(entry.model, f"{LEDGER_TAG}{number:06d}", text)
-        return entry
+            moved = _point(client, entry.model, CHAMPION, entry.to_version)
+            if moved and entry.from_version is not None:
+                _point(client, entry.model, PREVIOUS, entry.from_version)
+        self._ledger.close(entry, APPLIED if moved else VOID)
+        last = self._ledger.rows(entry.model)[-1:]
+        if last and last[0].entry.number > entry.number:
+            self._apply(last[0].entry)
+        return moved
+
+
+def _valid(rows: Sequence[Row]) -> list[LedgerEntry]:
+    return [row.entry for row in rows if row.state != VOID]
+
+
+def _point(client: MlflowClient, model: str, alias: str, version: str) -> bool:
+    """Set an alias; say whether the version was there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(model, alias, version)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
 
 
 def _registered(client: MlflowClient, model: str) -> Any:
@@ -128,7 +163,7 @@ def _registered(client: MlflowClient, model: str) -> Any:
 
 
 def _of_run(client: MlflowClient, model: str, evidence_run: str) -> list[ModelVersion]:
-    found = client.search_model_versions(f"name = '{_safe(model)}'", max_results=1000)
+    found = client.search_model_versions(f"name = '{safe_name(model)}'", max_results=1000)
     mine = [v for v in map(_version, found) if v.evidence_run == evidence_run]
     return sorted(mine, key=lambda v: int(v.version))
 
@@ -141,23 +176,4 @@ def _version(found: Any) -> ModelVersion:
         evidence_run=tags.get("mlops.evidence_run") or found.run_id or "",
         created_at=found.creation_timestamp / 1000,
         tags=tags,
-    )
-
-
-def _safe(model: str) -> str:
-    if "'" in model:
-        msg = f"model name {model!r} holds a quote; letters, digits, '_', '-' and '.' are allowed"
-        raise InvalidConfigError(msg)
-    return model
-
-
-def _same(one: LedgerEntry, other: LedgerEntry) -> bool:
-    keys = ("dag_id", "run_id", "to_version")
-    return all(getattr(one, key) == getattr(other, key) for key in keys)
-
-
-def _moved(entry: LedgerEntry, current: str | None) -> str:
-    return (
-        f"{entry.model}: champion is version {current}, expected {entry.from_version}; "
-        f"version {entry.to_version} was not promoted"
     )

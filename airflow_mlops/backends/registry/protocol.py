@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +34,32 @@ class ModelVersion(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry(Record):
-    """Who made which version champion, when and why."""
+    """Who made which version champion, when and why.
+
+    :param at: seconds since the epoch, UTC.
+    :param kind: ``promotion`` or ``rollback``.
+    :param verdicts: where the verdicts lie that it rests on: ``<evidence run>/<path>``.
+    :param evidence_run: the run that holds a copy of this entry.
+    :param number: place in the model's ledger, from 1; 0 for entries of before there were numbers. Given
+        by the registry.
+    :param after: number of the entry it follows, 0 for the first. Given by the registry.
+    :param claim: what tells this attempt from every other one. Given by the registry.
+    """
 
     model: str
     from_version: str | None
     to_version: str
-    actor: str
-    dag_id: str
-    run_id: str
     reason: str
-    at: float
+    actor: str = ""
+    dag_id: str = ""
+    run_id: str = ""
+    at: float = 0.0
+    kind: str = PROMOTION
+    verdicts: tuple[str, ...] = ()
+    evidence_run: str = ""
+    number: int = 0
+    after: int = 0
+    claim: str = ""
 
 
 class ModelRegistry(Protocol):
@@ -68,11 +85,16 @@ class ModelRegistry(Protocol):
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Move ``champion`` to ``entry.to_version`` and ``previous`` to ``entry.from_version``.
 
-        Read, compare with ``entry.from_version``, set, read back, append to the ledger. Promoting what
-        already is champion through the same DAG run returns the first entry and appends none.
+        Of promotions made at once against the same champion exactly one wins and is in the ledger.
+        Promoting through the same DAG run again completes what was cut off, returns the first entry and
+        appends none.
 
         :raises RegistryConflictError: ``champion`` is not ``entry.from_version`` any more.
+        :raises InvalidConfigError: no such model or version; nothing was changed.
         """
+
+    def settle(self, model: str) -> str | None:
+        """Complete a promotion that won but was cut off before the alias; return the champion's version."""
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all entries, oldest first."""

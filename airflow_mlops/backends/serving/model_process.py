@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
 
 HEALTHY_SECONDS = 90.0
+KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TZ")
 MODULE = "airflow_mlops.backends.serving.model_server"
 
 
@@ -28,11 +29,13 @@ class ModelProcesses:
 
     :param file: the endpoint's state file; written before and after a process is started.
     :param log_dir: root of the inference log.
+    :param parent: pid of the process that the servers must not outlive; ``None`` if they may.
     """
 
-    def __init__(self, file: StateFile, log_dir: Path) -> None:
+    def __init__(self, file: StateFile, log_dir: Path, *, parent: int | None = None) -> None:
         self.file = file
         self.log_dir = log_dir
+        self.parent = parent
 
     def keep_model(self, version: str, model_dir: Path) -> None:
         """Copy a model folder to where the version's server will read it, now and after a restart."""
@@ -75,6 +78,8 @@ class ModelProcesses:
             "--version": server.version,
             "--log-dir": str(self.log_dir),
         }
+        if self.parent is not None:
+            options["--parent"] = str(self.parent)
         return [sys.executable, "-m", MODULE, *(part for option in options.items() for part in option)]
 
     def _home(self, version: str) -> Path:
@@ -108,5 +113,5 @@ def _wait_healthy(server: Server, log: Path) -> None:
 
 def _environment() -> dict[str, str]:
     """Give a model server what Python needs and nothing secret."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

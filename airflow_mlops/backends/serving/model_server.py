@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import threading
+import time
 import uuid
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 
     from mlflow.pyfunc import PyFuncModel
 
+WATCH_SECONDS = 0.5
+GRACE_SECONDS = 5.0
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -78,11 +84,14 @@ class Identified:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve one model folder on 127.0.0.1 until told to stop."""
+    options = _options(argv)
+    if options.parent is not None:
+        threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
+
     import mlflow.pyfunc
     import uvicorn
     from mlflow.pyfunc import scoring_server
 
-    options = _options(argv)
     folder = Path(options.log_dir) / options.endpoint / options.version
     with InferenceWriter(folder, options.version) as writer:
         model = LoggedModel(mlflow.pyfunc.load_model(options.model_dir), writer)
@@ -95,7 +104,17 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in ("--model-dir", "--endpoint", "--version", "--log-dir"):
         parser.add_argument(name, required=True)
     parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--parent", type=int, help="pid of the process that this one must not outlive")
     return parser.parse_args(argv)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, however that died; a request in the way only delays it."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.backends.serving.protocol import LeasedServing
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TransientError
 from airflow_mlops.core.rollout.ledger import Reading
@@ -12,6 +13,7 @@ from airflow_mlops.core.rollout.machine import advance, answer, intervene, roll_
 from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
+    from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import Counters, ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.plan import RolloutPlan
@@ -19,13 +21,20 @@ if TYPE_CHECKING:
 
 
 def look(
-    backend: ServingBackend, endpoint: str, plan: RolloutPlan, state: RolloutState, *, now: float
+    backend: ServingBackend,
+    endpoint: str,
+    plan: RolloutPlan,
+    state: RolloutState,
+    *,
+    now: float,
+    metrics: MetricsSource | None = None,
 ) -> RolloutState:
     """Take one window into account.
 
     A lease that is lost ends the rollout: nobody watched the canary meanwhile, or a later copy does.
 
     :param now: seconds since the epoch.
+    :param metrics: where requests are counted if the back end does not count them itself.
     """
     try:
         lease = keep_lease(backend, endpoint, state, now=now, seconds=plan.lease_seconds)
@@ -34,7 +43,7 @@ def look(
     state = replace(state, lease=lease)
     try:
         problem = intervention(backend.traffic(endpoint), state)
-        reading = reading_of(backend.counters(endpoint), state)
+        reading = _read(backend, endpoint, state, metrics, state.last, now=now)
     except TransientError:
         return advance(plan, state, None, now=now)
     return advance(plan, intervene(state, problem, now=now), reading, now=now)
@@ -93,6 +102,32 @@ def intervention(seen: Traffic, state: RolloutState) -> str:
         f"INTERVENED: {seen.endpoint}'s canary gets {seen.canary_percent} %, last written was "
         f"{state.percent} %; held until it is {state.percent} % again, nothing is overwritten"
     )
+
+
+def first_reading(
+    backend: ServingBackend,
+    endpoint: str,
+    state: RolloutState,
+    metrics: MetricsSource | None = None,
+    *,
+    now: float,
+) -> Reading | None:
+    """Read from where a step counts; ``None`` if the canary is not up."""
+    return _read(backend, endpoint, state, metrics, Reading(), now=now)
+
+
+def _read(
+    backend: ServingBackend,
+    endpoint: str,
+    state: RolloutState,
+    metrics: MetricsSource | None,
+    last: Reading,
+    *,
+    now: float,
+) -> Reading | None:
+    if metrics is not None:
+        return metrics.read(Arms(canary=state.version, stable=state.champion), last, now=now)
+    return reading_of(backend.counters(endpoint), state)
 
 
 def reading_of(counters: Counters, state: RolloutState) -> Reading | None:

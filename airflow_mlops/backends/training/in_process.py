@@ -38,6 +38,11 @@ def load_function(function: Callable[..., Any] | str, where: str = "train.functi
     return found
 
 
+def address(function: Callable[..., Any]) -> str:
+    """Return where a function is found: ``module:name``."""
+    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
+
+
 def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dict[str, Any]) -> Any:
     """Call ``function(data, params)`` with the training rows (features and target) and return its model.
 

@@ -1,0 +1,69 @@
+"""What a registered model looks like from outside, over MLflow's REST interface, and what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.mlflow_server import MlflowServer
+
+PATH = "/api/2.0/mlflow/registered-models/get"
+ALIAS, VERSION = "alias", "version"
+CHANGES = (ALIAS, VERSION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(Record):
+    """A registered model at one moment; empty for one that nobody registered yet.
+
+    :param newest: number of the newest version, 0 for none.
+    """
+
+    aliases: dict[str, str] = field(default_factory=dict)
+    newest: int = 0
+
+
+async def look(server: MlflowServer, model: str, before: Snapshot | None = None) -> Snapshot:
+    """Return what the model looks like now.
+
+    :param before: what was seen last: the newest version stays the newest when it is deleted.
+    :raises ServiceUnavailableError: no answer, or one that is no registered model; names the status.
+    """
+    try:
+        async with server.http() as http:
+            answer = await http.get(PATH, params={"name": model})
+            if _is_unknown(answer):
+                return Snapshot()
+            found = answer.raise_for_status().json()["registered_model"]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        msg = f"MLflow at {server.uri} does not answer: {type(error).__name__}: {error}"
+        raise ServiceUnavailableError(msg[:300]) from error
+    versions = [int(version["version"]) for version in found.get("latest_versions", ())]
+    aliases = {str(alias["alias"]): str(alias["version"]) for alias in found.get("aliases", ())}
+    return Snapshot(aliases=aliases, newest=max([*versions, before.newest if before else 0]))
+
+
+def changes(model: str, before: Snapshot, now: Snapshot) -> list[dict[str, Any]]:
+    """Return what happened in between, new versions first; a deleted alias moved to ``None``."""
+    new = [
+        {"model": model, "change": VERSION, "version": str(number)}
+        for number in range(before.newest + 1, now.newest + 1)
+    ]
+    names = sorted(before.aliases.keys() | now.aliases.keys())
+    moved = [
+        {"model": model, "change": ALIAS, "alias": name, "from": before.aliases.get(name), "to": target}
+        for name in names
+        if (target := now.aliases.get(name)) != before.aliases.get(name)
+    ]
+    return [*new, *moved]
+
+
+def _is_unknown(answer: httpx.Response) -> bool:
+    """Say whether MLflow, and not a proxy in front of it, knows no such model."""
+    return answer.status_code == httpx.codes.NOT_FOUND and "RESOURCE_DOES_NOT_EXIST" in answer.text

@@ -1,0 +1,110 @@
+"""Configuration of what lies between validation and nomination: readiness, model card, approval."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.validation.card import SECTIONS, Statement
+from airflow_mlops.core.validation.readiness import LoadPolicy, ReadinessPolicy, Reply
+from airflow_mlops.dag_factories.checked import Duration, config, values_of
+
+
+@config
+class Load:
+    """Requests at a steady rate; see ``LoadPolicy``."""
+
+    per_second: float
+    seconds: Duration = 10.0
+    max_p99_ms: float | None = None
+
+
+@config
+class Readiness:
+    """Limits of a version in its serving process; see ``ReadinessPolicy``."""
+
+    differences: Outcome = Outcome.WARN
+    nulls: Reply = Reply.EITHER
+    unseen: Reply = Reply.EITHER
+    extremes: Reply = Reply.EITHER
+    largest: float = 1e30
+    max_p50_ms: float | None = None
+    max_p99_ms: float | None = None
+    min_per_second: float | None = None
+    max_rss_mb: float | None = None
+    max_model_mb: float | None = None
+    max_start_seconds: float | None = None
+    requests: int = 200
+    clients: int = 4
+    load: Load | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot be meant before anything is trained."""
+        self.policy()
+
+    def policy(self) -> ReadinessPolicy:
+        """Return the limits."""
+        load = LoadPolicy(**values_of(self.load)) if self.load else None
+        return ReadinessPolicy(**{**values_of(self), "load": load})
+
+
+@config
+class Card:
+    """What people say in the model card, and which sections must be filled before production.
+
+    :param required: names of sections; see ``airflow_mlops.core.validation.card.SECTIONS``.
+    :param more: further sections: title to text.
+    """
+
+    required: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    intended_use: str = ""
+    limitations: tuple[str, ...] = ()
+    more: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a section that no card can have."""
+        allowed = (*SECTIONS, *self.more)
+        for name in self.required:
+            if name not in allowed:
+                msg = f"card.required: {name!r}, one of: {', '.join(allowed)}"
+                raise InvalidConfigError(msg)
+
+    def statement(self) -> Statement:
+        """Return what people say."""
+        return Statement(**{name: value for name, value in values_of(self).items() if name != "required"})
+
+
+def _named(value: Any) -> Any:
+    """Read approvers: user ids, or ids with the names that are shown."""
+    return {str(one): str(one) for one in value} if isinstance(value, list | tuple) else value
+
+
+@config
+class Approval:
+    """Whether a person decides on a candidate, who, and what holds if nobody does in time.
+
+    :param when: ``auto`` never asks (and adds no task), ``on_warning`` if a verdict warns.
+    :param approvers: who may answer: user ids, or id to name; whoever may edit the DAG if empty.
+    :param default: what holds after ``timeout``.
+    """
+
+    when: Literal["required", "auto", "on_warning"] = "auto"
+    approvers: Annotated[dict[str, str], BeforeValidator(_named)] = field(default_factory=dict)
+    timeout: Duration = 7 * 86400.0
+    default: Literal["approve", "reject"] = "reject"
+
+    def __post_init__(self) -> None:
+        """Refuse a form that closes before anybody sees it."""
+        if self.timeout <= 0:
+            msg = f"approval.timeout: {self.timeout:g} s, allowed: above 0"
+            raise InvalidConfigError(msg)
+
+
+def approval_of(value: Any) -> Any:
+    """Read ``approval: required`` as well as a mapping."""
+    return {"when": value} if isinstance(value, str) else value

@@ -1,0 +1,36 @@
+"""The DAG that trains a registered version again, to see whether it can be had again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from airflow_mlops.operators.replay import ReplayTrainingOperator
+
+FORM = {
+    "model": Param(type="string", minLength=1, title="Model", description="Registered model."),
+    "version": Param(
+        type="string", pattern="^[0-9]+$", title="Version", description="Version to train again."
+    ),
+    "tolerance": Param(
+        0.001, type="number", minimum=0, title="Tolerance", description="Allowed difference of a metric."
+    ),
+    "function": Param("", type="string", title="Function", description="module:name, if it moved since."),
+}
+
+
+def replay_dag(
+    dag_id: str = "mlops__replay", *, mlflow_conn_id: str = "mlflow_default", **options: Any
+) -> DAG:
+    """Build the DAG; it is started by its form. It registers nothing and moves no traffic."""
+    with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "replay"}, **options) as dag:
+        ReplayTrainingOperator(
+            task_id="replay",
+            model="{{ params.model }}",
+            version="{{ params.version }}",
+            tolerance="{{ params.tolerance }}",
+            function="{{ params.function }}",
+            mlflow_conn_id=mlflow_conn_id,
+        )
+    return dag

@@ -1,0 +1,45 @@
+"""The DAG by which a person takes a promotion back, in one click."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from airflow_mlops.operators.rollback import RestoreVersionOperator
+
+FORM = {
+    "model": Param(type="string", minLength=1, title="Model", description="Registered model."),
+    "version": Param(
+        type="string",
+        pattern="^[0-9]+$",
+        title="Version",
+        description="Goes back to it; `airflow-mlops ledger` shows them.",
+    ),
+    "reason": Param(type="string", minLength=1, title="Reason", description="Why; kept in the ledger."),
+    "force": Param(default=False, type="boolean", title="Force", description="Also if it never served."),
+}
+
+
+def rollback_dag(
+    dag_id: str = "mlops__rollback",
+    *,
+    serving_conn_id: str = "mlops_serving",
+    mlflow_conn_id: str = "mlflow_default",
+    **options: Any,
+) -> DAG:
+    """Build the DAG; it is started by its form, and who started it is in the ledger."""
+    with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "rollback"}, **options) as dag:
+        RestoreVersionOperator(
+            task_id="restore",
+            model="{{ params.model }}",
+            version="{{ params.version }}",
+            reason="{{ params.reason }}",
+            force="{{ params.force }}",
+            serving_conn_id=serving_conn_id,
+            mlflow_conn_id=mlflow_conn_id,
+            retries=2,
+            retry_delay=timedelta(seconds=10),
+        )
+    return dag

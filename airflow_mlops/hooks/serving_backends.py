@@ -1,0 +1,181 @@
+"""Extras of a serving connection turned into the back end they name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_mlops.backends.metrics.protocol import MetricsSource
+    from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
+    from airflow_mlops.backends.serving.patience import Waiting
+    from airflow_mlops.backends.serving.protocol import ServingBackend
+    from airflow_mlops.backends.serving.remote import RemoteServing
+
+Extra = dict[str, Any]
+LOCAL = "local"
+SHARED = {"backend": str, "inference_log_dir": str}
+REMOTE = {"prometheus": dict, "ready_seconds": (int, float), "poll_seconds": (int, float), **SHARED}
+CLUSTER = {"kubernetes_conn_id": str, "namespace": str, "names": dict, **REMOTE}
+PROMETHEUS = {"url", "requests", "errors", "fast", "headers"}
+KNOWN: dict[str, dict[str, Any]] = {
+    LOCAL: {"state_dir": str, "ports": dict, **SHARED},
+    "kserve": {"models": str, "upload": bool, "predictor": dict, "mode": str, **CLUSTER},
+    "http_route": {"services": str, "port": int, "replicas": int, **CLUSTER},
+    "vertex": {"models": str, "endpoints": dict, "deployed_model": dict, "gcp_conn_id": str, **REMOTE},
+}
+NEEDED = {
+    LOCAL: {"state_dir": "the folder that holds the endpoints' state"},
+    "kserve": {"models": "where models are, such as s3://models/{endpoint}/{version}"},
+    "http_route": {"services": "names of Services, such as {endpoint}-{version}"},
+    "vertex": {
+        "models": "models in Vertex's registry, such as projects/…/models/{endpoint}@{version}",
+        "endpoints": "resource name per endpoint, projects/…/locations/…/endpoints/…",
+    },
+}
+
+
+def check_extra(extra: Mapping[str, Any]) -> str:
+    """Return the back end that is named, ``local`` if none is.
+
+    :raises InvalidConfigError: an unknown back end; an unknown, missing or wrong extra.
+    """
+    backend = str(extra.get("backend") or LOCAL)
+    if backend not in KNOWN:
+        msg = f"extra 'backend' is {backend!r}; allowed: {', '.join(KNOWN)}"
+        raise InvalidConfigError(msg)
+    known = KNOWN[backend]
+    given = {key: value for key, value in extra.items() if value not in (None, "")}
+    if unknown := sorted(set(extra) - set(known)):
+        msg = f"unknown extra {unknown[0]!r}; allowed: {', '.join(known)}"
+        raise InvalidConfigError(msg)
+    for key, meaning in NEEDED[backend].items():
+        if not given.get(key):
+            msg = f"extra {key!r} is missing: {meaning}"
+            raise InvalidConfigError(msg)
+    for key, value in given.items():
+        if not isinstance(value, known[key]) or (isinstance(value, bool) and known[key] is not bool):
+            kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
+            msg = f"extra {key!r} is {value!r}; allowed: {' or '.join(kind.__name__ for kind in kinds)}"
+            raise InvalidConfigError(msg)
+    return backend
+
+
+def build(extra: Extra) -> ServingBackend:
+    """Return the back end; called after :func:`check_extra`.
+
+    :raises MissingDependencyError: the provider of Kubernetes or Google is not installed.
+    """
+    builders = {LOCAL: _local, "kserve": _kserve, "http_route": _http_route, "vertex": _vertex}
+    return builders[check_extra(extra)](
+        {key: value for key, value in extra.items() if value not in (None, "")}
+    )
+
+
+def metrics_of(extra: Extra, backend: ServingBackend, endpoint: str) -> MetricsSource | None:
+    """Return where an endpoint's requests are counted; ``None`` where its gateway counts them itself.
+
+    :raises InvalidConfigError: an unknown or a missing key of ``prometheus``.
+    """
+    given = dict(extra.get("prometheus") or {})
+    if not given or extra["backend"] == LOCAL:
+        return None
+    from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
+    from airflow_mlops.backends.serving.labelled_metrics import LabelledMetrics
+
+    if set(given) - PROMETHEUS or not {"url", "requests", "errors"} <= set(given):
+        msg = f"extra 'prometheus' has {sorted(given)}; allowed: url, requests, errors, and fast, headers"
+        raise InvalidConfigError(msg)
+    url, headers = given.pop("url"), given.pop("headers", None)
+    source = PrometheusMetrics(url, PrometheusSelectors(**given), headers=headers)
+    return LabelledMetrics(source, lambda: cast("RemoteServing", backend).labels(endpoint))
+
+
+def _local(extra: Extra) -> ServingBackend:
+    from airflow_mlops.backends.serving.local import LocalServing
+
+    log_dir = extra.get("inference_log_dir")
+    return LocalServing(
+        Path(extra["state_dir"]), ports=extra.get("ports"), log_dir=Path(log_dir) if log_dir else None
+    )
+
+
+def _kserve(extra: Extra) -> ServingBackend:
+    from airflow_mlops.backends.serving.kserve import KserveSite, kserve_serving
+    from airflow_mlops.backends.serving.model_store import ModelStore
+
+    models = ModelStore(extra["models"], upload=extra.get("upload", False))
+    options = {key: extra[key] for key in ("names", "predictor", "mode") if key in extra}
+    return kserve_serving(KserveSite(_objects(extra), models, **options))
+
+
+def _http_route(extra: Extra) -> ServingBackend:
+    from airflow_mlops.backends.serving.http_route import RouteSite, http_route_serving
+    from airflow_mlops.backends.serving.model_store import ModelStore
+
+    options = {key: extra[key] for key in ("names", "port", "replicas") if key in extra}
+    return http_route_serving(RouteSite(_objects(extra), ModelStore(extra["services"]), **options))
+
+
+def _vertex(extra: Extra) -> ServingBackend:
+    from airflow_mlops.backends.serving.model_store import ModelStore
+    from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
+    from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
+    from airflow_mlops.backends.serving.vertex_state import region_of
+
+    regions = {region_of(endpoint, name) for endpoint, name in extra["endpoints"].items()}
+    if len(regions) != 1:
+        msg = (
+            f"extra 'endpoints' names regions {', '.join(sorted(regions))}; allowed: one for each connection"
+        )
+        raise InvalidConfigError(msg)
+    client = GoogleEndpoints(_google(extra, regions.pop()))
+    return vertex_serving(
+        VertexSite(
+            client,
+            ModelStore(extra["models"]),
+            _waiting(extra),
+            names=extra["endpoints"],
+            deployed_model=extra.get("deployed_model"),
+        )
+    )
+
+
+def _objects(extra: Extra) -> KubernetesObjects:
+    from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
+
+    try:
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+    except ImportError as error:
+        raise _missing(extra, "kubernetes") from error
+    hook = KubernetesHook(conn_id=extra.get("kubernetes_conn_id", "kubernetes_default"))
+    namespace = extra.get("namespace") or hook.get_namespace() or "default"
+    return KubernetesObjects(hook.custom_object_client, namespace, _waiting(extra))
+
+
+def _google(extra: Extra, region: str) -> Any:
+    try:
+        from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
+    except ImportError as error:
+        raise _missing(extra, "google") from error
+    hook = EndpointServiceHook(gcp_conn_id=extra.get("gcp_conn_id", "google_cloud_default"))
+    return hook.get_endpoint_service_client(region)
+
+
+def _waiting(extra: Extra) -> Waiting:
+    from airflow_mlops.backends.serving.patience import Patience, Waiting
+
+    usual = Patience()
+    ready = float(extra.get("ready_seconds", usual.ready_seconds))
+    poll = float(extra.get("poll_seconds", usual.poll_seconds))
+    return Waiting(patience=replace(usual, ready_seconds=ready, poll_seconds=poll))
+
+
+def _missing(extra: Extra, name: str) -> MissingDependencyError:
+    msg = f"back end {extra['backend']!r} needs more: pip install 'airflow-provider-mlops[{name}]'"
+    return MissingDependencyError(msg)

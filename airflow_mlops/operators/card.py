@@ -1,0 +1,129 @@
+"""Model card operator: says what a candidate is, before anybody lets it near production."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_mlops.core.errors import CardIncompleteError, InvalidRecordError
+from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.validation.card import Statement
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.storage import read_text
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.operators.readiness import READINESS_PATH, skip_refused
+from airflow_mlops.task.evidence import keep_page, open_evidence
+from airflow_mlops.task.failure import fail_fast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.validation.card_sections import CardFacts
+    from airflow_mlops.task.evidence import RunEvidence
+
+VALIDATION_PATH = "validation_report.json"
+CARD_PATH = "model_card"
+
+
+class WriteModelCardOperator(BaseOperator):
+    """Writes the model card of a candidate as Markdown, HTML and JSON into its MLflow run.
+
+    Measured sections come from the evidence of training, validation and readiness, the others from people.
+    The card is kept; then a required section that is empty fails the task without retry. Skips what
+    validation refused. Returns where the card is.
+
+    :param model: registered model. Templated.
+    :param candidate: what ``TrainModelOperator`` returned. Templated.
+    :param verdict: what ``ValidateModelOperator`` returned; ``None`` to write a card anyway. Templated.
+    :param schema: path or URI of the YAML suite, for its name and digest. Templated.
+    :param statement: what people say.
+    :param required: names of sections that must be filled.
+    """
+
+    template_fields: Sequence[str] = ("model", "candidate", "verdict", "schema")
+    operator_extra_links = (EvidenceRunLink(), FullReportLink())
+    ui_color = "#ead1dc"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        candidate: Any,
+        verdict: Any = None,
+        schema: str = "",
+        statement: Statement | None = None,
+        required: Sequence[str] = (),
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.candidate = candidate
+        self.verdict = verdict
+        self.schema = schema
+        self.statement = statement
+        self.required = required
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Write the card, then fail if something that must be said is not."""
+        from airflow_mlops.backends.reporting.card_html import render_card
+        from airflow_mlops.core.validation.card_sections import card_of
+
+        skip_refused(self.verdict)
+        candidate = Candidate.from_json(self.candidate)
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        with fail_fast():
+            card = card_of(self._facts(candidate, evidence))
+            for run in {evidence.run, candidate.evidence_run}:
+                evidence.store.write_json(run, f"{CARD_PATH}.json", card.to_json())
+                evidence.store.write_text(run, f"{CARD_PATH}.md", card.markdown())
+                evidence.store.write_text(run, f"{CARD_PATH}.html", render_card(card))
+            kept = keep_page(evidence, f"{CARD_PATH}.html", render_card(card), context)
+            try:
+                card.require(tuple(self.required))
+            except CardIncompleteError:
+                evidence.store.close(evidence.run, succeeded=False)
+                raise
+        return kept
+
+    def _facts(self, candidate: Candidate, evidence: RunEvidence) -> CardFacts:
+        from airflow_mlops.core.validation.card_sections import CardFacts
+        from airflow_mlops.core.validation.readiness import Readiness
+        from airflow_mlops.core.validation.report import Report
+
+        report, tried = kept_json(evidence, VALIDATION_PATH), kept_json(evidence, READINESS_PATH)
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        return CardFacts(
+            candidate=candidate,
+            report=Report.from_json(report) if report else None,
+            readiness=Readiness.from_json(tried["measured"]) if tried else None,
+            tags=registry.version(self.model, candidate.version).tags,
+            schema=_schema_facts(self.schema) if self.schema else {},
+            statement=self.statement or Statement(),
+        )
+
+
+def kept_json(evidence: RunEvidence, path: str) -> dict[str, Any] | None:
+    """Return a document of the run; ``None`` if no task kept it."""
+    try:
+        return evidence.store.read_json(evidence.run, path)
+    except InvalidRecordError:
+        return None
+
+
+def _schema_facts(path: str) -> dict[str, str]:
+    from airflow_mlops.core.data.schema import schema_from_yaml
+
+    text = read_text(path)
+    schema = schema_from_yaml(text, path)
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    facts = {"Suite": schema.name, "Version": str(schema.meta.get("version", "")), "Digest": digest}
+    return {name: value for name, value in facts.items() if value} | {
+        "Rules": str(len(schema.expectations)),
+        "Place": path,
+    }

@@ -1,0 +1,130 @@
+"""Readiness operator: a version tried in the process that would serve it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.core.brief import brief
+from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.validation.readiness import ReadinessPolicy
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.task.evidence import keep_report, open_evidence
+from airflow_mlops.task.failure import fail_fast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.validation.readiness import Readiness
+    from airflow_mlops.task.evidence import RunEvidence
+
+READINESS_PATH = "readiness_report.json"
+ACCEPTED = (Outcome.PASS, Outcome.WARN)
+
+
+class CheckReadinessOperator(BaseOperator):
+    """Serves a candidate on this machine, out of traffic, and asks it what clients may ask.
+
+    Compares its recorded requirements with the serving environment, sends the input example and edge rows,
+    measures latency, throughput, memory and size. The report is kept; then a version that is not ready fails
+    the task without retry. Skips what validation refused. The server ends with the task, also with a
+    killed one.
+
+    :param model: registered model. Templated.
+    :param candidate: what ``TrainModelOperator`` returned. Templated.
+    :param verdict: what ``ValidateModelOperator`` returned; tried whatever it says if ``None``. Templated.
+    :param policy: limits; nothing but the answers is judged if ``None``.
+    """
+
+    template_fields: Sequence[str] = ("model", "candidate", "verdict")
+    operator_extra_links = (EvidenceRunLink(), FullReportLink())
+    ui_color = "#ead1dc"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        candidate: Any,
+        verdict: Any = None,
+        policy: ReadinessPolicy | None = None,
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.candidate = candidate
+        self.verdict = verdict
+        self.policy = policy
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Try the version, keep the report, then fail or return the verdict."""
+        from airflow_mlops.core.validation.readiness_verdict import judge_readiness
+
+        skip_refused(self.verdict)
+        candidate, policy = Candidate.from_json(self.candidate), self.policy or ReadinessPolicy()
+        evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        with fail_fast():
+            found = self._try(candidate, policy, context)
+            verdict = judge_readiness(found, policy)
+            document = {"verdict": verdict.to_json(), "measured": found.to_json(), "policy": policy.to_json()}
+            kept = keep_report(evidence, READINESS_PATH, document, context)
+            self._mark(evidence, candidate, verdict, _metrics(found))
+            short = brief(verdict, kept)
+            short.require(*ACCEPTED)
+        return short.to_json()
+
+    def _mark(
+        self, evidence: RunEvidence, candidate: Candidate, verdict: Verdict, metrics: dict[str, float]
+    ) -> None:
+        """Say on the run and on the version what came of it."""
+        tags = {"mlops.readiness": str(verdict.outcome)}
+        evidence.store.set_tags(evidence.run, tags)
+        evidence.store.log_metrics(evidence.run, metrics)
+        MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, tags)
+        for finding in verdict.findings:
+            self.log.info("%s: %s", finding.outcome, finding.reason)
+        if verdict.outcome not in ACCEPTED:
+            evidence.store.close(evidence.run, succeeded=False)
+
+    def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> Readiness:
+        from airflow_mlops.backends.serving.readiness import try_version
+
+        task, dag_run = context["ti"], context["dag_run"]
+        names = (dag_run.dag_id, dag_run.run_id, self.task_id, getattr(task, "map_index", -1))
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
+            model_dir = registry.download(self.model, candidate.version, Path(folder))
+            return try_version(
+                model_dir, self.model, candidate.version, policy, key="/".join(map(str, names))
+            )
+
+
+def skip_refused(verdict: Any) -> None:
+    """Skip the task if a verdict refused the candidate: nothing further is done for it."""
+    if verdict is None:
+        return
+    said = Verdict.from_json(verdict)
+    if said.outcome not in ACCEPTED:
+        raise AirflowSkipException(said.sentence())
+
+
+def _metrics(found: Readiness) -> dict[str, float]:
+    one, many = found.one_by_one, found.at_once
+    known: dict[str, float | None] = {
+        "readiness_p50_ms": one.p50_ms if one else None,
+        "readiness_p99_ms": one.p99_ms if one else None,
+        "readiness_per_second": many.per_second if many else None,
+        "readiness_rss_mb": found.rss_mb,
+        "readiness_model_mb": found.model_mb,
+        "readiness_start_seconds": found.start_seconds,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -1,0 +1,116 @@
+"""A person takes a promotion back: traffic first, the alias after, the ledger with the person's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerEntry
+from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.operators.deployment import deploy, holder_of, ledger_entry
+from airflow_mlops.operators.rollout import RolloutOperator
+from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.failure import fail_fast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.serving.protocol import ServingBackend
+
+
+class RestoreVersionOperator(RolloutOperator):
+    """Makes an earlier version champion again; done twice, it is done once.
+
+    Serves the version, gives it all requests, then moves the alias and writes the ledger; whatever came
+    between, a retry goes on from there. If the alias moved meanwhile, the traffic goes back too.
+
+    :param reason: why; kept in the ledger. Templated.
+    :param force: also a version that never was champion. Templated: ``True`` and ``"True"`` force.
+    """
+
+    template_fields: Sequence[str] = ("model", "version", "reason", "force")
+
+    def __init__(self, *, reason: str, force: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reason = reason
+        self.force = force
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Roll back and return the ledger entry."""
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        with fail_fast():
+            version = registry.version(self.model, self.version).version
+            self._refuse(registry, version)
+            evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+            champion = registry.settle(self.model)
+            backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
+            before = _serve(backend, registry, self.model, version, holder)
+            try:
+                entry = self._write(registry, version, champion, context, evidence.run)
+            except RegistryConflictError:
+                _back(backend, registry, self.model, before, holder)
+                raise
+            backend.clean_up(self.model, holder=holder)
+            backend.release(self.model, holder)
+        document = entry.to_json()
+        evidence.keep("restored.json", document)
+        evidence.store.close(evidence.run, succeeded=True)
+        self.log.warning("%s: version %s serves again, was %s", self.model, version, before)
+        return document
+
+    def _refuse(self, registry: ModelRegistry, version: str) -> None:
+        """Refuse what nobody explains, and what never served."""
+        if not self.reason.strip():
+            msg = f"{self.model}: a rollback needs a reason"
+            raise InvalidConfigError(msg)
+        served = {v for e in registry.ledger(self.model) for v in (e.from_version, e.to_version) if v}
+        if version not in served and str(self.force) != "True":
+            known = ", ".join(sorted(served, key=int)) or "none"
+            msg = f"{self.model}: version {version} never was champion, allowed: {known}, or any by force"
+            raise InvalidConfigError(msg)
+
+    def _write(
+        self, registry: ModelRegistry, version: str, champion: str | None, context: Context, evidence_run: str
+    ) -> LedgerEntry:
+        last = registry.ledger(self.model)[-1:]
+        if champion == version and last and last[0].to_version == version:
+            return last[0]
+        claim = LedgerEntry(
+            model=self.model,
+            from_version=champion,
+            to_version=version,
+            reason=self.reason,
+            kind=ROLLBACK,
+            evidence_run=evidence_run,
+        )
+        return registry.promote(ledger_entry(claim, context))
+
+
+def _serve(
+    backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
+) -> str | None:
+    """Give a version all requests; return which one had them."""
+    backend.claim(model, holder)
+    before = backend.traffic(model)
+    if before.canary not in (None, version):
+        backend.roll_back(model, str(before.canary), holder=holder)
+    if before.stable != version:
+        deploy(backend, registry, model, version, holder)
+        backend.promote(model, version, holder=holder)
+    return before.stable
+
+
+def _back(
+    backend: ServingBackend, registry: ModelRegistry, model: str, before: str | None, holder: str
+) -> None:
+    """Give the requests to the champion the registry names now, and free the endpoint."""
+    champion = registry.alias(model, CHAMPION) or before
+    if champion is not None:
+        deploy(backend, registry, model, champion, holder)
+        backend.promote(model, champion, holder=holder)
+    backend.clean_up(model, holder=holder)
+    backend.release(model, holder)

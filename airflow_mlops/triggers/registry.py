@@ -1,0 +1,104 @@
+"""ModelRegistryTrigger: a change in the registry starts DAGs, through an asset and its watcher."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_mlops.core.errors import InvalidConfigError, TransientError
+from airflow_mlops.hooks.mlflow import MlflowHook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from airflow_mlops.backends.registry.watching import Snapshot
+
+ALIAS, VERSION = "alias", "version"
+
+
+class ModelRegistryTrigger(BaseEventTrigger):
+    """Asks MLflow at intervals and fires one event per alias that moved and per version that is new.
+
+    An event says ``model``, ``change`` and either ``version``, or ``alias`` with ``from`` and ``to``
+    (``None`` for no version). What was seen last is kept in the asset's state store: changes while the
+    triggerer was down are told afterwards. An event may come twice, never not at all; an alias that moved
+    twice between two looks moved once. While MLflow does not answer the trigger waits. Only the
+    connection's id is serialised.
+
+    :param model: registered model; one nobody registered yet is waited for.
+    :param on: ``alias``, ``version`` or both.
+    :param poll_seconds: pause between two looks, at least 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        mlflow_conn_id: str = "mlflow_default",
+        on: Sequence[str] = (ALIAS, VERSION),
+        poll_seconds: float = 30.0,
+    ) -> None:
+        super().__init__()
+        unknown = sorted(set(on) - {ALIAS, VERSION})
+        if unknown or not on or poll_seconds < 1:
+            problem = f"on {list(on)}" if unknown or not on else f"poll_seconds {poll_seconds}"
+            msg = f"ModelRegistryTrigger: {problem}, allowed: on 'alias', 'version'; poll_seconds from 1"
+            raise InvalidConfigError(msg)
+        self.model = model
+        self.mlflow_conn_id = mlflow_conn_id
+        self.on = list(on)
+        self.poll_seconds = poll_seconds
+        self._silent = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the import path and the arguments to rebuild this trigger from."""
+        kwargs = ("model", "mlflow_conn_id", "on", "poll_seconds")
+        return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in kwargs}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield events for as long as the watcher lives."""
+        from airflow_mlops.backends.registry.watching import changes
+
+        before = await self._remembered()
+        while True:
+            now = await self._look(before)
+            if now is not None and now != before:
+                for change in changes(self.model, before or now, now):
+                    if change["change"] in self.on:
+                        yield TriggerEvent(change)
+                before = now
+                await self._remember(now)
+            await asyncio.sleep(self.poll_seconds)
+
+    async def _look(self, before: Snapshot | None) -> Snapshot | None:
+        """Return what the model looks like; ``None`` while MLflow does not answer.
+
+        The connection is read each time: a changed password needs no restart. One line is logged per outage.
+        """
+        from airflow_mlops.backends.registry.watching import look
+
+        server = await MlflowHook(self.mlflow_conn_id).aserver()
+        try:
+            now = await look(server, self.model, before)
+        except TransientError as error:
+            if not self._silent:
+                self.log.warning("%s", error)
+            now = None
+        self._silent = now is None
+        return now
+
+    async def _remembered(self) -> Snapshot | None:
+        from airflow_mlops.backends.registry.watching import Snapshot
+
+        kept = await self.asset_state_store.aget(self._key) if self.asset_state_store else None
+        return Snapshot.from_json(kept) if kept else None
+
+    async def _remember(self, snapshot: Snapshot) -> None:
+        if self.asset_state_store:
+            await self.asset_state_store.aset(self._key, snapshot.to_json())
+
+    @property
+    def _key(self) -> str:
+        return f"mlops.registry.{self.model}"

@@ -1,0 +1,190 @@
+"""An API server over HTTP: resource versions, generations, merge patches, real schemas, slow controllers."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from fakes import crd_schemas
+from fakes.kubernetes_controllers import CONTROLLERS
+
+PATH = re.compile(
+    r"/apis/(?P<group>[^/]+)/v\w+/namespaces/(?P<ns>[^/]+)/(?P<plural>[^/]+)(/(?P<name>[^/?]+))?"
+)
+
+
+class CallRefusedError(Exception):
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+class Cluster:
+    """Objects by plural and name. ``storm``: statuses that the next calls are answered with.
+
+    Controllers make one step at each read of an object, the first after a change being too early.
+
+    :param broken: texts; what has one of them in its spec never gets ready.
+    :param failed: texts; KServe says at once that it cannot load such a model.
+    """
+
+    def __init__(self):
+        self.objects, self.storm, self.calls, self.history = {}, [], [], []
+        self.broken, self.failed = set(), set()
+        self.memory, self.version, self.before_write = {}, 0, None
+        self.lock = threading.RLock()
+
+    def get(self, plural, name):
+        with self.lock:
+            found = self._found(plural, name)
+            if plural in CONTROLLERS:
+                CONTROLLERS[plural](self, found, self.memory.setdefault((plural, name), {}))
+            return copy.deepcopy(found)
+
+    def create(self, plural, body):
+        with self.lock:
+            name = body["metadata"]["name"]
+            if (plural, name) in self.objects:
+                raise CallRefusedError(409, f"{name} already exists")
+            fresh = {**body, "metadata": {**body["metadata"], "generation": 1, "uid": f"u{self.version}"}}
+            return self._store(plural, name, fresh)
+
+    def patch(self, plural, name, change):
+        with self.lock:
+            found = self._found(plural, name)
+            asked = change.get("metadata", {}).get("resourceVersion")
+            if asked not in (None, found["metadata"]["resourceVersion"]):
+                raise CallRefusedError(409, "the object has been modified")
+            fresh = merge(found, change)
+            if plural in crd_schemas.FILES:
+                fresh = crd_schemas.pruned(plural, fresh)
+            if fresh.get("spec") != found.get("spec"):
+                fresh["metadata"]["generation"] = found["metadata"]["generation"] + 1
+            return self._store(plural, name, fresh)
+
+    def delete(self, plural, name, body=None):
+        with self.lock:
+            found = self._found(plural, name)
+            asked = ((body or {}).get("preconditions") or {}).get("resourceVersion")
+            if asked not in (None, found["metadata"]["resourceVersion"]):
+                raise CallRefusedError(409, "precondition failed")
+            self.memory.pop((plural, name), None)
+            return self.objects.pop((plural, name))
+
+    def set_status(self, target, status):
+        """Write the status subresource: a new resource version, the same generation."""
+        if target.get("status") != status:
+            self.version += 1
+            self.history.append(copy.deepcopy(status))
+            target["status"] = status
+            target["metadata"]["resourceVersion"] = str(self.version)
+
+    def _found(self, plural, name):
+        if (plural, name) not in self.objects:
+            raise CallRefusedError(404, f'{plural} "{name}" not found')
+        return self.objects[plural, name]
+
+    def _store(self, plural, name, fresh):
+        if plural in crd_schemas.FILES:
+            why = crd_schemas.problem(plural, fresh) or webhook(plural, fresh)
+            if why:
+                raise CallRefusedError(422, why)
+        self.version += 1
+        fresh["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[plural, name] = fresh
+        return copy.deepcopy(fresh)
+
+
+def merge(old, change):
+    """RFC 7386."""
+    if not isinstance(change, dict):
+        return copy.deepcopy(change)
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return copy.deepcopy(merged)
+
+
+def webhook(plural, body):
+    """What KServe's admission webhook refuses beyond the schema."""
+    canaries = body["spec"].get("canary") if plural == "inferenceservices" else None
+    if not canaries:
+        return ""
+    annotations = body["metadata"].get("annotations") or {}
+    if annotations.get("serving.kserve.io/deploymentMode") != "Standard":
+        return "canary is only supported in Standard deployment mode"
+    if any("maxReplicas" in c["predictor"] for c in canaries):
+        return "canary must not set maxReplicas"
+    stable = body["spec"]["predictor"].get("minReplicas", 1)
+    if any(c["predictor"].get("minReplicas", 0) > stable for c in canaries):
+        return "canary minReplicas must not exceed stable predictor minReplicas"
+    return ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def _answer(self, call):
+        cluster, length = self.server.cluster, int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        where = PATH.match(self.path).groupdict()
+        cluster.calls.append((self.command, where["plural"], where["name"], body))
+        try:
+            if cluster.storm:
+                raise CallRefusedError(cluster.storm.pop(0), "storm")
+            if self.command != "GET" and cluster.before_write:
+                cluster.before_write(self.command, where["plural"])
+            if self.command == "PATCH" and "merge-patch" not in self.headers["Content-Type"]:
+                raise CallRefusedError(415, "only merge patches")
+            status, answer = 200, call(where, body)
+        except CallRefusedError as error:
+            status, answer = error.status, {"kind": "Status", "code": error.status, "message": str(error)}
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if status == 429:
+            self.send_header("Retry-After", "3")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        self._answer(lambda at, body: self.server.cluster.get(at["plural"], at["name"]))
+
+    def do_POST(self):
+        self._answer(lambda at, body: self.server.cluster.create(at["plural"], body))
+
+    def do_PATCH(self):
+        self._answer(lambda at, body: self.server.cluster.patch(at["plural"], at["name"], body))
+
+    def do_DELETE(self):
+        self._answer(lambda at, body: self.server.cluster.delete(at["plural"], at["name"], body))
+
+
+class ApiServer:
+    """A cluster that listens on 127.0.0.1 while the block runs."""
+
+    def __init__(self):
+        self.cluster = Cluster()
+
+    def __enter__(self):
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.cluster, self.http.daemon_threads = self.cluster, True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.thread = threading.Thread(
+            target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()

@@ -1,0 +1,117 @@
+"""The remote back ends over their fakes, ready for use."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from fakes.clock import FakeClock
+from fakes.crd_schemas import require_schemas
+from fakes.kubernetes_api import ApiServer
+from fakes.kubernetes_client import objects_client
+from fakes.vertex import FakeEndpoints
+from fakes.vertex_grpc import google_client
+
+from airflow_mlops.backends.serving.http_route import RouteSite, http_route_serving
+from airflow_mlops.backends.serving.kserve import KserveSite, kserve_serving
+from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
+from airflow_mlops.backends.serving.model_store import ModelStore
+from airflow_mlops.backends.serving.patience import Patience, Waiting
+from airflow_mlops.backends.serving.protocol import Count, Counters
+from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
+from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
+
+ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
+PREDICTOR = {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 2}
+PATIENCE = Patience(ready_seconds=60)
+
+
+def no_counts(endpoint, releases):
+    return Counters(endpoint=endpoint, generation="1", versions={r.version: Count() for r in releases})
+
+
+@contextmanager
+def kubernetes():
+    require_schemas()
+    with ApiServer() as server:
+        client = objects_client(server.url)
+        server.objects = KubernetesObjects(client, "models", Waiting(FakeClock(), PATIENCE))
+        yield server
+        getattr(client, "close", lambda: None)()
+
+
+@contextmanager
+def kserve(mode, predictor=PREDICTOR):
+    with kubernetes() as server:
+        models = ModelStore("s3://models/{endpoint}/{version}")
+        backend = kserve_serving(
+            KserveSite(server.objects, models, predictor=predictor, mode=mode), counts=no_counts
+        )
+        backend.cluster = server.cluster
+        yield backend
+
+
+@contextmanager
+def http_route(versions=("1", "2", "3")):
+    with kubernetes() as server:
+        for version in versions:
+            spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
+            server.cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
+        health = {"path": {"type": "PathPrefix", "value": "/healthz"}}
+        rules = [
+            {"matches": [health], "backendRefs": [{"name": "health", "port": 8080}]},
+            {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []},
+        ]
+        spec = {"parentRefs": [{"name": "gateway"}], "hostnames": ["demo.example.com"], "rules": rules}
+        server.cluster.create("httproutes", {"metadata": {"name": "demo"}, "spec": spec})
+        backend = http_route_serving(
+            RouteSite(server.objects, ModelStore("{endpoint}-{version}")), counts=no_counts
+        )
+        backend.cluster = server.cluster
+        yield backend
+
+
+def vertex_over(client, endpoints):
+    machine = {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
+    site = VertexSite(
+        client,
+        ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}"),
+        Waiting(FakeClock(), PATIENCE),
+        names={"demo": ENDPOINT},
+        deployed_model={"dedicated_resources": machine},
+    )
+    backend = vertex_serving(site, counts=no_counts)
+    backend.endpoints = endpoints
+    return backend
+
+
+@contextmanager
+def vertex():
+    endpoints = FakeEndpoints()
+    endpoints.make(ENDPOINT)
+    yield vertex_over(endpoints, endpoints)
+
+
+@contextmanager
+def vertex_grpc():
+    pytest.importorskip("google.cloud.aiplatform_v1", reason="needs airflow-provider-mlops[google]")
+    endpoints = FakeEndpoints()
+    endpoints.make(ENDPOINT)
+    with google_client(endpoints) as client:
+        yield vertex_over(GoogleEndpoints(client), endpoints)
+
+
+REMOTE = {
+    "kserve-knative": lambda: kserve("Knative"),
+    "kserve-standard": lambda: kserve("Standard"),
+    "http_route": http_route,
+    "vertex": vertex,
+    "vertex-grpc": vertex_grpc,
+}
+
+
+def written(cluster, plural="inferenceservices"):
+    """Return the specs that were written, oldest first."""
+    changes = [call for call in cluster.calls if call[1] == plural and call[0] in ("POST", "PATCH")]
+    return [json.loads(json.dumps(body["spec"])) for *_, body in changes]

@@ -1,0 +1,23 @@
+"""A model whose candidates are tried, described and approved before they become challengers."""
+
+from __future__ import annotations
+
+from airflow_mlops.dag_factories import Approval, Card, Data, ModelDag, Readiness, Retrain, Train, Validate
+
+ModelDag(
+    "careful",
+    data=Data(
+        uri="{{ var.value.steady_uri }}",
+        schema="{{ var.value.steady_schema }}",
+        target="late",
+        key=("id",),
+        history=1,
+    ),
+    train=Train("steady_model:fit"),
+    validate=Validate(margin={"roc_auc": 0.05}),
+    readiness=Readiness(nulls="untested", max_p99_ms=5000, requests=30),
+    card=Card(required=("limitations", "metrics", "serving"), limitations=("A test.",)),
+    approval=Approval("required", approvers=("admin",)),
+    retrain=Retrain(cooldown=0, min_new_rows=100),
+    retry_delay="1s",
+)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from fakes.remote_serving import kserve
+
+ME = "rollout/run-1"
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """A function that gives a back end with version 1 serving and version 2 as canary at 0 %."""
+    opened = []
+
+    def make(mode, *, canary=True):
+        context = kserve(mode)
+        backend = context.__enter__()
+        opened.append(context)
+        backend.claim("demo", ME)
+        backend.deploy("demo", "1", tmp_path, holder=ME)
+        backend.promote("demo", "1", holder=ME)
+        backend.clean_up("demo", holder=ME)
+        if canary:
+            backend.deploy("demo", "2", tmp_path, holder=ME)
+        return backend
+
+    yield make
+    for context in opened:
+        context.__exit__(None, None, None)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+from fakes.remote_serving import http_route, written
+
+from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
+
+ME, ROUTE = "rollout/run-1", ("httproutes", "demo")
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """A back end with version 1 serving and version 2 as canary at 0 %."""
+    with http_route() as backend:
+        backend.claim("demo", ME)
+        for version in ("1", "2"):
+            backend.deploy("demo", version, tmp_path, holder=ME)
+            if version == "1":
+                backend.promote("demo", "1", holder=ME)
+        yield backend
+
+
+def shape(traffic):
+    return traffic.stable, traffic.canary, traffic.canary_percent
+
+
+def rules(backend):
+    return backend.cluster.objects[ROUTE]["spec"]["rules"]
+
+
+def replicas(backend, version):
+    return backend.cluster.objects["deployments", f"demo-{version}"]["spec"]["replicas"]
+
+
+def test_only_rules_that_lead_to_the_model_are_split(serve):
+    serve.set_traffic("demo", "2", 25, holder=ME)
+    health, model = rules(serve)
+    assert health["backendRefs"] == [{"name": "health", "port": 8080}]
+    assert model["backendRefs"] == [
+        {"name": "demo-1", "port": 80, "weight": 75},
+        {"name": "demo-2", "port": 80, "weight": 25},
+    ]
+    assert model["matches"]
+
+
+def test_all_weights_are_written_in_one_patch(serve):
+    before = len(written(serve.cluster, "httproutes"))
+    serve.set_traffic("demo", "2", 25, holder=ME)
+    (change,) = written(serve.cluster, "httproutes")[before:]
+    assert list(change) == ["rules"]
+    assert len(change["rules"]) == 2
+
+
+def test_pods_are_started_for_a_canary_and_stopped_when_it_is_cleaned_up(serve):
+    assert (replicas(serve, "1"), replicas(serve, "2"), replicas(serve, "3")) == (1, 1, 0)
+    serve.promote("demo", "2", holder=ME)
+    assert replicas(serve, "1") == 1
+    serve.clean_up("demo", holder=ME)
+    assert (replicas(serve, "1"), replicas(serve, "2")) == (0, 1)
+
+
+def test_promoted_version_that_is_rolled_back_gives_way_to_the_one_before(serve):
+    serve.promote("demo", "2", holder=ME)
+    assert shape(serve.promote("demo", "1", holder=ME)) == ("1", None, 0)
+
+
+def test_pods_that_never_come_up_leave_the_weights_as_they_were(serve, tmp_path):
+    serve.roll_back("demo", "2", holder=ME)
+    serve.clean_up("demo", holder=ME)
+    serve.cluster.broken.add("demo-3")
+    with pytest.raises(ServiceUnavailableError, match="Deployment demo-3: 0 of 1 pods can serve"):
+        serve.deploy("demo", "3", tmp_path, holder=ME)
+    assert rules(serve)[1]["backendRefs"] == [{"name": "demo-1", "port": 80, "weight": 100}]
+    assert replicas(serve, "3") == 0
+
+
+def test_version_without_a_deployment_is_named(serve, tmp_path):
+    with pytest.raises(EndpointMissingError, match="deployments models/demo-9: there is none; make it first"):
+        serve.deploy("demo", "9", tmp_path, holder=ME)
+
+
+def test_weight_changed_by_hand_is_not_overwritten(serve):
+    serve.set_traffic("demo", "2", 10, holder=ME)
+    changed = [rules(serve)[0], {**rules(serve)[1]}]
+    changed[1]["backendRefs"] = [{**ref, "weight": 50} for ref in changed[1]["backendRefs"]]
+    serve.cluster.patch(*ROUTE, {"spec": {"rules": changed}})
+    with pytest.raises(TrafficConflictError, match=r"\"demo-2\": 50.*nothing was overwritten"):
+        serve.set_traffic("demo", "2", 25, holder=ME)
+    assert shape(serve.traffic("demo")) == ("1", "2", 50)
+    assert shape(serve.roll_back("demo", "2", holder=ME)) == ("1", None, 0)
+
+
+def test_deleted_route_is_named(serve):
+    serve.cluster.delete(*ROUTE)
+    with pytest.raises(EndpointMissingError, match="httproutes models/demo: deleted while version 1 served"):
+        serve.set_traffic("demo", "2", 25, holder=ME)
+    serve.claim("demo", ME)
+    with pytest.raises(EndpointMissingError, match="httproutes models/demo: there is none; make it"):
+        serve.traffic("demo")
+
+
+def test_route_made_by_others_is_taken_over_as_it_is(tmp_path):
+    with http_route() as backend:
+        other = {"backendRefs": [{"name": "demo-1", "port": 9000}]}
+        backend.cluster.patch(*ROUTE, {"spec": {"rules": [other]}})
+        assert shape(backend.traffic("demo")) == ("1", None, 0)
+        backend.claim("demo", ME)
+        assert shape(backend.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
+        assert [ref["port"] for ref in rules(backend)[0]["backendRefs"]] == [9000, 9000]
+
+
+def test_split_made_by_others_is_left_alone():
+    with http_route() as backend:
+        refs = [{"name": f"demo-{version}", "port": 80} for version in (1, 2)]
+        backend.cluster.patch(*ROUTE, {"spec": {"rules": [{"backendRefs": refs}]}})
+        with pytest.raises(TrafficConflictError, match="a split made by others; end it first"):
+            backend.claim("demo", ME)
+
+
+def test_route_that_leads_elsewhere_is_named():
+    with http_route() as backend:
+        backend.cluster.patch(*ROUTE, {"spec": {"rules": [{"backendRefs": [{"name": "x", "port": 80}]}]}})
+        with pytest.raises(TrafficConflictError, match="no rule of the HTTPRoute leads to its Services"):
+            backend.claim("demo", ME)
+
+
+def test_url_is_the_routes_host(serve):
+    assert serve.url("demo") == "http://demo.example.com"

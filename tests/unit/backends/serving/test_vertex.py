@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from fakes.remote_serving import ENDPOINT, vertex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_mlops.backends.serving.patience import RefusedError
+from airflow_mlops.backends.serving.remote_state import Phase, Release, RemoteState
+from airflow_mlops.backends.serving.vertex_state import deployed_id, read_labels, write_labels
+from airflow_mlops.core.errors import (
+    EndpointBusyError,
+    EndpointMissingError,
+    InvalidConfigError,
+    ServiceUnavailableError,
+    TrafficConflictError,
+)
+
+ME = "rollout/run-1"
+ONE, TWO = deployed_id("demo", "1"), deployed_id("demo", "2")
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """A back end with version 1 serving."""
+    with vertex() as backend:
+        backend.claim("demo", ME)
+        backend.deploy("demo", "1", tmp_path, holder=ME)
+        backend.promote("demo", "1", holder=ME)
+        yield backend
+
+
+def found(backend):
+    return backend.endpoints.endpoints[ENDPOINT]
+
+
+def shape(traffic):
+    return traffic.stable, traffic.canary, traffic.canary_percent
+
+
+def test_machine_is_passed_on_and_new_model_gets_no_traffic(serve, tmp_path):
+    serve.deploy("demo", "2", tmp_path, holder=ME)
+    model = serve.endpoints.deploys[-1]
+    assert model["dedicated_resources"]["machine_spec"] == {"machine_type": "n1-standard-2"}
+    assert model["model"] == "projects/p/locations/europe-west4/models/demo@2"
+    assert found(serve)["traffic_split"] == {ONE: 100}
+
+
+def test_retry_waits_for_the_deployment_that_was_begun(serve, tmp_path, monkeypatch):
+    serve.endpoints.looks = 20
+    with monkeypatch.context() as patch:
+        patch.setattr(serve.endpoints, "operation", dies)
+        with pytest.raises(KeyboardInterrupt):
+            serve.deploy("demo", "2", tmp_path, holder=ME)
+    assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
+    assert [model["id"] for model in serve.endpoints.deploys] == [ONE, TWO]
+
+
+def test_retry_deploys_once_although_the_operation_was_never_written_down(serve, tmp_path, monkeypatch):
+    serve.endpoints.looks = 20
+    with monkeypatch.context() as patch:
+        patch.setattr(serve.site, "_mark", dies)
+        with pytest.raises(KeyboardInterrupt):
+            serve.deploy("demo", "2", tmp_path, holder=ME)
+    assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
+    assert [model["id"] for model in serve.endpoints.deploys] == [ONE, TWO]
+
+
+def dies(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_failed_deployment_is_named_and_tried_anew_by_the_next_call(serve, tmp_path):
+    serve.endpoints.broken.add("demo@2")
+    with pytest.raises(ServiceUnavailableError, match="deploy version 2 on demo: model cannot be loaded"):
+        serve.deploy("demo", "2", tmp_path, holder=ME)
+    assert shape(serve.traffic("demo")) == ("1", None, 0)
+    serve.endpoints.broken.clear()
+    assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
+
+
+def test_version_that_was_cleaned_up_can_be_deployed_again(serve, tmp_path):
+    serve.deploy("demo", "2", tmp_path, holder=ME)
+    serve.roll_back("demo", "2", holder=ME)
+    serve.clean_up("demo", holder=ME)
+    assert [model["id"] for model in found(serve)["deployed_models"]] == [ONE]
+    assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
+    assert len(serve.endpoints.deploys) == 3
+
+
+def test_split_changed_by_hand_is_not_overwritten(serve, tmp_path):
+    serve.deploy("demo", "2", tmp_path, holder=ME)
+    serve.set_traffic("demo", "2", 10, holder=ME)
+    found(serve).update(traffic_split={ONE: 10, TWO: 90}, etag="by hand")
+    with pytest.raises(TrafficConflictError, match="somebody changed it, nothing was overwritten"):
+        serve.set_traffic("demo", "2", 25, holder=ME)
+    assert found(serve)["etag"] == "by hand"
+    assert shape(serve.traffic("demo")) == ("1", "2", 90)
+    assert shape(serve.roll_back("demo", "2", holder=ME)) == ("1", None, 0)
+
+
+def test_write_in_between_is_read_again_and_other_labels_stay(serve, tmp_path):
+    serve.deploy("demo", "2", tmp_path, holder=ME)
+    left = [2]
+
+    def relabel():
+        if left[0]:
+            left[0] -= 1
+            found(serve)["labels"]["by"] = f"another-{left[0]}"
+            serve.endpoints.touch(found(serve))
+
+    serve.endpoints.before_write = relabel
+    assert shape(serve.set_traffic("demo", "2", 5, holder=ME)) == ("1", "2", 5)
+    assert left == [0]
+    assert {"team": "flights", "by": "another-0"}.items() <= found(serve)["labels"].items()
+
+
+def test_refusal_that_is_no_conflict_is_not_taken_for_one(serve, monkeypatch):
+    def refuse(*_, **__):
+        raise RefusedError(400, "labels are not allowed here")
+
+    monkeypatch.setattr(serve.endpoints, "update", refuse)
+    with pytest.raises(InvalidConfigError, match="refused with 400: labels are not allowed here"):
+        serve.release("demo", ME)
+
+
+def test_stranger_is_told_who_holds_the_endpoint(serve):
+    with pytest.raises(EndpointBusyError, match="held by rollout/run-1"):
+        serve.claim("demo", "rollout/run-2")
+
+
+@pytest.mark.parametrize("storm", [[429], [503, 500, 429]])
+def test_storm_that_passes_is_waited_out(serve, tmp_path, storm):
+    serve.endpoints.storm.extend(storm)
+    assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
+    serve.endpoints.storm.extend([503] * 50)
+    with pytest.raises(ServiceUnavailableError, match=r"503 .storm. after 6 attempts"):
+        serve.traffic("demo")
+
+
+def test_deleted_endpoint_and_undeployed_model_are_named(serve, tmp_path):
+    found(serve).update(deployed_models=[], traffic_split={})
+    with pytest.raises(EndpointMissingError, match="version 1 was undeployed while it served"):
+        serve.traffic("demo")
+    serve.claim("demo", ME)
+    assert shape(serve.traffic("demo")) == (None, None, 0)
+    assert shape(serve.deploy("demo", "1", tmp_path, holder=ME)) == (None, "1", 100)
+    serve.endpoints.endpoints.clear()
+    with pytest.raises(EndpointMissingError, match="there is no such endpoint"):
+        serve.set_traffic("demo", "1", 5, holder=ME)
+
+
+def test_endpoint_set_up_by_others_is_taken_over_as_it_is(tmp_path):
+    with vertex() as backend:
+        model = {"id": "77", "display_name": "x", "model": "projects/p/locations/europe-west4/models/demo"}
+        found(backend).update(deployed_models=[{**model, "model_version_id": "4"}], traffic_split={"77": 100})
+        assert shape(backend.traffic("demo")) == ("4", None, 0)
+        backend.claim("demo", ME)
+        assert shape(backend.deploy("demo", "5", tmp_path, holder=ME)) == ("4", "5", 0)
+        found(backend)["labels"].clear()
+        found(backend)["traffic_split"] = {"77": 50, deployed_id("demo", "5"): 50}
+        with pytest.raises(TrafficConflictError, match="made by others; end it first"):
+            backend.claim("demo", ME)
+
+
+def test_endpoint_without_a_resource_name_is_refused():
+    with vertex() as backend, pytest.raises(InvalidConfigError, match="endpoint 'other': ''; allowed: proj"):
+        backend.traffic("other")
+
+
+text = st.text(min_size=1, max_size=250)
+release = st.builds(Release, version=st.text(max_size=64), source=st.just(ONE))
+
+
+@given(
+    st.builds(
+        RemoteState,
+        endpoint=st.text(max_size=64),
+        holder=st.none() | text,
+        stable=st.none() | release,
+        canary=st.none() | release,
+        former=st.lists(release, max_size=3).map(tuple),
+        percent=st.integers(0, 100),
+        phase=st.sampled_from(Phase),
+        mark=st.text(max_size=120),
+    )
+)
+def test_state_survives_in_labels_that_vertex_allows(state):
+    labels = write_labels({"team": "flights"}, state)
+    assert read_labels(labels) == state
+    assert write_labels(labels, state) == labels
+    assert labels["team"] == "flights"
+    assert len(labels) <= 64
+    assert all(len(value) <= 63 and value == value.lower() for value in labels.values())
+
+
+def test_ids_of_deployed_models_are_allowed_and_differ():
+    ids = {deployed_id(endpoint, str(version)) for endpoint in ("a", "b") for version in range(500)}
+    assert len(ids) == 1000
+    assert {len(found) for found in ids} == {10}
+
+
+def test_googles_own_errors_become_refusals():
+    exceptions = pytest.importorskip("google.api_core.exceptions")
+    from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
+
+    def raising(error):
+        def call(**_):
+            raise error
+
+        return GoogleEndpoints(SimpleNamespace(get_endpoint=call))
+
+    for error, status in (
+        (exceptions.TooManyRequests("slow"), 429),
+        (exceptions.Aborted("etag"), 409),
+        (exceptions.NotFound("gone"), 404),
+        (exceptions.RetryError("late", None), 0),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            raising(error).get(ENDPOINT)
+        assert refused.value.status == status

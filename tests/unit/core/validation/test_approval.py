@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+from builders import comparison, report, verdict
+
+from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.validation.approval import When, must_ask, question
+from airflow_mlops.core.validation.report import Answer
+
+PASS, WARN = verdict(Outcome.PASS, "validation"), verdict(Outcome.WARN, "readiness")
+
+
+@pytest.mark.parametrize(
+    ("when", "verdicts", "asked"),
+    [
+        (When.REQUIRED, [PASS], True),
+        (When.ON_WARNING, [PASS, PASS], False),
+        (When.ON_WARNING, [PASS, WARN], True),
+        (When.ON_WARNING, [verdict(Outcome.INCONCLUSIVE)], True),
+    ],
+)
+def test_person_is_asked_when_required_or_warned(when, verdicts, asked):
+    assert must_ask(when, verdicts) is asked
+
+
+def test_form_shows_the_comparison_what_is_wrong_and_where_the_rest_is():
+    weak = comparison(segment="origin=JFK", answer=Answer.TOO_CLOSE)
+    fine = comparison(segment="origin=LGA")
+    body = question(report(comparison(), weak, fine), [PASS, WARN], {"evidence run": "http://m/1", "no": ""})
+    assert "| all | roc\\_auc | 1000 | 0.8100 | champion | 0.8000 |" in body
+    assert "origin=JFK" in body
+    assert "origin=LGA" not in body
+    assert "1 more comparisons are in the report." in body
+    assert "**readiness: warn**\n\n- readiness warn" in body
+    assert body.endswith("[evidence run](http://m/1)")
+
+
+def test_form_without_a_report_still_shows_the_verdicts():
+    assert question(None, [PASS], {}) == "**validation: pass**"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_mlops.backends.mlflow_server import MlflowServer
+from airflow_mlops.backends.registry.mlflow import MlflowRegistry
+from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.cli import main
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """MLflow with a model that was promoted, set by hand, and promoted again."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+    registry = MlflowRegistry(MlflowServer(uri))
+    with registry.server.session() as client:
+        client.create_registered_model("bare")
+        client.create_registered_model("churn")
+        for _ in range(3):
+            client.create_model_version("churn", "test:/churn", await_creation_for=None)
+    common = {"model": "churn", "actor": "ann", "dag_id": "churn__rollout", "reason": "shown better"}
+    registry.promote(LedgerEntry(from_version=None, to_version="1", run_id="r1", at=0.0, **common))
+    with registry.server.session() as client:
+        client.set_registered_model_alias("churn", CHAMPION, "2")
+    last = LedgerEntry(from_version="2", to_version="3", run_id="r2", at=86400.0, **common)
+    registry.promote(LedgerEntry.from_json(last.to_json() | {"verdicts": ["run/validation_report.json"]}))
+    return uri
+
+
+def test_entries_are_shown_newest_first_with_who_when_and_why(address, capsys):
+    assert main(["ledger", "churn", "--tracking-uri", address]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "  2 1970-01-02 00:00:00Z promotion: 2 → 3 by ann",
+        "  run churn__rollout/r2",
+        "  reason shown better",
+        "  verdict run/validation_report.json",
+        "  before it the alias moved outside the ledger: 1 → 2",
+        "  1 1970-01-01 00:00:00Z promotion: none → 1 by ann",
+        "  run churn__rollout/r1",
+        "  reason shown better",
+    ]
+
+
+def test_json_holds_whole_entries(address, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert main(["ledger", "churn", "--json"]) == 0
+    entries = [LedgerEntry.from_json(e) for e in json.loads(capsys.readouterr().out)]
+    assert [e.to_version for e in entries] == ["3", "1"]
+
+
+def test_model_without_champion_is_said_to_be_so(address, capsys):
+    with MlflowServer(address).session() as client:
+        client.create_model_version("bare", "test:/bare", await_creation_for=None)
+    assert main(["ledger", "bare", "--tracking-uri", address]) == 0
+    assert capsys.readouterr().out == "no version was champion yet\n"
+
+
+def test_unknown_model_and_missing_address_are_named(address, capsys, monkeypatch):
+    assert main(["ledger", "chum", "--tracking-uri", address]) == 2
+    assert main(["ledger", "chu'rn", "--tracking-uri", address]) == 2
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it
+    assert main(["ledger", "churn"]) == 2
+    said = capsys.readouterr().err
+    assert "has no model 'chum'" in said
+    assert "holds a quote" in said
+    assert "give --tracking-uri or set MLFLOW_TRACKING_URI" in said
