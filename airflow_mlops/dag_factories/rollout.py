@@ -10,7 +10,6 @@ from airflow.sdk import Param, PartitionedAssetTimetable, TaskGroup, TriggerRule
 
 from airflow_mlops.assets import challenger_asset, champion_asset
 from airflow_mlops.dag_factories.dag import model_dag
-from airflow_mlops.operators.rollout_approval import AskRolloutOperator
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,
@@ -18,6 +17,7 @@ from airflow_mlops.operators.rollout import (
     RollbackOperator,
     SetTrafficOperator,
 )
+from airflow_mlops.operators.rollout_approval import AskRolloutOperator
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor
 
 if TYPE_CHECKING:
