@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1e6
 LONGEST_PROBLEM = 300
+ENDING_SECONDS = 3.0
 PATIENCE = 3
 """Requests in a row without an answer, after which no more are sent."""
 
@@ -78,7 +79,7 @@ def _asked(found: Readiness, server: Server, inputs: Inputs | None, policy: Read
         wanted = (
             r for r in requests_of(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
         )
-        answers, unusable = ask(client, wanted, lambda: is_up(server))
+        answers, unusable = ask(client, wanted, lambda: is_up(server), lambda: _let_end(server))
         if unusable:
             return replace(found, answers=answers, unusable=unusable)
         watch = Stopwatch(client, inputs.request(Kind.EXAMPLE, "first row", inputs.rows[:1]).body)
@@ -93,17 +94,32 @@ def _asked(found: Readiness, server: Server, inputs: Inputs | None, policy: Read
 
 
 def ask(
-    client: httpx.Client, requests: Iterable[Request], is_alive: Callable[[], bool]
+    client: httpx.Client,
+    requests: Iterable[Request],
+    is_alive: Callable[[], bool],
+    let_end: Callable[[], None] = lambda: None,
 ) -> tuple[tuple[Answer, ...], str]:
-    """Send requests; return the answers, and why the rest was not sent (empty if all were)."""
+    """Send requests; return the answers, and why the rest was not sent (empty if all were).
+
+    :param let_end: called when no answer came: a process that dies closes its connections first.
+    """
     answers: list[Answer] = []
     for request in requests:
         answers.append(_answer(client, request))
+        if answers[-1].status is None:
+            let_end()
         if not is_alive():
             return tuple(answers), f"the server's process ended when it was sent: {request.subject}"
         if len(answers) >= PATIENCE and all(one.status is None for one in answers[-PATIENCE:]):
             return tuple(answers), f"{PATIENCE} requests in a row got no answer, the last: {request.subject}"
     return tuple(answers), ""
+
+
+def _let_end(server: Server) -> None:
+    """Wait for a server's process to be gone, but not for long: it may only be slow."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while is_up(server) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _answer(client: httpx.Client, request: Request) -> Answer:
