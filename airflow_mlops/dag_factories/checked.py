@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.spelling import meant
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Class = TypeVar("Class", bound=type)
@@ -56,8 +56,7 @@ def _problem(item: dict[str, Any], cls: type) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         allowed = [field.name for field in fields(_class_at(cls, item["loc"][:-1]))]
-        close = get_close_matches(str(item["loc"][-1]), allowed, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = meant(item["loc"][-1], allowed)
         return f"unknown key {path!r}; one of: {', '.join(allowed)}{hint}"
     return f"{path}: {item['msg']}, got {item['input']!r}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -176,3 +177,8 @@ def grid_of(edges: tuple[float, ...]) -> tuple[Any, Any]:
     start = np.searchsorted(edges, places, side="right").astype(np.int16)
     start[:2] = 0
     return (low, scale), start
+
+
+def finite(value: float) -> float:
+    """Return the nearest number that JSON can hold; sums of the largest floats overflow."""
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from airflow_mlops.backends.profiling.arrow import FIRST_ROWS
-from airflow_mlops.backends.profiling.cells import cells_of, needs_rows
+from airflow_mlops.backends.profiling.cells import cells_of, finite, needs_rows
 from airflow_mlops.backends.profiling.sql_text import (
     DIALECTS,
     ENTRY,
@@ -171,8 +169,8 @@ def _number(column: Column, rows: list[Any]) -> Column:
         infinite=count.get(NEGATIVE, 0) + count.get(INFINITE, 0),
         minimum=min((float(low) for low, *_ in sums), default=None),
         maximum=max((float(high) for _, high, *_ in sums), default=None),
-        total=_finite(sum(float(total) for *_, total, _ in sums)),
-        total_squares=_finite(sum(float(squares) for *_, squares in sums)),
+        total=finite(sum(float(total) for *_, total, _ in sums)),
+        total_squares=finite(sum(float(squares) for *_, squares in sums)),
         counts=tuple(counts),
     )
 
@@ -202,8 +200,3 @@ def _text(
         hitters=dict(ranked[:HITTERS_KEPT]),
         hitters_error=ranked[HITTERS_KEPT][1] if len(ranked) > HITTERS_KEPT else 0,
     )
-
-
-def _finite(value: float) -> float:
-    """Return the nearest number that JSON can hold; sums of the largest floats overflow."""
-    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)

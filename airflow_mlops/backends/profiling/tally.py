@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops.backends.profiling import kernels
-from airflow_mlops.backends.profiling.cells import ALL_THERE, grid_of, numbers_of, plain, validity
+from airflow_mlops.backends.profiling.cells import ALL_THERE, finite, grid_of, numbers_of, plain, validity
 from airflow_mlops.core.data.column import Column, Kind
 from airflow_mlops.core.data.sketch import REGISTERS, join_hitters, pack_registers
 
@@ -106,8 +105,8 @@ class NumberTally(NullTally):
             infinite=infinite,
             minimum=least if least <= greatest else None,
             maximum=greatest if least <= greatest else None,
-            total=_finite(total),
-            total_squares=_finite(squares),
+            total=finite(total),
+            total_squares=finite(squares),
             counts=tuple(self.counts.tolist()),
             registers=pack_registers(self.registers),
         )
@@ -214,8 +213,3 @@ class TextTally(NullTally):
             hitters_error=cut + left_out,
             registers=pack_registers(self.registers),
         )
-
-
-def _finite(value: float) -> float:
-    """Return the nearest number that JSON can hold; sums of the largest floats overflow."""
-    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.catalogue import ARGUMENTS, hint
+from airflow_mlops.core.data.catalogue import ARGUMENTS
 from airflow_mlops.core.data.schema import Rule, Schema
 from airflow_mlops.core.data.schema_text import VERSION_KEY, as_plain, plain_arguments
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -77,7 +78,7 @@ def build_expectation(rule: Rule, where: str, **more: Any) -> Any:
         implementation = get_expectation_impl(rule.type)
         return implementation(**rule.kwargs, **given, meta=dict(rule.meta), severity=str(rule.severity))
     except ExpectationNotFoundError as error:
-        close = hint(rule.type, list_registered_expectation_implementations())
+        close = meant(rule.type, list_registered_expectation_implementations())
         msg = f"{where}: unknown expectation {rule.type!r}; allowed: those of Great Expectations{close}"
         raise InvalidConfigError(msg) from error
     except (GreatExpectationsError, ValueError, TypeError) as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +52,8 @@ class Arrival(Record):
     def __post_init__(self) -> None:
         """Refuse an unknown rule of completeness."""
         if self.complete not in tuple(Complete):
-            close = get_close_matches(str(self.complete), tuple(Complete), 1)
-            hint = f"; did you mean {str(close[0])!r}?" if close else ""
-            msg = f"complete: {str(self.complete)!r}; one of: {', '.join(Complete)}{hint}"
+            one_of = f"{', '.join(Complete)}{meant(self.complete, Complete)}"
+            msg = f"complete: {str(self.complete)!r}; one of: {one_of}"
             raise InvalidConfigError(msg)
 
     def wants(self, key: str) -> bool:

@@ -6,13 +6,13 @@ An expectation that is not listed may be the user's own: it is left to Great Exp
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 COMMON = "batch_id:any catch_exceptions:flag result_format:any windows:any"
 CONDITION = "row_condition:any condition_parser:text"
@@ -132,7 +132,7 @@ def require_arguments(expectation: str, kwargs: Mapping[str, Any], where: str) -
     known = arguments_of(expectation)
     for name, value in kwargs.items():
         if name not in known:
-            msg = f"{where}: unknown argument {name!r}; one of: {', '.join(known)}{hint(name, known)}"
+            msg = f"{where}: unknown argument {name!r}; one of: {', '.join(known)}{meant(name, known)}"
             raise InvalidConfigError(msg)
         allowed, fits = KINDS[known[name][0]]
         if value is not None and not _is_parameter(value) and not fits(value):
@@ -142,12 +142,6 @@ def require_arguments(expectation: str, kwargs: Mapping[str, Any], where: str) -
     if missing:
         msg = f"{where}: argument {missing[0]!r} is missing"
         raise InvalidConfigError(msg)
-
-
-def hint(name: object, known: Iterable[str]) -> str:
-    """Return a sentence that names what was probably meant, or nothing."""
-    close = get_close_matches(str(name), [str(other) for other in known], 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _is_parameter(value: Any) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -53,9 +53,7 @@ class Reference(Record):
         """Refuse what cannot be followed."""
         rules = tuple(ReferenceRule)
         if self.rule not in rules:
-            close = get_close_matches(str(self.rule), rules, 1)
-            hint = f"; did you mean {str(close[0])!r}?" if close else ""
-            msg = f"reference.rule: {str(self.rule)!r}; one of: {', '.join(rules)}{hint}"
+            msg = f"reference.rule: {str(self.rule)!r}; one of: {', '.join(rules)}{meant(self.rule, rules)}"
             raise InvalidConfigError(msg)
         if self.count < 1 or self.at_least < 1:
             msg = f"reference: count {self.count}, at_least {self.at_least}; allowed: 1 or more"
@@ -85,9 +83,7 @@ def read_reference(value: Any) -> Reference:
     allowed = [field.name for field in fields(Reference)]
     for key in value if isinstance(value, dict) else (type(value).__name__,):
         if key not in allowed:
-            close = get_close_matches(str(key), allowed, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            msg = f"reference: unknown key {key!r}; one of: {', '.join(allowed)}{hint}"
+            msg = f"reference: unknown key {key!r}; one of: {', '.join(allowed)}{meant(key, allowed)}"
             raise InvalidConfigError(msg)
     return Reference.from_json(value)
 

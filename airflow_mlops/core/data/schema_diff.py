@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.data.answers import answer
-from airflow_mlops.core.data.catalogue import hint
 from airflow_mlops.core.data.inference import infer_schema
 from airflow_mlops.core.data.schema import ENVIRONMENTS, Rule, Schema
 from airflow_mlops.core.data.strictness import Effect, effect_of, together
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +67,7 @@ class SchemaDiff(Record):
         wanted = tuple(dict.fromkeys(ids))
         for name in wanted:
             if name not in known:
-                msg = f"no change {name!r}; changes: {', '.join(known) or 'none'}{hint(name, known)}"
+                msg = f"no change {name!r}; changes: {', '.join(known) or 'none'}{meant(name, known)}"
                 raise InvalidConfigError(msg)
         return tuple(known[name] for name in wanted)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from airflow_mlops.core.data.catalogue import hint, require_arguments
+from airflow_mlops.core.data.catalogue import require_arguments
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Severity
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ def _rule(rule: Any, where: str, environments: tuple[str, ...]) -> dict[str, Any
     where = f"{where} ({rule['type']})"
     severity = rule.get("severity") or "critical"
     if severity not in tuple(Severity):
-        msg = f"{where}: severity {severity!r}; one of: {', '.join(Severity)}{hint(severity, Severity)}"
+        msg = f"{where}: severity {severity!r}; one of: {', '.join(Severity)}{meant(severity, Severity)}"
         raise InvalidConfigError(msg)
     plain = _without_null({k: v for k, v in rule.items() if k in RULE_KEYS}, where)
     plain["kwargs"] = plain_arguments(plain.get("kwargs", {}))
@@ -140,7 +141,7 @@ def _require_environments(named: Any, allowed: tuple[str, ...], where: str) -> N
         raise InvalidConfigError(msg)
     for name in named:
         if name not in allowed:
-            one_of = f"{', '.join(allowed)}{hint(name, allowed)}"
+            one_of = f"{', '.join(allowed)}{meant(name, allowed)}"
             msg = f"{where}: meta.environments: unknown {name!r}; one of: {one_of}"
             raise InvalidConfigError(msg)
 
@@ -163,8 +164,8 @@ def _require_keys(mapping: Any, allowed: tuple[str, ...], needed: tuple[str, ...
         raise InvalidConfigError(msg)
     for key in mapping:
         if key not in allowed:
-            meant = f"; did you mean {RENAMED[key]!r}?" if key in RENAMED else hint(key, allowed)
-            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{meant}"
+            probably = f"; did you mean {RENAMED[key]!r}?" if key in RENAMED else meant(key, allowed)
+            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{probably}"
             raise InvalidConfigError(msg)
     for key in needed:
         if mapping.get(key) is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.skew_measure import NEW_CATEGORIES
-from airflow_mlops.core.data.skew_policy import close_name
 from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,9 +98,7 @@ def _misnamed(policy: SkewPolicy, known: dict[str, Column]) -> list[Finding]:
     wanted = {**dict.fromkeys(policy.ignore, Outcome.WARN)}
     wanted |= dict.fromkeys((*policy.columns, *policy.labels, *policy.predictions), Outcome.INCONCLUSIVE)
     findings = [
-        _warning(
-            "policy", name, outcome, f"{name}: named by the policy, in no window{close_name(name, known)}"
-        )
+        _warning("policy", name, outcome, f"{name}: named by the policy, in no window{meant(name, known)}")
         for name, outcome in wanted.items()
         if name not in known
     ]

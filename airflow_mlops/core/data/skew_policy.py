@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from enum import StrEnum
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from airflow_mlops.core.spelling import meant
 
 
 class Distance(StrEnum):
@@ -161,12 +158,6 @@ class SkewPolicy(Record):
         return value
 
 
-def close_name(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` if something known is spelt alike, else nothing."""
-    close = get_close_matches(str(name), [str(k) for k in known], 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def policy_from_yaml(text: str, source: str) -> SkewPolicy:
     """Read a policy that people wrote: the fields of :class:`SkewPolicy` as keys.
 
@@ -210,7 +201,7 @@ def _require_keys(mapping: Any, cls: type[SkewPolicy | ColumnLimits], where: str
         raise InvalidConfigError(msg)
     for key in mapping:
         if key not in allowed:
-            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{close_name(key, allowed)}"
+            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{meant(key, allowed)}"
             raise InvalidConfigError(msg)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import RolloutPlan, Step
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,5 @@ def _known(path: str, data: Any, cls: Any) -> None:
         raise InvalidPlanError(msg)
     for key in data:
         if key not in allowed:
-            close = get_close_matches(str(key), allowed, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            msg = f"unknown key '{path}.{key}'; one of: {', '.join(allowed)}{hint}"
+            msg = f"unknown key '{path}.{key}'; one of: {', '.join(allowed)}{meant(key, allowed)}"
             raise InvalidPlanError(msg)

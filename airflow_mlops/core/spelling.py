@@ -1,0 +1,15 @@
+"""What somebody probably meant: the end of a message about a name that is not known."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` if something known is spelt alike, else nothing."""
+    close = get_close_matches(str(name), [str(other) for other in known], 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
