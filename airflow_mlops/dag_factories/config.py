@@ -64,6 +64,7 @@ class Monitor:
     metric: str = "roc_auc"
     max_drop: float = 0.02
     min_rows: int = 200
+    max_missing: float = 0.05
 
     def policy(self) -> PerformancePolicy:
         """Return the bars."""

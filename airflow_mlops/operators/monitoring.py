@@ -18,6 +18,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.operators.card import VALIDATION_PATH
 from airflow_mlops.operators.data import ProfileRef
 from airflow_mlops.operators.training import CANDIDATE_PATH, SCORE_PROFILE_PATH
 from airflow_mlops.task.evidence import evidence_key, keep_report, keep_skew, open_evidence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.skew_report import SkewReport
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.core.validation.metric import Array
 
 PREDICTION_DRIFT = "prediction_drift"
 
@@ -109,6 +111,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         """Profile and keep; returns a ``ProfileRef`` as JSON."""
         import pyarrow as pa
 
+        from airflow_mlops.backends.metrics.inference_log import BASE
         from airflow_mlops.backends.profiling.arrow import profile_table
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
@@ -121,7 +124,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         key = evidence_key(self.model, context)
         stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
         cells = stored.champion(registry, known)
-        inputs = log.drop(columns=["request_id", "time", "version", "status", "prediction"])
+        inputs = log.drop(columns=list(BASE.names))
         profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
         kept = keep_report(evidence, "serving_profile.json", profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
@@ -145,15 +148,9 @@ class CheckPerformanceOperator(MonitoringOperator):
         from airflow_mlops.core.monitoring.performance import judge_performance
 
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
-        labels, log = self.served()
-        mine = log[log["version"] == champion].set_index("request_id")["prediction"]
-        joined = labels.set_index(labels[self.data.key[0]].astype(str)).join(mine, how="inner")
-        verdict, seen = judge_performance(
-            joined[self.data.target].to_numpy(dtype=float),
-            joined["prediction"].to_numpy(dtype=float),
-            self._promised(champion),
-            self.policy,
-        )
+        candidate = self.promised(champion, CANDIDATE_PATH) or {}
+        labels, scores = self._joined(champion, tuple(candidate.get("classes", ())))
+        verdict, seen = judge_performance(labels, scores, self._promised(champion, candidate), self.policy)
         report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
         keep_report(evidence, "performance_report.json", report, context)
         if seen is not None:
@@ -161,8 +158,24 @@ class CheckPerformanceOperator(MonitoringOperator):
         self.log.info(verdict.sentence())
         return verdict.to_json()
 
-    def _promised(self, champion: str | None) -> float | None:
-        candidate = self.promised(champion, CANDIDATE_PATH) or {}
+    def _joined(self, champion: str | None, classes: tuple[str, ...]) -> tuple[Array, Array]:
+        """Return labels and scores of the labelled requests that the champion was asked."""
+        from airflow_mlops.backends.metrics.inference_log import answers
+        from airflow_mlops.backends.validation.rows import labels_among
+
+        (key, target), (labels, log) = (self.data.key[0], self.data.target), self.served()
+        known = labels[labels[target].notna()]
+        mine = log.loc[log["version"] == champion, ["request_id", "prediction", "scores"]]
+        asked = known.assign(request_id=known[key].astype(str), label=known[target])
+        joined = mine.merge(asked[["request_id", "label"]], on="request_id")
+        return labels_among(joined["label"], classes), answers(joined)
+
+    def _promised(self, champion: str | None, candidate: dict[str, Any]) -> float | None:
+        """Return what validation measured, else training."""
+        report = self.promised(champion, VALIDATION_PATH) or {}
+        for one in report.get("comparisons", ()):
+            if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
+                return float(one["challenger"])
         return candidate.get("metrics", {}).get(self.policy.metric)  # type: ignore[no-any-return]
 
 

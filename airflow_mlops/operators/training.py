@@ -91,6 +91,7 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
         from airflow_mlops.backends.training.rows import read_rows
+        from airflow_mlops.backends.validation.rows import classes_of
 
         files = filesystem_of(self.window["uri"])
         window = describe_window(self.window["uri"], self.window["partitions"], files)
@@ -103,8 +104,9 @@ class TrainModelOperator(BaseOperator):
         log.inputs(window, rows, self.data, params)
         evidence.keep(RECIPE_PATH, {"function": in_process.address(function), "data": self.data.to_json()})
         model, scores, metrics = fit_and_measure(function, rows, self.data, params)
+        classes = classes_of(rows, self.data, is_matrix=scores.ndim == 2)
         evidence.store.log_metrics(evidence.run, metrics)
-        logged = scores if scores.ndim == 1 else scores[:, -1]  # what the inference log keeps of a request
+        logged = scores if scores.ndim == 1 else scores[:, -1]  # what monitoring compares of an answer
         evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
         uri = log.model(model, rows, in_process.source_file(function))
         candidate = Candidate(
@@ -117,6 +119,7 @@ class TrainModelOperator(BaseOperator):
             metrics=metrics,
             params=params,
             trigger_reason=self.trigger_reason,
+            classes=classes,
         )
         evidence.keep(CANDIDATE_PATH, candidate)
         version = hook.registry().register(self.model, evidence.run, uri, tags)

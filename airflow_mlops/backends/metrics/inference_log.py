@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from airflow_mlops.core.errors import InvalidDataError
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    import pandas as pd
+
+    from airflow_mlops.core.validation.metric import Array
+
 BASE = pa.schema(
     [
         ("request_id", pa.string()),
@@ -20,6 +25,7 @@ BASE = pa.schema(
         ("version", pa.string()),
         ("status", pa.int64()),
         ("prediction", pa.float64()),
+        ("scores", pa.list_(pa.float64())),
     ]
 )
 
@@ -32,6 +38,8 @@ def read_inference_log(
     request_ids: Collection[str] | None = None,
 ) -> pa.Table:
     """Return logged rows: the columns of :data:`BASE`, then one per model input.
+
+    ``prediction`` is a number or the score of the last class; ``scores`` are those of more than two.
 
     Of several answers to one request id the last successful one holds. A last line that is still being
     written is left out.
@@ -74,7 +82,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    flat = [{**row, "prediction": _score(row["prediction"])} for row in rows]
+    flat = [
+        {**row, "prediction": _score(row["prediction"]), "scores": _scores(row["prediction"])} for row in rows
+    ]
     base = pa.Table.from_pylist(flat, schema=BASE)
     if not rows:
         return base
@@ -82,6 +92,26 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     for name in inputs.column_names:
         base = base.append_column(name, inputs.column(name))
     return base
+
+
+def answers(log: pd.DataFrame) -> Array:
+    """Return what was answered: shape ``(n_rows,)``, or ``(n_rows, k)`` where a model scores k > 2 classes.
+
+    NaN where there was no answer, or one of another shape.
+    """
+    sizes = [len(scores) for scores in log["scores"] if scores is not None]
+    if not sizes:
+        return log["prediction"].to_numpy(dtype=float)
+    none = np.full(max(sizes), np.nan)
+    fits = [none if s is None or len(s) != len(none) else np.asarray(s, dtype=float) for s in log["scores"]]
+    return np.stack(fits)
+
+
+def _scores(prediction: Any) -> list[float] | None:
+    """Return the scores of more than two classes; those of two are told by the last."""
+    if not isinstance(prediction, list) or len(prediction) <= 2:
+        return None
+    return [float("nan") if _score(value) is None else float(value) for value in prediction]
 
 
 def _score(prediction: Any) -> float | None:

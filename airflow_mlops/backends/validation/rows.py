@@ -63,10 +63,32 @@ def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
     :param is_matrix: scores have a column per class, so labels must be classes even if they are numbers.
     """
     target = rows.frame[spec.target]
-    if is_matrix or not (pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)):
+    if _is_coded(target, is_matrix=is_matrix):
         codes = np.unique(target.to_numpy(), return_inverse=True)[1]
         return np.asarray(codes, dtype=np.float64)
     return np.asarray(target.to_numpy(dtype=float), dtype=np.float64)
+
+
+def classes_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> tuple[str, ...]:
+    """Return the classes that ``labels_of`` numbers, in their order; none where labels are numbers."""
+    target = rows.frame[spec.target]
+    return tuple(map(str, np.unique(target.to_numpy()))) if _is_coded(target, is_matrix=is_matrix) else ()
+
+
+def labels_among(target: pd.Series, classes: Sequence[str]) -> Array:
+    """Return labels of other rows as ``labels_of`` numbered those of training; NaN for any other class."""
+    if not classes:
+        return np.asarray(pd.to_numeric(target, errors="coerce"), dtype=np.float64)
+    names: Sequence[Any] = classes
+    if pd.api.types.is_numeric_dtype(target):
+        names = list(pd.to_numeric(pd.Series(classes), errors="coerce"))
+    places = {name: place for place, name in enumerate(names) if pd.notna(name)}
+    return np.asarray(target.map(places), dtype=np.float64)
+
+
+def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
+    is_number = pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)
+    return is_matrix or not is_number
 
 
 def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:

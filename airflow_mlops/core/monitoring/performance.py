@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from airflow_mlops.core.validation.metrics import metric
 
 if TYPE_CHECKING:
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
-
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+    from airflow_mlops.core.validation.metric import Array, BoolArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +37,15 @@ def judge_performance(
     FAIL only when the upper confidence bound lies below the promise less the allowed drop: without
     degradation at most ``alpha`` of the windows fail.
 
-    :param labels: shape ``(n_rows,)``; ``scores`` likewise; rows without a finite score are left out.
+    :param labels: shape ``(n_rows,)``: numbers, or places of classes; NaN for a class training never saw.
+    :param scores: ``(n_rows,)`` or ``(n_rows, k)`` for k classes; NaN where nothing usable was answered.
     :param promised: the metric at validation; ``None`` if unknown.
     """
-    known = np.isfinite(labels) & np.isfinite(scores)
-    labels, scores = labels[known], scores[known]
-    short = _too_little(labels, policy)
+    known = np.isfinite(labels) & np.isfinite(scores.reshape(len(labels), -1)).all(axis=1)
+    short = _too_little(labels, known, policy)
     if short:
         return _verdict(Outcome.INCONCLUSIVE, policy, short), None
+    labels, scores = labels[known], scores[known]
     measure = metric(policy.metric)
     draws = resampled(labels, {"champion": scores}, [measure], resamples=policy.resamples, seed=policy.seed)
     signed = measure.sign * draws["champion", policy.metric]
@@ -62,19 +62,22 @@ def judge_performance(
     span = f"{seen.lower:.4f} to {seen.upper:.4f}"
     text = f"{seen.metric} {seen.value:.4f} ({span}) on {seen.rows} labelled requests"
     if promised is None:
-        return _verdict(
-            Outcome.INCONCLUSIVE, policy, f"{text}; validation left nothing to compare with"
-        ), seen
+        text += "; validation left nothing to compare with"
+        return _verdict(Outcome.INCONCLUSIVE, policy, text), seen
     failed = high < measure.sign * promised - policy.max_drop
     reason = f"{text}; validation {promised:.4f}, allowed drop {policy.max_drop:g}"
     return _verdict(Outcome.FAIL if failed else Outcome.PASS, policy, reason), seen
 
 
-def _too_little(labels: Array, policy: PerformancePolicy) -> str:
-    if len(labels) < policy.min_rows:
-        return f"{len(labels)} requests have a label and a prediction, needs {policy.min_rows}"
-    if len(np.unique(labels)) < 2:
-        return f"all labels are {labels[0]:g}"
+def _too_little(labels: Array, known: BoolArray, policy: PerformancePolicy) -> str:
+    missing, usable = int((~known).sum()), labels[known]
+    if len(labels) and missing / len(labels) > policy.max_missing:
+        share = f"share {missing / len(labels):.2f}, allowed {policy.max_missing:g}"
+        return f"{missing} of {len(labels)} labelled requests lack a prediction or a known class ({share})"
+    if len(usable) < policy.min_rows:
+        return f"{len(usable)} requests have a label and a prediction, needs {policy.min_rows}"
+    if len(np.unique(usable)) < 2:
+        return f"all labels are {usable[0]:g}"
     return ""
 
 

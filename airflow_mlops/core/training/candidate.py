@@ -15,6 +15,7 @@ class Candidate(Record):
 
     :param metrics: of the held-back rows.
     :param trigger_reason: why it was trained.
+    :param classes: the target's classes in the order of the scores' columns; empty where labels are numbers.
     """
 
     model: str
@@ -26,3 +27,4 @@ class Candidate(Record):
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     trigger_reason: str = ""
+    classes: tuple[str, ...] = ()

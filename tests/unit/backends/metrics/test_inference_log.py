@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from airflow_mlops.backends.metrics.haproxy import parse_stats
-from airflow_mlops.backends.metrics.inference_log import read_inference_log
+from airflow_mlops.backends.metrics.inference_log import answers, read_inference_log
 from airflow_mlops.backends.serving.inference_writer import InferenceWriter
 from airflow_mlops.core.errors import InvalidDataError
 
@@ -76,3 +77,20 @@ def test_gateway_statistics_count_every_way_to_fail():
     assert set(stats) == {"slot1", "slot2", "slot3"}
     assert (stats["slot1"].errors, stats["slot1"].requests, stats["slot1"].current) == (11, 105, 2)
     assert (stats["slot1"].weight, stats["slot2"].weight, stats["slot3"].weight) == (75, 0, 0)
+
+
+def test_scores_of_many_classes_are_kept_and_an_answer_of_another_shape_is_none(tmp_path, file):
+    file.write_text(
+        line("a", 1.0, [0.1, 0.2, 0.7])
+        + line("b", 1.0, None)
+        + line("c", 1.0, [0.1, None, 0.9])
+        + line("d", 1.0, [0.5, 0.5])
+    )
+    found = answers(read_inference_log(tmp_path, "m").to_pandas())
+    np.testing.assert_array_equal(found[0], [0.1, 0.2, 0.7])
+    np.testing.assert_array_equal(np.isnan(found), [[0, 0, 0], [1, 1, 1], [0, 1, 0], [1, 1, 1]])
+
+
+def test_scores_of_two_classes_are_the_last_ones(tmp_path, file):
+    file.write_text(line("a", 1.0, [0.1, 0.9]) + line("b", 1.0, None))
+    np.testing.assert_array_equal(answers(read_inference_log(tmp_path, "m").to_pandas()), [0.9, np.nan])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,8 @@ def test_lower_is_better_metrics_degrade_upwards():
     [
         ([0.0, 1.0], [0.1, 0.9], 0.9, "2 requests have a label and a prediction, needs 100"),
         ([1.0] * 200, [0.5] * 200, 0.9, "all labels are 1"),
-        ([0.0, 1.0] * 100, [np.nan] * 200, 0.9, "0 requests have"),
+        ([0.0, 1.0] * 100, [np.nan] * 200, 0.9, "200 of 200 labelled requests lack"),
+        ([0.0, 1.0, np.nan, 1.0] * 100, [0.1, 0.9] * 200, 0.9, "(share 0.25, allowed 0.05)"),
         ([0.0, 1.0] * 100, [0.1, 0.9] * 100, None, "nothing to compare with"),
     ],
 )
@@ -53,9 +56,28 @@ def test_too_little_to_know_is_inconclusive(labels, scores, promised, reason):
     assert reason in verdict.reasons[0]
 
 
-def test_bar_that_cannot_be_meant_is_refused():
-    with pytest.raises(InvalidConfigError, match="max_drop -1"):
-        PerformancePolicy(max_drop=-1)
+def test_many_classes_are_judged_on_their_matrix_of_scores():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 600).astype(float)
+    good = np.eye(3)[labels.astype(int)] * 0.6 + 0.4 / 3
+    policy = PerformancePolicy(metric="accuracy", max_drop=0.02, resamples=200)
+    assert judge_performance(labels, good, 1.0, policy)[0].outcome is Outcome.PASS
+    assert judge_performance(labels, rng.permutation(good), 1.0, policy)[0].outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("bar", "reason"),
+    [
+        ({"max_drop": -1}, "monitor.max_drop: -1, allowed: 0 or more"),
+        ({"max_missing": 1.0}, "monitor.max_missing: 1.0"),
+        ({"metric": "rok_auc"}, "roc_auc"),
+        ({"metric": "ndcg@5"}, "metrics of single rows"),
+        ({"metric": "sklearn:r2"}, "metrics of single rows"),
+    ],
+)
+def test_bar_that_cannot_be_meant_is_refused(bar, reason):
+    with pytest.raises(InvalidConfigError, match=re.escape(reason)):
+        PerformancePolicy(**bar)
 
 
 @pytest.mark.slow
