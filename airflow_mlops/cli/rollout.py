@@ -26,6 +26,9 @@ def reap_command(commands: Any) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--state-dir", metavar="DIR", help="folder of a local serving back end")
     where.add_argument("--conn", metavar="ID", help="Airflow connection of a serving type")
+    parser.add_argument(
+        "--revive", action="store_true", help="also start again gateways and stable servers that died"
+    )
     often = parser.add_mutually_exclusive_group()
     often.add_argument("--once", action="store_true", help="look once (the default)")
     often.add_argument("--every", type=float, metavar="SECONDS", help="look again and again, 1 or more")
@@ -38,23 +41,25 @@ def reap(options: argparse.Namespace) -> int:
         msg = f"--every {options.every:g}: allowed: {LEAST_SECONDS:g} s or more"
         raise InvalidConfigError(msg)
     serving = _serving(options)
-    code = _look(serving, time.time())
+    code = _look(serving, time.time(), revives=options.revive)
     try:
         while options.every is not None:
             time.sleep(options.every)
-            code = _look(serving, time.time())
+            code = _look(serving, time.time(), revives=options.revive)
     except KeyboardInterrupt:
         pass
     return code
 
 
-def _look(serving: LocalServing, now: float) -> int:
-    from airflow_mlops.backends.serving.leases import reap
+def _look(serving: LocalServing, now: float, *, revives: bool) -> int:
+    from airflow_mlops.backends.serving.leases import reap, revive
 
-    found = reap(serving, now=now)
+    found = [*(revive(serving) if revives else ()), *reap(serving, now=now)]
     for each in found:
         if each.problem:
             print(f"error: {each.endpoint}: {each.problem}", file=sys.stderr, flush=True)
+        elif each.revived:
+            print(f"{each.endpoint}: started again: {', '.join(each.revived)}", flush=True)
         else:
             print(f"{each.endpoint}: canary at 0 %, lease of {each.holder} ran out", flush=True)
     return NOT_MEASURED if any(each.problem for each in found) else PASSED

@@ -24,7 +24,7 @@ REMOTE = {"prometheus": dict, "ready_seconds": (int, float), "poll_seconds": (in
 CLUSTER = {"kubernetes_conn_id": str, "namespace": str, "names": dict, **REMOTE}
 PROMETHEUS = {"url", "requests", "errors", "fast", "headers"}
 KNOWN: dict[str, dict[str, Any]] = {
-    LOCAL: {"state_dir": str, "ports": dict, **SHARED},
+    LOCAL: {"state_dir": str, "ports": dict, "workers": int, **SHARED},
     "kserve": {"models": str, "upload": bool, "predictor": dict, "mode": str, **CLUSTER},
     "http_route": {"services": str, "port": int, "replicas": int, **CLUSTER},
     "vertex": {"models": str, "endpoints": dict, "deployed_model": dict, "gcp_conn_id": str, **REMOTE},
@@ -99,9 +99,15 @@ def metrics_of(extra: Extra, backend: ServingBackend, endpoint: str) -> MetricsS
 def _local(extra: Extra) -> ServingBackend:
     from airflow_mlops.backends.serving.local import LocalServing
 
-    log_dir = extra.get("inference_log_dir")
+    log_dir, workers = extra.get("inference_log_dir"), extra.get("workers", 1)
+    if workers < 1:
+        msg = f"extra 'workers' is {workers}; allowed: 1 or more"
+        raise InvalidConfigError(msg)
     return LocalServing(
-        Path(extra["state_dir"]), ports=extra.get("ports"), log_dir=Path(log_dir) if log_dir else None
+        Path(extra["state_dir"]),
+        ports=extra.get("ports"),
+        log_dir=Path(log_dir) if log_dir else None,
+        workers=workers,
     )
 
 

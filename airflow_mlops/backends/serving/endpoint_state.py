@@ -26,12 +26,14 @@ class Server(Record):
     Written before the process is started (``process`` is ``None``), again when it runs, and marked
     ``healthy`` once it answered.
 
+    :param workers: processes that answer; of two or more, the death of one is not seen by new requests.
     :param baseline: the slot's counts when the version moved in.
     """
 
     version: str
     slot: str
     port: int = 0
+    workers: int = 1
     process: Process | None = None
     healthy: bool = False
     baseline: Count = field(default_factory=Count)
@@ -41,6 +43,8 @@ class Server(Record):
 class EndpointState(Record):
     """Everything to find, judge and rebuild an endpoint.
 
+    :param moving: whether weights were being set when this was written; if nobody holds the lock, whoever
+        set them died.
     :param lease: how long the canary may get requests without being watched; ``None``: for ever.
     """
 
@@ -51,6 +55,7 @@ class EndpointState(Record):
     stable: str | None = None
     canary: str | None = None
     percent: int = 0
+    moving: bool = False
     holder: str | None = None
     lease: Lease | None = None
 

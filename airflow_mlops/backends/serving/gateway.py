@@ -43,6 +43,7 @@ frontend clients
 
 backend {backend}
     balance roundrobin
+    http-after-response set-header X-Gateway-Server %[srv_name]
     server-template slot 1-{slots} 127.0.0.1:9 weight 0 disabled
 """
 
@@ -68,6 +69,8 @@ class Gateway:
         text = CONFIG.format(socket=self.socket, port=port, backend=BACKEND, slots=len(SLOTS))
         config.write_text(text)
         log.unlink(missing_ok=True)
+        for orphan in process.find_by_argument(str(config)):
+            orphan.stop()
         started = process.start([program, "-db", "-f", str(config)], log=log, folder=self.folder)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and started.is_alive():

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 class Reaped(Record):
     """What the reaper did with one endpoint.
 
-    :param problem: why the canary could not be stopped; empty when it was.
+    :param problem: why it could not be done; empty when it was.
+    :param revived: what was dead and runs again; empty when a canary was stopped.
     """
 
     endpoint: str
-    holder: str
+    holder: str = ""
     problem: str = ""
+    revived: tuple[str, ...] = ()
 
 
 class HasStateDir(Protocol):
@@ -81,6 +83,24 @@ def reap(serving: LocalServing, *, now: float) -> list[Reaped]:
         except MlopsError as error:
             problem = str(error)
         found.append(Reaped(endpoint=endpoint, holder=holder, problem=problem))
+    return found
+
+
+def revive(serving: LocalServing) -> list[Reaped]:
+    """Start again every gateway and stable server that died, with the weights they had.
+
+    A dead canary stays dead: that it died is evidence. Needs to see the pids of what it looks after.
+    """
+    found = []
+    for path in sorted(serving.state_dir.glob("*/state.json")):
+        endpoint, problem = path.parent.name, ""
+        back: tuple[str, ...] = ()
+        try:
+            back = serving.revive(endpoint)
+        except MlopsError as error:
+            problem = str(error)
+        if back or problem:
+            found.append(Reaped(endpoint=endpoint, problem=problem, revived=back))
     return found
 
 

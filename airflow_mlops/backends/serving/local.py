@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
-from airflow_mlops.backends.serving.gateway import SLOTS, Gateway
+from airflow_mlops.backends.serving.gateway import Gateway
 from airflow_mlops.backends.serving.leases import LocalLeases
 from airflow_mlops.backends.serving.model_process import ModelProcesses, free_port, is_up
 from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
+from airflow_mlops.backends.serving.slots import busy, count, free_slot, intervened, life, weight
 from airflow_mlops.core.errors import (
     EndpointBusyError,
     InvalidConfigError,
@@ -25,8 +26,6 @@ from airflow_mlops.core.rollout.plan import require_percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_mlops.backends.metrics.haproxy import ServerStat
-
 DRAIN_SECONDS = 5.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -37,22 +36,34 @@ class LocalServing(LocalLeases):
     Gateway and model servers outlive the task that starts them; all state lies below ``state_dir``.
 
     :param ports: gateway port per endpoint; a free one is chosen, and kept, for the others.
+    :param workers: processes that answer for each version.
     """
 
     def __init__(
-        self, state_dir: Path, *, ports: Mapping[str, int] | None = None, log_dir: Path | None = None
+        self,
+        state_dir: Path,
+        *,
+        ports: Mapping[str, int] | None = None,
+        log_dir: Path | None = None,
+        workers: int = 1,
     ) -> None:
         self.state_dir = Path(state_dir).absolute()
         self.ports = dict(ports or {})
+        self.workers = workers
         self.log_dir = (log_dir or self.state_dir / "inference_log").absolute()
 
     def claim(self, endpoint: str, holder: str) -> None:
         """Take the endpoint and bring back what of it has died since."""
         with self._file(endpoint).locked() as state:
             if state.holder not in (None, holder):
-                raise EndpointBusyError(_busy(state, holder))
+                raise EndpointBusyError(busy(state, holder))
             state.holder = holder
             self._revive(state)
+
+    def revive(self, endpoint: str) -> tuple[str, ...]:
+        """Bring back a gateway and a stable server that died; say which, whoever holds the endpoint."""
+        with self._file(endpoint).locked() as state:
+            return self._revive(state)
 
     def release(self, endpoint: str, holder: str) -> None:
         """Give the endpoint back; its lease ends."""
@@ -113,7 +124,8 @@ class LocalServing(LocalLeases):
         At a cold start there is no other version to give its requests to: it goes on.
         """
         with self._file(endpoint).locked() as state:
-            if None in (state.lease, state.stable) or not must_stop(state.lease, state.percent, now=now):
+            share = state.percent or int(state.moving)  # on its way to 0 it may still have requests
+            if None in (state.lease, state.stable) or not must_stop(state.lease, share, now=now):
                 return None
             state.percent = 0
             return self._apply(state)
@@ -131,11 +143,14 @@ class LocalServing(LocalLeases):
         state = self._file(endpoint).read()
         stats = self._gateway(endpoint).stats()
         counts = {
-            v: replace(_count(stats[s.slot], s.baseline), generation=_life(s))
+            v: replace(count(stats[s.slot], s.baseline), generation=life(s))
             for v, s in state.servers.items()
             if s.healthy
         }
         generation = f"{state.gateway.pid}-{state.gateway.started}" if state.gateway else ""
+        if self._file(endpoint).read().gateway != state.gateway:
+            msg = f"gateway of {endpoint!r} was started again while its counters were read"
+            raise ServiceUnavailableError(msg)
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
 
     def url(self, endpoint: str) -> str:
@@ -165,7 +180,7 @@ class LocalServing(LocalLeases):
 
     def _require(self, state: EndpointState, holder: str, canary: str | None = None) -> None:
         if state.holder != holder:
-            raise EndpointBusyError(_busy(state, holder))
+            raise EndpointBusyError(busy(state, holder))
         if canary is not None and state.canary != canary:
             msg = f"{state.endpoint}: version {canary} is not the canary ({state.canary or 'none'} is)"
             raise TrafficConflictError(msg)
@@ -173,9 +188,12 @@ class LocalServing(LocalLeases):
     def _shift(self, state: EndpointState, version: str, percent: int, holder: str) -> Traffic:
         require_percent(percent)
         self._require(state, holder, canary=version)
+        if percent:
+            self._server(state, version)
         seen = self._traffic(state)
-        if state.stable is not None and seen.canary_percent not in (state.percent, percent):
-            raise TrafficConflictError(_intervened(seen, state.percent))
+        ours = state.moving or state.stable is None or seen.canary_percent in (state.percent, percent)
+        if not ours:
+            raise TrafficConflictError(intervened(seen, state.percent))
         state.percent = percent
         return self._apply(state)
 
@@ -183,6 +201,9 @@ class LocalServing(LocalLeases):
         server = state.servers.get(version)
         if server is None or not server.healthy:
             msg = f"{state.endpoint}: version {version} is not deployed; deployed: {', '.join(state.servers)}"
+            raise TrafficConflictError(msg)
+        if not is_up(server):
+            msg = f"{state.endpoint}: the server of version {version} died; it gets no more traffic"
             raise TrafficConflictError(msg)
         return server
 
@@ -205,29 +226,44 @@ class LocalServing(LocalLeases):
         return {version: stats[server.slot].weight for version, server in state.servers.items()}
 
     def _apply(self, state: EndpointState) -> Traffic:
-        """Set weights so that no moment has less capacity than before: raise first, drain after."""
-        gateway = self._gateway(state.endpoint)
+        """Set weights so that no moment has less capacity than before: raise first, drain after.
+
+        Written down before: weights found half moved are then known as ours, and moved on.
+        """
+        gateway, state.moving = self._gateway(state.endpoint), True
+        self._file(state.endpoint).write(state)
         wanted = {
-            version: _weight(state, version) for version in state.servers if state.servers[version].healthy
+            version: weight(state, version) for version in state.servers if state.servers[version].healthy
         }
-        for version, weight in sorted(wanted.items(), key=lambda item: -item[1]):
-            gateway.set_weight(state.servers[version].slot, weight)
+        for version, share in sorted(wanted.items(), key=lambda item: -item[1]):
+            gateway.set_weight(state.servers[version].slot, share)
+        state.moving = False
         return self._traffic(state)
 
-    def _revive(self, state: EndpointState) -> None:
-        """Bring back a gateway and a stable server that died, with the weights they had."""
+    def _revive(self, state: EndpointState) -> tuple[str, ...]:
+        """Bring back a gateway and a stable server that died, with the weights they had; say which."""
+        back = self._revive_gateway(state)
+        stable = state.servers.get(state.stable or "")
+        if stable is not None and not is_up(stable):
+            self._launch(state, stable)
+            back = (*back, f"version {stable.version}")
+        if back or state.moving:
+            self._apply(state)
+        return back
+
+    def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
         gateway = self._gateway(state.endpoint)
         if state.gateway is None or not state.gateway.is_alive():
+            state.gateway = None  # written before it starts: nobody takes its counters for the old one's
+            self._file(state.endpoint).write(state)
             state.port = state.port or self.ports.get(state.endpoint) or free_port()
             state.gateway = gateway.start(state.port)
             for server in state.servers.values():
                 server.baseline = Count()
                 gateway.assign(server.slot, server.port)
             self._apply(state)
-        stable = state.servers.get(state.stable or "")
-        if stable is not None and not is_up(stable):
-            self._launch(state, stable)
-            self._apply(state)
+            return ("gateway",)
+        return ()
 
     def _start(self, state: EndpointState, version: str, model_dir: Path) -> None:
         if not NAME.fullmatch(version):
@@ -235,7 +271,7 @@ class LocalServing(LocalLeases):
             raise InvalidConfigError(msg)
         self._processes(state).keep_model(version, model_dir)
         known = state.servers.get(version)
-        server = Server(version=version, slot=known.slot if known else _free_slot(state))
+        server = Server(version=version, slot=known.slot if known else free_slot(state), workers=self.workers)
         state.servers[version] = server
         self._launch(state, server)
 
@@ -243,11 +279,12 @@ class LocalServing(LocalLeases):
         gateway = self._gateway(state.endpoint)
         self._processes(state).launch(state, server)
         gateway.assign(server.slot, server.port)
-        server.baseline = _count(gateway.stats()[server.slot], Count())
+        server.baseline = count(gateway.stats()[server.slot], Count())
         server.healthy = True
 
     def _processes(self, state: EndpointState) -> ModelProcesses:
-        return ModelProcesses(self._file(state.endpoint), self.log_dir)
+        file = self._file(state.endpoint)
+        return ModelProcesses(file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
 
     def _retire(self, state: EndpointState, version: str) -> None:
         server, gateway = state.servers[version], self._gateway(state.endpoint)
@@ -258,37 +295,3 @@ class LocalServing(LocalLeases):
         gateway.vacate(server.slot)
         self._processes(state).end(server)
         del state.servers[version]
-
-
-def _weight(state: EndpointState, version: str) -> int:
-    if version == state.canary:
-        return state.percent
-    return 100 - state.percent if version == state.stable else 0
-
-
-def _count(stat: ServerStat, baseline: Count) -> Count:
-    return Count(requests=stat.requests - baseline.requests, errors=stat.errors - baseline.errors)
-
-
-def _life(server: Server) -> str:
-    return f"{server.process.pid}-{server.process.started}" if server.process else ""
-
-
-def _free_slot(state: EndpointState) -> str:
-    used = {server.slot for server in state.servers.values()}
-    for slot in SLOTS:
-        if slot not in used:
-            return slot
-    msg = f"{state.endpoint}: all {len(SLOTS)} slots are in use ({', '.join(state.servers)}); clean up first"
-    raise EndpointBusyError(msg)
-
-
-def _busy(state: EndpointState, holder: str) -> str:
-    return f"endpoint {state.endpoint!r} is held by {state.holder or 'nobody'}, not by {holder}"
-
-
-def _intervened(seen: Traffic, written: int) -> str:
-    return (
-        f"{seen.endpoint}: canary gets {seen.canary_percent} %, last written was {written} %; "
-        "somebody changed it, nothing was overwritten"
-    )

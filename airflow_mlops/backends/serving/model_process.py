@@ -15,6 +15,7 @@ from airflow_mlops.backends.serving import process
 from airflow_mlops.core.errors import ServiceUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
@@ -29,12 +30,21 @@ class ModelProcesses:
 
     :param file: the endpoint's state file; written before and after a process is started.
     :param log_dir: root of the inference log.
+    :param meanwhile: called again and again while a server starts, which takes seconds.
     :param parent: pid of the process that the servers must not outlive; ``None`` if they may.
     """
 
-    def __init__(self, file: StateFile, log_dir: Path, *, parent: int | None = None) -> None:
+    def __init__(
+        self,
+        file: StateFile,
+        log_dir: Path,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+        parent: int | None = None,
+    ) -> None:
         self.file = file
         self.log_dir = log_dir
+        self.meanwhile = meanwhile
         self.parent = parent
 
     def keep_model(self, version: str, model_dir: Path) -> None:
@@ -57,12 +67,25 @@ class ModelProcesses:
         )
         self.file.write(state)
         try:
-            _wait_healthy(server, home / "server.log")
+            self._wait_healthy(server, home / "server.log")
         except ServiceUnavailableError:
             server.process.stop()
             del state.servers[server.version]
             self.file.write(state)
             raise
+
+    def _wait_healthy(self, server: Server, log: Path) -> None:
+        deadline = time.monotonic() + HEALTHY_SECONDS
+        while is_up(server) and time.monotonic() < deadline:
+            self.meanwhile()
+            try:
+                if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        why = f"not healthy after {HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
+        msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
+        raise ServiceUnavailableError(msg)
 
     def end(self, server: Server) -> None:
         """Stop a server and remove its copy of the model."""
@@ -77,6 +100,7 @@ class ModelProcesses:
             "--endpoint": self.file.endpoint,
             "--version": server.version,
             "--log-dir": str(self.log_dir),
+            "--workers": str(server.workers),
         }
         if self.parent is not None:
             options["--parent"] = str(self.parent)
@@ -96,19 +120,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _wait_healthy(server: Server, log: Path) -> None:
-    deadline = time.monotonic() + HEALTHY_SECONDS
-    while is_up(server) and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    why = f"not healthy after {HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
-    msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
-    raise ServiceUnavailableError(msg)
 
 
 def _environment() -> dict[str, str]:

@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.serving.inference_writer import InferenceWriter
+from airflow_mlops.backends.serving.siblings import serve_siblings
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from mlflow.pyfunc import PyFuncModel
 
 WATCH_SECONDS = 0.5
 GRACE_SECONDS = 5.0
+IDLE_SECONDS = 75
+"""Longer than the gateway keeps an idle connection: the side that sends requests closes, never this one."""
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -89,14 +93,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
 
     import mlflow.pyfunc
+
+    model = mlflow.pyfunc.load_model(options.model_dir)
+    if options.workers == 1:
+        _serve(model, options, None)
+        return
+    first = os.getpid()
+
+    def work(listening: socket.socket) -> None:
+        threading.Thread(target=_end_with, args=(first,), daemon=True).start()
+        _serve(model, options, listening)
+
+    serve_siblings(work, options.port, options.workers)
+
+
+def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.socket | None) -> None:
     import uvicorn
     from mlflow.pyfunc import scoring_server
 
     folder = Path(options.log_dir) / options.endpoint / options.version
     with InferenceWriter(folder, options.version) as writer:
-        model = LoggedModel(mlflow.pyfunc.load_model(options.model_dir), writer)
-        app = Identified(scoring_server.init(model), options.version)
-        uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+        app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version)
+        config = uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=options.port,
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=IDLE_SECONDS,
+        )
+        uvicorn.Server(config).run(sockets=listening and [listening])
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -104,6 +130,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in ("--model-dir", "--endpoint", "--version", "--log-dir"):
         parser.add_argument(name, required=True)
     parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer on the port")
     parser.add_argument("--parent", type=int, help="pid of the process that this one must not outlive")
     return parser.parse_args(argv)
 

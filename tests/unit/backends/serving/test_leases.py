@@ -123,7 +123,14 @@ def test_endpoint_in_trouble_is_reported_and_the_others_are_stopped(serving):
         Reaped(endpoint="a", holder=ME, problem="gateway is gone"),
         Reaped(endpoint="b", holder=ME),
     ]
-    assert (state_of(serving, "a").percent, state_of(serving, "b").percent) == (5, 0)
+    assert (serving._gateway("a").weights, serving._gateway("b").weights) == (
+        {"a": 95, "b": 5},
+        {"a": 100, "b": 0},
+    )
+    serving._gateway("a").answers = True
+    assert reap(serving, now=100.0) == [Reaped(endpoint="a", holder=ME)]
+    assert serving._gateway("a").weights == {"a": 100, "b": 0}
+    assert reap(serving, now=101.0) == []
 
 
 def test_state_of_an_older_version_has_no_lease():
