@@ -7,7 +7,7 @@ TESTED := $(VENV)/.ready-test
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary bench-validation clean
+.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary bench-validation chaos clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -68,6 +68,12 @@ bench-canary: setup-test
 
 bench-validation: setup-test
 	@$(BIN)/python benchmarks/bench_validation.py
+
+# Kills what takes part in rollouts, at every step; about 25 minutes. `make chaos KILLS=8` is a short version.
+KILLS ?= 46
+SEED  ?= 20261121
+chaos: setup-test
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

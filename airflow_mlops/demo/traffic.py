@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 UNKNOWN = "unknown"
 
@@ -53,42 +54,85 @@ class Traffic:
         return self.read()
 
 
-async def replay(url: str, month: str, rate: float, counts: Path) -> None:
-    """Send requests at an even pace until told to stop; a late answer never delays the next request."""
-    from airflow_mlops.demo.flights import requests
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of one request.
 
-    stop, seen, pending = asyncio.Event(), Counter[tuple[str, str]](), set[asyncio.Task[None]]()
+    :param version: the model version that answered.
+    :param status: HTTP status; 0 when nothing came back.
+    :param server: the slot of the gateway that answered, or should have.
+    :param began: when it was sent, epoch seconds; ``ended``: when its answer was complete.
+    """
+
+    version: str = UNKNOWN
+    status: int = 0
+    server: str = ""
+    began: float
+    ended: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether the client got no good answer."""
+        return not httpx.codes.is_success(self.status)
+
+
+async def send_evenly(
+    url: str, requests: Iterable[tuple[str, Any]], rate: float, take: Callable[[Answer], None]
+) -> None:
+    """Send requests at an even pace until told to stop; a late answer never delays the next request.
+
+    :param requests: request id and body of each.
+    :param rate: requests per second, open loop.
+    """
+    stop, pending = asyncio.Event(), set[asyncio.Task[None]]()
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, stop.set)
-    flights = requests(month, 20_000)
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
     async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
         begin = time.monotonic()
-        for number, flight in enumerate(flights.to_dict("records")):
+        for number, (request_id, body) in enumerate(requests):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(0.0, begin + number / rate - time.monotonic()))
             if stop.is_set():
                 break
-            task = asyncio.create_task(_ask(client, flight, seen))
+            task = asyncio.create_task(_ask(client, request_id, body, take))
             pending.add(task)
             task.add_done_callback(pending.discard)
-            if number % max(1, int(rate)) == 0:
-                _write(counts, seen)
         await asyncio.gather(*pending)
+
+
+async def _ask(client: httpx.AsyncClient, request_id: str, body: Any, take: Callable[[Answer], None]) -> None:
+    began, headers, status = time.time(), httpx.Headers(), 0
+    try:
+        answer = await client.post("/invocations", json=body, headers={"X-Request-Id": request_id})
+        headers, status = answer.headers, answer.status_code
+    except httpx.HTTPError:
+        status = 0
+    version, server = headers.get("X-Model-Version", UNKNOWN), headers.get("X-Gateway-Server", "")
+    take(Answer(version=version, status=status, server=server, began=began, ended=time.time()))
+
+
+async def replay(url: str, month: str, rate: float, counts: Path) -> None:
+    """Send a month's flights until told to stop."""
+    from airflow_mlops.demo.flights import requests
+
+    seen, often = Counter[tuple[str, str]](), max(1, int(rate))
+
+    def take(answer: Answer) -> None:
+        seen[answer.version, "sent"] += 1
+        seen[answer.version, "failed"] += answer.failed
+        if sum(seen[version, what] for version, what in seen if what == "sent") % often == 0:
+            _write(counts, seen)
+
+    flights = requests(month, 20_000).to_dict("records")
+    await send_evenly(url, map(_request, flights), rate, take)
     _write(counts, seen)
 
 
-async def _ask(client: httpx.AsyncClient, flight: dict[Any, Any], seen: Counter[tuple[str, str]]) -> None:
+def _request(flight: dict[Any, Any]) -> tuple[str, Any]:
     values = {name: _plain(value) for name, value in flight.items()}
-    request_id = values.pop("flight_id")
-    body = {"dataframe_split": {"columns": list(values), "data": [list(values.values())]}}
-    try:
-        answer = await client.post("/invocations", json=body, headers={"X-Request-Id": request_id})
-        version, failed = answer.headers.get("X-Model-Version", UNKNOWN), not answer.is_success
-    except httpx.HTTPError:
-        version, failed = UNKNOWN, True
-    seen[version, "sent"] += 1
-    seen[version, "failed"] += failed
+    request_id = str(values.pop("flight_id"))
+    return request_id, {"dataframe_split": {"columns": list(values), "data": [list(values.values())]}}
 
 
 def _plain(value: Any) -> Any:

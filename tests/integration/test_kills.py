@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import psutil
 import pytest
+from killing import kill_now, worker_of
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
 
@@ -12,14 +12,8 @@ TRAINING, ROLLOUT, ON_WORKER = "steady__training", "steady__rollout", "steady__r
 
 
 def kill_worker_of(airflow, dag_id, run_id, task_id):
-    """SIGKILL the process that runs a task and the worker that supervises it."""
     pid = airflow.api.tasks(dag_id, run_id)[task_id]["pid"]
-    task = psutil.Process(pid)
-    worker = task.parent()
-    assert worker.pid != airflow.services.processes["scheduler"].pid
-    for process in (worker, task):
-        process.kill()
-    psutil.wait_procs([task], timeout=5)
+    kill_now(*worker_of(pid, airflow.services.processes["scheduler"].pid))
 
 
 def state_of(airflow, dag_id, run_id, task_id):

@@ -7,7 +7,12 @@ from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server,
 from airflow_mlops.backends.serving.leases import Reaped, reap
 from airflow_mlops.backends.serving.local import LocalServing
 from airflow_mlops.backends.serving.process import Process
-from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, ServiceUnavailableError
+from airflow_mlops.core.errors import (
+    EndpointBusyError,
+    LeaseLostError,
+    ServiceUnavailableError,
+    TrafficConflictError,
+)
 
 ME = "m__rollout/run-1"
 
@@ -135,3 +140,32 @@ def test_endpoint_in_trouble_is_reported_and_the_others_are_stopped(serving):
 
 def test_state_of_an_older_version_has_no_lease():
     assert EndpointState.from_json({"endpoint": "m"}).lease is None
+
+
+def test_weights_left_half_moved_by_a_dead_process_are_moved_on(serving, monkeypatch):
+    """Only the first of two weights was set when the process died: 38 % is nobody's will."""
+    canary_at(serving, 20)
+    alive = serving._gateway("m").set_weight
+
+    def die(slot, weight):
+        raise KeyboardInterrupt
+
+    serving._gateway("m").weights = {"a": 80, "b": 20}
+    monkeypatch.setattr(serving._gateway("m"), "set_weight", die)
+    monkeypatch.setattr("airflow_mlops.backends.serving.local.is_up", lambda server: True)
+    with pytest.raises(KeyboardInterrupt):
+        serving.set_traffic("m", "2", 50, holder=ME)
+    serving._gateway("m").weights = {"a": 80, "b": 50}
+    monkeypatch.setattr(serving._gateway("m"), "set_weight", alive)
+    assert state_of(serving).moving
+    assert serving.set_traffic("m", "2", 50, holder=ME).canary_percent == 50
+    assert serving._gateway("m").weights == {"a": 50, "b": 50}
+    assert not state_of(serving).moving
+
+
+def test_weights_changed_by_somebody_else_are_still_a_conflict(serving, monkeypatch):
+    canary_at(serving, 20)
+    serving._gateway("m").weights = {"a": 80, "b": 50}
+    monkeypatch.setattr("airflow_mlops.backends.serving.local.is_up", lambda server: True)
+    with pytest.raises(TrafficConflictError, match="canary gets 38 %, last written was 20 %"):
+        serving.set_traffic("m", "2", 50, holder=ME)

@@ -1,0 +1,117 @@
+"""Where chaos happens: real Airflow, MLflow, gateway and model servers below one folder, and their keeper."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+from chaos.schedule import TASKS
+from killing import kill_now
+
+from airflow_mlops.backends.mlflow_server import MlflowServer
+from airflow_mlops.backends.registry.mlflow import MlflowRegistry
+from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.serving.process import Process, start
+from airflow_mlops.demo.api import AirflowApi
+from airflow_mlops.demo.services import Services
+
+HERE = Path(__file__).parent
+MODEL, ON_TRIGGERER, ON_WORKER = "chaos", "chaos__rollout", "chaos__rollout_on_worker"
+WORKERS = 2
+QUICK = {
+    "CORE__PARALLELISM": "8",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+}
+"""What finds the dead sooner than Airflow's defaults do; nothing else differs from the demo."""
+
+
+class Site:
+    """Starts it all, makes versions, stops it all."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        state_dir = self.home / "serving"
+        serving = {"state_dir": str(state_dir), "workers": WORKERS}
+        connection = {"conn_type": "mlops_local_serving", "extra": serving}
+        environment = {
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # a checkout that is not the installed one
+            "AIRFLOW_CONN_MLOPS_SERVING": json.dumps(connection),
+            **{f"AIRFLOW__{name}": value for name, value in QUICK.items()},
+        }
+        self.services = Services(self.home, dags_folder=HERE / "dags", environment=environment)
+        self.serving = self.services.serving
+        self.keeper: Process | None = None
+
+    def start(self) -> None:
+        """Start everything; the keeper too, which looks once a second."""
+        self.services.start()
+        self.api = AirflowApi(self.services.airflow_url)
+        self.server = MlflowServer(self.services.mlflow_url)
+        self.registry = MlflowRegistry(self.server)
+        self.serving.state_dir.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "airflow_mlops.cli", "reap", "--revive", "--every", "1"]
+        self.keeper = start(
+            [*command, "--state-dir", str(self.serving.state_dir)],
+            log=self.home / "keeper.log",
+            folder=self.home,
+            environment=self.services.environment(),
+        )
+        self.api.wait_for_dags(ON_TRIGGERER, ON_WORKER)
+
+    def new_version(self) -> str:
+        """Register one more version of the same good model."""
+        import mlflow
+
+        with self.server.session(), mlflow.start_run() as run:
+            made = mlflow.pyfunc.log_model(
+                name="model", python_model=str(HERE / "model.py"), pip_requirements=["mlflow"]
+            )
+        return self.registry.register(MODEL, run.info.run_id, made.model_uri, {}).version
+
+    def task(self, dag_id: str, run_id: str, step: str) -> dict:
+        """Return the task of a step, ``{}`` if Airflow does not answer."""
+        try:
+            return self.api.tasks(dag_id, run_id)[TASKS[step]]
+        except httpx.HTTPError:
+            return {}
+
+    def champion(self) -> str | None:
+        return self.registry.alias(MODEL, CHAMPION)
+
+    def wait_for_answer(self, body: object, *, seconds: float = 60) -> float:
+        """Wait until the gateway answers a request; return when it was."""
+        deadline = time.time() + seconds
+        url = f"{self.serving.url(MODEL)}/invocations"
+        while time.time() < deadline:
+            try:
+                if httpx.post(url, json=body, timeout=5).is_success:
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.02)
+        return time.time()
+
+    def sweep(self, *, all_of_it: bool = False) -> None:
+        """End idle workers that a killed scheduler left behind; they would wait for work for ever."""
+        scheduler = self.services.processes["scheduler"].pid
+        left = [p for p in psutil.process_iter(["cwd", "cmdline"]) if p.info["cwd"] == str(self.home)]
+        if not all_of_it:
+            left = [
+                p for p in left if "<idle>" in " ".join(p.info["cmdline"] or ()) and p.ppid() != scheduler
+            ]
+        kill_now(*left)
+
+    def stop(self) -> None:
+        """Stop everything; nothing is left running."""
+        if self.keeper is not None:
+            self.keeper.stop()
+        self.services.stop()
+        if "scheduler" not in self.services.processes:
+            self.services.processes["scheduler"] = Process(pid=0, started=0.0)
+        self.sweep(all_of_it=True)
