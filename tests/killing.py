@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import psutil
+
+SECONDS = 10.0
 
 
 def kill_now(*processes):
-    """SIGKILL processes at once and wait until none is left."""
+    """SIGKILL processes at once and wait until none is left; one that nobody has buried yet is dead."""
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(processes, timeout=10)
+    deadline = time.monotonic() + SECONDS
+    while any(map(_lives, processes)) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def family(pid):
@@ -27,3 +32,10 @@ def worker_of(task_pid, scheduler_pid):
     worker = task.parent()
     assert worker.pid != scheduler_pid
     return worker, task
+
+
+def _lives(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

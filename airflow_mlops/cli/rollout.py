@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -54,6 +56,9 @@ def reap(options: argparse.Namespace) -> int:
 def _look(serving: LocalServing, now: float, *, revives: bool) -> int:
     from airflow_mlops.backends.serving.leases import reap, revive
 
+    with contextlib.suppress(ChildProcessError):  # what was started again may have died again
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
     found = [*(revive(serving) if revives else ()), *reap(serving, now=now)]
     for each in found:
         if each.problem:

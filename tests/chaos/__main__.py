@@ -8,13 +8,16 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chaos.judging import PROMOTED, End, Kill
 from chaos.report import report
 from chaos.rollouts import roll_out
 from chaos.schedule import Cell, cells, take_rollout
 from chaos.site import MODEL, Site
 from chaos.traffic import Clients
+
+if TYPE_CHECKING:
+    from chaos.judging import End, Kill
 
 SPARE_ROLLOUTS = 8
 
@@ -29,10 +32,7 @@ def main() -> int:
     site = Site(folder / "site")
     try:
         site.start()
-        first, _, _ = roll_out(site, 0, [], rng)
-        if first.state != PROMOTED:
-            print(f"nothing was killed yet, and the first rollout ended {first.state}")
-            return 1
+        site.begin()
         clients = Clients(site.serving.url(MODEL), options.rate, folder)
         try:
             ends, kills = _chaos(site, waiting, rng, options.minutes * 60)

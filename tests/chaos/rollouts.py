@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from chaos.site import Site
 
 LONGEST_SECONDS = 300.0
-POLL_SECONDS = 0.25
-AT_STEP = ("running", "deferred")
-LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 4.0}
-"""How long after a step began it is hit at the latest; the others are over in about two seconds."""
+POLL_SECONDS = 0.1
+AT_STEP = ("queued", "running", "deferred")
+LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 4.0, "set_20": 0.3, "set_50": 0.3}
+SHORT = 0.8
+"""How many seconds after a step began it is hit at the latest; the others are over in about two."""
 
 
 def roll_out(
@@ -51,7 +52,7 @@ def roll_out(
 
 def _reach(site: Site, dag_id: str, run_id: str, cell: Cell, begun: float, rng: random.Random) -> dict:
     """Wait until a step runs, and a moment more; return its task, ``{}`` if it is over by then."""
-    moment = rng.uniform(0.0, LATEST.get(cell.step, 0.8))
+    moment = rng.uniform(0.0, LATEST.get(cell.step, SHORT))
     needs_worker = cell.target is Target.WORKER
     while time.monotonic() - begun < LONGEST_SECONDS:
         task = site.task(dag_id, run_id, cell.step)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -15,13 +19,16 @@ from killing import kill_now
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.serving.local import LocalServing
 from airflow_mlops.backends.serving.process import Process, start
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
+from airflow_mlops.operators.deployment import deploy
 
 HERE = Path(__file__).parent
 MODEL, ON_TRIGGERER, ON_WORKER = "chaos", "chaos__rollout", "chaos__rollout_on_worker"
+ME = "chaos"
 WORKERS = 2
 QUICK = {
     "CORE__PARALLELISM": "8",
@@ -46,7 +53,7 @@ class Site:
             **{f"AIRFLOW__{name}": value for name, value in QUICK.items()},
         }
         self.services = Services(self.home, dags_folder=HERE / "dags", environment=environment)
-        self.serving = self.services.serving
+        self.serving = LocalServing(state_dir, workers=WORKERS)
         self.keeper: Process | None = None
 
     def start(self) -> None:
@@ -69,11 +76,25 @@ class Site:
         """Register one more version of the same good model."""
         import mlflow
 
-        with self.server.session(), mlflow.start_run() as run:
-            made = mlflow.pyfunc.log_model(
-                name="model", python_model=str(HERE / "model.py"), pip_requirements=["mlflow"]
-            )
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        model = {"name": "model", "python_model": str(HERE / "model.py"), "pip_requirements": ["mlflow"]}
+        quiet = redirect_stdout(StringIO()), warnings.catch_warnings(action="ignore")
+        with quiet[0], quiet[1], self.server.session(), mlflow.start_run() as run:
+            made = mlflow.pyfunc.log_model(**model)
         return self.registry.register(MODEL, run.info.run_id, made.model_uri, {}).version
+
+    def begin(self) -> None:
+        """Put a first version into service, so that there is a champion."""
+        version = self.new_version()
+        self.serving.claim(MODEL, ME)
+        deploy(self.serving, self.registry, MODEL, version, ME)
+        self.serving.promote(MODEL, version, holder=ME)
+        self.registry.promote(
+            LedgerEntry(
+                model=MODEL, from_version=None, to_version=version, reason="the first", at=time.time()
+            )
+        )
+        self.serving.release(MODEL, ME)
 
     def task(self, dag_id: str, run_id: str, step: str) -> dict:
         """Return the task of a step, ``{}`` if Airflow does not answer."""
