@@ -101,17 +101,16 @@ def test_version_whose_server_died_gets_no_more_traffic(serving):
 
 def test_gateway_that_dies_while_a_version_starts_is_back_before_that_is_up(serving, model, monkeypatch):
     gateway = psutil.Process(serving._file("m").read().gateway.pid)
-    asked = []
-    ready = httpx.get
+    killed, asked, get = [], [], httpx.get
 
-    def get(url, **options):
-        if gateway.is_running():
-            kill_now(gateway)
-            raise httpx.ConnectError("not yet")
-        asked.extend(ask(serving, 1))
-        return ready(url, **options)
+    def looked(url, **options):
+        if not killed:
+            killed.append(kill_now(gateway))
+        else:
+            asked.extend(ask(serving, 1))
+        return get(url, **options)
 
-    monkeypatch.setattr(httpx, "get", get)
+    monkeypatch.setattr(httpx, "get", looked)
     serving.deploy("m", "3", model, holder=ME)
     assert set(asked) == {200}
     assert serving.traffic("m").stable == "1"

@@ -116,7 +116,7 @@ class Gateway:
         except OSError as error:
             msg = f"gateway of {self.folder.name!r} does not answer: {error}"
             raise ServiceUnavailableError(msg) from error
-        if line.startswith("set ") and answer.strip() and "changed" not in answer:
+        if line.startswith("set ") and answer.strip() and "change" not in answer:
             msg = f"gateway of {self.folder.name!r} refused {line!r}: {answer.strip()}"
             raise ServiceUnavailableError(msg)
         return answer
