@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import httpx
 import mlflow.pyfunc
@@ -114,3 +115,20 @@ def test_gateway_that_dies_while_a_version_starts_is_back_before_that_is_up(serv
     serving.deploy("m", "3", model, holder=ME)
     assert set(asked) == {200}
     assert serving.traffic("m").stable == "1"
+
+
+def test_request_under_way_on_a_killed_server_fails_and_says_where_it_was(serving):
+    stable = processes(serving, "1")
+    for process in stable:
+        process.suspend()
+    with ThreadPoolExecutor(4) as clients:
+        under_way = [
+            clients.submit(httpx.post, f"{serving.url('m')}/invocations", json=BODY, timeout=20)
+            for _ in range(4)
+        ]
+        done, _ = wait(under_way, timeout=2)
+        kill_now(*stable)
+    lost = [answer.result() for answer in under_way if answer not in done]
+    assert len(lost) >= 3
+    slot = serving._file("m").read().servers["1"].slot
+    assert {(answer.status_code, answer.headers["X-Gateway-Server"]) for answer in lost} == {(502, slot)}
