@@ -179,11 +179,14 @@ class PrometheusMetrics:
     def _parsed(
         self, queries: dict[tuple[str, str], dict[str, str]], answers: list[httpx.Response]
     ) -> dict[tuple[str, str], list[Series]]:
+        return {
+            key: self._series(self._checked(query, answer))
+            for (key, query), answer in zip(queries.items(), answers, strict=True)
+        }
+
+    def _series(self, answer: Any) -> list[Series]:
         try:
-            return {
-                key: parse_matrix(self._checked(query, answer))
-                for (key, query), answer in zip(queries.items(), answers, strict=True)
-            }
+            return parse_matrix(answer)
         except ServiceUnavailableError as error:
             raise self._gone(error) from error
 
@@ -198,8 +201,6 @@ class PrometheusMetrics:
         return found
 
     def _gone(self, error: Exception) -> ServiceUnavailableError:
-        if isinstance(error, ServiceUnavailableError) and self.url in str(error):
-            return error
         return ServiceUnavailableError(f"prometheus at {self.url}: {str(error) or type(error).__name__}")
 
     def _reading(
