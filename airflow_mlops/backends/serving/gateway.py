@@ -20,6 +20,7 @@ BACKEND = "models"
 NOBODY = 9
 """A port of this machine where nobody listens."""
 RING = "answers"
+DONE = ("changed", "no need to change")
 SLOTS = tuple(f"slot{number}" for number in range(1, 9))
 RING_BYTES = 1 << 20
 """Room for the last 17,000 answers or so; a reader that comes too late misses the oldest."""
@@ -142,11 +143,11 @@ class Gateway:
                 connection.settimeout(5)
                 connection.connect(str(self.socket))
                 connection.sendall(f"{line}\n".encode())
-                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
         except OSError as error:
             msg = f"gateway of {self.folder.name!r} does not answer: {error}"
             raise ServiceUnavailableError(msg) from error
-        if line.startswith("set ") and answer.strip() and "changed" not in answer:
+        if line.startswith("set ") and answer.strip() and not any(good in answer for good in DONE):
             msg = f"gateway of {self.folder.name!r} refused {line!r}: {answer.strip()}"
             raise ServiceUnavailableError(msg)
         return answer

@@ -126,6 +126,8 @@ class LocalEndpoint:
         state.gateway, state.port = self._listening(state.port)
         for server in state.servers.values():
             server.baseline = Count()
+        self.file.write(state)
+        for server in state.servers.values():
             self.gateway.assign(server.slot, server.port if is_up(server) else NOBODY)
         self.apply(state)
         return ("gateway",)

@@ -61,8 +61,9 @@ class Process(Record):
         return found if same else None
 
     def _is(self, found: psutil.Process) -> bool:
-        if self.marker:
-            return self.marker in found.cmdline()
+        line = found.cmdline() if self.marker else []
+        if line:  # for a moment after its start a process has none
+            return self.marker in line
         began: float = found.create_time()
         return abs(began - self.started) < CLOCK_SLACK_SECONDS
 

@@ -203,8 +203,8 @@ def test_selector_that_cannot_be_counted_is_refused_by_name(wrong, named):
 
 
 OLD_AND_NEW = [
-    {"metric": {"code": "200", "instance": "a"}, "values": [[90, "100"], [105, "110"]]},
-    {"metric": {"code": "200", "instance": "b"}, "values": [[105, "70000"], [108, "70004"]]},
+    {"metric": {"version": "2", "code": "200", "instance": "a"}, "values": [[90, "100"], [105, "110"]]},
+    {"metric": {"version": "2", "code": "200", "instance": "b"}, "values": [[105, "70000"], [108, "70004"]]},
 ]
 
 
