@@ -26,6 +26,7 @@ RING_BYTES = 1 << 20
 """Room for the last 17,000 answers or so; a reader that comes too late misses the oldest."""
 LONGEST_SOCKET_PATH = 90
 START_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 
 CONFIG = """\
 global
@@ -140,7 +141,7 @@ class Gateway:
     def _command(self, line: str) -> str:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(5)
+                connection.settimeout(ANSWER_SECONDS)
                 connection.connect(str(self.socket))
                 connection.sendall(f"{line}\n".encode())
                 answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
