@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from builders import plan
@@ -77,15 +78,16 @@ def test_canary_as_quick_as_the_champion_advances_and_its_answers_were_timed(ser
 
 
 def test_champion_without_enough_answers_gives_no_bar_and_that_is_no_success(serving, tmp_path):
+    most = replace(PLAN, steps=(99,))
     serving.deploy("m", "2", model(tmp_path / "two"), holder=ME)
     serving.set_traffic("m", "2", 99, holder=ME)
-    metrics, state = LocalMetrics(serving, "m"), begin(PLAN, "2", "1")
+    metrics, state = LocalMetrics(serving, "m"), begin(most, "2", "1")
     reading = first_reading(serving, "m", state, metrics, now=time.time())
-    state = begin_step(state, 25, reading, now=0.0)
+    state = begin_step(state, 99, reading, now=0.0)
     with Clients(serving.url("m"), count=2) as clients:
         clients.more(300)
     time.sleep(0.3)  # what the gateway's log needs to settle
-    late = look(serving, "m", PLAN, state, now=time.time(), metrics=metrics)
+    late = look(serving, "m", most, state, now=time.time(), metrics=metrics)
     assert late.step_requests > 200
     assert late.seen[Metric.LATENCY] == 0
     assert late.decision is Decision.INCONCLUSIVE
