@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, StrictInt
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.rollout.freeze import Freeze
@@ -28,7 +28,7 @@ class Step:
     :param approve: a person has to agree before traffic goes on from this step.
     """
 
-    percent: int
+    percent: StrictInt
     approve: bool = False
     bake: Duration | None = None
     deadline: Duration | None = None
@@ -46,8 +46,11 @@ class Step:
 
 
 def _read_step(value: Any) -> Any:
-    if not isinstance(value, Mapping):
+    if isinstance(value, Step | int) and not isinstance(value, bool):
         return value
+    if not isinstance(value, Mapping):
+        msg = f"{value!r}, allowed: a whole percent, or keys with percent"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic passes on no other
     try:
         return Step(**{str(key): of for key, of in value.items()})
     except InvalidConfigError as error:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
-from airflow_mlops.hooks.serving_backends import LOCAL, build, check_extra, metrics_of
+from airflow_mlops.hooks.serving_backends import LOCAL, build, check_extra
+from airflow_mlops.hooks.serving_metrics import metrics_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import ServingBackend
+    from airflow_mlops.core.rollout.plan import Metric
 
 LOCAL_TYPE, ANY_TYPE = "mlops_local_serving", "mlops_serving"
 
@@ -51,13 +55,16 @@ class ServingHook(BaseHook):
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 
-    def metrics(self, endpoint: str, backend: ServingBackend) -> MetricsSource | None:
+    def metrics(
+        self, endpoint: str, backend: ServingBackend, wanted: Collection[Metric] = ()
+    ) -> MetricsSource | None:
         """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
 
-        :raises InvalidConfigError: the extra ``prometheus`` is not understood.
+        :param wanted: what a plan watches.
+        :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric nobody measures.
         """
         try:
-            return metrics_of(self._extra(), backend, endpoint)
+            return metrics_of(self._extra(), backend, endpoint, wanted)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
     from airflow_mlops.backends.serving.patience import Waiting
     from airflow_mlops.backends.serving.protocol import ServingBackend
-    from airflow_mlops.backends.serving.remote import RemoteServing
 
 Extra = dict[str, Any]
 LOCAL = "local"
 SHARED = {"backend": str, "inference_log_dir": str}
 REMOTE = {"prometheus": dict, "ready_seconds": (int, float), "poll_seconds": (int, float), **SHARED}
 CLUSTER = {"kubernetes_conn_id": str, "namespace": str, "names": dict, **REMOTE}
-PROMETHEUS = {"url", "requests", "errors", "fast", "headers"}
 KNOWN: dict[str, dict[str, Any]] = {
     LOCAL: {"state_dir": str, "ports": dict, "workers": int, **SHARED},
     "kserve": {"models": str, "upload": bool, "predictor": dict, "mode": str, **CLUSTER},
@@ -75,25 +72,6 @@ def build(extra: Extra) -> ServingBackend:
     return builders[check_extra(extra)](
         {key: value for key, value in extra.items() if value not in (None, "")}
     )
-
-
-def metrics_of(extra: Extra, backend: ServingBackend, endpoint: str) -> MetricsSource | None:
-    """Return where an endpoint's requests are counted; ``None`` where its gateway counts them itself.
-
-    :raises InvalidConfigError: an unknown or a missing key of ``prometheus``.
-    """
-    given = dict(extra.get("prometheus") or {})
-    if not given or extra["backend"] == LOCAL:
-        return None
-    from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
-    from airflow_mlops.backends.serving.labelled_metrics import LabelledMetrics
-
-    if set(given) - PROMETHEUS or not {"url", "requests", "errors"} <= set(given):
-        msg = f"extra 'prometheus' has {sorted(given)}; allowed: url, requests, errors, and fast, headers"
-        raise InvalidConfigError(msg)
-    url, headers = given.pop("url"), given.pop("headers", None)
-    source = PrometheusMetrics(url, PrometheusSelectors(**given), headers=headers)
-    return LabelledMetrics(source, lambda: cast("RemoteServing", backend).labels(endpoint))
 
 
 def _local(extra: Extra) -> ServingBackend:

@@ -79,13 +79,17 @@ class DeployCanaryOperator(RolloutOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Deploy and return the state that the first step begins from."""
         registry, holder = MlflowHook(self.mlflow_conn_id).registry(), holder_of(context)
-        backend = ServingHook(self.serving_conn_id).backend()
+        hook = ServingHook(self.serving_conn_id)
+        backend = hook.backend()
         with fail_fast():
+            metrics = hook.metrics(self.model, backend, self.plan.metrics)
             version = registry.version(self.model, self.version)
             champion = registry.settle(self.model)
             if champion == version.version:
                 msg = f"{self.model} version {champion} already is champion"
                 raise AirflowSkipException(msg)
+            if metrics is not None and champion is not None:
+                metrics.check(now=time.time())
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(
                 evidence.run, {"mlops.version": version.version, "mlops.stage": "rollout"}
@@ -122,7 +126,7 @@ class SetTrafficOperator(RolloutOperator):
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         with fail_fast():
             backend = hook.backend()
-            metrics = hook.metrics(self.model, backend)
+            metrics = hook.metrics(self.model, backend, state.watched)
             seen, lease = self._shift(backend, state.version, holder_of(context))
         self.log.info(
             "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent

@@ -129,7 +129,7 @@ class CanaryAnalysisSensor(BaseOperator):
     def _wait(self, state: RolloutState, said: Answer | None) -> RolloutState:
         hook = ServingHook(self.serving_conn_id)
         backend = hook.backend()
-        metrics = hook.metrics(self.model, backend)
+        metrics = hook.metrics(self.model, backend, self.plan.metrics)
         while state.is_open and not (self.asks and state.asks):
             time.sleep(self.plan.window_seconds)
             before, now = state, time.time()

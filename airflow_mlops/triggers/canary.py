@@ -59,7 +59,7 @@ class CanaryAnalysisTrigger(BaseTrigger):
         said = Answer.from_json(self.answer) if self.answer else None
         hook = ServingHook(self.serving_conn_id)
         backend = await sync_to_async(hook.backend)()
-        metrics = await sync_to_async(hook.metrics)(self.endpoint, backend)
+        metrics = await sync_to_async(hook.metrics)(self.endpoint, backend, plan.metrics)
         while state.is_open:
             await asyncio.sleep(plan.window_seconds)
             before, now = state, time.time()

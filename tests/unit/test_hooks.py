@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from airflow_mlops.backends.serving.local_metrics import LocalMetrics
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
+from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import RemoteServingHook, ServingHook
 from airflow_mlops.hooks.serving_backends import KNOWN, NEEDED
@@ -225,3 +228,35 @@ def test_every_back_end_has_its_extras_in_the_form():
         assert set(needed) <= set(form["conn-fields"])
     assert form["hook-class-name"].endswith(RemoteServingHook.__name__)
     assert RemoteServingHook.conn_type == "mlops_serving"
+
+
+@pytest.mark.parametrize(
+    ("extra", "wanted", "named"),
+    [
+        ({"backend": "local", "state_dir": "/s"}, "predictions",
+         "'predictions' is not measured by back end 'local', allowed: errors, latency"),
+        (KSERVE, "errors",
+         "'errors' is not measured by back end 'kserve' without 'prometheus', allowed: none; "
+         "extra 'prometheus' says where requests are counted"),
+        ({**KSERVE, "prometheus": PROMETHEUS}, "latency",
+         "'latency' is not measured by extra 'prometheus', allowed: errors; 'fast' in extra 'prometheus' "
+         "adds latency"),
+        ({**KSERVE, "prometheus": {**PROMETHEUS, "fast": 'b{v="$version",le="1"}'}}, "quality",
+         "'quality' is not measured by extra 'prometheus', allowed: errors, latency"),
+    ],
+    ids=["local", "nothing counts", "prometheus", "with a bucket"],
+)  # fmt: skip
+def test_metric_that_the_connection_cannot_measure_is_refused_by_name(connection, extra, wanted, named):
+    connection(conn_type="mlops_serving", extra=extra)
+    with pytest.raises(InvalidConfigError) as refused:
+        ServingHook("c").metrics("m", None, (Metric(wanted),))
+    assert str(refused.value) == f"connection 'c': rollout.metrics: {named}"
+
+
+def test_latency_of_a_local_endpoint_comes_from_its_gateway(connection):
+    connection(conn_type="mlops_local_serving", extra={"state_dir": "/s"})
+    hook = ServingHook("c")
+    found = hook.metrics("m", hook.backend(), (Metric.ERRORS, Metric.LATENCY))
+    assert isinstance(found, LocalMetrics)
+    assert found.serving.state_dir == Path("/s")
+    assert hook.metrics("m", hook.backend(), (Metric.ERRORS,)) is None

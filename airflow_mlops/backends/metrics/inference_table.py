@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
+from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence import Window
+from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.core.rollout.prediction import BinCounts
-
-if TYPE_CHECKING:
-    from airflow_mlops.backends.metrics.protocol import Arms
-    from airflow_mlops.core.rollout.ledger import Reading
 
 ARMS = ("canary", "stable")
 NO_ROWS: dict[str, int] = {}
@@ -28,7 +27,7 @@ class InferenceTable(Record):
     """A table with one row per answer, and what its columns are called.
 
     :param time: when it was answered, epoch seconds.
-    :param status: HTTP status; 500 and above are errors.
+    :param status: HTTP status; 500 and above are errors, a row without is no answer.
     :param seconds: how long it took; with ``slow_seconds``, the champion's p99, latency is watched.
     :param prediction: a number; with ``edges``, rising, predictions are watched: one bin below the first
         edge, one between two, one from the last.
@@ -76,6 +75,21 @@ class InferenceTableMetrics:
         self.columns = columns
         self.settle_seconds = settle_seconds
 
+    @property
+    def measures(self) -> frozenset[Metric]:
+        """Errors, and what else the table has columns for."""
+        known = self.columns
+        also = {
+            Metric.LATENCY: known.seconds is not None,
+            Metric.PREDICTIONS: bool(known.edges),
+            Metric.QUALITY: known.labelled_at is not None,
+        }
+        return frozenset({Metric.ERRORS, *(metric for metric, holds in also.items() if holds)})
+
+    def check(self, *, now: float) -> None:
+        """Try the query on an empty window."""
+        self.read(Arms(canary="", stable=""), Reading(until=now - 1.0 - self.settle_seconds), now=now)
+
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read on a worker; rows without traffic are no missing data, a table without is an error."""
         until = now - self.settle_seconds
@@ -97,7 +111,7 @@ class InferenceTableMetrics:
     def _measures(self) -> dict[str, sa.ColumnElement[Any]]:
         known = self.columns
         found: dict[str, sa.ColumnElement[Any]] = {
-            "requests": sa.true(),
+            "requests": sa.column(known.status).is_not(None),
             "errors": sa.column(known.status) >= 500,
         }
         if known.seconds is not None:

@@ -14,6 +14,9 @@ from airflow_mlops.backends.metrics.series import Series, parse_matrix, total
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence import Window
+from airflow_mlops.core.rollout.ledger import NOTHING
+from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 
 SELECTOR = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
 LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
+BUCKET = re.compile(r"\ble\s*=\s*[\"']([^\"']*)[\"']")
 QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-EMPTY = Window(canary_requests=0, canary_errors=0, stable_requests=0, stable_errors=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,8 @@ class PrometheusSelectors(Record):
 
     :param requests: ``http_requests_total{version="$version"}``.
     :param errors: ``http_requests_total{version="$version",code=~"5.."}``.
-    :param fast: answers that are not slow, ``http_seconds_bucket{version="$version",le="0.25"}`` with the
-        bucket that holds the champion's p99; with it latency is watched.
+    :param fast: answers that are not slow, ``http_seconds_bucket{version="$version",le="0.25"}``: a bucket
+        of a histogram, the one that holds the champion's p99; with it latency is watched.
     """
 
     requests: str
@@ -52,11 +55,19 @@ class PrometheusSelectors(Record):
             if Template(text).get_identifiers() != ["version"]:
                 msg = f"prometheus.{name}: {text!r}, allowed: $version, and nothing else, to be filled in"
                 raise InvalidConfigError(msg)
+        if self.fast is not None and BUCKET.search(self.fast) is None:
+            msg = f'prometheus.fast: {self.fast!r}, allowed: a bucket of a histogram, with le="..."'
+            raise InvalidConfigError(msg)
 
     def given(self) -> dict[str, str]:
         """Return the selectors that are set, by name."""
         known = {"requests": self.requests, "errors": self.errors, "fast": self.fast}
         return {name: text for name, text in known.items() if text is not None}
+
+    def counted(self) -> dict[str, str]:
+        """Return what is read: also all that the histogram of ``fast`` timed, of the very same scrapes."""
+        timed = {} if self.fast is None else {"timed": BUCKET.sub('le="+Inf"', self.fast)}
+        return self.given() | timed
 
     def metric(self, name: str) -> str:
         """Return the metric a selector names."""
@@ -90,6 +101,34 @@ class PrometheusMetrics:
         self.settle_seconds = settle_seconds
         self.max_age_seconds = max_age_seconds
         self.lookback_seconds = lookback_seconds
+
+    @property
+    def measures(self) -> frozenset[Metric]:
+        """Errors, and latency with a bucket of fast answers."""
+        return frozenset({Metric.ERRORS} if self.selectors.fast is None else {Metric.ERRORS, Metric.LATENCY})
+
+    def check(self, *, now: float) -> None:
+        """Refuse metrics and buckets that the server does not have."""
+        with httpx.Client(timeout=10, headers=self.headers) as client:
+            try:
+                for name in self.selectors.given():
+                    self._check_metric(client, name, now)
+            except httpx.HTTPError as error:
+                raise self._gone(error) from error
+
+    def _check_metric(self, client: httpx.Client, name: str, now: float) -> None:
+        metric, text = self.selectors.metric(name), self.selectors.given()[name]
+        bucket = BUCKET.search(text) if name == "fast" else None
+        query = {"query": f"count by (le) ({metric})", "time": f"{now:.3f}"}
+        found = self._checked(query, client.get(self._api, params=query))["data"]["result"]
+        if not found:
+            names = client.get(f"{self.url}/api/v1/label/__name__/values").json().get("data", ())
+            msg = f"prometheus.{name}: {self.url} has no metric {metric!r} now{meant(metric, names)}"
+            raise InvalidConfigError(msg)
+        buckets = sorted((each["metric"].get("le", "") for each in found), key=_bound)
+        if bucket is not None and bucket[1] not in buckets:
+            msg = f"prometheus.fast: no bucket le={bucket[1]!r} on {metric}, allowed: {', '.join(buckets)}"
+            raise InvalidConfigError(msg)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read on a worker."""
@@ -125,14 +164,14 @@ class PrometheusMetrics:
         samples = {
             (arm, name): {"query": f"{Template(text).substitute(version=version)}[{seconds}s]", "time": at}
             for arm, version in arms.named().items()
-            for name, text in self.selectors.given().items()
+            for name, text in self.selectors.counted().items()
         }
         known = {
             ("exists", name): {
                 "query": f"{self.selectors.metric(name)}[{int(self.lookback_seconds)}s]",
                 "time": at,
             }
-            for name in self.selectors.given()
+            for name in ("errors",)
             if self.selectors.metric(name) != self.selectors.metric("requests")
         }
         return samples | known
@@ -141,9 +180,15 @@ class PrometheusMetrics:
         self, queries: dict[tuple[str, str], dict[str, str]], answers: list[httpx.Response]
     ) -> dict[tuple[str, str], list[Series]]:
         return {
-            key: parse_matrix(self._checked(query, answer))
+            key: self._series(self._checked(query, answer))
             for (key, query), answer in zip(queries.items(), answers, strict=True)
         }
+
+    def _series(self, answer: Any) -> list[Series]:
+        try:
+            return parse_matrix(answer)
+        except ServiceUnavailableError as error:
+            raise self._gone(error) from error
 
     def _checked(self, query: dict[str, str], answer: httpx.Response) -> dict[str, Any]:
         if answer.status_code == httpx.codes.BAD_REQUEST:
@@ -168,10 +213,14 @@ class PrometheusMetrics:
         if any(
             self._is_missing(found, arm, name, until)
             for arm in arms.named()
-            for name in self.selectors.given()
+            for name in self.selectors.counted()
         ):
             return None
-        counts = {key: total(series, after.until, until) for key, series in found.items()}
+        counts = {
+            (arm, name): total(found[arm, name], after.until, until, _scraped(found, arm, after.until))
+            for arm in arms.named()
+            for name in self.selectors.counted()
+        }
         return _grown(after, until, counts, latency=self.selectors.fast is not None)
 
     def _is_missing(
@@ -181,14 +230,36 @@ class PrometheusMetrics:
         series = found[arm, name]
         if name == "requests":
             return not series or until - max(each.newest for each in series) > self.max_age_seconds
+        if name != "errors":
+            return not series
         if series or ("exists", name) in found:
             return not series and not found["exists", name]
-        labels = frozenset().union(*(each.labels for each in found[arm, "requests"]))
+        labels = {label for each in found[arm, "requests"] for label in each.labels}
         unknown = sorted(set(LABEL.findall(QUOTED.sub("", self.selectors.given()[name]))) - labels)
         if labels and unknown:
             msg = f"prometheus.{name}: no label {unknown[0]!r} on {self.selectors.metric(name)}; it has: "
             raise InvalidConfigError(msg + ", ".join(sorted(labels)))
         return False
+
+
+def _scraped(
+    found: dict[tuple[str, str], list[Series]], arm: str, since: float
+) -> frozenset[tuple[str | None, ...]]:
+    """Return an arm's targets that had a sample before the window."""
+    return frozenset(
+        each.target
+        for (of, _), series in found.items()
+        if of == arm
+        for each in series
+        if each.oldest <= since
+    )
+
+
+def _bound(bucket: str) -> float:
+    try:
+        return float(bucket)
+    except ValueError:
+        return float("inf")
 
 
 def _grown(after: Reading, until: float, counts: dict[tuple[str, str], int], *, latency: bool) -> Reading:
@@ -203,14 +274,14 @@ def _grown(after: Reading, until: float, counts: dict[tuple[str, str], int], *, 
     grown = replace(after, until=until, **added)
     if not latency:
         return grown
-    before = after.latency or EMPTY
-    slow = {arm: max(0, count(arm, "requests") - count(arm, "fast")) for arm in ("canary", "stable")}
+    before = after.latency or NOTHING
+    slow = {arm: max(0, count(arm, "timed") - count(arm, "fast")) for arm in ("canary", "stable")}
     return replace(
         grown,
         latency=Window(
-            canary_requests=before.canary_requests + count("canary", "requests"),
+            canary_requests=before.canary_requests + count("canary", "timed"),
             canary_errors=before.canary_errors + slow["canary"],
-            stable_requests=before.stable_requests + count("stable", "requests"),
+            stable_requests=before.stable_requests + count("stable", "timed"),
             stable_errors=before.stable_errors + slow["stable"],
         ),
     )

@@ -9,6 +9,7 @@ from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.ledger import Reading
+    from airflow_mlops.core.rollout.plan import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,18 @@ class MetricsSource(Protocol):
     ``None`` means that data is missing: no evidence, never success. The next reading then covers the
     longer time, so that nothing is lost and nothing counted twice.
     """
+
+    @property
+    def measures(self) -> frozenset[Metric]:
+        """What a plan can watch by this source."""
+
+    def check(self, *, now: float) -> None:
+        """Refuse, before any traffic moves, what can never be read.
+
+        :param now: seconds since the epoch.
+        :raises InvalidConfigError: names what does not exist.
+        :raises ServiceUnavailableError: the source does not answer.
+        """
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read on a worker.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.process import Process
 from airflow_mlops.backends.serving.protocol import Count
+from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.lease import Lease
 
@@ -69,11 +70,17 @@ class StateFile:
         self._path = folder / "state.json"
 
     def read(self) -> EndpointState:
-        """Return the last written state, an empty one if there is none."""
+        """Return the last written state, an empty one if there is none.
+
+        :raises InvalidRecordError: something else wrote the file.
+        """
         try:
             return EndpointState.from_json(json.loads(self._path.read_text()))
         except FileNotFoundError:
             return EndpointState(endpoint=self.endpoint)
+        except ValueError as error:
+            msg = f"{self._path}: no state of an endpoint: {error}"
+            raise InvalidRecordError(msg) from error
 
     def write(self, state: EndpointState) -> None:
         """Replace the state in one step, so that a reader or a crash never meets half of it."""

@@ -12,20 +12,32 @@ import tempfile
 import time
 from pathlib import Path
 
-from airflow_mlops.backends.metrics.haproxy import ServerStat, parse_stats
+from airflow_mlops.backends.metrics.haproxy import Answered, ServerStat, parse_answers, parse_stats
 from airflow_mlops.backends.serving import process
-from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError, ServiceUnavailableError
+from airflow_mlops.core.errors import MissingDependencyError, ServiceUnavailableError
 
 BACKEND = "models"
+NOBODY = 9
+"""A port of this machine where nobody listens."""
+RING = "answers"
+DONE = ("changed", "no need to change")
 SLOTS = tuple(f"slot{number}" for number in range(1, 9))
+RING_BYTES = 1 << 20
+"""Room for the last 17,000 answers or so; a reader that comes too late misses the oldest."""
 LONGEST_SOCKET_PATH = 90
 START_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 
 CONFIG = """\
 global
     maxconn 2000
     nbthread 1
     stats socket {socket} mode 600 level admin
+
+ring {ring}
+    format timed
+    maxlen 120
+    size {ring_bytes}
 
 defaults
     mode http
@@ -36,7 +48,10 @@ defaults
     option redispatch 1
 
 frontend clients
-    bind 127.0.0.1:{port}
+    bind fd@{listener}  # 127.0.0.1:{port}
+    log ring@{ring} local0
+    log-format "%s %sp %ST %Ta %rc"
+    http-request set-log-level silent if {{ path_beg /gateway/ }}
     http-request return status 200 content-type text/plain string ok if {{ path /gateway/health }}
     http-request use-service prometheus-exporter if {{ path /gateway/metrics }}
     default_backend {backend}
@@ -44,7 +59,7 @@ frontend clients
 backend {backend}
     balance roundrobin
     http-after-response set-header X-Gateway-Server %[srv_name]
-    server-template slot 1-{slots} 127.0.0.1:9 weight 0 disabled
+    server-template slot 1-{slots} 127.0.0.1:{nobody} weight 0 disabled
 """
 
 
@@ -58,20 +73,33 @@ class Gateway:
         self.folder = folder
         self.socket = _socket_path(folder)
 
-    def start(self, port: int) -> process.Process:
-        """Start HAProxy on ``127.0.0.1:port``.
+    def start(self, port: int) -> tuple[process.Process, int]:
+        """Start HAProxy on a port of 127.0.0.1, 0 for any free one; return it and its port.
 
         :raises InvalidConfigError: the port is taken.
         :raises MissingDependencyError: there is no HAProxy.
         """
-        program = _program()
-        config, log = self.folder / "haproxy.cfg", self.folder / "haproxy.log"
-        text = CONFIG.format(socket=self.socket, port=port, backend=BACKEND, slots=len(SLOTS))
-        config.write_text(text)
-        log.unlink(missing_ok=True)
-        for orphan in process.find_by_argument(str(config)):
+        program, config = _program(), self.folder / "haproxy.cfg"
+        for orphan in process.find_by_argument("-f", str(config)):
             orphan.stop()
-        started = process.start([program, "-db", "-f", str(config)], log=log, folder=self.folder)
+        with process.listener(port) as listener:
+            port = listener.getsockname()[1]
+            config.write_text(self._config(listener.fileno(), port))
+            log = self.folder / "haproxy.log"
+            log.unlink(missing_ok=True)
+            command = [program, "-db", "-f", str(config)]
+            started = process.start(
+                command, log=log, folder=self.folder, listener=listener, marker=str(config)
+            )
+        self._wait(started, log)
+        return started, port
+
+    def _config(self, listener: int, port: int) -> str:
+        rings = {"ring": RING, "ring_bytes": RING_BYTES}
+        slots = {"backend": BACKEND, "slots": len(SLOTS), "nobody": NOBODY}
+        return CONFIG.format(socket=self.socket, listener=listener, port=port, **rings, **slots)
+
+    def _wait(self, started: process.Process, log: Path) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and started.is_alive():
             try:
@@ -79,14 +107,10 @@ class Gateway:
             except ServiceUnavailableError:
                 time.sleep(0.05)
             else:
-                return started
+                return
         started.stop()
-        why = process.tail(log)
-        if "cannot bind" in why:
-            msg = f"gateway: port {port} is taken; choose another or stop what listens there"
-            raise InvalidConfigError(msg)
-        msg_0 = f"gateway did not start on port {port}: {why}"
-        raise ServiceUnavailableError(msg_0)
+        msg = f"gateway of {self.folder.name!r} did not start: {process.tail(log)}"
+        raise ServiceUnavailableError(msg)
 
     def assign(self, slot: str, port: int) -> None:
         """Point a slot at a model server, out of traffic."""
@@ -104,19 +128,27 @@ class Gateway:
 
     def stats(self) -> dict[str, ServerStat]:
         """Return what HAProxy counted per slot, and the weights it really uses."""
-        return parse_stats(self._command("show stat"), BACKEND)
+        found = parse_stats(self._command("show stat"), BACKEND)
+        if missing := [slot for slot in SLOTS if slot not in found]:
+            msg = f"gateway of {self.folder.name!r} gives no statistics of {', '.join(missing)}"
+            raise ServiceUnavailableError(msg)
+        return found
+
+    def answers(self) -> list[Answered]:
+        """Return the last answers to clients, oldest first; none of a gateway that keeps none."""
+        return parse_answers(self._command(f"show events {RING}"))
 
     def _command(self, line: str) -> str:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(5)
+                connection.settimeout(ANSWER_SECONDS)
                 connection.connect(str(self.socket))
                 connection.sendall(f"{line}\n".encode())
-                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
         except OSError as error:
             msg = f"gateway of {self.folder.name!r} does not answer: {error}"
             raise ServiceUnavailableError(msg) from error
-        if line.startswith("set ") and answer.strip() and "change" not in answer:
+        if line.startswith("set ") and answer.strip() and not any(good in answer for good in DONE):
             msg = f"gateway of {self.folder.name!r} refused {line!r}: {answer.strip()}"
             raise ServiceUnavailableError(msg)
         return answer

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.core.rollout.ledger import Reading
+    from airflow_mlops.core.rollout.plan import Metric
 
 
 class LabelledMetrics:
@@ -24,6 +25,15 @@ class LabelledMetrics:
     def __init__(self, source: MetricsSource, labels: Callable[[], Mapping[str, str]]) -> None:
         self.source = source
         self.labels = labels
+
+    @property
+    def measures(self) -> frozenset[Metric]:
+        """What the source measures."""
+        return self.source.measures
+
+    def check(self, *, now: float) -> None:
+        """Check the source."""
+        self.source.check(now=now)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read on a worker."""

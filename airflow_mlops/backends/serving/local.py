@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING
 from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
 from airflow_mlops.backends.serving.gateway import Gateway
 from airflow_mlops.backends.serving.leases import LocalLeases
-from airflow_mlops.backends.serving.model_process import ModelProcesses, free_port, is_up
-from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
-from airflow_mlops.backends.serving.slots import busy, count, free_slot, intervened, life, weight
+from airflow_mlops.backends.serving.local_endpoint import NAME, LocalEndpoint, idle
+from airflow_mlops.backends.serving.model_process import is_up
+from airflow_mlops.backends.serving.protocol import Counters, Traffic
+from airflow_mlops.backends.serving.slots import busy, count, intervened, life
 from airflow_mlops.core.errors import (
     EndpointBusyError,
+    EndpointMissingError,
     InvalidConfigError,
     ServiceUnavailableError,
     TrafficConflictError,
@@ -26,8 +27,7 @@ from airflow_mlops.core.rollout.plan import require_percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DRAIN_SECONDS = 5.0
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+    from airflow_mlops.backends.metrics.haproxy import Answered
 
 
 class LocalServing(LocalLeases):
@@ -58,12 +58,12 @@ class LocalServing(LocalLeases):
             if state.holder not in (None, holder):
                 raise EndpointBusyError(busy(state, holder))
             state.holder = holder
-            self._revive(state)
+            self._endpoint(endpoint).revive(state)
 
     def revive(self, endpoint: str) -> tuple[str, ...]:
         """Bring back a gateway and a stable server that died; say which, whoever holds the endpoint."""
         with self._file(endpoint).locked() as state:
-            return self._revive(state)
+            return self._endpoint(endpoint).revive(state)
 
     def release(self, endpoint: str, holder: str) -> None:
         """Give the endpoint back; its lease ends."""
@@ -76,17 +76,18 @@ class LocalServing(LocalLeases):
         """Start a version out of traffic; at once if it is up already."""
         with self._file(endpoint).locked() as state:
             self._require(state, holder)
-            self._revive(state)
+            here = self._endpoint(endpoint)
+            here.revive(state)
             server = state.servers.get(version)
             if server is None or not server.healthy or not is_up(server):
-                self._start(state, version, Path(model_dir))
+                here.start(state, version, Path(model_dir))
             if version != state.stable:
                 state.canary = version
-            return self._traffic(state)
+            return here.traffic(state)
 
     def traffic(self, endpoint: str) -> Traffic:
         """Return what the gateway does now."""
-        return self._traffic(self._file(endpoint).read())
+        return self._endpoint(endpoint).traffic(self._file(endpoint).read())
 
     def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
         """Set the canary's weight unless somebody else changed the weights meanwhile."""
@@ -107,8 +108,9 @@ class LocalServing(LocalLeases):
             self._require(state, holder)
             if version != state.stable:
                 self._server(state, version)
-                state.stable, state.canary, state.percent = version, None, 0
-            return self._apply(state)
+                state.stable, state.canary = version, None
+                state.percent = 0
+            return self._endpoint(endpoint).apply(state)
 
     def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
         """Take the canary out of traffic."""
@@ -116,7 +118,7 @@ class LocalServing(LocalLeases):
             self._require(state, holder)
             if version == state.canary:
                 state.canary, state.percent = None, 0
-            return self._apply(state)
+            return self._endpoint(endpoint).apply(state)
 
     def stop_unwatched(self, endpoint: str, *, now: float) -> Traffic | None:
         """Take the canary out of traffic if its lease ran out; ``None`` when there is nothing to stop.
@@ -128,20 +130,22 @@ class LocalServing(LocalLeases):
             if None in (state.lease, state.stable) or not must_stop(state.lease, share, now=now):
                 return None
             state.percent = 0
-            return self._apply(state)
+            return self._endpoint(endpoint).apply(state)
 
     def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
         """Stop servers that have no role, after their last request is answered."""
+        here = self._endpoint(endpoint)
+        here.drain(self._file(endpoint).read())
         with self._file(endpoint).locked() as state:
             self._require(state, holder)
-            for version in [v for v in state.servers if v not in (state.stable, state.canary)]:
-                self._retire(state, version)
-            return self._traffic(state)
+            for version in idle(state):
+                here.retire(state, version)
+            return here.traffic(state)
 
     def counters(self, endpoint: str) -> Counters:
         """Return requests and errors per version since it was deployed."""
         state = self._file(endpoint).read()
-        stats = self._gateway(endpoint).stats()
+        stats = self._gateway(endpoint).stats() if state.gateway else {}
         counts = {
             v: replace(count(stats[s.slot], s.baseline), generation=life(s))
             for v, s in state.servers.items()
@@ -152,6 +156,17 @@ class LocalServing(LocalLeases):
             msg = f"gateway of {endpoint!r} was started again while its counters were read"
             raise ServiceUnavailableError(msg)
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
+
+    def answers(self, endpoint: str) -> dict[str, list[Answered]]:
+        """Return the last answers of each version, oldest first: as many as the gateway remembers."""
+        state = self._file(endpoint).read()
+        found: dict[tuple[str, int], list[Answered]] = {
+            (s.slot, s.port): [] for s in state.servers.values() if s.healthy
+        }
+        for each in self._gateway(endpoint).answers() if state.gateway else ():
+            if each.server in found:
+                found[each.server].append(each)
+        return {v: found[s.slot, s.port] for v, s in state.servers.items() if s.healthy}
 
     def url(self, endpoint: str) -> str:
         """Return the gateway's address for clients."""
@@ -178,7 +193,21 @@ class LocalServing(LocalLeases):
     def _gateway(self, endpoint: str) -> Gateway:
         return Gateway(self.state_dir / endpoint)
 
+    def _endpoint(self, endpoint: str) -> LocalEndpoint:
+        return LocalEndpoint(
+            self._file(endpoint),
+            self._gateway(endpoint),
+            self.log_dir,
+            port=self.ports.get(endpoint),
+            workers=self.workers,
+        )
+
     def _require(self, state: EndpointState, holder: str, canary: str | None = None) -> None:
+        if state == EndpointState(endpoint=state.endpoint):
+            msg = (
+                f"endpoint {state.endpoint!r} has no state below {self.state_dir}: deleted, or never deployed"
+            )
+            raise EndpointMissingError(msg)
         if state.holder != holder:
             raise EndpointBusyError(busy(state, holder))
         if canary is not None and state.canary != canary:
@@ -190,12 +219,13 @@ class LocalServing(LocalLeases):
         self._require(state, holder, canary=version)
         if percent:
             self._server(state, version)
-        seen = self._traffic(state)
+        here = self._endpoint(state.endpoint)
+        seen = here.traffic(state)
         ours = state.moving or state.stable is None or seen.canary_percent in (state.percent, percent)
         if not ours:
             raise TrafficConflictError(intervened(seen, state.percent))
         state.percent = percent
-        return self._apply(state)
+        return here.apply(state)
 
     def _server(self, state: EndpointState, version: str) -> Server:
         server = state.servers.get(version)
@@ -206,92 +236,3 @@ class LocalServing(LocalLeases):
             msg = f"{state.endpoint}: the server of version {version} died; it gets no more traffic"
             raise TrafficConflictError(msg)
         return server
-
-    def _traffic(self, state: EndpointState) -> Traffic:
-        weights = self._weights(state)
-        total = sum(weights.values())
-        percent = round(100 * weights.get(state.canary or "", 0) / total) if total else 0
-        return Traffic(
-            endpoint=state.endpoint,
-            stable=state.stable,
-            canary=state.canary,
-            canary_percent=percent,
-            holder=state.holder,
-        )
-
-    def _weights(self, state: EndpointState) -> dict[str, int]:
-        if state.gateway is None:
-            return {}
-        stats = self._gateway(state.endpoint).stats()
-        return {version: stats[server.slot].weight for version, server in state.servers.items()}
-
-    def _apply(self, state: EndpointState) -> Traffic:
-        """Set weights so that no moment has less capacity than before: raise first, drain after.
-
-        Written down before: weights found half moved are then known as ours, and moved on.
-        """
-        gateway, state.moving = self._gateway(state.endpoint), True
-        self._file(state.endpoint).write(state)
-        wanted = {
-            version: weight(state, version) for version in state.servers if state.servers[version].healthy
-        }
-        for version, share in sorted(wanted.items(), key=lambda item: -item[1]):
-            gateway.set_weight(state.servers[version].slot, share)
-        state.moving = False
-        return self._traffic(state)
-
-    def _revive(self, state: EndpointState) -> tuple[str, ...]:
-        """Bring back a gateway and a stable server that died, with the weights they had; say which."""
-        back = self._revive_gateway(state)
-        stable = state.servers.get(state.stable or "")
-        if stable is not None and not is_up(stable):
-            self._launch(state, stable)
-            back = (*back, f"version {stable.version}")
-        if back or state.moving:
-            self._apply(state)
-        return back
-
-    def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
-        gateway = self._gateway(state.endpoint)
-        if state.gateway is None or not state.gateway.is_alive():
-            state.gateway = None  # written before it starts: nobody takes its counters for the old one's
-            self._file(state.endpoint).write(state)
-            state.port = state.port or self.ports.get(state.endpoint) or free_port()
-            state.gateway = gateway.start(state.port)
-            for server in state.servers.values():
-                server.baseline = Count()
-                gateway.assign(server.slot, server.port)
-            self._apply(state)
-            return ("gateway",)
-        return ()
-
-    def _start(self, state: EndpointState, version: str, model_dir: Path) -> None:
-        if not NAME.fullmatch(version):
-            msg = f"version {version!r}: letters, digits, '_', '-' and '.' are allowed"
-            raise InvalidConfigError(msg)
-        self._processes(state).keep_model(version, model_dir)
-        known = state.servers.get(version)
-        server = Server(version=version, slot=known.slot if known else free_slot(state), workers=self.workers)
-        state.servers[version] = server
-        self._launch(state, server)
-
-    def _launch(self, state: EndpointState, server: Server) -> None:
-        gateway = self._gateway(state.endpoint)
-        self._processes(state).launch(state, server)
-        gateway.assign(server.slot, server.port)
-        server.baseline = count(gateway.stats()[server.slot], Count())
-        server.healthy = True
-
-    def _processes(self, state: EndpointState) -> ModelProcesses:
-        file = self._file(state.endpoint)
-        return ModelProcesses(file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
-
-    def _retire(self, state: EndpointState, version: str) -> None:
-        server, gateway = state.servers[version], self._gateway(state.endpoint)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        gateway.set_weight(server.slot, 0)
-        while gateway.stats()[server.slot].current and time.monotonic() < deadline:
-            time.sleep(0.1)
-        gateway.vacate(server.slot)
-        self._processes(state).end(server)
-        del state.servers[version]

@@ -55,22 +55,30 @@ class ModelProcesses:
     def launch(self, state: EndpointState, server: Server) -> None:
         """Start a server on a free port and wait until it answers.
 
-        :raises ServiceUnavailableError: it did not; it is ended and forgotten.
+        :raises ServiceUnavailableError: it did not; it is ended, and forgotten if it is not the stable one.
         """
         home = self._home(server.version)
-        server.healthy, server.process, server.port = False, None, free_port()
-        self.file.write(state)
-        for orphan in process.find_by_argument(str(home / "model")):
+        model = str(home / "model")
+        for orphan in process.find_by_argument("-m", MODULE, model):
             orphan.stop()
-        server.process = process.start(
-            self._command(server), log=home / "server.log", folder=home, environment=_environment()
-        )
+        with process.listener(0) as listener:
+            server.healthy, server.process, server.port = False, None, listener.getsockname()[1]
+            self.file.write(state)
+            server.process = process.start(
+                self._command(server, listener),
+                log=home / "server.log",
+                folder=home,
+                environment=_environment(),
+                listener=listener,
+                marker=model,
+            )
         self.file.write(state)
         try:
             self._wait_healthy(server, home / "server.log")
         except ServiceUnavailableError:
             server.process.stop()
-            del state.servers[server.version]
+            if server.version != state.stable:
+                del state.servers[server.version]
             self.file.write(state)
             raise
 
@@ -93,10 +101,10 @@ class ModelProcesses:
             server.process.stop()
         shutil.rmtree(self._home(server.version), ignore_errors=True)
 
-    def _command(self, server: Server) -> list[str]:
+    def _command(self, server: Server, listener: socket.socket) -> list[str]:
         options = {
             "--model-dir": str(self._home(server.version) / "model"),
-            "--port": str(server.port),
+            "--listener": str(listener.fileno()),
             "--endpoint": self.file.endpoint,
             "--version": server.version,
             "--log-dir": str(self.log_dir),

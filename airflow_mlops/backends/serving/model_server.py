@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -16,7 +17,6 @@ from airflow_mlops.backends.serving.inference_writer import InferenceWriter
 from airflow_mlops.backends.serving.siblings import serve_siblings
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from mlflow.pyfunc import PyFuncModel
@@ -87,7 +87,7 @@ class Identified:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve one model folder on 127.0.0.1 until told to stop."""
+    """Serve one model folder on an inherited socket until told to stop."""
     options = _options(argv)
     if options.parent is not None:
         threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
@@ -95,8 +95,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     import mlflow.pyfunc
 
     model = mlflow.pyfunc.load_model(options.model_dir)
+    listener = socket.socket(fileno=options.listener)
     if options.workers == 1:
-        _serve(model, options, None)
+        _serve(model, options, listener)
         return
     first = os.getpid()
 
@@ -104,32 +105,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         threading.Thread(target=_end_with, args=(first,), daemon=True).start()
         _serve(model, options, listening)
 
-    serve_siblings(work, options.port, options.workers)
+    serve_siblings(work, listener, options.workers)
 
 
-def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.socket | None) -> None:
+def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.socket) -> None:
     import uvicorn
     from mlflow.pyfunc import scoring_server
 
     folder = Path(options.log_dir) / options.endpoint / options.version
     with InferenceWriter(folder, options.version) as writer:
         app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version)
-        config = uvicorn.Config(
-            app,
-            host="127.0.0.1",
-            port=options.port,
-            log_level="warning",
-            access_log=False,
-            timeout_keep_alive=IDLE_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=listening and [listening])
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=IDLE_SECONDS)
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--model-dir", "--endpoint", "--version", "--log-dir"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--listener", required=True, type=int, help="number of the inherited socket")
     parser.add_argument("--workers", type=int, default=1, help="processes that answer on the port")
     parser.add_argument("--parent", type=int, help="pid of the process that this one must not outlive")
     return parser.parse_args(argv)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
 
+from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
@@ -17,14 +19,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLOCK_SLACK_SECONDS = 1.0
+BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process(Record):
-    """A process by pid and start time, so that a reused pid is never mistaken for it."""
+    """A process, told from another that was given its pid later.
+
+    :param started: when it was started, epoch seconds; moves when the machine's clock is set.
+    :param marker: an argument that only this process's command line has. With it the command line says
+        whether it is the same; without it the start time does.
+    """
 
     pid: int
     started: float
+    marker: str = ""
 
     def is_alive(self) -> bool:
         """Say whether this very process still runs."""
@@ -46,18 +55,33 @@ class Process(Record):
     def _find(self) -> psutil.Process | None:
         try:
             found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.started) < CLOCK_SLACK_SECONDS
-        except psutil.NoSuchProcess:
+            same = self._is(found)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None
         return found if same else None
 
+    def _is(self, found: psutil.Process) -> bool:
+        line = found.cmdline() if self.marker else []
+        if line:  # for a moment after its start a process has none
+            return self.marker in line
+        began: float = found.create_time()
+        return abs(began - self.started) < CLOCK_SLACK_SECONDS
+
 
 def start(
-    command: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    listener: socket.socket | None = None,
+    marker: str = "",
 ) -> Process:
     """Start a process in a session of its own; its output goes to ``log``.
 
     :param environment: all of its environment; the caller's secrets are not inherited.
+    :param listener: a socket that it inherits under the same number.
+    :param marker: an argument of ``command`` that no other program has.
     """
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - a list built by this package, no shell
@@ -67,18 +91,41 @@ def start(
             stderr=subprocess.STDOUT,
             cwd=folder,
             env=dict(environment or {"PATH": os.environ.get("PATH", "")}),
+            pass_fds=() if listener is None else (listener.fileno(),),
             start_new_session=True,
         )
     child.returncode = 0  # it lives on after us: nobody here waits for it, and that is no leak
-    return Process(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    return Process(pid=child.pid, started=psutil.Process(child.pid).create_time(), marker=marker)
 
 
-def find_by_argument(argument: str) -> list[Process]:
-    """Return processes that carry ``argument`` on their command line (started but never recorded)."""
+def listener(port: int) -> socket.socket:
+    """Take a port of 127.0.0.1 for a process to be started; 0 is any free one.
+
+    The socket is handed over, so that nobody else can take the port meanwhile. A free port refuses
+    connections until its process listens.
+
+    :raises InvalidConfigError: somebody else listens there.
+    """
+    taken = socket.socket()
+    try:
+        if port:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections may linger
+        taken.bind(("127.0.0.1", port))
+        if port:
+            taken.listen(BACKLOG)
+    except OSError as error:
+        taken.close()
+        msg = f"port {port} is taken; choose another or stop what listens there"
+        raise InvalidConfigError(msg) from error
+    return taken
+
+
+def find_by_argument(*arguments: str) -> list[Process]:
+    """Return processes that carry all ``arguments`` on their command line (started but never recorded)."""
     return [
-        Process(pid=found.pid, started=found.info["create_time"])
+        Process(pid=found.pid, started=found.info["create_time"], marker=arguments[-1])
         for found in psutil.process_iter(["cmdline", "create_time"])
-        if argument in (found.info["cmdline"] or ())
+        if set(arguments) <= set(found.info["cmdline"] or ())
     ]
 
 

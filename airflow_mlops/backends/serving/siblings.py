@@ -5,28 +5,25 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 BACKLOG = 2048
 SHORT_LIFE_SECONDS = 1.0
 
 
-def serve_siblings(serve: Callable[[socket.socket], None], port: int, count: int) -> NoReturn:
-    """Run ``serve`` in ``count`` processes on one listening socket of 127.0.0.1, for ever.
+def serve_siblings(serve: Callable[[socket.socket], None], listening: socket.socket, count: int) -> NoReturn:
+    """Run ``serve`` in ``count`` processes on one listening socket, for ever.
 
     Connections that nobody has accepted yet stay with the socket, so the death of a worker fails only the
     requests in its hands. Workers are forked: what was loaded before is shared and a new one is up at once.
 
     :param serve: answers requests on a socket until told to stop; runs in the main thread of a worker.
     """
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
     listening.listen(BACKLOG)
     signal.signal(signal.SIGTERM, _stop)
     workers = [_fork(serve, listening) for _ in range(count)]

@@ -125,17 +125,17 @@ def _read(
     *,
     now: float,
 ) -> Reading | None:
+    arms = Arms(canary=state.version, stable=state.champion)
     if metrics is not None:
-        return metrics.read(Arms(canary=state.version, stable=state.champion), last, now=now)
-    return reading_of(backend.counters(endpoint), state)
+        return metrics.read(arms, last, now=now)
+    return reading_of(backend.counters(endpoint), arms)
 
 
-def reading_of(counters: Counters, state: RolloutState) -> Reading | None:
-    """Translate counters into a reading of the rollout's two arms; ``None`` if the canary has none."""
-    canary = counters.versions.get(state.version)
-    if canary is None:
+def reading_of(counters: Counters, arms: Arms) -> Reading | None:
+    """Translate counters into a reading of the rollout's two arms; ``None`` if one of them has none."""
+    canary, stable = counters.versions.get(arms.canary), counters.versions.get(arms.stable or "")
+    if canary is None or (stable is None and arms.stable is not None):
         return None
-    stable = counters.versions.get(state.champion or "")
     return Reading(
         generation=counters.generation,
         canary_generation=canary.generation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -9,6 +10,8 @@ from itertools import pairwise
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.freeze import Freeze
+
+SIDE_BY_SIDE = "it compares versions that answer at the same time"
 
 
 class OnInconclusive(StrEnum):
@@ -145,6 +148,9 @@ class RolloutPlan(Record):
             return f"rollout.metrics: {list(map(str, self.metrics))}, allowed: at least one, each once"
         if self.strategy is Strategy.AB and self.metrics[0] is Metric.PREDICTIONS:
             return "rollout.metrics[0]: predictions of strategy ab, allowed: errors, latency, quality"
+        others = [str(metric) for metric in self.metrics if metric is not Metric.ERRORS]
+        if others and self.percents[0] == 100:
+            return f"rollout.metrics: {others[0]} of a first step of 100 %, allowed: errors; {SIDE_BY_SIDE}"
         return ""
 
     def _step_bounds(self, index: int) -> tuple[str, ...]:
@@ -154,25 +160,31 @@ class RolloutPlan(Record):
         bake, deadline, least = step.bake_seconds or 0.0, step.deadline_seconds or 0.0, step.min_requests or 0
         return (
             _unless(bake >= 0, f"{key}.bake: {bake} s, allowed: 0 or more"),
-            _unless(deadline > bake, f"{key}.deadline: {deadline} s, allowed: above bake ({bake} s)"),
+            _unless(
+                bake < deadline < math.inf, f"{key}.deadline: {deadline} s, allowed: above bake ({bake} s)"
+            ),
             _unless(
                 deadline > self.warm_up_seconds,
                 f"{key}.deadline: {deadline} s, allowed: above warm_up ({self.warm_up_seconds} s)",
             ),
-            _unless(least >= 1, f"{key}.min_requests: {least}, allowed: 1 or more"),
+            _unless(least >= 1 and least == int(least), f"{key}.min_requests: {least}, allowed: 1 or more"),
         )
 
     def _bounds(self) -> tuple[str, ...]:
         return (
-            _unless(self.window_seconds > 0, f"rollout.window: {self.window_seconds} s, allowed: above 0"),
+            _unless(
+                0 < self.window_seconds < math.inf,
+                f"rollout.window: {self.window_seconds} s, allowed: above 0",
+            ),
             _unless(
                 self.warm_up_seconds >= 0, f"rollout.warm_up: {self.warm_up_seconds} s, allowed: 0 or more"
             ),
             _unless(
-                self.keep_old_seconds >= 0, f"rollout.keep_old: {self.keep_old_seconds} s, allowed: 0 or more"
+                0 <= self.keep_old_seconds < math.inf,
+                f"rollout.keep_old: {self.keep_old_seconds} s, allowed: 0 or more",
             ),
             _unless(
-                self.lease_seconds > self.window_seconds,
+                self.window_seconds < self.lease_seconds < math.inf,
                 f"rollout.lease: {self.lease_seconds} s, allowed: above window ({self.window_seconds} s)",
             ),
             _unless(
@@ -180,7 +192,8 @@ class RolloutPlan(Record):
                 f"rollout.max_error_rate: {self.max_error_rate}, allowed: above 0 and below 1",
             ),
             _unless(
-                self.burst is None or self.burst >= 1, f"rollout.burst: {self.burst}, allowed: 1 or more"
+                self.burst is None or (self.burst >= 1 and self.burst == int(self.burst)),
+                f"rollout.burst: {self.burst}, allowed: 1 or more",
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
         )
@@ -194,6 +207,8 @@ def _steps_problem(steps: tuple[int, ...]) -> str:
     if not steps:
         return "rollout.steps: empty, allowed: at least one percent from 1 to 100"
     for index, percent in enumerate(steps):
+        if not _is_whole(percent):
+            return f"rollout.steps[{index}]: {percent!r}, allowed: whole percents from 1 to 100"
         if not 1 <= percent <= 100:
             return f"rollout.steps[{index}]: {percent} %, allowed: 1 to 100"
     for index, (lower, higher) in enumerate(pairwise(steps), start=1):
@@ -202,11 +217,15 @@ def _steps_problem(steps: tuple[int, ...]) -> str:
     return ""
 
 
+def _is_whole(percent: object) -> bool:
+    return isinstance(percent, int) and not isinstance(percent, bool)
+
+
 def require_percent(percent: object) -> None:
     """Refuse a traffic share that is no whole number from 0 to 100.
 
     :raises InvalidPlanError: names the value.
     """
-    if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
+    if not isinstance(percent, int) or not _is_whole(percent) or not 0 <= percent <= 100:
         msg = f"traffic share: {percent!r} %, allowed: whole numbers from 0 to 100"
         raise InvalidPlanError(msg)

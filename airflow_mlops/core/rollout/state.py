@@ -110,6 +110,12 @@ class RolloutState(Record):
     trace: tuple[TracePoint, ...] = ()
 
     @property
+    def watched(self) -> tuple[Metric, ...]:
+        """What the plan watches."""
+        shifts = () if self.predictions is None else (Metric.PREDICTIONS,)
+        return (Metric.ERRORS, *self.others, *shifts)
+
+    @property
     def is_open(self) -> bool:
         """Whether more evidence, or an answer, can still change where this step ends."""
         return self.phase in OPEN

@@ -31,6 +31,9 @@ class Source:
     def __init__(self, errors):
         self.errors, self.refused = errors, 0
 
+    def check(self, *, now):
+        pass
+
     def read(self, arms, after, *, now):
         if after.until and self.refused:
             self.refused -= 1
@@ -59,7 +62,7 @@ def serving(request, world, monkeypatch):
 
 def start(serving, world, run, monkeypatch, errors):
     source = Source(errors)
-    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend: source)
+    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, wanted=(): source)
     first = DeployCanaryOperator(task_id="first", plan=PLAN, model="demo", version="1")
     state = run(first)
     promote = PromoteModelOperator(task_id="p", state=state, model="demo", version="1")

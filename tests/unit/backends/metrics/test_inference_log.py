@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops.backends.metrics.haproxy import parse_stats
 from airflow_mlops.backends.metrics.inference_log import answers, read_inference_log
 from airflow_mlops.backends.serving.inference_writer import InferenceWriter
 from airflow_mlops.core.errors import InvalidDataError
@@ -60,23 +59,6 @@ def test_garbage_is_named_by_file_and_line(tmp_path, file):
     file.write_text(line("a", 1.0, 0.1) + "garbage\n" + line("b", 1.0, 0.1))
     with pytest.raises(InvalidDataError, match=r"20130101T00-1\.jsonl line 2"):
         rows(tmp_path)
-
-
-STATS = """\
-# pxname,svname,scur,status,weight,econ,eresp,wredis,hrsp_2xx,hrsp_4xx,hrsp_5xx
-clients,FRONTEND,1,OPEN,,,,,9,0,0
-models,slot1,2,no check,75,1,2,3,90,4,5
-models,slot2,0,DRAIN,25,0,0,0,7,0,0
-models,slot3,0,MAINT,0,0,0,0,0,0,0
-models,BACKEND,2,UP,100,,,,97,4,5
-"""
-
-
-def test_gateway_statistics_count_every_way_to_fail():
-    stats = parse_stats(STATS, "models")
-    assert set(stats) == {"slot1", "slot2", "slot3"}
-    assert (stats["slot1"].errors, stats["slot1"].requests, stats["slot1"].current) == (11, 105, 2)
-    assert (stats["slot1"].weight, stats["slot2"].weight, stats["slot3"].weight) == (75, 0, 0)
 
 
 def test_scores_of_many_classes_are_kept_and_an_answer_of_another_shape_is_none(tmp_path, file):

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.backends.metrics.series import Series
+from airflow_mlops.backends.metrics.series import Series, total
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.rollout.ledger import Reading
 
@@ -21,8 +21,8 @@ SELECTORS = PrometheusSelectors(
 )
 
 
-def series(*samples, labels=("version", "code")):
-    return Series(labels=frozenset(labels), samples=samples)
+def series(*samples, **labels):
+    return Series(labels=labels, samples=samples)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,21 @@ def series(*samples, labels=("version", "code")):
         (((5, 100), (15, 130), (25, 900)), 30),
         (((8, 100), (10, 110), (15, 130), (20, 131)), 21),
         (((5, 100), (12, 4), (18, 9)), 9),
-        (((15, 3), (18, 5)), 5),
+        (((15, 3), (18, 5)), 2),
         (((5, 100),), 0),
+        (((5, 100), (12, 4), (14, 9), (18, 2)), 11),
     ],
-    ids=["grown", "later sample", "borders", "restarted", "new series", "no new sample"],
+    ids=["grown", "later sample", "borders", "restarted", "old counter", "no new sample", "restarted twice"],
 )
 def test_growth_counts_what_came_in_the_window(samples, grown):
     assert series(*samples).growth(10, 20) == grown
+
+
+def test_counter_that_a_known_target_shows_for_the_first_time_counts_from_zero():
+    assert series((15, 3), (18, 5)).growth(10, 20, is_new=True) == 5
+    known, other = series((5, 1), (15, 2), instance="a"), series((15, 3), instance="a", code="500")
+    stranger = series((15, 900), (18, 903), instance="b")
+    assert total([known, other, stranger], 10, 20, frozenset({known.target})) == 1 + 3 + 3
 
 
 def test_windows_that_follow_each_other_add_up():
@@ -50,11 +58,13 @@ class Answering(BaseHTTPRequestHandler):
     """Answers a query from ``server.answers``, keyed by the query without its range."""
 
     def do_GET(self):
-        asked = parse_qs(urlsplit(self.path).query)["query"][0].rsplit("[", 1)[0]
+        url = urlsplit(self.path)
+        asked = parse_qs(url.query)["query"][0].rsplit("[", 1)[0] if url.query else url.path
         status, result = self.server.answers.get(asked, (200, []))
         self.send_response(status)
         self.end_headers()
-        self.wfile.write(json.dumps({"data": {"result": result}}).encode())
+        whole = {"data": {"result": result}} if isinstance(result, list) else result
+        self.wfile.write(json.dumps(whole).encode())
 
     def log_message(self, *_):
         pass
@@ -76,7 +86,7 @@ def source(server, selectors=SELECTORS, **more):
 
 
 def matrix(*values, at=(90, 105), **labels):
-    metric = {"__name__": "asked", "version": "x", "code": "200"} | labels
+    metric = {"__name__": "asked", "version": "x", "code": "200", "instance": "a"} | labels
     return 200, [{"metric": metric, "values": [[t, str(v)] for t, v in zip(at, values, strict=True)]}]
 
 
@@ -131,7 +141,9 @@ def test_errors_of_a_metric_that_nobody_exports_are_missing_data(prometheus):
 def test_errors_by_a_label_that_does_not_exist_are_refused_by_name(prometheus):
     healthy(prometheus)
     selectors = replace(SELECTORS, errors='asked{version="$version",status="x=5"}')
-    with pytest.raises(InvalidConfigError, match="no label 'status' on asked; it has: code, version"):
+    with pytest.raises(
+        InvalidConfigError, match="no label 'status' on asked; it has: code, instance, version"
+    ):
         source(prometheus, selectors).read(ARMS, BEFORE, now=110.0)
 
 
@@ -139,13 +151,16 @@ def test_answers_outside_the_fast_bucket_are_slow(prometheus):
     healthy(prometheus)
     fast = 'took_bucket{version="$version",le="0.25"}'
     prometheus.answers |= {
-        "took_bucket": matrix(1, 1),
         'took_bucket{version="2",le="0.25"}': matrix(90, 96),
         'took_bucket{version="1",le="0.25"}': matrix(800, 889),
+        'took_bucket{version="2",le="+Inf"}': matrix(90, 100),
+        'took_bucket{version="1",le="+Inf"}': matrix(800, 890),
     }
     after = source(prometheus, replace(SELECTORS, fast=fast)).read(ARMS, BEFORE, now=110.0)
     assert (after.latency.canary_requests, after.latency.canary_errors) == (10, 4)
     assert (after.latency.stable_requests, after.latency.stable_errors) == (90, 1)
+    del prometheus.answers['took_bucket{version="1",le="0.25"}']  # no such bucket: not everything is slow
+    assert source(prometheus, replace(SELECTORS, fast=fast)).read(ARMS, BEFORE, now=110.0) is None
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -179,8 +194,82 @@ def test_server_that_is_gone_is_unavailable(prometheus):
         ({"errors": "asked{}[5m]"}, "prometheus.errors.*a plain selector"),
         ({"errors": 'asked{version="2"}'}, r"prometheus.errors.*\$version"),
         ({"fast": 'asked{version="$version",le="$limit"}'}, r"prometheus.fast.*nothing else"),
+        ({"fast": 'quick{version="$version"}'}, r"prometheus.fast.*a bucket of a histogram"),
     ],
 )
 def test_selector_that_cannot_be_counted_is_refused_by_name(wrong, named):
     with pytest.raises(InvalidConfigError, match=named):
         replace(SELECTORS, **wrong)
+
+
+OLD_AND_NEW = [
+    {"metric": {"version": "2", "code": "200", "instance": "a"}, "values": [[90, "100"], [105, "110"]]},
+    {"metric": {"version": "2", "code": "200", "instance": "b"}, "values": [[105, "70000"], [108, "70004"]]},
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        ((200, OLD_AND_NEW), 14),
+        ((200, [{"metric": {}, "values": [[90, "100"], [100, "NaN"], [105, "110"]]}]), 10),
+        ((200, [{"metric": {}, "values": [[90, "100"], [105, "+Inf"], [106, "-3"]]}]), 0),
+        ((200, [{"metric": {}, "values": [[90, "NaN"], [105, "NaN"]]}]), None),
+        ((200, [{"metric": {}, "values": []}]), None),
+        ((200, [{"metric": {}, "values": [[90, "100"], [104, "103"], [105, "2"], [109, "9"]]}]), 3 + 2 + 7),
+    ],
+    ids=[
+        "replica seen later",
+        "NaN between",
+        "infinite, negative",
+        "only NaN",
+        "empty series",
+        "reset inside",
+    ],
+)
+def test_what_is_no_count_is_not_counted(prometheus, answer, counted):
+    healthy(prometheus)
+    prometheus.answers['asked{version="2"}'] = answer
+    after = source(prometheus).read(ARMS, BEFORE, now=110.0)
+    assert (after and after.canary_requests - BEFORE.canary_requests) == counted
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "error", "error": "x"},
+        {"data": {"result": [{"metric": {}, "values": [["a", "b"]]}]}},
+        {"data": {"result": [{"metric": {}, "values": [[90, "1"]]}]}, "warnings": ["store s3 is down"]},
+        {"data": None},
+        "rubbish",
+    ],
+    ids=["error", "no numbers", "partial", "no data", "no answer"],
+)
+def test_answer_that_is_none_or_partial_is_unavailable(prometheus, answer):
+    healthy(prometheus)
+    prometheus.answers['asked{version="1"}'] = (200, answer)
+    with pytest.raises(ServiceUnavailableError, match=r"prometheus at http.*(no answer|a part of the data)"):
+        source(prometheus).read(ARMS, BEFORE, now=110.0)
+
+
+FAST = replace(SELECTORS, fast='took_bucket{version="$version",le="0.25"}')
+
+
+def test_metrics_that_are_there_pass_before_traffic_moves(prometheus):
+    prometheus.answers["count by (le) (asked)"] = (200, [{"metric": {}, "value": [1, "3"]}])
+    buckets = [{"metric": {"le": le}, "value": [1, "2"]} for le in ("+Inf", "0.5", "0.25")]
+    prometheus.answers["count by (le) (took_bucket)"] = (200, buckets)
+    source(prometheus, FAST).check(now=110.0)
+    buckets.pop()
+    with pytest.raises(
+        InvalidConfigError, match=r"no bucket le='0\.25' on took_bucket, allowed: 0\.5, \+Inf"
+    ):
+        source(prometheus, FAST).check(now=110.0)
+
+
+def test_metric_that_does_not_exist_is_named_before_traffic_moves(prometheus):
+    prometheus.answers["/api/v1/label/__name__/values"] = (200, {"data": ["askd", "up"]})
+    with pytest.raises(
+        InvalidConfigError, match=r"prometheus.requests: http.* has no metric 'asked'.*'askd'\?"
+    ):
+        source(prometheus).check(now=110.0)

@@ -1,0 +1,94 @@
+"""A plan that watches latency, on a real gateway: a slow canary is rolled back for it, an equal one not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from builders import plan
+from local_serving import Clients, light_serving, model
+
+from airflow_mlops.backends.serving.local_metrics import LocalMetrics
+from airflow_mlops.backends.serving.watch import first_reading, look
+from airflow_mlops.core.rollout.evidence import Decision
+from airflow_mlops.core.rollout.latency import LEAST_ANSWERS
+from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.state import Phase
+from airflow_mlops.hooks.serving import ServingHook
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+ME = "m__rollout/run-1"
+PLAN = plan(
+    steps=(25,),
+    metrics=(Metric.ERRORS, Metric.LATENCY),
+    bake_seconds=4.0,
+    deadline_seconds=40.0,
+    window_seconds=0.5,
+    min_requests=100,
+)
+
+
+@pytest.fixture
+def serving(tmp_path, monkeypatch):
+    with light_serving(tmp_path / "serving", monkeypatch) as backend:
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_S",
+            f'{{"conn_type": "mlops_local_serving", "extra": {{"state_dir": "{backend.state_dir}"}}}}',
+        )
+        backend.claim("m", ME)
+        backend.deploy("m", "1", model(tmp_path / "one", (15, 25)), holder=ME)
+        backend.promote("m", "1", holder=ME)
+        yield backend
+
+
+def watched(serving, tmp_path, milliseconds):
+    """Roll version 2 out beside clients; return where it ended and the source of its counts."""
+    hook = ServingHook("s")
+    metrics = hook.metrics("m", serving, PLAN.metrics)
+    serving.deploy("m", "2", model(tmp_path / "two", milliseconds), holder=ME)
+    with Clients(serving.url("m"), count=6) as clients:
+        clients.more(LEAST_ANSWERS + 20)
+        serving.set_traffic("m", "2", 25, holder=ME)
+        state = begin(PLAN, "2", "1")
+        reading = first_reading(serving, "m", state, metrics, now=time.time())
+        state = begin_step(state, 25, reading, now=time.time())
+        while state.is_open:
+            time.sleep(PLAN.window_seconds)
+            state = look(serving, "m", PLAN, state, now=time.time(), metrics=metrics)
+    assert {status for _, status in clients.answers} == {200}
+    return state, metrics
+
+
+def test_slow_canary_is_rolled_back_for_latency_though_nothing_fails(serving, tmp_path):
+    state, metrics = watched(serving, tmp_path, (40, 60))
+    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, Decision.ROLL_BACK)
+    assert state.reasons[0].startswith("version 2 at 25 %: canary is slow more often than stable: e-value")
+    assert state.share.e_value < 2
+    took = metrics.latencies(since=state.step_since, until=time.time())
+    assert took["1"].p99_ms < 40 <= took["2"].p50_ms <= took["2"].p99_ms
+
+
+def test_canary_as_quick_as_the_champion_advances_and_its_answers_were_timed(serving, tmp_path):
+    state, _ = watched(serving, tmp_path, (15, 25))
+    assert (state.phase, state.decision) == (Phase.PASSED, Decision.ADVANCE)
+    assert state.seen[Metric.LATENCY] >= PLAN.min_requests
+    assert state.others[Metric.LATENCY].e_value < 20
+
+
+def test_champion_without_enough_answers_gives_no_bar_and_that_is_no_success(serving, tmp_path):
+    most = replace(PLAN, steps=(99,))
+    serving.deploy("m", "2", model(tmp_path / "two"), holder=ME)
+    serving.set_traffic("m", "2", 99, holder=ME)
+    metrics, state = LocalMetrics(serving, "m"), begin(most, "2", "1")
+    reading = first_reading(serving, "m", state, metrics, now=time.time())
+    state = begin_step(state, 99, reading, now=0.0)
+    with Clients(serving.url("m"), count=2) as clients:
+        clients.more(300)
+    time.sleep(0.3)  # what the gateway's log needs to settle
+    late = look(serving, "m", most, state, now=time.time(), metrics=metrics)
+    assert late.step_requests > 200
+    assert late.seen[Metric.LATENCY] == 0
+    assert late.decision is Decision.INCONCLUSIVE
+    assert "no data on latency" in late.reasons[0]

@@ -1,0 +1,84 @@
+"""Local serving with a real gateway and light model servers, and clients that never pause."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from airflow_mlops.backends.serving import model_process
+from airflow_mlops.backends.serving.local import LocalServing
+
+HERE = Path(__file__).parent
+
+
+@contextlib.contextmanager
+def light_serving(state_dir, monkeypatch, **more):
+    """Yield a back end whose model servers start at once; nothing of it is left afterwards."""
+    path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setattr(model_process, "MODULE", "fakes.light_model_server")
+    backend = LocalServing(state_dir, **more)
+    try:
+        yield backend
+    finally:
+        backend.stop_all()
+        assert processes_of(state_dir) == []
+
+
+def processes_of(folder):
+    """What runs with a folder on its command line."""
+    return [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or ())]
+
+
+def model(folder, milliseconds=(1, 2), **more):
+    """A model folder for the light server: how long it takes, at least and at most."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "MLmodel").write_text(json.dumps({"milliseconds": milliseconds, **more}))
+    return folder
+
+
+class Clients:
+    """Several clients, each waiting for its answers, until the block ends; keeps version and status."""
+
+    def __init__(self, url, count=4):
+        self.url, self.answers, self.go = url, [], True
+        self.threads = [threading.Thread(target=self.ask, daemon=True) for _ in range(count)]
+
+    def ask(self):
+        with httpx.Client(timeout=10) as client:
+            while self.go:
+                try:
+                    answer = client.post(f"{self.url}/invocations", json={"inputs": [1]})
+                    self.answers.append((answer.headers.get("X-Model-Version"), answer.status_code))
+                except httpx.HTTPError as error:
+                    self.answers.append((None, type(error).__name__))
+
+    def more(self, count=50, seconds=20):
+        """Wait until some more answers came."""
+        goal = len(self.answers) + count
+        until(lambda: len(self.answers) >= goal, seconds)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.go = False
+        for thread in self.threads:
+            thread.join()
+
+
+def until(condition, seconds=20):
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
