@@ -20,6 +20,7 @@ from airflow_mlops.backends.serving.model_store import ModelStore
 from airflow_mlops.backends.serving.patience import Patience, Waiting
 from airflow_mlops.backends.serving.protocol import Count, Counters
 from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
+from airflow_mlops.backends.serving.vertex_book import VertexBook
 from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
@@ -74,13 +75,9 @@ def http_route(versions=("1", "2", "3")):
 
 def vertex_over(client, endpoints):
     machine = {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
-    site = VertexSite(
-        client,
-        ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}"),
-        Waiting(FakeClock(), PATIENCE),
-        names={"demo": ENDPOINT},
-        deployed_model={"dedicated_resources": machine},
-    )
+    models = ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}")
+    book = VertexBook(client, models, Waiting(FakeClock(), PATIENCE), {"demo": ENDPOINT})
+    site = VertexSite(book, deployed_model={"dedicated_resources": machine})
     backend = vertex_serving(site, counts=no_counts)
     backend.endpoints = endpoints
     return backend

@@ -186,7 +186,7 @@ def test_google_connection_gives_the_client_of_the_endpoints_region(connection, 
     name = "projects/p/locations/europe-west4/endpoints/7"
     connection(conn_type="mlops_serving", extra={**VERTEX, "endpoints": {"m": name}})
     backend = ServingHook("c").backend()
-    assert backend.site.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
+    assert backend.site.book.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
     assert backend.url("m") == f"https://europe-west4-aiplatform.googleapis.com/v1/{name}:predict"
 
 

@@ -23,7 +23,7 @@ ROUTE = Resource(group="gateway.networking.k8s.io", version="v1", plural="httpro
 
 
 class RouteSite:
-    """Implements :class:`~airflow_mlops.backends.serving.remote.Site` over HTTPRoutes.
+    """Implements :class:`~airflow_mlops.backends.serving.site.Site` over HTTPRoutes.
 
     The route, and a Service and a Deployment of one name per version, are made by others. Every rule of
     the route that leads to such Services is split; other rules are left alone.
@@ -44,31 +44,10 @@ class RouteSite:
     ) -> None:
         self.objects = objects
         self.waiting = objects.waiting
-        self.book = EndpointBook(objects, ROUTE, names or {})
+        self.book = EndpointBook(objects, ROUTE, names or {}, self._adopt, found=True)
         self.services = services
         self.port = port
         self.replicas = replicas
-
-    def load(self, endpoint: str) -> Page:
-        """Read; a route made by others serves the version its only Service is named after."""
-        page = self.book.look(endpoint)
-        self.book.require_target(page)
-        if page.target is None:
-            msg = f"httproutes {self.objects.namespace}/{self.book.name(endpoint)}: there is none; make it"
-            raise EndpointMissingError(msg)
-        return self._adopt(page) if page.is_new else page
-
-    def load_or_forget(self, endpoint: str) -> Page:
-        """Read; a deleted route leaves only the holder."""
-        page = self.book.look(endpoint)
-        if page.target is not None:
-            return self._adopt(page) if page.is_new else page
-        forgotten = RemoteState(endpoint=endpoint, holder=page.state.holder)
-        return replace(page, state=forgotten, layouts=())
-
-    def remember(self, sight: Page, state: RemoteState) -> None:
-        """Store a state that moves no traffic."""
-        self.book.write_note(sight, state, sight.layouts)
 
     def declare(self, sight: Page, state: RemoteState, *, force: bool = False) -> None:
         """Store the intent, then write all weights in one patch."""
@@ -126,7 +105,7 @@ class RouteSite:
 
     def url(self, endpoint: str) -> str:
         """Return the route's first host name as URL."""
-        hosts = (self.load(endpoint).target or {})["spec"].get("hostnames") or []
+        hosts = (self.book.load(endpoint).target or {})["spec"].get("hostnames") or []
         if not hosts:
             msg = f"endpoint {endpoint!r}: its HTTPRoute names no host"
             raise ServiceUnavailableError(msg)

@@ -19,7 +19,7 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
     TrafficConflictError,
 )
-from airflow_mlops.core.rollout.lease import Lease, must_stop, release, require
+from airflow_mlops.core.rollout.lease import Lease, fence, must_stop, reaped, release
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -77,51 +77,50 @@ class LocalServing(LocalLeases):
         """Return what the gateway does now."""
         return self._traffic(self._file(endpoint).read())
 
-    def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
-        """Set the canary's weight unless somebody else changed the weights meanwhile."""
-        with self._file(endpoint).locked() as state:
-            return self._shift(state, version, percent, holder)
-
-    def shift_traffic(
-        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
+    def set_traffic(
+        self, endpoint: str, version: str, percent: int, *, holder: str, lease: Lease | None = None
     ) -> Traffic:
-        """Set the canary's weight unless a later copy of the rollout took over."""
+        """Set the canary's weight unless somebody else changed the weights meanwhile."""
+        require_percent(percent)
         with self._file(endpoint).locked() as state:
-            require(state.lease, lease, now=now)
-            return self._shift(state, version, percent, lease.holder)
+            self._require(state, holder, lease, canary=version)
+            seen = self._traffic(state)
+            if state.stable is not None and seen.canary_percent not in (state.percent, percent):
+                raise TrafficConflictError(_intervened(seen, state.percent))
+            state.percent = percent
+            return self._apply(state)
 
-    def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Give all requests to a version that is up; the one before is drained and stays up."""
         with self._file(endpoint).locked() as state:
-            self._require(state, holder)
+            self._require(state, holder, lease)
             if version != state.stable:
                 self._server(state, version)
                 state.stable, state.canary, state.percent = version, None, 0
             return self._apply(state)
 
-    def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Take the canary out of traffic."""
         with self._file(endpoint).locked() as state:
-            self._require(state, holder)
+            self._require(state, holder, lease)
             if version == state.canary:
                 state.canary, state.percent = None, 0
             return self._apply(state)
 
-    def stop_unwatched(self, endpoint: str, *, now: float) -> Traffic | None:
-        """Take the canary out of traffic if its lease ran out; ``None`` when there is nothing to stop.
-
-        At a cold start there is no other version to give its requests to: it goes on.
-        """
+    def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
+        """Take the canary out of traffic if its lease ran out."""
         with self._file(endpoint).locked() as state:
-            if None in (state.lease, state.stable) or not must_stop(state.lease, state.percent, now=now):
+            ended = state.lease
+            if None in (ended, state.stable) or not must_stop(ended, state.percent, now=now):
                 return None
-            state.percent = 0
-            return self._apply(state)
+            state.percent, state.lease = 0, ended and reaped(ended)
+            self._apply(state)
+            return ended
 
-    def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
+    def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Stop servers that have no role, after their last request is answered."""
         with self._file(endpoint).locked() as state:
-            self._require(state, holder)
+            self._require(state, holder, lease)
             for version in [v for v in state.servers if v not in (state.stable, state.canary)]:
                 self._retire(state, version)
             return self._traffic(state)
@@ -163,21 +162,16 @@ class LocalServing(LocalLeases):
     def _gateway(self, endpoint: str) -> Gateway:
         return Gateway(self.state_dir / endpoint)
 
-    def _require(self, state: EndpointState, holder: str, canary: str | None = None) -> None:
+    def _require(
+        self, state: EndpointState, holder: str, lease: Lease | None = None, *, canary: str | None = None
+    ) -> None:
         if state.holder != holder:
             raise EndpointBusyError(_busy(state, holder))
+        if lease is not None:
+            fence(state.lease, lease)
         if canary is not None and state.canary != canary:
             msg = f"{state.endpoint}: version {canary} is not the canary ({state.canary or 'none'} is)"
             raise TrafficConflictError(msg)
-
-    def _shift(self, state: EndpointState, version: str, percent: int, holder: str) -> Traffic:
-        require_percent(percent)
-        self._require(state, holder, canary=version)
-        seen = self._traffic(state)
-        if state.stable is not None and seen.canary_percent not in (state.percent, percent):
-            raise TrafficConflictError(_intervened(seen, state.percent))
-        state.percent = percent
-        return self._apply(state)
 
     def _server(self, state: EndpointState, version: str) -> Server:
         server = state.servers.get(version)
