@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.cli.terminal import NOT_MEASURED, PASSED
-from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
+from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError, MlopsError
 
 if TYPE_CHECKING:
     import argparse
 
-    from airflow_mlops.backends.serving.local import LocalServing
+    from airflow_mlops.backends.serving.protocol import ServingBackend
 
 LEAST_SECONDS = 1.0
 
@@ -21,7 +21,7 @@ LEAST_SECONDS = 1.0
 def reap_command(commands: Any) -> None:
     """Add ``reap`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "reap", help="take canaries out of traffic that nobody watches any more; needs no Airflow"
+        "reap", help="take canaries out of traffic that nobody watches any more; needs no running Airflow"
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--state-dir", metavar="DIR", help="folder of a local serving back end")
@@ -33,7 +33,7 @@ def reap_command(commands: Any) -> None:
 
 
 def reap(options: argparse.Namespace) -> int:
-    """Reap once, or for ever; 2 if a canary could not be stopped."""
+    """Reap once, or for ever; 2 if a canary could not be stopped, or nothing be looked at."""
     if options.every is not None and options.every < LEAST_SECONDS:
         msg = f"--every {options.every:g}: allowed: {LEAST_SECONDS:g} s or more"
         raise InvalidConfigError(msg)
@@ -48,10 +48,14 @@ def reap(options: argparse.Namespace) -> int:
     return code
 
 
-def _look(serving: LocalServing, now: float) -> int:
+def _look(serving: ServingBackend, now: float) -> int:
     from airflow_mlops.backends.serving.leases import reap
 
-    found = reap(serving, now=now)
+    try:
+        found = reap(serving, now=now)
+    except MlopsError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return NOT_MEASURED
     for each in found:
         if each.problem:
             print(f"error: {each.endpoint}: {each.problem}", file=sys.stderr, flush=True)
@@ -60,14 +64,14 @@ def _look(serving: LocalServing, now: float) -> int:
     return NOT_MEASURED if any(each.problem for each in found) else PASSED
 
 
-def _serving(options: argparse.Namespace) -> LocalServing:
+def _serving(options: argparse.Namespace) -> ServingBackend:
     """Return the back end.
 
-    :raises InvalidConfigError: no such folder, or a connection of a back end that keeps no leases.
+    :raises InvalidConfigError: no such folder, or a connection that is not understood.
     """
-    from airflow_mlops.backends.serving.local import LocalServing
-
     if options.state_dir:
+        from airflow_mlops.backends.serving.local import LocalServing
+
         if not Path(options.state_dir).is_dir():
             msg = f"--state-dir {options.state_dir}: no such folder"
             raise InvalidConfigError(msg)
@@ -75,10 +79,6 @@ def _serving(options: argparse.Namespace) -> LocalServing:
     try:
         from airflow_mlops.hooks.serving import ServingHook
     except ImportError as error:
-        msg = f"--conn needs Airflow ({error}); without it give --state-dir"
+        msg = f"--conn needs Airflow's package ({error}); without it give --state-dir"
         raise MissingDependencyError(msg) from error
-    backend = ServingHook(options.conn).backend()
-    if not isinstance(backend, LocalServing):
-        msg = f"--conn {options.conn}: {type(backend).__name__} keeps no leases, allowed: local serving"
-        raise InvalidConfigError(msg)
-    return backend
+    return ServingHook(options.conn).backend()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 
-import pytest
 from fakes.clock import FakeClock
 from fakes.crd_schemas import require_schemas
 from fakes.kubernetes_api import ApiServer
 from fakes.kubernetes_client import objects_client
+from fakes.serving_faults import ClusterFaults, VertexFaults
 from fakes.vertex import FakeEndpoints
 from fakes.vertex_grpc import google_client
 
@@ -39,7 +39,7 @@ def kubernetes():
         client = objects_client(server.url)
         server.objects = KubernetesObjects(client, "models", Waiting(FakeClock(), PATIENCE))
         yield server
-        getattr(client, "close", lambda: None)()
+        client.api_client.close()
 
 
 @contextmanager
@@ -49,27 +49,32 @@ def kserve(mode, predictor=PREDICTOR):
         backend = kserve_serving(
             KserveSite(server.objects, models, predictor=predictor, mode=mode), counts=no_counts
         )
-        backend.cluster = server.cluster
+        backend.cluster, backend.faults = server.cluster, ClusterFaults(server.cluster, "inferenceservices")
         yield backend
 
 
+def deploy_demo(cluster, versions=("1", "2", "3")):
+    """Make what an HTTPRoute endpoint needs: a Deployment per version, and the route."""
+    for version in versions:
+        spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
+        cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
+    health = {"path": {"type": "PathPrefix", "value": "/healthz"}}
+    rules = [
+        {"matches": [health], "backendRefs": [{"name": "health", "port": 8080}]},
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []},
+    ]
+    spec = {"parentRefs": [{"name": "gateway"}], "hostnames": ["demo.example.com"], "rules": rules}
+    cluster.create("httproutes", {"metadata": {"name": "demo"}, "spec": spec})
+
+
 @contextmanager
-def http_route(versions=("1", "2", "3")):
+def http_route():
     with kubernetes() as server:
-        for version in versions:
-            spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
-            server.cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
-        health = {"path": {"type": "PathPrefix", "value": "/healthz"}}
-        rules = [
-            {"matches": [health], "backendRefs": [{"name": "health", "port": 8080}]},
-            {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []},
-        ]
-        spec = {"parentRefs": [{"name": "gateway"}], "hostnames": ["demo.example.com"], "rules": rules}
-        server.cluster.create("httproutes", {"metadata": {"name": "demo"}, "spec": spec})
+        deploy_demo(server.cluster)
         backend = http_route_serving(
             RouteSite(server.objects, ModelStore("{endpoint}-{version}")), counts=no_counts
         )
-        backend.cluster = server.cluster
+        backend.cluster, backend.faults = server.cluster, ClusterFaults(server.cluster, "httproutes")
         yield backend
 
 
@@ -79,7 +84,7 @@ def vertex_over(client, endpoints):
     book = VertexBook(client, models, Waiting(FakeClock(), PATIENCE), {"demo": ENDPOINT})
     site = VertexSite(book, deployed_model={"dedicated_resources": machine})
     backend = vertex_serving(site, counts=no_counts)
-    backend.endpoints = endpoints
+    backend.endpoints, backend.faults = endpoints, VertexFaults(endpoints, ENDPOINT)
     return backend
 
 
@@ -92,7 +97,6 @@ def vertex():
 
 @contextmanager
 def vertex_grpc():
-    pytest.importorskip("google.cloud.aiplatform_v1", reason="needs airflow-provider-mlops[google]")
     endpoints = FakeEndpoints()
     endpoints.make(ENDPOINT)
     with google_client(endpoints) as client:

@@ -10,6 +10,7 @@ from airflow_mlops.backends.serving.patience import RefusedError
 class FakeEndpoints:
     """Implements ``EndpointsClient``. ``storm``: statuses that the next calls are refused with.
 
+    :param dropped: how many of the next updates are made, but never answered.
     :param looks: how often an operation is looked at before it ends.
     :param broken: texts; a deployment whose model has one of them fails.
     """
@@ -18,7 +19,7 @@ class FakeEndpoints:
         self.endpoints, self.operations = {}, {}
         self.storm, self.deploys, self.looks, self.broken = [], [], looks, set()
         self.count = 0
-        self.before_write = None
+        self.before_write, self.dropped = None, 0
 
     def make(self, name):
         self.endpoints[name] = {
@@ -51,6 +52,9 @@ class FakeEndpoints:
         assert all(len(value) <= 63 for value in labels.values())
         found["labels"], found["traffic_split"] = dict(labels), dict(split)
         self.touch(found)
+        if self.dropped:
+            self.dropped -= 1
+            raise RefusedError(503, "the answer was lost")
 
     def deploy(self, name, deployed_model):
         found = self._found(name)
