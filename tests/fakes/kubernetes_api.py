@@ -24,10 +24,11 @@ class CallRefusedError(Exception):
 
 
 class Cluster:
-    """Objects by plural and name. ``storm``: statuses that the next calls are answered with.
+    """Objects by plural and name.
 
     Controllers make one step at each read of an object, the first after a change being too early.
 
+    :param storm: statuses that the next calls are answered with; ``None``: as usual.
     :param dropped: how many of the next changes are made, but never answered.
     :param broken: texts; what has one of them in its spec never gets ready.
     :param failed: texts; KServe says at once that it cannot load such a model.
@@ -146,8 +147,8 @@ class Handler(BaseHTTPRequestHandler):
         where = PATH.match(self.path).groupdict()
         cluster.calls.append((self.command, where["plural"], where["name"], body))
         try:
-            if cluster.storm:
-                raise CallRefusedError(cluster.storm.pop(0), "storm")
+            if cluster.storm and (refused := cluster.storm.pop(0)):
+                raise CallRefusedError(refused, "storm")
             if self.command != "GET" and cluster.before_write:
                 cluster.before_write(self.command, where["plural"])
             if self.command == "PATCH" and "merge-patch" not in self.headers["Content-Type"]:

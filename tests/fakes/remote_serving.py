@@ -84,7 +84,7 @@ def vertex_over(client, endpoints):
     book = VertexBook(client, models, Waiting(FakeClock(), PATIENCE), {"demo": ENDPOINT})
     site = VertexSite(book, deployed_model={"dedicated_resources": machine})
     backend = vertex_serving(site, counts=no_counts)
-    backend.endpoints, backend.faults = endpoints, VertexFaults(endpoints, ENDPOINT)
+    backend.fake, backend.faults = endpoints, VertexFaults(endpoints, ENDPOINT)
     return backend
 
 

@@ -8,8 +8,9 @@ from airflow_mlops.backends.serving.patience import RefusedError
 
 
 class FakeEndpoints:
-    """Implements ``EndpointsClient``. ``storm``: statuses that the next calls are refused with.
+    """Implements ``EndpointsClient``.
 
+    :param storm: statuses that the next calls are refused with; ``None``: not refused.
     :param dropped: how many of the next updates are made, but never answered.
     :param looks: how often an operation is looked at before it ends.
     :param broken: texts; a deployment whose model has one of them fails.
@@ -114,5 +115,5 @@ class FakeEndpoints:
         return self.endpoints[name]
 
     def _storm(self):
-        if self.storm:
-            raise RefusedError(self.storm.pop(0), "storm")
+        if self.storm and (refused := self.storm.pop(0)):
+            raise RefusedError(refused, "storm")

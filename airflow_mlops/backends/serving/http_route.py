@@ -12,7 +12,7 @@ from airflow_mlops.backends.serving.remote_state import Release, RemoteState
 from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_mlops.backends.serving.kubernetes_objects import Json
@@ -89,19 +89,14 @@ class RouteSite:
 
         :raises EndpointMissingError: there is no such Deployment.
         """
-        found = self.objects.find(DEPLOYMENT, release.source)
-        if found is None:
+        if self._scale(release, lambda pods: pods or self.replicas) is None:
             msg = f"deployments {self.objects.namespace}/{release.source}: there is none; make it first"
             raise EndpointMissingError(msg)
-        if found["spec"].get("replicas", 1) == 0:
-            self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": self.replicas}})
 
     def stop(self, sight: Page, releases: tuple[Release, ...]) -> None:
         """Take the pods of Deployments that are out of traffic."""
         for release in releases:
-            found = self.objects.find(DEPLOYMENT, release.source)
-            if found is not None and found["spec"].get("replicas", 1):
-                self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": 0}})
+            self._scale(release, lambda _: 0)
 
     def url(self, endpoint: str) -> str:
         """Return the route's first host name as URL."""
@@ -110,6 +105,18 @@ class RouteSite:
             msg = f"endpoint {endpoint!r}: its HTTPRoute names no host"
             raise ServiceUnavailableError(msg)
         return f"http://{hosts[0]}"
+
+    def _scale(self, release: Release, wanted: Callable[[int], int]) -> Json | None:
+        """Change a Deployment's pods from what they are; ``None`` if there is no such Deployment."""
+
+        def once() -> Json | None:
+            found = self.objects.find(DEPLOYMENT, release.source)
+            pods = found["spec"].get("replicas", 1) if found else 0
+            if found is not None and wanted(pods) != pods:
+                self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": wanted(pods)}})
+            return found
+
+        return self.waiting.again_when_moved(once, f"scale deployments/{release.source}")
 
     def _adopt(self, page: Page) -> Page:
         seen, endpoint = self._layout_of(page), page.state.endpoint

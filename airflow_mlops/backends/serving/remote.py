@@ -167,10 +167,15 @@ class RemoteServing(RemoteLeases):
         canary: str | None = None,
         force: bool = False,
     ) -> None:
+        tried: list[RemoteState] = []
+
         def once() -> None:
             sight = self.site.book.load(endpoint)
-            move.require(sight.state, who, canary)
-            self.site.declare(sight, step(sight.state), force=force)
+            ours = any(move.same(sight.state, wanted) for wanted in tried)
+            move.require(sight.state, who, None if ours else canary)
+            wanted = sight.state if ours else step(sight.state)
+            tried.append(wanted)
+            self.site.declare(sight, wanted, force=force)
 
         self.site.waiting.again_when_moved(once, f"change {endpoint}")
 

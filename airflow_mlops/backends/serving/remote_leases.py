@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops.backends.serving import remote_state as move
 from airflow_mlops.core.errors import ServiceUnavailableError
-from airflow_mlops.core.rollout.lease import Lease, acquire, fence, renew
+from airflow_mlops.core.rollout.lease import REAPER, Lease, acquire, fence, renew
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.serving.site import Site
@@ -53,7 +53,11 @@ class RemoteLeases:
         return self.site.book.endpoints()
 
     def stop_unwatched(self: HasSite, endpoint: str, *, now: float) -> Lease | None:
-        """Set the canary to 0 % if its lease ran out, whatever weight somebody set meanwhile."""
+        """Set the canary to 0 % if its lease ran out, whatever weight somebody set meanwhile.
+
+        Not waited for: what the endpoint still reports above 0 is asserted again at the next look, which
+        also undoes a write that was under way when the lease was taken away.
+        """
 
         def stop() -> Lease | None:
             sight = self.site.book.load_or_forget(endpoint)
@@ -64,7 +68,7 @@ class RemoteLeases:
             if state is None:
                 return None
             self.site.declare(sight, state, force=True)
-            return ended
+            return None if ended.holder == REAPER else ended
 
         return self.site.waiting.again_when_moved(stop, f"stop the canary of {endpoint}")
 

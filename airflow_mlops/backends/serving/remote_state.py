@@ -134,6 +134,11 @@ def require(state: RemoteState, who: Writer, canary: str | None = None) -> None:
         raise TrafficConflictError(msg)
 
 
+def same(state: RemoteState, other: RemoteState) -> bool:
+    """Whether two states mean the same: a write whose answer was lost is found again so, not made twice."""
+    return replace(state, mark="", lease=None) == replace(other, mark="", lease=None)
+
+
 def deployed(state: RemoteState, release: Release) -> RemoteState:
     """Make a version the canary at 0 %; one that has a role keeps it."""
     if release.version in (state.version_of(state.stable), state.version_of(state.canary)):

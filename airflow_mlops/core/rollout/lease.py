@@ -101,6 +101,8 @@ def fence(current: Lease | None, mine: Lease) -> Lease:
 
 def reaped(current: Lease) -> Lease:
     """Return the lease that ran out, with a token nobody has: who held it writes nothing any more."""
+    if current.holder == REAPER:
+        return current
     return replace(current, holder=REAPER, token=current.token + 1)
 
 

@@ -1,0 +1,5 @@
+"""The cluster that KUBECONFIG leads to, served through Airflow's connections and hooks."""
+
+from __future__ import annotations
+
+CLUSTER = {}
