@@ -20,7 +20,7 @@ class FakeEndpoints:
         self.endpoints, self.operations = {}, {}
         self.storm, self.deploys, self.looks, self.broken = [], [], looks, set()
         self.count = 0
-        self.before_write, self.dropped = None, 0
+        self.before_write, self.dropped, self.splits = None, 0, []
 
     def make(self, name):
         self.endpoints[name] = {
@@ -52,6 +52,7 @@ class FakeEndpoints:
         assert len(labels) <= 64
         assert all(len(value) <= 63 for value in labels.values())
         found["labels"], found["traffic_split"] = dict(labels), dict(split)
+        self.splits.append(dict(split))
         self.touch(found)
         if self.dropped:
             self.dropped -= 1
