@@ -7,15 +7,16 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_mlops.cli.terminal import NOT_MEASURED, PASSED
-from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
+from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError, MlopsError
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_mlops.backends.serving.local import LocalServing
+    from airflow_mlops.backends.serving.protocol import ServingBackend
 
 LEAST_SECONDS = 1.0
 
@@ -23,13 +24,15 @@ LEAST_SECONDS = 1.0
 def reap_command(commands: Any) -> None:
     """Add ``reap`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "reap", help="take canaries out of traffic that nobody watches any more; needs no Airflow"
+        "reap", help="take canaries out of traffic that nobody watches any more; needs no running Airflow"
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--state-dir", metavar="DIR", help="folder of a local serving back end")
     where.add_argument("--conn", metavar="ID", help="Airflow connection of a serving type")
     parser.add_argument(
-        "--revive", action="store_true", help="also start again gateways and stable servers that died"
+        "--revive",
+        action="store_true",
+        help="local serving: also start again gateways and stable servers that died",
     )
     often = parser.add_mutually_exclusive_group()
     often.add_argument("--once", action="store_true", help="look once (the default)")
@@ -38,11 +41,14 @@ def reap_command(commands: Any) -> None:
 
 
 def reap(options: argparse.Namespace) -> int:
-    """Reap once, or for ever; 2 if a canary could not be stopped."""
+    """Reap once, or for ever; 2 if a canary could not be stopped, or nothing be looked at."""
     if options.every is not None and options.every < LEAST_SECONDS:
         msg = f"--every {options.every:g}: allowed: {LEAST_SECONDS:g} s or more"
         raise InvalidConfigError(msg)
     serving = _serving(options)
+    if options.revive and not hasattr(serving, "revive"):
+        msg = f"--revive: {type(serving).__name__} has no processes of this machine, allowed: local serving"
+        raise InvalidConfigError(msg)
     code = _look(serving, time.time(), revives=options.revive)
     try:
         while options.every is not None:
@@ -53,13 +59,17 @@ def reap(options: argparse.Namespace) -> int:
     return code
 
 
-def _look(serving: LocalServing, now: float, *, revives: bool) -> int:
+def _look(serving: ServingBackend, now: float, *, revives: bool) -> int:
     from airflow_mlops.backends.serving.leases import reap, revive
 
     with contextlib.suppress(ChildProcessError):  # what was started again may have died again
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    found = [*(revive(serving) if revives else ()), *reap(serving, now=now)]
+    try:
+        found = [*(revive(cast("LocalServing", serving)) if revives else ()), *reap(serving, now=now)]
+    except MlopsError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return NOT_MEASURED
     for each in found:
         if each.problem:
             print(f"error: {each.endpoint}: {each.problem}", file=sys.stderr, flush=True)
@@ -70,14 +80,14 @@ def _look(serving: LocalServing, now: float, *, revives: bool) -> int:
     return NOT_MEASURED if any(each.problem for each in found) else PASSED
 
 
-def _serving(options: argparse.Namespace) -> LocalServing:
+def _serving(options: argparse.Namespace) -> ServingBackend:
     """Return the back end.
 
-    :raises InvalidConfigError: no such folder, or a connection of a back end that keeps no leases.
+    :raises InvalidConfigError: no such folder, or a connection that is not understood.
     """
-    from airflow_mlops.backends.serving.local import LocalServing
-
     if options.state_dir:
+        from airflow_mlops.backends.serving.local import LocalServing
+
         if not Path(options.state_dir).is_dir():
             msg = f"--state-dir {options.state_dir}: no such folder"
             raise InvalidConfigError(msg)
@@ -85,10 +95,6 @@ def _serving(options: argparse.Namespace) -> LocalServing:
     try:
         from airflow_mlops.hooks.serving import ServingHook
     except ImportError as error:
-        msg = f"--conn needs Airflow ({error}); without it give --state-dir"
+        msg = f"--conn needs Airflow's package ({error}); without it give --state-dir"
         raise MissingDependencyError(msg) from error
-    backend = ServingHook(options.conn).backend()
-    if not isinstance(backend, LocalServing):
-        msg = f"--conn {options.conn}: {type(backend).__name__} keeps no leases, allowed: local serving"
-        raise InvalidConfigError(msg)
-    return backend
+    return ServingHook(options.conn).backend()

@@ -109,6 +109,7 @@ def _http_route(extra: Extra) -> ServingBackend:
 def _vertex(extra: Extra) -> ServingBackend:
     from airflow_mlops.backends.serving.model_store import ModelStore
     from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
+    from airflow_mlops.backends.serving.vertex_book import VertexBook
     from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
     from airflow_mlops.backends.serving.vertex_state import region_of
 
@@ -119,15 +120,8 @@ def _vertex(extra: Extra) -> ServingBackend:
         )
         raise InvalidConfigError(msg)
     client = GoogleEndpoints(_google(extra, regions.pop()))
-    return vertex_serving(
-        VertexSite(
-            client,
-            ModelStore(extra["models"]),
-            _waiting(extra),
-            names=extra["endpoints"],
-            deployed_model=extra.get("deployed_model"),
-        )
-    )
+    book = VertexBook(client, ModelStore(extra["models"]), _waiting(extra), extra["endpoints"])
+    return vertex_serving(VertexSite(book, deployed_model=extra.get("deployed_model")))
 
 
 def _objects(extra: Extra) -> KubernetesObjects:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import LedgerEntry, ModelRegistry
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
 
+WRITE_SECONDS = 300.0
+"""How long a promotion or a rollback keeps its lease; a reaper then stops a canary it left in traffic."""
+
 
 def holder_of(context: Context) -> str:
     """Name the running rollout: the same for each of its tasks and tries."""
@@ -66,22 +69,30 @@ def restore_champion(
     backend.promote(model, str(champion), holder=holder)
 
 
+def promote(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:
+    """Give all requests to a version under a lease of its own: copies from the past promote nothing."""
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=WRITE_SECONDS)
+    return backend.promote(model, version, holder=holder, lease=lease)
+
+
 def roll_back(
     backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
 ) -> Traffic:
     """Give all requests back to the champion and stop what is out of traffic.
 
     Claiming first brings back a gateway that died meanwhile; what another rollout holds is left alone.
+    The lease that is taken keeps a copy from the past from moving traffic up again.
     """
     try:
         backend.claim(model, holder)
     except EndpointBusyError:
         return backend.traffic(model)
     traffic = backend.traffic(model)
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=WRITE_SECONDS)
     if traffic.stable == version and champion not in (version, None):
-        backend.promote(model, str(champion), holder=holder)
+        backend.promote(model, str(champion), holder=holder, lease=lease)
     elif traffic.stable != version:
-        backend.roll_back(model, version, holder=holder)
-    traffic = backend.clean_up(model, holder=holder)
+        backend.roll_back(model, version, holder=holder, lease=lease)
+    traffic = backend.clean_up(model, holder=holder, lease=lease)
     backend.release(model, holder)
     return traffic

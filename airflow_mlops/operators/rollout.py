@@ -12,7 +12,6 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.serving.protocol import LeasedServing
 from airflow_mlops.backends.serving.watch import first_reading
 from airflow_mlops.core.errors import RegistryConflictError
 from airflow_mlops.core.rollout.machine import begin, begin_step
@@ -20,7 +19,14 @@ from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.deployment import deploy, holder_of, ledger_entry, restore_champion, roll_back
+from airflow_mlops.operators.deployment import (
+    deploy,
+    holder_of,
+    ledger_entry,
+    promote,
+    restore_champion,
+    roll_back,
+)
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout
@@ -31,8 +37,6 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
-    from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
-    from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.plan import RolloutPlan
 
 REPORT_PATH = "validation_report.json"
@@ -127,7 +131,9 @@ class SetTrafficOperator(RolloutOperator):
         with fail_fast():
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
-            seen, lease = self._shift(backend, state.version, holder_of(context))
+            holder, now, endpoint = holder_of(context), time.time(), self.model
+            lease = backend.take_lease(endpoint, holder, now=now, seconds=self.lease_seconds)
+            seen = backend.set_traffic(endpoint, state.version, self.percent, holder=holder, lease=lease)
         self.log.info(
             "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
         )
@@ -136,13 +142,6 @@ class SetTrafficOperator(RolloutOperator):
             msg = f"{self.model}: version {state.version} has no counters; it is not deployed any more"
             raise AirflowFailException(msg)
         return replace(begin_step(state, self.percent, reading, now=time.time()), lease=lease).to_json()
-
-    def _shift(self, backend: ServingBackend, version: str, holder: str) -> tuple[Traffic, Lease | None]:
-        if not isinstance(backend, LeasedServing):
-            return backend.set_traffic(self.model, version, self.percent, holder=holder), None
-        lease = backend.take_lease(self.model, holder, now=time.time(), seconds=self.lease_seconds)
-        seen = backend.shift_traffic(self.model, version, self.percent, lease=lease, now=time.time())
-        return seen, lease
 
 
 class PromoteModelOperator(RolloutOperator):
@@ -168,7 +167,7 @@ class PromoteModelOperator(RolloutOperator):
             current = registry.settle(self.model)
             if current not in (state.champion, state.version):
                 raise RegistryConflictError(_moved(self.model, current, state))
-            backend.promote(self.model, state.version, holder=holder_of(context))
+            promote(backend, self.model, state.version, holder_of(context))
             claim = _claim(self.model, state, registry, evidence.run)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
         evidence.keep("promotion.json", entry)

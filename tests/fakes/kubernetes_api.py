@@ -7,12 +7,13 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 from fakes import crd_schemas
 from fakes.kubernetes_controllers import CONTROLLERS
 
 PATH = re.compile(
-    r"/apis/(?P<group>[^/]+)/v\w+/namespaces/(?P<ns>[^/]+)/(?P<plural>[^/]+)(/(?P<name>[^/?]+))?"
+    r"/apis/(?P<group>[^/]+)/v\w+/namespaces/(?P<ns>[^/]+)/(?P<plural>[^/?]+)(/(?P<name>[^/?]+))?"
 )
 
 
@@ -23,10 +24,12 @@ class CallRefusedError(Exception):
 
 
 class Cluster:
-    """Objects by plural and name. ``storm``: statuses that the next calls are answered with.
+    """Objects by plural and name.
 
     Controllers make one step at each read of an object, the first after a change being too early.
 
+    :param storm: statuses that the next calls are answered with; ``None``: as usual.
+    :param dropped: how many of the next changes are made, but never answered.
     :param broken: texts; what has one of them in its spec never gets ready.
     :param failed: texts; KServe says at once that it cannot load such a model.
     """
@@ -35,6 +38,7 @@ class Cluster:
         self.objects, self.storm, self.calls, self.history = {}, [], [], []
         self.broken, self.failed = set(), set()
         self.memory, self.version, self.before_write = {}, 0, None
+        self.dropped = 0
         self.lock = threading.RLock()
 
     def get(self, plural, name):
@@ -43,6 +47,12 @@ class Cluster:
             if plural in CONTROLLERS:
                 CONTROLLERS[plural](self, found, self.memory.setdefault((plural, name), {}))
             return copy.deepcopy(found)
+
+    def labelled(self, plural, selector):
+        with self.lock:
+            key, _, value = selector.partition("=")
+            items = [found for (kind, _), found in self.objects.items() if kind == plural]
+            return {"items": [o for o in items if (o["metadata"].get("labels") or {}).get(key) == value]}
 
     def create(self, plural, body):
         with self.lock:
@@ -137,13 +147,16 @@ class Handler(BaseHTTPRequestHandler):
         where = PATH.match(self.path).groupdict()
         cluster.calls.append((self.command, where["plural"], where["name"], body))
         try:
-            if cluster.storm:
-                raise CallRefusedError(cluster.storm.pop(0), "storm")
+            if cluster.storm and (refused := cluster.storm.pop(0)):
+                raise CallRefusedError(refused, "storm")
             if self.command != "GET" and cluster.before_write:
                 cluster.before_write(self.command, where["plural"])
             if self.command == "PATCH" and "merge-patch" not in self.headers["Content-Type"]:
                 raise CallRefusedError(415, "only merge patches")
             status, answer = 200, call(where, body)
+            if self.command != "GET" and cluster.dropped:
+                cluster.dropped -= 1
+                raise CallRefusedError(504, "the answer was lost")
         except CallRefusedError as error:
             status, answer = error.status, {"kind": "Status", "code": error.status, "message": str(error)}
         data = json.dumps(answer).encode()
@@ -156,7 +169,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self._answer(lambda at, body: self.server.cluster.get(at["plural"], at["name"]))
+        self._answer(self._read)
+
+    def _read(self, at, body):
+        if at["name"]:
+            return self.server.cluster.get(at["plural"], at["name"])
+        return self.server.cluster.labelled(
+            at["plural"], parse_qs(urlsplit(self.path).query)["labelSelector"][0]
+        )
 
     def do_POST(self):
         self._answer(lambda at, body: self.server.cluster.create(at["plural"], body))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 
-import pytest
 from fakes.clock import FakeClock
 from fakes.crd_schemas import require_schemas
 from fakes.kubernetes_api import ApiServer
 from fakes.kubernetes_client import objects_client
+from fakes.serving_faults import ClusterFaults, VertexFaults
 from fakes.vertex import FakeEndpoints
 from fakes.vertex_grpc import google_client
 
@@ -20,6 +20,7 @@ from airflow_mlops.backends.serving.model_store import ModelStore
 from airflow_mlops.backends.serving.patience import Patience, Waiting
 from airflow_mlops.backends.serving.protocol import Count, Counters
 from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
+from airflow_mlops.backends.serving.vertex_book import VertexBook
 from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
@@ -38,7 +39,7 @@ def kubernetes():
         client = objects_client(server.url)
         server.objects = KubernetesObjects(client, "models", Waiting(FakeClock(), PATIENCE))
         yield server
-        getattr(client, "close", lambda: None)()
+        client.api_client.close()
 
 
 @contextmanager
@@ -48,41 +49,42 @@ def kserve(mode, predictor=PREDICTOR):
         backend = kserve_serving(
             KserveSite(server.objects, models, predictor=predictor, mode=mode), counts=no_counts
         )
-        backend.cluster = server.cluster
+        backend.cluster, backend.faults = server.cluster, ClusterFaults(server.cluster, "inferenceservices")
         yield backend
 
 
+def deploy_demo(cluster, versions=("1", "2", "3")):
+    """Make what an HTTPRoute endpoint needs: a Deployment per version, and the route."""
+    for version in versions:
+        spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
+        cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
+    health = {"path": {"type": "PathPrefix", "value": "/healthz"}}
+    rules = [
+        {"matches": [health], "backendRefs": [{"name": "health", "port": 8080}]},
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []},
+    ]
+    spec = {"parentRefs": [{"name": "gateway"}], "hostnames": ["demo.example.com"], "rules": rules}
+    cluster.create("httproutes", {"metadata": {"name": "demo"}, "spec": spec})
+
+
 @contextmanager
-def http_route(versions=("1", "2", "3")):
+def http_route():
     with kubernetes() as server:
-        for version in versions:
-            spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
-            server.cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
-        health = {"path": {"type": "PathPrefix", "value": "/healthz"}}
-        rules = [
-            {"matches": [health], "backendRefs": [{"name": "health", "port": 8080}]},
-            {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []},
-        ]
-        spec = {"parentRefs": [{"name": "gateway"}], "hostnames": ["demo.example.com"], "rules": rules}
-        server.cluster.create("httproutes", {"metadata": {"name": "demo"}, "spec": spec})
+        deploy_demo(server.cluster)
         backend = http_route_serving(
             RouteSite(server.objects, ModelStore("{endpoint}-{version}")), counts=no_counts
         )
-        backend.cluster = server.cluster
+        backend.cluster, backend.faults = server.cluster, ClusterFaults(server.cluster, "httproutes")
         yield backend
 
 
 def vertex_over(client, endpoints):
     machine = {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
-    site = VertexSite(
-        client,
-        ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}"),
-        Waiting(FakeClock(), PATIENCE),
-        names={"demo": ENDPOINT},
-        deployed_model={"dedicated_resources": machine},
-    )
+    models = ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}")
+    book = VertexBook(client, models, Waiting(FakeClock(), PATIENCE), {"demo": ENDPOINT})
+    site = VertexSite(book, deployed_model={"dedicated_resources": machine})
     backend = vertex_serving(site, counts=no_counts)
-    backend.endpoints = endpoints
+    backend.fake, backend.faults = endpoints, VertexFaults(endpoints, ENDPOINT)
     return backend
 
 
@@ -95,7 +97,6 @@ def vertex():
 
 @contextmanager
 def vertex_grpc():
-    pytest.importorskip("google.cloud.aiplatform_v1", reason="needs airflow-provider-mlops[google]")
     endpoints = FakeEndpoints()
     endpoints.make(ENDPOINT)
     with google_client(endpoints) as client:

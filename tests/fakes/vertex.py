@@ -8,8 +8,10 @@ from airflow_mlops.backends.serving.patience import RefusedError
 
 
 class FakeEndpoints:
-    """Implements ``EndpointsClient``. ``storm``: statuses that the next calls are refused with.
+    """Implements ``EndpointsClient``.
 
+    :param storm: statuses that the next calls are refused with; ``None``: not refused.
+    :param dropped: how many of the next updates are made, but never answered.
     :param looks: how often an operation is looked at before it ends.
     :param broken: texts; a deployment whose model has one of them fails.
     """
@@ -18,7 +20,7 @@ class FakeEndpoints:
         self.endpoints, self.operations = {}, {}
         self.storm, self.deploys, self.looks, self.broken = [], [], looks, set()
         self.count = 0
-        self.before_write = None
+        self.before_write, self.dropped, self.splits = None, 0, []
 
     def make(self, name):
         self.endpoints[name] = {
@@ -50,7 +52,11 @@ class FakeEndpoints:
         assert len(labels) <= 64
         assert all(len(value) <= 63 for value in labels.values())
         found["labels"], found["traffic_split"] = dict(labels), dict(split)
+        self.splits.append(dict(split))
         self.touch(found)
+        if self.dropped:
+            self.dropped -= 1
+            raise RefusedError(503, "the answer was lost")
 
     def deploy(self, name, deployed_model):
         found = self._found(name)
@@ -110,5 +116,5 @@ class FakeEndpoints:
         return self.endpoints[name]
 
     def _storm(self):
-        if self.storm:
-            raise RefusedError(self.storm.pop(0), "storm")
+        if self.storm and (refused := self.storm.pop(0)):
+            raise RefusedError(refused, "storm")

@@ -1,10 +1,13 @@
-"""The fake of Vertex AI behind gRPC, so that Google's own client talks to it."""
+"""The fake of Vertex AI behind gRPC, so that Airflow's hook and Google's own client talk to it."""
 
 from __future__ import annotations
 
+import json
 from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
 
 from airflow_mlops.backends.serving.patience import RefusedError
 
@@ -65,12 +68,8 @@ def running(name):
     return operations_pb2.Operation(name=name)
 
 
-@contextmanager
-def google_client(fake: FakeEndpoints):
-    """Yield Google's client of the endpoint service, connected to the fake."""
+def handlers(fake):
     import grpc
-    from google.cloud.aiplatform_v1 import EndpointServiceClient
-    from google.cloud.aiplatform_v1.services.endpoint_service.transports import EndpointServiceGrpcTransport
     from google.cloud.aiplatform_v1.types import endpoint, endpoint_service
     from google.longrunning import operations_pb2
 
@@ -94,15 +93,46 @@ def google_client(fake: FakeEndpoints):
         "UndeployModel": handler(service.undeploy, types.UndeployModelRequest.deserialize, sent),
     }
     get = handler(service.operation, operations_pb2.GetOperationRequest.FromString, sent)
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers(
-        (
-            grpc.method_handlers_generic_handler(SERVICE, endpoints),
-            grpc.method_handlers_generic_handler("google.longrunning.Operations", {"GetOperation": get}),
-        )
+    return (
+        grpc.method_handlers_generic_handler(SERVICE, endpoints),
+        grpc.method_handlers_generic_handler("google.longrunning.Operations", {"GetOperation": get}),
     )
+
+
+@contextmanager
+def listening(fake: FakeEndpoints):
+    """Airflow's own hook, with anonymous credentials, reaches the fake while the block runs.
+
+    Only the address and the encryption are other ones than Google's.
+    """
+    import grpc
+    from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
+    from google.cloud.aiplatform_v1.services.endpoint_service.transports import EndpointServiceGrpcTransport
+
+    server, channels = grpc.server(futures.ThreadPoolExecutor(4)), []
+    server.add_generic_rpc_handlers(handlers(fake))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield EndpointServiceClient(transport=EndpointServiceGrpcTransport(channel=channel))
+
+    def plain(cls, host, **_):
+        channels.append(grpc.insecure_channel(host))
+        return channels[-1]
+
+    google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(google))
+        patch.setattr(EndpointServiceHook, "_get_api_endpoint", lambda self, region: f"127.0.0.1:{port}")
+        patch.setattr(EndpointServiceGrpcTransport, "create_channel", classmethod(plain))
+        yield
+    for channel in channels:
+        channel.close()
     server.stop(0).wait()
+
+
+@contextmanager
+def google_client(fake: FakeEndpoints):
+    """Yield the client that Airflow's hook makes, connected to the fake."""
+    from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
+
+    with listening(fake):
+        yield EndpointServiceHook().get_endpoint_service_client("europe-west4")

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fakes.kubernetes_client import kubernetes_connection
 
 from airflow_mlops.backends.serving.local_metrics import LocalMetrics
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
@@ -157,21 +158,8 @@ def test_package_that_is_not_installed_is_named(connection, monkeypatch, extra, 
     assert package in why
 
 
-def test_kubernetes_connection_gives_client_and_namespace(connection, monkeypatch, tmp_path):
-    pytest.importorskip("airflow.providers.cncf.kubernetes.hooks.kubernetes")
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "users": [{"name": "u", "user": {}}],
-        "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-    }
-    kubernetes = {
-        "conn_type": "kubernetes",
-        "extra": {"kube_config": json.dumps(config), "namespace": "models"},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(kubernetes))
+def test_kubernetes_connection_gives_client_and_namespace(connection, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", kubernetes_connection("http://127.0.0.1:9"))
     connection(conn_type="mlops_serving", extra={**KSERVE, "ready_seconds": 5, "mode": "Knative"})
     objects = ServingHook("c").backend().site.objects
     assert ServingHook("c").test_connection() == (True, "kserve: understood; no endpoint was read")
@@ -183,13 +171,12 @@ def test_kubernetes_connection_gives_client_and_namespace(connection, monkeypatc
 
 
 def test_google_connection_gives_the_client_of_the_endpoints_region(connection, monkeypatch):
-    pytest.importorskip("airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service")
     google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True}}
     monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(google))
     name = "projects/p/locations/europe-west4/endpoints/7"
     connection(conn_type="mlops_serving", extra={**VERTEX, "endpoints": {"m": name}})
     backend = ServingHook("c").backend()
-    assert backend.site.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
+    assert backend.site.book.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
     assert backend.url("m") == f"https://europe-west4-aiplatform.googleapis.com/v1/{name}:predict"
 
 

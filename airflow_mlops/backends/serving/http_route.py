@@ -12,7 +12,7 @@ from airflow_mlops.backends.serving.remote_state import Release, RemoteState
 from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_mlops.backends.serving.kubernetes_objects import Json
@@ -23,7 +23,7 @@ ROUTE = Resource(group="gateway.networking.k8s.io", version="v1", plural="httpro
 
 
 class RouteSite:
-    """Implements :class:`~airflow_mlops.backends.serving.remote.Site` over HTTPRoutes.
+    """Implements :class:`~airflow_mlops.backends.serving.site.Site` over HTTPRoutes.
 
     The route, and a Service and a Deployment of one name per version, are made by others. Every rule of
     the route that leads to such Services is split; other rules are left alone.
@@ -44,31 +44,10 @@ class RouteSite:
     ) -> None:
         self.objects = objects
         self.waiting = objects.waiting
-        self.book = EndpointBook(objects, ROUTE, names or {})
+        self.book = EndpointBook(objects, ROUTE, names or {}, self._adopt, found=True)
         self.services = services
         self.port = port
         self.replicas = replicas
-
-    def load(self, endpoint: str) -> Page:
-        """Read; a route made by others serves the version its only Service is named after."""
-        page = self.book.look(endpoint)
-        self.book.require_target(page)
-        if page.target is None:
-            msg = f"httproutes {self.objects.namespace}/{self.book.name(endpoint)}: there is none; make it"
-            raise EndpointMissingError(msg)
-        return self._adopt(page) if page.is_new else page
-
-    def load_or_forget(self, endpoint: str) -> Page:
-        """Read; a deleted route leaves only the holder."""
-        page = self.book.look(endpoint)
-        if page.target is not None:
-            return self._adopt(page) if page.is_new else page
-        forgotten = RemoteState(endpoint=endpoint, holder=page.state.holder)
-        return replace(page, state=forgotten, layouts=())
-
-    def remember(self, sight: Page, state: RemoteState) -> None:
-        """Store a state that moves no traffic."""
-        self.book.write_note(sight, state, sight.layouts)
 
     def declare(self, sight: Page, state: RemoteState, *, force: bool = False) -> None:
         """Store the intent, then write all weights in one patch."""
@@ -110,27 +89,34 @@ class RouteSite:
 
         :raises EndpointMissingError: there is no such Deployment.
         """
-        found = self.objects.find(DEPLOYMENT, release.source)
-        if found is None:
+        if self._scale(release, lambda pods: pods or self.replicas) is None:
             msg = f"deployments {self.objects.namespace}/{release.source}: there is none; make it first"
             raise EndpointMissingError(msg)
-        if found["spec"].get("replicas", 1) == 0:
-            self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": self.replicas}})
 
     def stop(self, sight: Page, releases: tuple[Release, ...]) -> None:
         """Take the pods of Deployments that are out of traffic."""
         for release in releases:
-            found = self.objects.find(DEPLOYMENT, release.source)
-            if found is not None and found["spec"].get("replicas", 1):
-                self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": 0}})
+            self._scale(release, lambda _: 0)
 
     def url(self, endpoint: str) -> str:
         """Return the route's first host name as URL."""
-        hosts = (self.load(endpoint).target or {})["spec"].get("hostnames") or []
+        hosts = (self.book.load(endpoint).target or {})["spec"].get("hostnames") or []
         if not hosts:
             msg = f"endpoint {endpoint!r}: its HTTPRoute names no host"
             raise ServiceUnavailableError(msg)
         return f"http://{hosts[0]}"
+
+    def _scale(self, release: Release, wanted: Callable[[int], int]) -> Json | None:
+        """Change a Deployment's pods from what they are; ``None`` if there is no such Deployment."""
+
+        def once() -> Json | None:
+            found = self.objects.find(DEPLOYMENT, release.source)
+            pods = found["spec"].get("replicas", 1) if found else 0
+            if found is not None and wanted(pods) != pods:
+                self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": wanted(pods)}})
+            return found
+
+        return self.waiting.again_when_moved(once, f"scale deployments/{release.source}")
 
     def _adopt(self, page: Page) -> Page:
         seen, endpoint = self._layout_of(page), page.state.endpoint

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
 from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
-from airflow_mlops.core.rollout.lease import Lease, acquire, renew, require
+from airflow_mlops.core.rollout.lease import Lease, acquire, fence, must_stop, reaped, renew
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ class InMemoryServing:
         alone = seen.stable is None and seen.canary_percent > 0
         return replace(seen, canary_percent=100) if alone else seen
 
-    def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
+    def set_traffic(
+        self, endpoint: str, version: str, percent: int, *, holder: str, lease: Lease | None = None
+    ) -> Traffic:
         """Give the canary its share."""
         require_percent(percent)
-        seen = self._held(endpoint, holder)
+        seen = self._held(endpoint, holder, lease)
         if seen.canary != version:
             msg = f"{endpoint}: version {version} is not the canary ({seen.canary or 'none'} is)"
             raise TrafficConflictError(msg)
@@ -73,16 +75,9 @@ class InMemoryServing:
         self.leases[endpoint] = renew(self.leases.get(endpoint), mine, now=now, seconds=seconds)
         return self.leases[endpoint]
 
-    def shift_traffic(
-        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
-    ) -> Traffic:
-        """Give the canary its share if the lease still is the lease."""
-        require(self.leases.get(endpoint), lease, now=now)
-        return self.set_traffic(endpoint, version, percent, holder=lease.holder)
-
-    def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Make a deployed version the stable one."""
-        seen = self._held(endpoint, holder)
+        seen = self._held(endpoint, holder, lease)
         if version not in self._counts.get(endpoint, {}):
             msg = f"{endpoint}: version {version} is not deployed"
             raise TrafficConflictError(msg)
@@ -90,16 +85,16 @@ class InMemoryServing:
             self._traffic[endpoint] = replace(seen, stable=version, canary=None, canary_percent=0)
         return self.traffic(endpoint)
 
-    def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Take the canary out of traffic."""
-        seen = self._held(endpoint, holder)
+        seen = self._held(endpoint, holder, lease)
         if version == seen.canary:
             self._traffic[endpoint] = replace(seen, canary=None, canary_percent=0)
         return self.traffic(endpoint)
 
-    def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
+    def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Forget versions without a role."""
-        seen = self._held(endpoint, holder)
+        seen = self._held(endpoint, holder, lease)
         kept = {v: c for v, c in self._counts.get(endpoint, {}).items() if v in (seen.stable, seen.canary)}
         self._counts[endpoint] = kept
         return seen
@@ -112,15 +107,31 @@ class InMemoryServing:
         """Return an address nobody listens on."""
         return f"memory://{endpoint}"
 
+    def endpoints(self) -> list[str]:
+        """Return the endpoints that were ever used."""
+        return sorted(self._traffic)
+
+    def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
+        """Set the canary to 0 % if its lease ran out."""
+        seen, ended = self.traffic(endpoint), self.leases.get(endpoint)
+        if None in (ended, seen.stable) or not must_stop(ended, seen.canary_percent, now=now):
+            return None
+        self._traffic[endpoint] = replace(seen, canary_percent=0)
+        if ended is not None:
+            self.leases[endpoint] = reaped(ended)
+        return ended
+
     def count(self, endpoint: str, version: str, *, requests: int, errors: int = 0) -> None:
         """Add to a version's counts, as if clients had called."""
         seen = self._counts[endpoint][version]
         added = Count(requests=seen.requests + requests, errors=seen.errors + errors)
         self._counts[endpoint][version] = added
 
-    def _held(self, endpoint: str, holder: str) -> Traffic:
+    def _held(self, endpoint: str, holder: str, lease: Lease | None = None) -> Traffic:
         seen = self._traffic.setdefault(endpoint, Traffic(endpoint=endpoint))
         if seen.holder != holder:
             msg = f"endpoint {endpoint!r} is held by {seen.holder or 'nobody'}, not by {holder}"
             raise EndpointBusyError(msg)
+        if lease is not None:
+            fence(self.leases.get(endpoint), lease)
         return seen

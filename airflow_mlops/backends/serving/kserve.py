@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.serving.kserve_modes import KnativeMode, StandardMode, rolled_out
+from airflow_mlops.backends.serving.kserve_knative import KnativeMode
+from airflow_mlops.backends.serving.kserve_standard import StandardMode, rolled_out
 from airflow_mlops.backends.serving.kubernetes_book import EndpointBook, Page
 from airflow_mlops.backends.serving.kubernetes_objects import DEPLOYMENT, KubernetesObjects, Resource
 from airflow_mlops.backends.serving.remote import RemoteServing
@@ -40,7 +41,7 @@ MODES = {
 
 
 class KserveSite:
-    """Implements :class:`~airflow_mlops.backends.serving.remote.Site` over InferenceServices.
+    """Implements :class:`~airflow_mlops.backends.serving.site.Site` over InferenceServices.
 
     :param predictor: ``spec.predictor`` for an InferenceService that has to be made; without it, it has to
         be there already.
@@ -61,30 +62,10 @@ class KserveSite:
             raise InvalidConfigError(msg)
         self.objects = objects
         self.waiting = objects.waiting
-        self.book = EndpointBook(objects, ISVC, names or {})
+        self.book = EndpointBook(objects, ISVC, names or {}, self._adopt)
         self.models = models
         self.predictor = predictor
         self.default_mode = MODES[mode]
-
-    def load(self, endpoint: str) -> Page:
-        """Read; an InferenceService made by others serves the version its model URI says."""
-        page = self.book.look(endpoint)
-        if page.is_new:
-            page = self._adopt(page)
-        self.book.require_target(page)
-        return page
-
-    def load_or_forget(self, endpoint: str) -> Page:
-        """Read; a deleted InferenceService leaves only the holder."""
-        page = self.book.look(endpoint)
-        if page.target is not None:
-            return self._adopt(page) if page.is_new else page
-        forgotten = RemoteState(endpoint=endpoint, holder=page.state.holder)
-        return replace(page, state=forgotten, layouts=())
-
-    def remember(self, sight: Page, state: RemoteState) -> None:
-        """Store a state that moves no traffic."""
-        self.book.write_note(sight, state, sight.layouts)
 
     def declare(self, sight: Page, state: RemoteState, *, force: bool = False) -> None:
         """Store the intent, then patch model and percent together."""

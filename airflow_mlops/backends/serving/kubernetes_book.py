@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.serving.kubernetes_objects import LEASE, Json
 from airflow_mlops.backends.serving.patience import MovedError
-from airflow_mlops.backends.serving.remote_state import RemoteState
+from airflow_mlops.backends.serving.remote_state import RemoteState, forgotten
 from airflow_mlops.core.errors import EndpointMissingError, InvalidConfigError, TrafficConflictError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects, Resource
 
 NOTE = "airflow-mlops/state"
+SPLITS = "airflow-mlops/splits"
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?")
 
 
@@ -54,16 +55,28 @@ class Page:
 
 
 class EndpointBook:
-    """Reads and writes endpoints; intent first, then traffic, each by compare-and-set.
+    """Implements :class:`~airflow_mlops.backends.serving.site.Book`: intent first, then traffic.
 
     :param resource: the kind of object that splits traffic.
     :param names: object name per endpoint; the endpoint's own name otherwise.
+    :param adopt: takes over an object that was made by others.
+    :param found: the object has to be there before anything is deployed.
     """
 
-    def __init__(self, objects: KubernetesObjects, resource: Resource, names: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        objects: KubernetesObjects,
+        resource: Resource,
+        names: Mapping[str, str],
+        adopt: Callable[[Page], Page],
+        *,
+        found: bool = False,
+    ) -> None:
         self.objects = objects
         self.resource = resource
         self.names = dict(names)
+        self.adopt = adopt
+        self.found = found
 
     def name(self, endpoint: str) -> str:
         """Return the object's name.
@@ -79,24 +92,41 @@ class EndpointBook:
             raise InvalidConfigError(msg)
         return name
 
+    def endpoints(self) -> list[str]:
+        """Return the endpoints whose state is kept in this namespace for this kind of object."""
+        notes = [_note(lease) for lease in self.objects.listed(LEASE, f"{SPLITS}={self.resource.plural}")]
+        return sorted(note.state.endpoint for note in notes if note is not None)
+
     def look(self, endpoint: str) -> Page:
         """Read both objects."""
         name = self.name(endpoint)
         lease = self.objects.find(LEASE, f"mlops-{name}")
         target = self.objects.find(self.resource, name)
-        text = _text(lease)
-        note = Note.from_json(json.loads(text)) if text else Note(state=RemoteState(endpoint=endpoint))
+        note = _note(lease) or Note(state=RemoteState(endpoint=endpoint))
         return Page(state=note.state, layouts=note.layouts, lease=lease, target=target)
 
-    def require_target(self, page: Page) -> None:
-        """Refuse a page whose state knows versions although nothing is there.
-
-        :raises EndpointMissingError: names the object.
-        """
+    def load(self, endpoint: str) -> Page:
+        """Read; an object made by others is taken over as it is."""
+        page = self.look(endpoint)
+        where = f"{self.resource.plural} {self.objects.namespace}/{self.name(endpoint)}"
         if page.target is None and page.state.stable is not None:
-            where = f"{self.resource.plural} {self.objects.namespace}/{self.name(page.state.endpoint)}"
             msg = f"{where}: deleted while version {page.state.stable.version} served; nothing was changed"
             raise EndpointMissingError(msg)
+        if page.target is None and self.found:
+            msg = f"{where}: there is none; make it"
+            raise EndpointMissingError(msg)
+        return self.adopt(page) if page.is_new else page
+
+    def load_or_forget(self, endpoint: str) -> Page:
+        """Read; a deleted object leaves only the holder and the lease."""
+        page = self.look(endpoint)
+        if page.target is None:
+            return replace(page, state=forgotten(page.state), layouts=())
+        return self.adopt(page) if page.is_new else page
+
+    def remember(self, sight: Page, state: RemoteState) -> None:
+        """Store a state that moves no traffic."""
+        self.write_note(sight, state, sight.layouts)
 
     def write_note(self, page: Page, state: RemoteState, layouts: tuple[Any, ...]) -> None:
         """Store state and layouts unless they are stored already.
@@ -107,8 +137,8 @@ class EndpointBook:
         if note == _text(page.lease):
             return
         body: Json = {
-            "metadata": {"annotations": {NOTE: note}},
-            "spec": {"holderIdentity": state.holder},
+            "metadata": {"annotations": {NOTE: note}, "labels": {SPLITS: self.resource.plural}},
+            "spec": {"holderIdentity": state.holder, "leaseTransitions": state.lease and state.lease.token},
         }
         if page.lease is None:
             self.objects.create(LEASE, f"mlops-{self.name(state.endpoint)}", body)
@@ -141,3 +171,8 @@ class EndpointBook:
 
 def _text(lease: Json | None) -> str:
     return str(((lease or {}).get("metadata", {}).get("annotations") or {}).get(NOTE, ""))
+
+
+def _note(lease: Json | None) -> Note | None:
+    text = _text(lease)
+    return Note.from_json(json.loads(text)) if text else None

@@ -53,6 +53,11 @@ class ObjectsClient(Protocol):
     ) -> Any:
         """Read one."""
 
+    def list_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, **options: Any
+    ) -> Any:
+        """Read those that have the labels of option ``label_selector``."""
+
     def create_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, body: Json, **options: Any
     ) -> Any:
@@ -86,6 +91,13 @@ class KubernetesObjects:
             )
         except EndpointMissingError:
             return None
+
+    def listed(self, resource: Resource, labels: str) -> list[Json]:
+        """Return the objects with such labels (``key=value``)."""
+        where = {**resource.place(self.namespace), "label_selector": labels}
+        found = self._call("list", resource, "", lambda: self.client.list_namespaced_custom_object(**where))
+        items: list[Json] = found["items"]
+        return items
 
     def create(self, resource: Resource, name: str, body: Json) -> Json:
         """Make an object.

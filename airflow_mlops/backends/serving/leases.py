@@ -1,4 +1,4 @@
-"""Leases of local endpoints: taken and kept by whoever watches a canary, ended by the reaper."""
+"""The reaper of canaries that nobody watches; and leases of local endpoints."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 from airflow_mlops.backends.serving.endpoint_state import StateFile
 from airflow_mlops.core.errors import EndpointBusyError, MlopsError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.lease import Lease, acquire, release, renew
+from airflow_mlops.core.rollout.lease import Lease, acquire, renew
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_mlops.backends.serving.local import LocalServing
+    from airflow_mlops.backends.serving.protocol import ServingBackend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaped(Record):
     """What the reaper did with one endpoint.
 
+    :param holder: whose lease ran out; empty if the canary could not be stopped.
     :param problem: why it could not be done; empty when it was.
     :param revived: what was dead and runs again; empty when a canary was stopped.
     """
@@ -37,7 +39,11 @@ class HasStateDir(Protocol):
 
 
 class LocalLeases:
-    """Leases in the endpoints' state files; the first half of ``LeasedServing`` for local serving."""
+    """Leases in the endpoints' state files."""
+
+    def endpoints(self: HasStateDir) -> list[str]:
+        """Return the endpoints that have a state file."""
+        return sorted(path.parent.name for path in self.state_dir.glob("*/state.json"))
 
     def take_lease(self: HasStateDir, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
         """Begin to watch an endpoint that ``holder`` has claimed.
@@ -60,29 +66,23 @@ class LocalLeases:
             state.lease = renew(state.lease, mine, now=now, seconds=seconds)
             return state.lease
 
-    def end_lease(self: HasStateDir, endpoint: str, mine: Lease, *, now: float) -> None:
-        """Stop watching; nothing happens when the lease is somebody else's."""
-        with _file(self, endpoint).locked() as state:
-            state.lease = release(state.lease, mine, now=now)
 
-
-def reap(serving: LocalServing, *, now: float) -> list[Reaped]:
+def reap(serving: ServingBackend, *, now: float) -> list[Reaped]:
     """Take every canary out of traffic whose lease ran out: nobody watches it any more.
 
     Meant to run beside Airflow, not in it. One endpoint in trouble does not keep it from the others.
+
+    :raises MlopsError: the endpoints cannot be listed.
     """
     found = []
-    for path in sorted(serving.state_dir.glob("*/state.json")):
-        endpoint = path.parent.name
-        holder, problem = "", ""
+    for endpoint in serving.endpoints():
         try:
-            lease = _file(serving, endpoint).read().lease
-            holder = lease.holder if lease else ""
-            if serving.stop_unwatched(endpoint, now=now) is None:
-                continue
+            ended = serving.stop_unwatched(endpoint, now=now)
         except MlopsError as error:
-            problem = str(error)
-        found.append(Reaped(endpoint=endpoint, holder=holder, problem=problem))
+            found.append(Reaped(endpoint=endpoint, problem=str(error)))
+            continue
+        if ended is not None:
+            found.append(Reaped(endpoint=endpoint, holder=ended.holder))
     return found
 
 
@@ -92,8 +92,8 @@ def revive(serving: LocalServing) -> list[Reaped]:
     A dead canary stays dead: that it died is evidence. Needs to see the pids of what it looks after.
     """
     found = []
-    for path in sorted(serving.state_dir.glob("*/state.json")):
-        endpoint, problem = path.parent.name, ""
+    for endpoint in serving.endpoints():
+        problem = ""
         back: tuple[str, ...] = ()
         try:
             back = serving.revive(endpoint)

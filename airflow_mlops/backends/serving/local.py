@@ -21,7 +21,7 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
     TrafficConflictError,
 )
-from airflow_mlops.core.rollout.lease import Lease, must_stop, release, require
+from airflow_mlops.core.rollout.lease import Lease, fence, must_stop, reaped, release
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -89,55 +89,58 @@ class LocalServing(LocalLeases):
         """Return what the gateway does now."""
         return self._endpoint(endpoint).traffic(self._file(endpoint).read())
 
-    def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
-        """Set the canary's weight unless somebody else changed the weights meanwhile."""
-        with self._file(endpoint).locked() as state:
-            return self._shift(state, version, percent, holder)
-
-    def shift_traffic(
-        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
+    def set_traffic(
+        self, endpoint: str, version: str, percent: int, *, holder: str, lease: Lease | None = None
     ) -> Traffic:
-        """Set the canary's weight unless a later copy of the rollout took over."""
+        """Set the canary's weight unless somebody else changed the weights meanwhile."""
+        require_percent(percent)
         with self._file(endpoint).locked() as state:
-            require(state.lease, lease, now=now)
-            return self._shift(state, version, percent, lease.holder)
+            self._require(state, holder, lease, canary=version)
+            if percent:
+                self._server(state, version)
+            here = self._endpoint(endpoint)
+            seen = here.traffic(state)
+            ours = state.moving or state.stable is None or seen.canary_percent in (state.percent, percent)
+            if not ours:
+                raise TrafficConflictError(intervened(seen, state.percent))
+            state.percent = percent
+            return here.apply(state)
 
-    def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Give all requests to a version that is up; the one before is drained and stays up."""
         with self._file(endpoint).locked() as state:
-            self._require(state, holder)
+            self._require(state, holder, lease)
             if version != state.stable:
                 self._server(state, version)
                 state.stable, state.canary = version, None
                 state.percent = 0
             return self._endpoint(endpoint).apply(state)
 
-    def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Take the canary out of traffic."""
         with self._file(endpoint).locked() as state:
-            self._require(state, holder)
+            self._require(state, holder, lease)
             if version == state.canary:
                 state.canary, state.percent = None, 0
             return self._endpoint(endpoint).apply(state)
 
-    def stop_unwatched(self, endpoint: str, *, now: float) -> Traffic | None:
-        """Take the canary out of traffic if its lease ran out; ``None`` when there is nothing to stop.
-
-        At a cold start there is no other version to give its requests to: it goes on.
-        """
+    def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
+        """Take the canary out of traffic if its lease ran out."""
         with self._file(endpoint).locked() as state:
+            ended = state.lease
             share = state.percent or int(state.moving)  # on its way to 0 it may still have requests
-            if None in (state.lease, state.stable) or not must_stop(state.lease, share, now=now):
+            if None in (ended, state.stable) or not must_stop(ended, share, now=now):
                 return None
-            state.percent = 0
-            return self._endpoint(endpoint).apply(state)
+            state.percent, state.lease = 0, ended and reaped(ended)
+            self._endpoint(endpoint).apply(state)
+            return ended
 
-    def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
+    def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Stop servers that have no role, after their last request is answered."""
         here = self._endpoint(endpoint)
         here.drain(self._file(endpoint).read())
         with self._file(endpoint).locked() as state:
-            self._require(state, holder)
+            self._require(state, holder, lease)
             for version in idle(state):
                 here.retire(state, version)
             return here.traffic(state)
@@ -202,7 +205,9 @@ class LocalServing(LocalLeases):
             workers=self.workers,
         )
 
-    def _require(self, state: EndpointState, holder: str, canary: str | None = None) -> None:
+    def _require(
+        self, state: EndpointState, holder: str, lease: Lease | None = None, *, canary: str | None = None
+    ) -> None:
         if state == EndpointState(endpoint=state.endpoint):
             msg = (
                 f"endpoint {state.endpoint!r} has no state below {self.state_dir}: deleted, or never deployed"
@@ -210,22 +215,11 @@ class LocalServing(LocalLeases):
             raise EndpointMissingError(msg)
         if state.holder != holder:
             raise EndpointBusyError(busy(state, holder))
+        if lease is not None:
+            fence(state.lease, lease)
         if canary is not None and state.canary != canary:
             msg = f"{state.endpoint}: version {canary} is not the canary ({state.canary or 'none'} is)"
             raise TrafficConflictError(msg)
-
-    def _shift(self, state: EndpointState, version: str, percent: int, holder: str) -> Traffic:
-        require_percent(percent)
-        self._require(state, holder, canary=version)
-        if percent:
-            self._server(state, version)
-        here = self._endpoint(state.endpoint)
-        seen = here.traffic(state)
-        ours = state.moving or state.stable is None or seen.canary_percent in (state.percent, percent)
-        if not ours:
-            raise TrafficConflictError(intervened(seen, state.percent))
-        state.percent = percent
-        return here.apply(state)
 
     def _server(self, state: EndpointState, version: str) -> Server:
         server = state.servers.get(version)

@@ -47,6 +47,7 @@ class Patience(Record):
     :param attempts: calls made before a refusal that may pass counts as final.
     :param first_seconds: pause after the first refused call; doubled each time, or what the service asks for.
     :param longest_seconds: longest pause between two calls.
+    :param storm_seconds: how long refusals that may pass are waited out, whatever attempts are left.
     :param ready_seconds: how long a version may take to get ready, or traffic to be as asked.
     :param poll_seconds: pause between two looks.
     """
@@ -54,6 +55,7 @@ class Patience(Record):
     attempts: int = 6
     first_seconds: float = 0.5
     longest_seconds: float = 30.0
+    storm_seconds: float = 120.0
     ready_seconds: float = 900.0
     poll_seconds: float = 2.0
 
@@ -89,18 +91,21 @@ class Waiting:
         :raises ServiceUnavailableError: no answer, too many requests or a server error, each time.
         :raises RefusedError: any other refusal, at once.
         """
-        last = RefusedError(NO_ANSWER, "never called")
-        for attempt in range(self.patience.attempts):
+        began, attempt = self.clock.now(), 0
+        while True:
             try:
                 return call()
             except RefusedError as refused:
                 if refused.status not in RETRIED:
                     raise
                 last = refused
-            if attempt + 1 < self.patience.attempts:
-                self.clock.sleep(self.patience.pause(attempt, last.retry_after))
-        msg = f"{what}: {last.status or 'no answer'} ({last}) after {self.patience.attempts} attempts"
-        raise ServiceUnavailableError(msg) from last
+            pause = self.patience.pause(attempt, last.retry_after)
+            late = self.clock.now() + pause - began > self.patience.storm_seconds
+            attempt += 1
+            if late or attempt >= self.patience.attempts:
+                msg = f"{what}: {last.status or 'no answer'} ({last}) after {attempt} attempts"
+                raise ServiceUnavailableError(msg) from last
+            self.clock.sleep(pause)
 
     def again_when_moved(self, change: Callable[[], Answer], what: str) -> Answer:
         """Read, judge and write until nobody wrote in between.

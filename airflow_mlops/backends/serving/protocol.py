@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.core.record import Record
 
@@ -55,7 +55,11 @@ class Counters(Record):
 
 
 class ServingBackend(Protocol):
-    """All calls are idempotent; those with ``holder`` need the claim of :meth:`claim`."""
+    """All calls are idempotent; those with ``holder`` need the claim of :meth:`claim`.
+
+    Those with ``lease`` change nothing and raise ``LeaseLostError`` if somebody took the endpoint's lease
+    since: its token fences off copies from the past. Without it only the name of the holder counts.
+    """
 
     def claim(self, endpoint: str, holder: str) -> None:
         """Take the endpoint for one rollout; taking it twice by the same holder is taking it once.
@@ -64,7 +68,19 @@ class ServingBackend(Protocol):
         """
 
     def release(self, endpoint: str, holder: str) -> None:
-        """Give the endpoint back; nothing happens when ``holder`` does not hold it."""
+        """Give the endpoint back, its lease ends; nothing happens when ``holder`` does not hold it."""
+
+    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+        """Begin to watch an endpoint that ``holder`` has claimed; a later copy takes over from a first.
+
+        :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
+        """
+
+    def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
+        """Go on watching; the lease then lasts two thirds of ``seconds`` or longer.
+
+        :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
+        """
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
         """Start ``version`` from a local MLflow model folder at 0 % and wait until it is healthy.
@@ -75,16 +91,18 @@ class ServingBackend(Protocol):
     def traffic(self, endpoint: str) -> Traffic:
         """Return what the gateway does now (the truth), not what was last asked."""
 
-    def set_traffic(self, endpoint: str, version: str, percent: int, *, holder: str) -> Traffic:
+    def set_traffic(
+        self, endpoint: str, version: str, percent: int, *, holder: str, lease: Lease | None = None
+    ) -> Traffic:
         """Give the canary ``version`` a share of requests and return the observed traffic."""
 
-    def promote(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Make the canary ``version`` the stable one with all requests; the old one is drained, still up."""
 
-    def roll_back(self, endpoint: str, version: str, *, holder: str) -> Traffic:
+    def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Take ``version`` out of traffic at once; the stable version gets all requests."""
 
-    def clean_up(self, endpoint: str, *, holder: str) -> Traffic:
+    def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Stop every server of the endpoint that is neither stable nor canary."""
 
     def counters(self, endpoint: str) -> Counters:
@@ -93,27 +111,13 @@ class ServingBackend(Protocol):
     def url(self, endpoint: str) -> str:
         """Return the URL clients send requests to."""
 
+    def endpoints(self) -> list[str]:
+        """Return the endpoints that may have a lease: those a reaper looks after."""
 
-@runtime_checkable
-class LeasedServing(Protocol):
-    """What a back end offers besides whose canary must not be left without somebody who watches it."""
+    def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
+        """Set the canary to 0 % if its lease ran out; no earlier holder of the lease writes any more.
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
-        """Begin to watch an endpoint that ``holder`` has claimed; a later copy takes over from a first.
+        At a cold start there is no other version to give its requests to: it goes on.
 
-        :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
-        """
-
-    def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
-        """Go on watching.
-
-        :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
-        """
-
-    def shift_traffic(
-        self, endpoint: str, version: str, percent: int, *, lease: Lease, now: float
-    ) -> Traffic:
-        """Set traffic as :meth:`ServingBackend.set_traffic` does, if ``lease`` still is the lease.
-
-        :raises LeaseLostError: it ran out, or a later copy of the rollout took over; nothing was changed.
+        :return: the lease that ran out; ``None`` when there is nothing to stop.
         """

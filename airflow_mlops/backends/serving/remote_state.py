@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout import lease as term
 
 
 class Phase(StrEnum):
@@ -41,6 +42,7 @@ class RemoteState(Record):
     :param former: out of traffic and not cleaned up yet.
     :param percent: the canary's share as last asked for.
     :param mark: what was newest at the back end before the last change; tells old readiness from new.
+    :param lease: how long the canary may get requests without being watched; ``None``: never leased.
     """
 
     endpoint: str
@@ -51,6 +53,7 @@ class RemoteState(Record):
     percent: int = 0
     phase: Phase = Phase.STEADY
     mark: str = ""
+    lease: term.Lease | None = None
 
     def version_of(self, role: Release | None) -> str | None:
         """Return a role's version."""
@@ -65,6 +68,19 @@ class RemoteState(Record):
         return next((release for release in self.releases() if release.version == version), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer(Record):
+    """Who wants to change an endpoint.
+
+    :param lease: with it, the writer is refused if somebody took over since.
+    :param seconds: what is left of the lease when the writing begins; kept up while it goes on.
+    """
+
+    holder: str
+    lease: term.Lease | None = None
+    seconds: float = 0.0
+
+
 def claimed(state: RemoteState, holder: str) -> RemoteState:
     """Give the endpoint to a rollout.
 
@@ -76,22 +92,51 @@ def claimed(state: RemoteState, holder: str) -> RemoteState:
 
 
 def released(state: RemoteState, holder: str) -> RemoteState:
-    """Take it back, if it is this rollout's."""
-    return replace(state, holder=None) if state.holder == holder else state
+    """Take it back, if it is this rollout's; its lease ends, the token is kept."""
+    if state.holder != holder:
+        return state
+    return replace(state, holder=None, lease=state.lease and replace(state.lease, expires_at=0.0))
 
 
-def require(state: RemoteState, holder: str, canary: str | None = None) -> None:
-    """Refuse whoever does not hold the endpoint, or means another canary.
+def forgotten(state: RemoteState) -> RemoteState:
+    """Forget the versions of an endpoint that is gone; holder and lease stay: no token comes twice."""
+    return RemoteState(endpoint=state.endpoint, holder=state.holder, lease=state.lease)
+
+
+def stopped(state: RemoteState, percent: int, *, now: float) -> RemoteState | None:
+    """Set a canary that nobody watches to 0 %; ``None`` when there is nothing to stop.
+
+    At a cold start there is no other version to give its requests to: it goes on.
+
+    :param percent: what the endpoint reports; with a write cut short it is not what the state says.
+    """
+    if state.lease is None or state.stable is None or state.canary is None:
+        return None
+    if not term.must_stop(state.lease, max(percent, state.percent), now=now):
+        return None
+    return replace(shifted(state, 0), lease=term.reaped(state.lease))
+
+
+def require(state: RemoteState, who: Writer, canary: str | None = None) -> None:
+    """Refuse whoever does not hold the endpoint, comes from the past, or means another canary.
 
     :raises EndpointBusyError: names the holder.
+    :raises LeaseLostError: names who took over.
     :raises TrafficConflictError: names the canary.
     """
-    if state.holder != holder:
-        raise EndpointBusyError(_busy(state, holder))
+    if state.holder != who.holder:
+        raise EndpointBusyError(_busy(state, who.holder))
+    if who.lease is not None:
+        term.fence(state.lease, who.lease)
     found = state.version_of(state.canary)
     if canary is not None and found != canary:
         msg = f"{state.endpoint}: version {canary} is not the canary ({found or 'none'} is)"
         raise TrafficConflictError(msg)
+
+
+def same(state: RemoteState, other: RemoteState) -> bool:
+    """Whether two states mean the same: a write whose answer was lost is found again so, not made twice."""
+    return replace(state, mark="", lease=None) == replace(other, mark="", lease=None)
 
 
 def deployed(state: RemoteState, release: Release) -> RemoteState:

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 class GoogleEndpoints:
-    """Implements :class:`~airflow_mlops.backends.serving.vertex.EndpointsClient`.
+    """Implements :class:`~airflow_mlops.backends.serving.vertex_book.EndpointsClient`.
 
     :param client: ``google.cloud.aiplatform_v1.EndpointServiceClient`` of the endpoints' region. Its own
         retries are turned off: the back end's apply.

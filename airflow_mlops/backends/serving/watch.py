@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.backends.serving.protocol import LeasedServing
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TransientError
 from airflow_mlops.core.rollout.ledger import Reading
 from airflow_mlops.core.rollout.machine import advance, answer, intervene, roll_back
@@ -74,12 +73,12 @@ def is_news(before: RolloutState, after: RolloutState, *, asks: bool) -> bool:
 def keep_lease(
     backend: ServingBackend, endpoint: str, state: RolloutState, *, now: float, seconds: float
 ) -> Lease | None:
-    """Renew the lease of a rollout that has one; a back end that does not answer is asked again later.
+    """Renew the lease under which traffic was set; a back end that does not answer is asked again later.
 
     :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
     """
-    if state.lease is None or not isinstance(backend, LeasedServing):
-        return state.lease
+    if state.lease is None:
+        return None
     try:
         return backend.keep_lease(endpoint, state.lease, now=now, seconds=seconds)
     except TransientError:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from airflow_mlops.core.errors import EndpointBusyError, InvalidConfigError, LeaseLostError
 from airflow_mlops.core.record import Record
 
+REAPER = "airflow-mlops reap"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease(Record):
@@ -68,29 +70,40 @@ def release(current: Lease | None, mine: Lease, *, now: float) -> Lease | None:
 
 
 def require(current: Lease | None, mine: Lease, *, now: float) -> Lease:
-    """Return the current lease if ``mine`` still is it: to be asked before traffic moves.
+    """Return the current lease if ``mine`` still is it and runs: to be asked before a canary goes on.
 
     :raises LeaseLostError: says who holds the endpoint, or since when nobody does.
+    """
+    if current is not None and current.holder == REAPER and current.token == mine.token + 1:
+        ended = f"ran out {now - current.expires_at:.0f} s ago; {REAPER} took the canary out of traffic"
+        msg = f"lease of {mine.holder} with token {mine.token} {ended}"
+        raise LeaseLostError(msg)
+    held = fence(current, mine)
+    if held.expired(now):
+        msg = f"lease of {mine.holder} with token {mine.token} ran out {now - held.expires_at:.0f} s ago"
+        raise LeaseLostError(msg)
+    return held
+
+
+def fence(current: Lease | None, mine: Lease) -> Lease:
+    """Return the current lease if nobody took over since ``mine``: to be asked with each write.
+
+    No clock is asked: a lease that ran out is good for a write until somebody, or the reaper, takes over.
+
+    :raises LeaseLostError: says who took over.
     """
     if current is None or current.token != mine.token:
         seen = f"{current.holder} with token {current.token}" if current else "nobody"
         msg = f"lease of {mine.holder} with token {mine.token} is lost: {seen} holds the endpoint"
         raise LeaseLostError(msg)
-    if current.expired(now):
-        msg = f"lease of {mine.holder} with token {mine.token} ran out {now - current.expires_at:.0f} s ago"
-        raise LeaseLostError(msg)
     return current
 
 
-def admit(highest: int, token: int) -> int:
-    """Fence a write: return the highest token seen, to be stored with it.
-
-    :raises LeaseLostError: a later token was seen; the writer is a copy from the past.
-    """
-    if token < highest:
-        msg = f"write with token {token} refused: token {highest} was seen"
-        raise LeaseLostError(msg)
-    return token
+def reaped(current: Lease) -> Lease:
+    """Return the lease that ran out, with a token nobody has: who held it writes nothing any more."""
+    if current.holder == REAPER:
+        return current
+    return replace(current, holder=REAPER, token=current.token + 1)
 
 
 def must_stop(current: Lease | None, canary_percent: int, *, now: float, skew_seconds: float = 5.0) -> bool:

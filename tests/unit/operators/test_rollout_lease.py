@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from builders import plan
 
-from airflow_mlops.backends.registry.protocol import LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 from airflow_mlops.backends.serving.watch import look
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.plan import OnInconclusive
@@ -90,6 +90,23 @@ def test_copy_from_the_past_moves_no_traffic(world, run, stepping):
     assert world.serving.traffic("m").canary_percent == 10
 
 
+def test_promotion_that_was_overtaken_moves_no_traffic(world, run, stepping):
+    real = world.serving.take_lease
+
+    def overtaken(endpoint, holder, **more):
+        mine = real(endpoint, holder, **more)
+        real(endpoint, holder, **more)
+        return mine
+
+    world.serving.take_lease = overtaken
+    passed = stepping | {"phase": "passed"}
+    with pytest.raises(
+        AirflowFailException, match=r"with token 2 is lost: m__stage/run-1 with token 3 holds"
+    ):
+        run(PromoteModelOperator(task_id="p", state=passed, **COMMON))
+    assert (world.serving.traffic("m").stable, world.registry.alias("m", CHAMPION)) == ("1", "1")
+
+
 def test_second_rollout_fails_at_once_with_the_holders_name(world, run, stepping):
     with pytest.raises(AirflowFailException, match="held by m__stage/run-1, not by m__stage/run-2"):
         run(shift(before_the_step(RolloutState.from_json(stepping))), run_id="run-2")
@@ -101,7 +118,7 @@ def test_lease_ends_with_the_rollout_so_that_the_next_may_begin(world, run, step
     run(CleanUpRolloutOperator(task_id="c", **COMMON))
     assert world.serving.leases["m"].expires_at == 0.0
     world.serving.claim("m", "next")
-    assert world.serving.take_lease("m", "next", now=1.0, seconds=9.0).token == 2
+    assert world.serving.take_lease("m", "next", now=1.0, seconds=9.0).token == 3
 
 
 def test_rollback_ends_the_lease(world, run, stepping):

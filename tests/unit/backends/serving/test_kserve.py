@@ -4,7 +4,7 @@ import pytest
 from fakes import crd_schemas
 from fakes.remote_serving import PREDICTOR, kserve, written
 
-from airflow_mlops.backends.serving.kserve_modes import rolled_out
+from airflow_mlops.backends.serving.kserve_standard import rolled_out
 from airflow_mlops.core.errors import (
     EndpointMissingError,
     InvalidConfigError,

@@ -92,7 +92,6 @@ def test_later_copy_of_a_rollout_takes_the_lease_from_the_first(serving):
     second = serving.take_lease("m", ME, now=1.0, seconds=60)
     with pytest.raises(LeaseLostError, match="token 1 is lost"):
         serving.keep_lease("m", first, now=2.0, seconds=60)
-    serving.end_lease("m", first, now=2.0)
     assert state_of(serving).lease == second
 
 
@@ -102,10 +101,17 @@ def test_lease_needs_the_claim(serving):
         serving.take_lease("m", "other", now=0.0, seconds=60)
 
 
-def test_ended_lease_leaves_a_canary_with_traffic_to_the_reaper(serving):
+def test_copy_from_before_the_reaper_writes_nothing(serving):
     canary_at(serving, 5)
-    serving.end_lease("m", serving.take_lease("m", ME, now=0.0, seconds=60), now=10.0)
-    assert [r.endpoint for r in reap(serving, now=15.0)] == ["m"]
+    lease = serving.take_lease("m", ME, now=0.0, seconds=60)
+    reap(serving, now=65.0)
+    for write in (
+        lambda: serving.set_traffic("m", "2", 50, holder=ME, lease=lease),
+        lambda: serving.promote("m", "2", holder=ME, lease=lease),
+    ):
+        with pytest.raises(LeaseLostError, match="airflow-mlops reap with token 2 holds the endpoint"):
+            write()
+    assert serving.gateways["m"].weights == {"a": 100, "b": 0}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_endpoint_in_trouble_is_reported_and_the_others_are_stopped(serving):
         serving.take_lease(endpoint, ME, now=0.0, seconds=60)
     serving._gateway("a").answers = False
     assert reap(serving, now=99.0) == [
-        Reaped(endpoint="a", holder=ME, problem="gateway is gone"),
+        Reaped(endpoint="a", problem="gateway is gone"),
         Reaped(endpoint="b", holder=ME),
     ]
     assert (serving._gateway("a").weights, serving._gateway("b").weights) == (

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.serving import remote_state as move
-from airflow_mlops.backends.serving.kserve_modes import KnativeMode, StandardMode
+from airflow_mlops.backends.serving.kserve_knative import KnativeMode
+from airflow_mlops.backends.serving.kserve_standard import StandardMode
 from airflow_mlops.backends.serving.model_store import ModelStore
 from airflow_mlops.backends.serving.patience import NO_ANSWER, Patience, RefusedError, SystemClock, Waiting
 from airflow_mlops.backends.serving.remote_state import Release, RemoteState
@@ -34,6 +35,19 @@ def test_no_answer_is_asked_again_and_a_refusal_is_not():
     with pytest.raises(RefusedError):
         waiting.insist(lambda: call(404), "read")
     assert len(calls) == 4
+
+
+def test_storm_is_given_up_when_its_time_is_over():
+    waiting, calls = Waiting(FakeClock(), Patience(attempts=99, longest_seconds=30, storm_seconds=70)), []
+
+    def slow():
+        calls.append(waiting.clock.now())
+        waiting.clock.sleep(20)
+        raise RefusedError(429, "slow down", retry_after=30)
+
+    with pytest.raises(ServiceUnavailableError, match=r"read: 429 \(slow down\) after 2 attempts"):
+        waiting.insist(slow, "read")
+    assert calls == [0, 50]
 
 
 def test_system_clock_goes_on():

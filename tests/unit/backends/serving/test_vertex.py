@@ -33,7 +33,7 @@ def serve(tmp_path):
 
 
 def found(backend):
-    return backend.endpoints.endpoints[ENDPOINT]
+    return backend.fake.endpoints[ENDPOINT]
 
 
 def shape(traffic):
@@ -42,30 +42,30 @@ def shape(traffic):
 
 def test_machine_is_passed_on_and_new_model_gets_no_traffic(serve, tmp_path):
     serve.deploy("demo", "2", tmp_path, holder=ME)
-    model = serve.endpoints.deploys[-1]
+    model = serve.fake.deploys[-1]
     assert model["dedicated_resources"]["machine_spec"] == {"machine_type": "n1-standard-2"}
     assert model["model"] == "projects/p/locations/europe-west4/models/demo@2"
     assert found(serve)["traffic_split"] == {ONE: 100}
 
 
 def test_retry_waits_for_the_deployment_that_was_begun(serve, tmp_path, monkeypatch):
-    serve.endpoints.looks = 20
+    serve.fake.looks = 20
     with monkeypatch.context() as patch:
-        patch.setattr(serve.endpoints, "operation", dies)
+        patch.setattr(serve.fake, "operation", dies)
         with pytest.raises(KeyboardInterrupt):
             serve.deploy("demo", "2", tmp_path, holder=ME)
     assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
-    assert [model["id"] for model in serve.endpoints.deploys] == [ONE, TWO]
+    assert [model["id"] for model in serve.fake.deploys] == [ONE, TWO]
 
 
 def test_retry_deploys_once_although_the_operation_was_never_written_down(serve, tmp_path, monkeypatch):
-    serve.endpoints.looks = 20
+    serve.fake.looks = 20
     with monkeypatch.context() as patch:
         patch.setattr(serve.site, "_mark", dies)
         with pytest.raises(KeyboardInterrupt):
             serve.deploy("demo", "2", tmp_path, holder=ME)
     assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
-    assert [model["id"] for model in serve.endpoints.deploys] == [ONE, TWO]
+    assert [model["id"] for model in serve.fake.deploys] == [ONE, TWO]
 
 
 def dies(*_, **__):
@@ -73,11 +73,11 @@ def dies(*_, **__):
 
 
 def test_failed_deployment_is_named_and_tried_anew_by_the_next_call(serve, tmp_path):
-    serve.endpoints.broken.add("demo@2")
+    serve.fake.broken.add("demo@2")
     with pytest.raises(ServiceUnavailableError, match="deploy version 2 on demo: model cannot be loaded"):
         serve.deploy("demo", "2", tmp_path, holder=ME)
     assert shape(serve.traffic("demo")) == ("1", None, 0)
-    serve.endpoints.broken.clear()
+    serve.fake.broken.clear()
     assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
 
 
@@ -87,7 +87,7 @@ def test_version_that_was_cleaned_up_can_be_deployed_again(serve, tmp_path):
     serve.clean_up("demo", holder=ME)
     assert [model["id"] for model in found(serve)["deployed_models"]] == [ONE]
     assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
-    assert len(serve.endpoints.deploys) == 3
+    assert len(serve.fake.deploys) == 3
 
 
 def test_split_changed_by_hand_is_not_overwritten(serve, tmp_path):
@@ -109,9 +109,9 @@ def test_write_in_between_is_read_again_and_other_labels_stay(serve, tmp_path):
         if left[0]:
             left[0] -= 1
             found(serve)["labels"]["by"] = f"another-{left[0]}"
-            serve.endpoints.touch(found(serve))
+            serve.fake.touch(found(serve))
 
-    serve.endpoints.before_write = relabel
+    serve.fake.before_write = relabel
     assert shape(serve.set_traffic("demo", "2", 5, holder=ME)) == ("1", "2", 5)
     assert left == [0]
     assert {"team": "flights", "by": "another-0"}.items() <= found(serve)["labels"].items()
@@ -121,7 +121,7 @@ def test_refusal_that_is_no_conflict_is_not_taken_for_one(serve, monkeypatch):
     def refuse(*_, **__):
         raise RefusedError(400, "labels are not allowed here")
 
-    monkeypatch.setattr(serve.endpoints, "update", refuse)
+    monkeypatch.setattr(serve.fake, "update", refuse)
     with pytest.raises(InvalidConfigError, match="refused with 400: labels are not allowed here"):
         serve.release("demo", ME)
 
@@ -133,9 +133,9 @@ def test_stranger_is_told_who_holds_the_endpoint(serve):
 
 @pytest.mark.parametrize("storm", [[429], [503, 500, 429]])
 def test_storm_that_passes_is_waited_out(serve, tmp_path, storm):
-    serve.endpoints.storm.extend(storm)
+    serve.fake.storm.extend(storm)
     assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
-    serve.endpoints.storm.extend([503] * 50)
+    serve.fake.storm.extend([503] * 50)
     with pytest.raises(ServiceUnavailableError, match=r"503 .storm. after 6 attempts"):
         serve.traffic("demo")
 
@@ -147,7 +147,7 @@ def test_deleted_endpoint_and_undeployed_model_are_named(serve, tmp_path):
     serve.claim("demo", ME)
     assert shape(serve.traffic("demo")) == (None, None, 0)
     assert shape(serve.deploy("demo", "1", tmp_path, holder=ME)) == (None, "1", 100)
-    serve.endpoints.endpoints.clear()
+    serve.fake.endpoints.clear()
     with pytest.raises(EndpointMissingError, match="there is no such endpoint"):
         serve.set_traffic("demo", "1", 5, holder=ME)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError
 from airflow_mlops.core.rollout.freeze import FreezePeriod
-from airflow_mlops.core.rollout.lease import acquire, admit, require
+from airflow_mlops.core.rollout.lease import acquire, require
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step, promote
 from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutPlan, Step
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState
@@ -185,7 +185,7 @@ class Endpoint:
     """What stores the lease and the weight: compares and sets, and fences."""
 
     def __init__(self):
-        self.lease, self.highest, self.percent, self.writes = None, 0, 0, []
+        self.lease, self.percent, self.writes = None, 0, []
 
     def acquire(self, holder, now):
         self.lease = acquire(self.lease, holder, now=now, seconds=30)
@@ -193,7 +193,7 @@ class Endpoint:
 
     def set_traffic(self, mine, percent, now):
         require(self.lease, mine, now=now)
-        self.highest = admit(self.highest, mine.token)
+
         self.percent = percent
         self.writes.append((mine.token, percent))
 

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import EndpointBusyError, InvalidConfigError, LeaseLostError
-from airflow_mlops.core.rollout.lease import Lease, acquire, admit, must_stop, release, renew, require
+from airflow_mlops.core.rollout.lease import (
+    REAPER,
+    Lease,
+    acquire,
+    fence,
+    must_stop,
+    reaped,
+    release,
+    renew,
+    require,
+)
 
 HELD = Lease(holder="a", token=3, expires_at=100.0)
 
@@ -59,11 +69,23 @@ def test_releasing_what_is_held_by_a_later_copy_changes_nothing():
     assert release(None, HELD, now=51.0) is None
 
 
-def test_write_with_an_old_token_is_refused():
-    assert admit(admit(0, 1), 2) == 2
-    assert admit(2, 2) == 2
-    with pytest.raises(LeaseLostError, match="token 1 refused: token 2 was seen"):
-        admit(2, 1)
+def test_write_with_an_old_token_is_refused_whatever_the_time():
+    later = acquire(HELD, "a", now=50.0, seconds=30)
+    assert fence(later, later) is later
+    with pytest.raises(LeaseLostError, match="token 3 is lost: a with token 4 holds"):
+        fence(later, HELD)
+    with pytest.raises(LeaseLostError, match="nobody holds"):
+        fence(None, HELD)
+
+
+def test_nobody_who_held_a_reaped_lease_writes_or_goes_on():
+    ended = reaped(HELD)
+    assert ended == Lease(holder=REAPER, token=4, expires_at=100.0)
+    with pytest.raises(LeaseLostError, match=f"token 3 is lost: {REAPER} with token 4 holds"):
+        fence(ended, HELD)
+    with pytest.raises(LeaseLostError, match=f"token 3 ran out 9 s ago; {REAPER} took the canary out"):
+        renew(ended, HELD, now=109.0, seconds=30)
+    assert acquire(ended, "a", now=109.0, seconds=30).token == 5
 
 
 @pytest.mark.parametrize(

@@ -1,149 +1,18 @@
-"""What every serving back end must do.
-
-Run over memory, over real HAProxy with real model servers, over a fake API server that validates with the
-real schemas of KServe and Gateway API, and over a fake of Vertex AI.
-"""
+"""What real clients of a real gateway see; the fakes answer no requests."""
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 
 import httpx
 import psutil
 import pytest
-from fakes.remote_serving import REMOTE
+from serving_contract import BODY, LOCAL, ME, shape, until
 
-from airflow_mlops.backends.serving.in_memory import InMemoryServing
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.core.errors import (
-    EndpointBusyError,
-    InvalidPlanError,
-    ServiceUnavailableError,
-    TrafficConflictError,
-)
+from airflow_mlops.core.errors import ServiceUnavailableError, TrafficConflictError
 
-ME, OTHER = "rollout/run-1", "rollout/run-2"
-BODY = {"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
-    import mlflow.pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
-
-    class Doubler(mlflow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):
-            if (model_input["x"] < 0).any():
-                raise ValueError("negative")
-            return model_input["x"] * 2
-
-    folder = tmp_path_factory.mktemp("model") / "doubler"
-    signature = ModelSignature(Schema([ColSpec("double", "x")]), Schema([ColSpec("double")]))
-    mlflow.pyfunc.save_model(folder, python_model=Doubler(), signature=signature, pip_requirements=["mlflow"])
-    return folder
-
-
-@pytest.fixture(
-    scope="module", params=["in_memory", pytest.param("local", marks=pytest.mark.integration), *REMOTE]
-)
-def serving(request, tmp_path_factory):
-    if request.param in REMOTE:
-        with REMOTE[request.param]() as backend:
-            yield backend
-        return
-    if request.param == "in_memory":
-        yield InMemoryServing()
-        return
-    state_dir = tmp_path_factory.mktemp("serving")
-    backend = LocalServing(state_dir)
-    yield backend
-    backend.stop_all()
-    left = [
-        p for p in psutil.process_iter(["cmdline"]) if str(state_dir) in " ".join(p.info["cmdline"] or ())
-    ]
-    assert left == []
-
-
-@pytest.fixture
-def endpoint(serving, model_dir):
-    """An endpoint with version 1 stable and version 2 as canary at 0 %, held by ME."""
-    serving.claim("demo", ME)
-    serving.deploy("demo", "1", model_dir, holder=ME)
-    serving.promote("demo", "1", holder=ME)
-    serving.clean_up("demo", holder=ME)
-    serving.deploy("demo", "2", model_dir, holder=ME)
-    serving.set_traffic("demo", "2", 0, holder=ME)
-    yield "demo"
-    serving.claim("demo", ME)
-    serving.deploy("demo", "1", model_dir, holder=ME)
-    serving.promote("demo", "1", holder=ME)
-    serving.roll_back("demo", "2", holder=ME)
-    serving.release("demo", ME)
-
-
-def shape(traffic):
-    return traffic.stable, traffic.canary, traffic.canary_percent
-
-
-def test_new_version_gets_no_traffic_when_deployed(serving, endpoint):
-    assert shape(serving.traffic(endpoint)) == ("1", "2", 0)
-
-
-def test_same_weight_twice_changes_nothing(serving, endpoint):
-    once = serving.set_traffic(endpoint, "2", 25, holder=ME)
-    assert serving.set_traffic(endpoint, "2", 25, holder=ME) == once == serving.traffic(endpoint)
-    assert shape(once) == ("1", "2", 25)
-
-
-@pytest.mark.parametrize("percent", [-1, 101, 2.5, "5"])
-def test_impossible_percent_is_refused_and_changes_nothing(serving, endpoint, percent):
-    with pytest.raises(InvalidPlanError, match="allowed"):
-        serving.set_traffic(endpoint, "2", percent, holder=ME)
-    assert shape(serving.traffic(endpoint)) == ("1", "2", 0)
-
-
-def test_second_holder_is_refused_by_name(serving, endpoint):
-    with pytest.raises(EndpointBusyError, match="run-1"):
-        serving.claim(endpoint, OTHER)
-    with pytest.raises(EndpointBusyError, match="run-1"):
-        serving.set_traffic(endpoint, "2", 5, holder=OTHER)
-
-
-def test_release_by_a_stranger_changes_nothing(serving, endpoint):
-    serving.release(endpoint, OTHER)
-    assert serving.traffic(endpoint).holder == ME
-
-
-def test_version_that_is_no_canary_gets_no_weight(serving, endpoint):
-    with pytest.raises(TrafficConflictError, match="not the canary"):
-        serving.set_traffic(endpoint, "1", 5, holder=ME)
-
-
-def test_promote_twice_is_promote_once_and_clean_up_stops_the_old(serving, endpoint):
-    serving.set_traffic(endpoint, "2", 50, holder=ME)
-    once = serving.promote(endpoint, "2", holder=ME)
-    assert shape(once) == ("2", None, 0)
-    assert serving.promote(endpoint, "2", holder=ME) == once
-    assert set(serving.counters(endpoint).versions) == {"1", "2"}
-    serving.clean_up(endpoint, holder=ME)
-    assert set(serving.counters(endpoint).versions) == {"2"}
-
-
-def test_roll_back_twice_is_roll_back_once(serving, endpoint):
-    serving.set_traffic(endpoint, "2", 50, holder=ME)
-    once = serving.roll_back(endpoint, "2", holder=ME)
-    assert shape(once) == ("1", None, 0)
-    assert serving.roll_back(endpoint, "2", holder=ME) == once
-
-
-def test_deploy_twice_is_deploy_once(serving, endpoint, model_dir):
-    serving.set_traffic(endpoint, "2", 10, holder=ME)
-    before = serving.counters(endpoint)
-    assert shape(serving.deploy(endpoint, "2", model_dir, holder=ME)) == ("1", "2", 10)
-    assert serving.counters(endpoint).generation == before.generation
+only_local = pytest.mark.parametrize("serving", [LOCAL], indirect=True)
 
 
 class Clients(threading.Thread):
@@ -171,22 +40,9 @@ class Clients(threading.Thread):
         self.join()
 
 
-def until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def local(serving, endpoint):
     return serving
-
-
-# what follows sends real requests; the fakes answer none
-only_local = pytest.mark.parametrize(
-    "serving", [pytest.param("local", marks=pytest.mark.integration)], indirect=True
-)
 
 
 @only_local

@@ -1,0 +1,56 @@
+"""A cluster found by KUBECONFIG is put to the same contract; here the fake one stands for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from fakes.cluster import EXTRAS
+from fakes.crd_schemas import require_schemas
+from fakes.kubernetes_api import ApiServer
+from fakes.kubernetes_client import kube_config
+from fakes.remote_serving import deploy_demo
+
+HERE = Path(__file__).parent
+FILES = ("test_traffic.py", "test_leases.py")
+
+
+def run(tmp_path, **settings):
+    files = [str(HERE / name) for name in FILES]
+    arguments = [*files, "-q", "-k", "cluster-", "-p", "no:cacheprovider", "--no-header"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=HERE.parents[2],
+        env={**os.environ, **settings},
+        timeout=300,
+    )
+    return done.returncode, done.stdout
+
+
+def test_cluster_that_kubeconfig_leads_to_is_put_to_the_contract(tmp_path):
+    require_schemas()
+    file = tmp_path / "config"
+    with ApiServer() as server:
+        deploy_demo(server.cluster)
+        file.write_text(json.dumps(kube_config(server.url)))
+        settings = {"KUBECONFIG": str(file), "MLOPS_TEST_NAMESPACE": "models"}
+        code, said = run(tmp_path, MLOPS_TEST_POLL_SECONDS="0.01", **settings)
+        left = sorted(server.cluster.objects)
+        written = {(plural, name) for verb, plural, name, _ in server.cluster.calls if verb == "PATCH"}
+    assert code == 0, said
+    passed = int(re.search(r"(\d+) passed", said)[1])
+    assert passed % len(EXTRAS) == 0
+    assert passed >= 20 * len(EXTRAS)
+    assert {("inferenceservices", "demo"), ("httproutes", "demo"), ("leases", "mlops-demo")} <= written
+    assert [key for key in left if key[0] != "deployments"] == [("httproutes", "demo")]
+
+
+def test_no_cluster_is_touched_without_the_name_of_a_namespace(tmp_path):
+    code, said = run(tmp_path, KUBECONFIG=str(tmp_path / "config"), MLOPS_TEST_NAMESPACE="")
+    assert (code, "passed" in said) == (5, False)

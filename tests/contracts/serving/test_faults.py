@@ -1,0 +1,217 @@
+"""What goes wrong beneath a remote endpoint ends in a named error or a hold, never in wrong traffic."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+from fakes.remote_serving import REMOTE
+from serving_contract import ME, OTHER, shape, until
+
+from airflow_mlops.backends.serving.leases import Reaped, reap
+from airflow_mlops.backends.serving.remote import RemoteServing
+from airflow_mlops.core.errors import (
+    EndpointBusyError,
+    EndpointMissingError,
+    LeaseLostError,
+    ServiceUnavailableError,
+    TrafficConflictError,
+)
+
+
+@pytest.fixture(params=REMOTE)
+def fresh(request):
+    """Version 1 serves, held by ME."""
+    with REMOTE[request.param]() as backend:
+        backend.claim("demo", ME)
+        backend.deploy("demo", "1", None, holder=ME)
+        backend.promote("demo", "1", holder=ME)
+        yield backend
+
+
+@pytest.fixture
+def serving(fresh):
+    """And version 2 is the canary at 10 %."""
+    fresh.deploy("demo", "2", None, holder=ME)
+    fresh.set_traffic("demo", "2", 10, holder=ME)
+    return fresh
+
+
+CALLS = {
+    "set_traffic": (lambda s: s.set_traffic("demo", "2", 25, holder=ME), ("1", "2", 25)),
+    "promote": (lambda s: s.promote("demo", "2", holder=ME), ("2", None, 0)),
+    "roll_back": (lambda s: s.roll_back("demo", "2", holder=ME), ("1", None, 0)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("storm", [[429], [500, 503, 429], [502] * 5], ids=["429", "mixed", "long"])
+def test_storm_that_passes_is_waited_out(serving, call, storm):
+    do, wanted = CALLS[call]
+    serving.faults.storm(*storm)
+    assert shape(do(serving)) == wanted
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", [429, 500])
+def test_storm_without_end_is_a_transient_error_wherever_it_begins_and_is_carried_on_from(
+    serving, call, status
+):
+    do, wanted = CALLS[call]
+    for calls_before in range(40):
+        serving.faults.storm(*[None] * calls_before, *[status] * 9)
+        done = None
+        with suppress(ServiceUnavailableError):
+            done = do(serving)
+        serving.faults.calm()
+        if done is not None:
+            break
+        seen = serving.traffic("demo")
+        assert seen.stable in {"1", wanted[0]}
+        assert seen.canary_percent in {0, 10, wanted[2]}
+    assert shape(done) == shape(serving.traffic("demo")) == wanted
+    assert calls_before > 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("call", CALLS)
+def test_change_whose_answer_was_lost_is_made_once(serving, call, count):
+    do, wanted = CALLS[call]
+    serving.faults.lose_answers(count)
+    assert shape(do(serving)) == wanted
+
+
+def test_version_is_deployed_once_however_often_it_is_asked_for(fresh):
+    fresh.faults.lose_answers(1)
+    for _ in range(3):
+        assert shape(fresh.deploy("demo", "2", None, holder=ME)) == ("1", "2", 0)
+    fresh.set_traffic("demo", "2", 10, holder=ME)
+    assert shape(fresh.deploy("demo", "2", None, holder=ME)) == ("1", "2", 10)
+    assert fresh.faults.deploys("2") == 1
+
+
+@pytest.mark.parametrize("call", ["set_traffic", "promote"])
+def test_weight_set_by_hand_is_seen_and_not_overwritten(serving, call):
+    serving.faults.by_hand(40)
+    until(lambda: shape(serving.traffic("demo")) == ("1", "2", 40))
+    before = serving.faults.split()
+    with pytest.raises(TrafficConflictError, match="somebody changed it, nothing was overwritten"):
+        CALLS[call][0](serving)
+    assert serving.faults.split() == before
+
+
+def test_weight_set_by_hand_keeps_nobody_from_rolling_back(serving):
+    serving.faults.by_hand(90)
+    assert shape(serving.roll_back("demo", "2", holder=ME)) == ("1", None, 0)
+
+
+def test_weight_set_by_hand_does_not_keep_the_reaper_away(serving):
+    now = time.time()
+    serving.take_lease("demo", ME, now=now, seconds=60)
+    serving.faults.by_hand(90)
+    assert reap(serving, now=now + 120) == [Reaped(endpoint="demo", holder=ME)]
+    until(lambda: shape(serving.traffic("demo")) == ("1", "2", 0))
+
+
+def test_canary_that_never_gets_ready_is_taken_back_and_the_next_may_come(fresh):
+    fresh.faults.never_ready("2")
+    with pytest.raises(ServiceUnavailableError):
+        fresh.deploy("demo", "2", None, holder=ME)
+    assert shape(fresh.traffic("demo")) == ("1", None, 0)
+    assert shape(fresh.deploy("demo", "3", None, holder=ME)) == ("1", "3", 0)
+
+
+def test_endpoint_that_was_deleted_is_named(serving):
+    lease = serving.take_lease("demo", ME, now=time.time(), seconds=60)
+    serving.faults.delete()
+    calls = [do for do, _ in CALLS.values()]
+    calls.append(lambda s: s.keep_lease("demo", lease, now=time.time(), seconds=60))
+    calls.append(lambda s: s.traffic("demo"))
+    for call in calls:
+        with pytest.raises(EndpointMissingError, match=r"deleted"):
+            call(serving)
+
+
+def test_write_in_between_is_read_again_and_endless_ones_are_named(serving):
+    left = [2]
+
+    def meddle():
+        if left[0]:
+            left[0] -= 1
+            serving.faults.touch(left[0])
+
+    serving.faults.before_each_write(meddle)
+    assert shape(serving.set_traffic("demo", "2", 25, holder=ME)) == ("1", "2", 25)
+    assert left == [0]
+    left[0] = 99
+    with pytest.raises(ServiceUnavailableError, match="changed by somebody else 6 times"):
+        serving.set_traffic("demo", "2", 50, holder=ME)
+    assert shape(serving.traffic("demo"))[2] == 25
+
+
+def test_of_two_that_begin_at_once_one_is_told_the_others_name(fresh):
+    fresh.release("demo", ME)
+    other = RemoteServing(fresh.site)
+    other.claim("demo", OTHER)
+    for call in (fresh.claim, lambda *at: fresh.take_lease(*at, now=time.time(), seconds=60)):
+        with pytest.raises(EndpointBusyError, match=f"held by {OTHER}, not by {ME}"):
+            call("demo", ME)
+
+
+@pytest.mark.parametrize("percent", [0, 10])
+def test_write_under_way_when_the_reaper_comes_is_refused_or_undone(serving, percent):
+    now, met = time.time(), []
+    lease = serving.take_lease("demo", ME, now=now, seconds=60)
+    serving.set_traffic("demo", "2", percent, holder=ME, lease=lease)
+
+    def reaper():
+        if not met:
+            met.append(True)
+            met.extend(reap(RemoteServing(serving.site), now=now + 120))
+
+    serving.faults.before_each_write(reaper)
+    with pytest.raises(LeaseLostError, match="airflow-mlops reap") if percent else suppress(LeaseLostError):
+        serving.set_traffic("demo", "2", 50, holder=ME, lease=lease)
+    assert met
+
+    def stopped():
+        reap(serving, now=now + 180)
+        return shape(serving.traffic("demo")) == ("1", "2", 0)
+
+    until(stopped)
+    assert reap(serving, now=now + 240) == []
+
+
+class Wall:
+    """The fake clock's time as seconds since the epoch."""
+
+    def __init__(self, backend):
+        self.clock = backend.site.waiting.clock
+
+    def __call__(self):
+        return 1e9 + self.clock.now()
+
+
+def test_lease_is_kept_while_a_change_is_waited_for(serving):
+    serving.wall = Wall(serving)
+    lease = serving.take_lease("demo", ME, now=serving.wall(), seconds=20)
+    serving.site.missing = lambda sight: "it takes its time"
+    with pytest.raises(ServiceUnavailableError, match="not ready after 60 s: it takes its time"):
+        serving.set_traffic("demo", "2", 25, holder=ME, lease=lease)
+    assert serving.keep_lease("demo", lease, now=serving.wall(), seconds=20).expires_at > serving.wall() + 13
+
+
+def test_waiting_ends_when_somebody_takes_over(serving):
+    serving.wall = Wall(serving)
+    lease, began = serving.take_lease("demo", ME, now=serving.wall(), seconds=20), serving.wall()
+
+    def overtaken(sight):
+        if serving.wall() > began + 10:
+            RemoteServing(serving.site).take_lease("demo", ME, now=serving.wall(), seconds=20)
+        return "it takes its time"
+
+    serving.site.missing = overtaken
+    with pytest.raises(LeaseLostError, match=f"{ME} with token 2 holds"):
+        serving.set_traffic("demo", "2", 25, holder=ME, lease=lease)
+    assert serving.wall() - began < 20
