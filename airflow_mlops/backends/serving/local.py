@@ -131,8 +131,9 @@ class LocalServing(LocalLeases):
             share = state.percent or int(state.moving)  # on its way to 0 it may still have requests
             if None in (ended, state.stable) or not must_stop(ended, share, now=now):
                 return None
-            state.percent, state.lease = 0, ended and reaped(ended)
+            state.percent = 0
             self._endpoint(endpoint).apply(state)
+            state.lease = ended and reaped(ended)
             return ended
 
     def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
