@@ -25,7 +25,7 @@ from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.demo.services import Services
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from postgres_server import find_binaries, run_postgres  # noqa: E402
+from postgres_server import find_binaries, run_postgres
 
 COUNT = int(os.environ.get("ANALYSES", "1000"))
 WINDOW, WATCHED = 10.0, 90.0
@@ -132,7 +132,7 @@ def measure(home, site, services, engine):
 
 def report(found, database_name):
     p50, p99, worst = (np.quantile(found["late"], q) for q in (0.5, 0.99, 1.0))
-    print(f"{COUNT} analyses on one triggerer, a look each {WINDOW:g} s, {database_name}, {os.cpu_count()} cores")
+    print(f"{COUNT} analyses on one triggerer, {WINDOW:g} s windows, {database_name}, {os.cpu_count()} cores")
     print(f"looks            {len(found['late'])} in {WATCHED:g} s")
     print(f"late             p50 {p50:.2f} s, p99 {p99:.2f} s, at most {worst:.2f} s")
     print(f"CPU              {found['cpu']:.0%} of a core")

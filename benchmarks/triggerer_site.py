@@ -1,4 +1,4 @@
-"""What many analyses look at: one real HAProxy with two versions, and an endpoint's state for each analysis."""
+"""What many analyses look at: one real HAProxy with two versions, and for each analysis an endpoint."""
 
 from __future__ import annotations
 
@@ -118,4 +118,6 @@ def open_site(home, *, count, lease_seconds):
 def write_rows(site_file, environment):
     """Write the deferred tasks in a process of its own: Airflow reads its settings when it is imported."""
     script = Path(__file__).with_name("triggerer_rows.py")
-    subprocess.run([sys.executable, script, site_file], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, script, site_file], env=environment, check=True, stdout=subprocess.DEVNULL
+    )
