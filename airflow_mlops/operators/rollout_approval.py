@@ -120,7 +120,7 @@ class AskRolloutOperator(HITLOperator):
         go_on, now = said["chosen_options"] == [GO_ON], time.time()
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         backend = hook.backend()
-        metrics = hook.metrics(self.model, backend)
+        metrics = hook.metrics(self.model, backend, self.plan.metrics)
         seen = look(backend, self.model, self.plan, state, now=now, metrics=metrics)
         return answer(self.plan, seen, Answer(percent=state.percent, go_on=go_on, by=by), now=now)
 

@@ -78,7 +78,7 @@ class CanaryAnalysisTrigger(BaseTrigger):
 
     def _looking(self, plan: RolloutPlan) -> Callable[[RolloutState], RolloutState]:
         hook = ServingHook(self.serving_conn_id)
-        backend = hook.backend()
+        backend = hook.shared_backend()
         metrics = hook.metrics(self.endpoint, backend, plan.metrics)
 
         def look_at(state: RolloutState) -> RolloutState:
