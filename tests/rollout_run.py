@@ -48,3 +48,6 @@ class Rollout:
     def mark(self, name, state):
         path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{name}"
         self.api._send("PATCH", path, json={"new_state": state})
+
+    def mark_run(self, state):
+        self.api._send("PATCH", f"dags/{self.dag_id}/dagRuns/{self.run_id}", json={"state": state})

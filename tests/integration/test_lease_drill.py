@@ -29,7 +29,13 @@ class Story:
 
 
 @pytest.fixture
-def reaper(airflow, tmp_path):
+def guarded(airflow, tmp_path):
+    airflow.api.wait_for_dags("guarded__brief")
+    return Guarded(airflow, tmp_path)
+
+
+@pytest.fixture
+def reaper(airflow, guarded, tmp_path):
     """The reaper as a process that knows nothing of Airflow."""
     program = Path(sys.executable).with_name("airflow-mlops")
     command = [str(program), "reap", "--state-dir", str(airflow.services.serving.state_dir), "--every", "1"]
@@ -56,10 +62,9 @@ def come_back(services):
 
 
 def test_airflow_stopped_longer_than_the_lease_leaves_the_canary_at_0_and_nobody_notices(
-    airflow, reaper, clients, tmp_path
+    airflow, guarded, reaper, clients
 ):
-    airflow.api.wait_for_dags("guarded__brief")
-    guarded, story = Guarded(airflow, tmp_path), Story()
+    story = Story()
     with clients(guarded.serving.url(MODEL)) as sent:
         rollout = Rollout(guarded, "brief")
         rollout.wait(ANALYSE, "deferred")

@@ -111,6 +111,24 @@ def test_analysis_that_somebody_marks_failed_is_rolled_back(guarded, clients):
     assert {status for _, status in sent.answers} == {200}
 
 
+def test_run_that_somebody_marks_failed_leaves_its_canary_to_the_reaper(guarded, clients):
+    with clients(guarded.serving.url(MODEL)) as sent:
+        rollout = Rollout(guarded, "asking")
+        rollout.wait(f"{STEP_1}.analyse", "deferred")
+        rollout.mark_run("failed")
+        assert rollout.end() == "failed"
+        assert guarded.shape() == (rollout.stable, rollout.version, 20)
+        ends = guarded.lease()["expires_at"] + 6.0
+        rollout.api.wait(lambda: time.time() > ends, 30, "the lease to run out")
+        assert [found.endpoint for found in reap(guarded.serving, now=time.time())] == [MODEL]
+        assert guarded.shape() == (rollout.stable, rollout.version, 0)
+        rollout.clear("roll_back")
+        rollout.wait("roll_back", "success")
+    assert guarded.serving.traffic(MODEL).holder is None
+    assert guarded.shape() == (rollout.stable, None, 0)
+    assert {status for _, status in sent.answers} == {200}
+
+
 def test_blue_green_waits_for_the_end_of_a_freeze_and_keeps_the_old_version(guarded, clients):
     now = time.time()
     ends = now + 40

@@ -111,7 +111,7 @@ class PrometheusMetrics:
 
     def check(self, *, now: float) -> None:
         """Refuse metrics and buckets that the server does not have."""
-        with httpx.Client(timeout=10, headers=self.headers) as client:
+        with httpx.Client(timeout=10, headers=self.headers, verify=_tls()) as client:
             try:
                 for name in self.selectors.given():
                     self._check_metric(client, name, now)
