@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 T = TypeVar("T")
-LOOKS_AT_ONCE = 16
+LOOKS_AT_ONCE = 32
 POOL = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="canary")
 """Back ends block, and some wait: not on the event loop, nor in the threads that Airflow shares with it."""
 
