@@ -7,7 +7,7 @@ TESTED := $(VENV)/.ready-test
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary bench-validation chaos clean
+.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary bench-validation bench-triggerer lease-drill chaos clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -68,6 +68,13 @@ bench-canary: setup-test
 
 bench-validation: setup-test
 	@$(BIN)/python benchmarks/bench_validation.py
+
+bench-triggerer: setup-test
+	@$(BIN)/python benchmarks/bench_triggerer.py
+
+# Airflow is killed in a canary step and stays away for longer than the lease: what happens, with times.
+lease-drill: setup-test
+	@$(BIN)/pytest tests/integration/test_lease_drill.py --quiet --capture=no --no-header
 
 # Kills what takes part in rollouts, at every step; about 25 minutes. `make chaos KILLS=8` is a short version.
 KILLS ?= 46

@@ -63,7 +63,8 @@ def canary_rollout(
     """Build deploy → (set traffic → analyse) per step → promote → clean up, with rollback on any failure.
 
     A step that may need a person (``approve``, ``on_inconclusive: hold``, watched predictions) has two
-    tasks more: ``ask`` waits for the answer, if there is a question, and ``conclude`` carries it out.
+    tasks more: ``ask`` puts the question, if there is one, and watches the canary on the triggerer until it
+    is answered; ``conclude`` waits for what is left, the end of a freeze for instance.
     After a rollback the run still ends failed: ``clean_up`` never ran.
 
     :param version: version to roll out. Templated.
@@ -74,7 +75,7 @@ def canary_rollout(
     connections = {"serving_conn_id": serving_conn_id, "mlflow_conn_id": mlflow_conn_id}
     common: dict[str, Any] = {"model": model, "version": version, **connections}
     users = [{"id": user, "name": user} for user in people.approvers] or None
-    asking: dict[str, Any] = {"model": model, "answer_within": people.answer_within, "approvers": users}
+    asking: dict[str, Any] = {"answer_within": people.answer_within, "approvers": users}
     with TaskGroup(group_id, prefix_group_id=False) as group:
         tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
         for number, percent in enumerate(plan.percents, start=1):
@@ -83,8 +84,8 @@ def canary_rollout(
                 shift = SetTrafficOperator(
                     task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **common
                 )
-                waiting: dict[str, Any] = {"model": model, "plan": plan, "deferrable": deferrable}
-                tasks += [shift, *_analysis(shift.output, percent, waiting | connections, asking)]
+                known: dict[str, Any] = {"model": model, "plan": plan, **connections}
+                tasks += [shift, *_analysis(shift.output, percent, known, asking, deferrable=deferrable)]
         tasks.append(
             PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
         )
@@ -94,17 +95,17 @@ def canary_rollout(
     return group
 
 
-def _analysis(state: Any, percent: int, waiting: dict[str, Any], asking: dict[str, Any]) -> list[Any]:
+def _analysis(
+    state: Any, percent: int, known: dict[str, Any], asking: dict[str, Any], *, deferrable: bool
+) -> list[Any]:
     """Return the tasks that decide on a step; those for a person only where one may be asked."""
-    plan: RolloutPlan = waiting["plan"]
+    plan: RolloutPlan = known["plan"]
+    waiting = {**known, "deferrable": deferrable}
     if not plan.may_ask(percent):
         return [CanaryAnalysisSensor(task_id="analyse", state=state, **waiting)]
-    within = asking["answer_within"].total_seconds()
-    analyse = CanaryAnalysisSensor(
-        task_id="analyse", state=state, asks=True, answer_seconds=within, **waiting
-    )
-    ask = AskRolloutOperator(task_id="ask", state=analyse.output, **asking)
-    conclude = CanaryAnalysisSensor(task_id="conclude", state=analyse.output, answer=ask.output, **waiting)
+    analyse = CanaryAnalysisSensor(task_id="analyse", state=state, asks=True, **waiting)
+    ask = AskRolloutOperator(task_id="ask", state=analyse.output, **known, **asking)
+    conclude = CanaryAnalysisSensor(task_id="conclude", state=ask.output, **waiting)
     return [analyse, ask, conclude]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.core.rollout.plan import Metric
 
+SHARED_SECONDS = 300
+SHARED: dict[str, tuple[tuple[str, float], ServingBackend]] = {}
+BUILDING = threading.Lock()
 LOCAL_TYPE, ANY_TYPE = "mlops_local_serving", "mlops_serving"
 
 
@@ -54,6 +60,18 @@ class ServingHook(BaseHook):
             return build(extra)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
+
+    def shared_backend(self) -> ServingBackend:
+        """Return the back end that everything in this process shares: a thousand watchers need one client.
+
+        Built anew when the connection's extra is another, and now and then for credentials that change.
+        """
+        key = (json.dumps(self._extra(), sort_keys=True), time.monotonic() // SHARED_SECONDS)
+        with BUILDING:
+            known = SHARED.get(self.serving_conn_id)
+            if known is None or known[0] != key:
+                known = SHARED[self.serving_conn_id] = (key, self.backend())
+        return known[1]
 
     def metrics(
         self, endpoint: str, backend: ServingBackend, wanted: Collection[Metric] = ()

@@ -1,12 +1,20 @@
-"""AskRolloutOperator: puts a rollout's question to a person."""
+"""AskRolloutOperator: puts a rollout's question to a person and watches the canary meanwhile."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
+from airflow_mlops.backends.serving.watch import look
+from airflow_mlops.core.rollout.machine import answer
 from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
+from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.task.analysis import hand_over, keep_state
+from airflow_mlops.triggers.canary import AskedRolloutTrigger
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -14,29 +22,38 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.execution_time.hitl import HITLUser
 
+    from airflow_mlops.core.rollout.plan import RolloutPlan
+
 GO_ON, ROLL_BACK = "Go on", "Roll back"
 
 
 class AskRolloutOperator(HITLOperator):
     """Asks whether a rollout that waits for a person may go on; asks nothing when it does not wait.
 
-    Returns the answer as JSON, ``{}`` if nothing was asked. Nobody's answer in time is *roll back*.
+    While the question waits the canary is watched on the triggerer: its lease is renewed, and a canary
+    that gets bad is rolled back without an answer. Nobody's answer in time is *roll back*. Returns the
+    state as JSON; fails without retry to roll back.
 
-    :param model: registered model. Templated.
+    :param model: registered model; also the serving endpoint. Templated.
+    :param plan: the plan whose bars apply.
     :param state: state returned by ``CanaryAnalysisSensor``. Templated.
     :param answer_within: how long the question waits.
     :param approvers: who may answer; whoever may edit the DAG if ``None``.
     """
 
     template_fields = ("model", "state")
+    operator_extra_links = (EvidenceRunLink(),)
 
     def __init__(
         self,
         *,
         model: str,
+        plan: RolloutPlan,
         state: Any,
         answer_within: timedelta,
         approvers: list[HITLUser] | None = None,
+        serving_conn_id: str = "mlops_serving",
+        mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -48,28 +65,64 @@ class AskRolloutOperator(HITLOperator):
             **kwargs,
         )
         self.model = model
+        self.plan = plan
         self.state = state
+        self.answer_within = answer_within
+        self.serving_conn_id = serving_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask if there is something to ask."""
         state = RolloutState.from_json(self.state)
         if not state.asks:
-            return {}
-        self.subject = f"May version {state.version} of {self.model} go on from {state.percent} %?"
-        self.body = question_of(state)
-        super().execute(context)
+            return state.to_json()
+        ti_id = str(context["task_instance"].id)
+        upsert_hitl_detail(
+            ti_id=context["task_instance"].id,
+            options=self.options,
+            subject=f"May version {state.version} of {self.model} go on from {state.percent} %?",
+            body=question_of(state),
+            defaults=self.defaults,
+            params={},
+            assigned_users=self.assigned_users,
+        )
+        self._watch(state, ti_id, time.time() + self.answer_within.total_seconds())
         return {}
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Return what was answered, and by whom."""
-        said = super().execute_complete(context, event)
-        by = (said["responded_by_user"] or {}).get("name") or f"nobody within {self.response_timeout}"
-        answer = Answer(
-            percent=RolloutState.from_json(self.state).percent,
-            go_on=said["chosen_options"] == [GO_ON],
-            by=by,
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], *, until: float = 0.0
+    ) -> dict[str, Any]:
+        """Take the answer into account, or what was seen of the canary before anybody answered."""
+        if "phase" in event:
+            state = RolloutState.from_json(event)
+        else:
+            state = self._answered(super().execute_complete(context, event))
+        keep_state(self.mlflow_conn_id, self.model, context, state, asked=True)
+        if state.asks and state.said is None:
+            self._watch(state, str(context["task_instance"].id), until)
+        return hand_over(state, traced=True)
+
+    def _watch(self, state: RolloutState, ti_id: str, until: float) -> None:
+        trigger = AskedRolloutTrigger(
+            serving_conn_id=self.serving_conn_id,
+            endpoint=self.model,
+            plan=self.plan.to_json(),
+            state=state.to_json(),
+            ti_id=ti_id,
+            until=until,
+            options=self.options,
         )
-        return answer.to_json()
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs={"until": until})
+
+    def _answered(self, said: dict[str, Any]) -> RolloutState:
+        """Count what came while the question waited, then carry the answer out."""
+        by = (said["responded_by_user"] or {}).get("name") or f"nobody within {self.answer_within}"
+        go_on, now = said["chosen_options"] == [GO_ON], time.time()
+        hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
+        backend = hook.backend()
+        metrics = hook.metrics(self.model, backend, self.plan.metrics)
+        seen = look(backend, self.model, self.plan, state, now=now, metrics=metrics)
+        return answer(self.plan, seen, Answer(percent=state.percent, go_on=go_on, by=by), now=now)
 
 
 def question_of(state: RolloutState) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from guarded_model import write_plans
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.profiling.arrow import profile_window
@@ -40,7 +41,8 @@ def write_data(folder):
 def airflow(tmp_path_factory):
     """A real Airflow with MLflow, on free ports; nothing of it is left afterwards."""
     home = tmp_path_factory.mktemp("airflow")
-    calls = home / "calls"
+    calls, plans = home / "calls", home / "plans"
+    write_plans(plans)
     services = Services(
         home / "services",
         dags_folder=DAGS,
@@ -49,6 +51,7 @@ def airflow(tmp_path_factory):
             "AIRFLOW_VAR_STEADY_URI": str(home / "data"),
             "AIRFLOW_VAR_STEADY_SCHEMA": str(write_data(home / "data")),
             "STEADY_CALLS": str(calls),
+            "GUARDED_PLANS": str(plans),
         },
     )
     try:
@@ -56,7 +59,7 @@ def airflow(tmp_path_factory):
         api = AirflowApi(services.airflow_url)
         api.wait_for_dags("steady__training", "steady__rollout", "steady__rollout_on_worker")
         registry = MlflowRegistry(MlflowServer(services.mlflow_url))
-        yield SimpleNamespace(services=services, api=api, registry=registry, calls=calls)
+        yield SimpleNamespace(services=services, api=api, registry=registry, calls=calls, plans=plans)
     finally:
         services.stop()
     commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]

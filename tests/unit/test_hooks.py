@@ -69,6 +69,15 @@ def test_local_serving_comes_from_the_connection(connection, tmp_path):
     assert hook.test_connection() == (True, f"endpoints live in {tmp_path}")
 
 
+def test_watchers_share_a_back_end_until_the_connection_is_another(connection, tmp_path):
+    connection(conn_type="mlops_serving", extra={"state_dir": str(tmp_path)})
+    first = ServingHook("c").shared_backend()
+    assert ServingHook("c").shared_backend() is first
+    assert ServingHook("c").backend() is not first
+    connection(conn_type="mlops_serving", extra={"state_dir": str(tmp_path / "b")})
+    assert ServingHook("c").shared_backend().state_dir == tmp_path / "b"
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [

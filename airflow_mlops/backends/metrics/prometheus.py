@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from airflow_mlops.backends.metrics.protocol import Arms
@@ -109,7 +111,7 @@ class PrometheusMetrics:
 
     def check(self, *, now: float) -> None:
         """Refuse metrics and buckets that the server does not have."""
-        with httpx.Client(timeout=10, headers=self.headers) as client:
+        with httpx.Client(timeout=10, headers=self.headers, verify=_tls()) as client:
             try:
                 for name in self.selectors.given():
                     self._check_metric(client, name, now)
@@ -133,7 +135,7 @@ class PrometheusMetrics:
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read on a worker."""
         until, queries = now - self.settle_seconds, self._queries(arms, after, now)
-        with httpx.Client(timeout=10, headers=self.headers) as client:
+        with httpx.Client(timeout=10, headers=self.headers, verify=_tls()) as client:
             try:
                 answers = [client.get(self._api, params=each) for each in queries.values()]
             except httpx.HTTPError as error:
@@ -143,7 +145,7 @@ class PrometheusMetrics:
     async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read on the triggerer, all queries at once."""
         until, queries = now - self.settle_seconds, self._queries(arms, after, now)
-        async with httpx.AsyncClient(timeout=10, headers=self.headers) as client:
+        async with httpx.AsyncClient(timeout=10, headers=self.headers, verify=_tls()) as client:
             try:
                 answers = await asyncio.gather(*(client.get(self._api, params=q) for q in queries.values()))
             except httpx.HTTPError as error:
@@ -260,6 +262,12 @@ def _bound(bucket: str) -> float:
         return float(bucket)
     except ValueError:
         return float("inf")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Read certificates once: it takes 16 ms of CPU, more than all else of a reading."""
+    return httpx.create_ssl_context()
 
 
 def _grown(after: Reading, until: float, counts: dict[tuple[str, str], int], *, latency: bool) -> Reading:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import Counters, ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.plan import RolloutPlan
-    from airflow_mlops.core.rollout.state import Answer, RolloutState
+    from airflow_mlops.core.rollout.state import RolloutState
 
 
 def look(
@@ -48,11 +48,12 @@ def look(
     return advance(plan, intervene(state, problem, now=now), reading, now=now)
 
 
-def reply(plan: RolloutPlan, state: RolloutState, said: Answer | None, *, now: float) -> RolloutState:
-    """Repeat what a person said about a step to the approval it may still ask for.
+def reply(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
+    """Repeat what a person said about the step to the approval it may still ask for.
 
     A step that is held once more, for another reason than was agreed to, is rolled back.
     """
+    said = state.said
     if said is None or not state.asks or state.approved_by or state.intervened:
         return state
     if state.phase is Phase.HELD:

@@ -62,6 +62,7 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         last=reading,
         retired=retire(state.last, reading, state.retired) if state.percent else state.retired,
         arrivals={},
+        said=None,
         approved_by=None,
         intervened=False,
         phase=Phase.STEPPING,
@@ -92,7 +93,7 @@ def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) 
     """
     if not state.asks or said.percent != state.percent:
         return state
-    at = replace(state, clock=max(now, state.clock))
+    at = replace(state, clock=max(now, state.clock), said=said)
     if not said.go_on:
         reason = f"{said.by} rolled back version {state.version} at {state.percent} %"
         return replace(at, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,))
@@ -226,8 +227,9 @@ def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
     found = judge(plan, state)
     if found.decision is Decision.ROLL_BACK:
         return _ended(state, Phase.ROLLED_BACK, found)
-    if state.asks:
+    if state.asks and not _agreed_to_what_is_gone(state, found):
         return _ended(state, Phase.PASSED, _agreed(state)) if _agreed_and_free(plan, state) else state
+    state = replace(state, phase=Phase.STEPPING, approved_by=None)
     if found.decision is Decision.CONTINUE:
         return replace(state, reasons=(found.reason,))
     if found.decision is Decision.ADVANCE or plan.on_inconclusive is OnInconclusive.ADVANCE:
@@ -258,6 +260,12 @@ def _ended(state: RolloutState, phase: Phase, found: Judgement) -> RolloutState:
 def _agreed(state: RolloutState) -> Judgement:
     reason = "; ".join((*state.reasons, f"{state.approved_by} agreed"))
     return Judgement(decision=Decision.ADVANCE, reason=reason)
+
+
+def _agreed_to_what_is_gone(state: RolloutState, found: Judgement) -> bool:
+    """Whether a person agreed to evidence that is not good any more: it has to be good again first."""
+    waits = state.phase is Phase.WAITING_FOR_APPROVAL and state.approved_by is not None
+    return waits and found.decision is not Decision.ADVANCE
 
 
 def _agreed_and_free(plan: RolloutPlan, state: RolloutState) -> bool:

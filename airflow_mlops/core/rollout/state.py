@@ -76,7 +76,8 @@ class RolloutState(Record):
     :param seen: answers of the canary per watched metric so far.
     :param step_since: when the current step's traffic was set, seconds since the epoch.
     :param clock: latest time seen; time never runs back.
-    :param approved_by: who agreed to leave the current step.
+    :param said: what a person answered about the current step.
+    :param approved_by: who agreed to leave it.
     :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
     :param intervened: whether the rollout is held because somebody else changed the weights.
     :param arrivals: how many readings of each kind the current step met.
@@ -102,6 +103,7 @@ class RolloutState(Record):
     last: Reading = field(default_factory=Reading)
     retired: tuple[str, ...] = ()
     arrivals: dict[Arrival, int] = field(default_factory=dict)
+    said: Answer | None = None
     approved_by: str | None = None
     lease: Lease | None = None
     intervened: bool = False

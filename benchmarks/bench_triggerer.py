@@ -1,0 +1,171 @@
+"""1,000 canary analyses on one triggerer: how late they look, what it costs, how soon all have decided.
+
+Real: the triggerer's process and database (Postgres where it is installed, else SQLite), the trigger,
+HAProxy, a lease on disk per endpoint. All endpoints are answered by one HAProxy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import sqlalchemy
+from triggerer_site import open_site, write_rows
+
+from airflow_mlops.backends.serving.model_process import free_port
+from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.demo.services import Services
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from postgres_server import find_binaries, run_postgres
+
+COUNT = int(os.environ.get("ANALYSES", "1000"))
+WINDOW, WATCHED = 10.0, 90.0
+HOUR = 3600.0
+PLAN = RolloutPlan(
+    steps=(20, 50),
+    bake_seconds=HOUR,
+    deadline_seconds=2 * HOUR,
+    window_seconds=WINDOW,
+    lease_seconds=HOUR,
+)
+BLOCKED = "async thread was blocked"
+
+
+class Lateness:
+    """How much later than its window each analysis looked, seen from outside."""
+
+    def __init__(self, site):
+        self.site, self.last, self.late = site, site.looked_at(), []
+
+    def watch(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(1.0)
+            now = self.site.looked_at()
+            pairs = zip(self.last, now, strict=True)
+            self.late += [max(0.0, after - before - WINDOW) for before, after in pairs if after != before]
+            self.last = now
+        overdue = time.time() - WINDOW - np.array(self.last)
+        self.late += [late for late in overdue if late > 1.0]  # who does not look at all is late, too
+
+
+class Cost:
+    """CPU seconds and memory of a process and its children."""
+
+    def __init__(self, pid):
+        self.pid, self.began, self.spent = pid, time.monotonic(), self._spent(pid)
+
+    def cpu_share(self):
+        return (self._spent(self.pid) - self.spent) / (time.monotonic() - self.began)
+
+    def memory_mb(self):
+        return sum(p.memory_full_info().pss for p in self._family(self.pid)) / 1e6
+
+    @staticmethod
+    def _family(pid):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+
+    def _spent(self, pid):
+        return sum(sum(p.cpu_times()[:2]) for p in self._family(pid))
+
+
+@contextmanager
+def database(home):
+    binaries = find_binaries()
+    if binaries is None:
+        yield f"sqlite:///{home / 'airflow.db'}"
+        return
+    with run_postgres(binaries) as url:
+        yield url.replace("postgresql://", "postgresql+psycopg://")
+
+
+def services_of(home, url):
+    settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+    if not url.startswith("sqlite"):
+        settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = url  # asyncpg need not be there
+    services = Services(home, environment={"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **settings})
+    services.ports = {name: free_port() for name in ("mlflow", "api-server", "worker-log", "trigger-log")}
+    migrate = [Path(sys.executable).with_name("airflow"), "db", "migrate"]
+    subprocess.run(migrate, env=services.environment(), check=True, stdout=subprocess.DEVNULL)
+    return services
+
+
+def states(engine):
+    with engine.connect() as connection:
+        text = "SELECT state, count(*) FROM task_instance GROUP BY state"
+        return dict(connection.execute(sqlalchemy.text(text)).all())
+
+
+def wait_for(condition, seconds, what):
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            msg = f"waited {seconds:g} s for {what}"
+            raise TimeoutError(msg)
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def measure(home, site, services, engine):
+    """Return what was found: seconds, shares of a core, MB."""
+    begun, log = time.time(), home / "triggerer.log"
+    pid = services.run("triggerer").pid
+    first = wait_for(lambda: min(site.looked_at()) > begun, 240, "every analysis to look once")
+    late, cost = Lateness(site), Cost(pid)
+    late.watch(WATCHED)
+    used = {"cpu": cost.cpu_share(), "memory": cost.memory_mb()}
+    site.models["2"].fails = True
+    decided = wait_for(lambda: states(engine).get("scheduled") == COUNT, 240, "every analysis to decide")
+    blocked = log.read_text().count(BLOCKED)
+    return {"first": first, "late": late.late, "decided": decided, "blocked": blocked, **used}
+
+
+def report(found, database_name):
+    p50, p99, worst = (np.quantile(found["late"], q) for q in (0.5, 0.99, 1.0))
+    print(f"{COUNT} analyses on one triggerer, {WINDOW:g} s windows, {database_name}, {os.cpu_count()} cores")
+    print(f"looks            {len(found['late'])} in {WATCHED:g} s")
+    print(f"late             p50 {p50:.2f} s, p99 {p99:.2f} s, at most {worst:.2f} s")
+    print(f"CPU              {found['cpu']:.0%} of a core")
+    print(f"memory           {found['memory']:.0f} MB")
+    print(f"all looked once  {found['first']:.0f} s after the triggerer's start")
+    print(f"all rolled back  {found['decided']:.0f} s after all canaries began to fail")
+    print(f"loop blocked     {found['blocked']} times")
+    bars = {
+        f"a look was {worst:.1f} s late, allowed {2 * WINDOW:g} s": worst < 2 * WINDOW,
+        "looks are missing": len(found["late"]) > 0.9 * COUNT * (WATCHED / WINDOW - 1),
+        f"the event loop was blocked {found['blocked']} times": not found["blocked"],
+    }
+    missed = [bar for bar, met in bars.items() if not met]
+    print("; ".join(missed) or "all bars met")
+    return 1 if missed else 0
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="trig-") as folder:
+        home = Path(folder)
+        with database(home) as url, open_site(home, count=COUNT, lease_seconds=HOUR) as site:
+            services = services_of(home, url)
+            known = {"plan": PLAN.to_json(), "state_dir": str(site.serving.state_dir)}
+            (home / "site.json").write_text(json.dumps({**known, "endpoints": site.endpoints}))
+            write_rows(home / "site.json", services.environment())
+            engine = sqlalchemy.create_engine(url)
+            try:
+                found = measure(home, site, services, engine)
+            finally:
+                services.processes["triggerer"].stop()
+                engine.dispose()
+            return report(found, engine.dialect.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The airflow dag of a rollout that asks people, freezes, keeps the old version: for tests that answer it.
+
+What differs from test to test is read from ``GUARDED_PLAN`` whenever the file is parsed, in each task too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.dag_factories.rollout import FORM, VERSION, People, canary_rollout
+
+QUICK = {"window_seconds": 1.0, "bake_seconds": 3.0, "min_requests": 10, "max_error_rate": 0.2, "burst": 1}
+PLANS = Path(os.environ.get("GUARDED_PLANS", "/nonexistent"))
+
+for path in sorted(PLANS.glob("*.json")):
+    given = json.loads(path.read_text())
+    people = People(answer_within=timedelta(seconds=given.pop("answer_within", 3600)))
+    with DAG(f"guarded__{path.stem}", schedule=None, params=FORM, default_args={"retries": 0}):
+        plan = RolloutPlan.from_json(QUICK | given)
+        canary_rollout(model="guarded", version=VERSION, plan=plan, people=people)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from builders import plan, state_at
+
+from airflow_mlops.backends.serving.in_memory import InMemoryServing
+from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.triggers.canary import POOL, CanaryAnalysisTrigger, first_look
+
+PLAN = plan(window_seconds=10.0)
+QUICK = plan(bake_seconds=0.0, window_seconds=0.001, lease_seconds=60.0)
+
+
+def test_first_look_is_a_window_after_the_step_began():
+    assert first_look("m", PLAN, state_at(at=100.0), now=103.0) == 110.0
+
+
+def test_first_look_is_not_further_away_than_a_window_when_the_clock_ran_back():
+    assert first_look("m", PLAN, state_at(at=100.0), now=50.0) == 60.0
+
+
+def test_looks_that_are_late_are_spread_over_a_window_and_the_same_after_each_start():
+    names = [f"model_{number}" for number in range(1000)]
+    first = [first_look(name, PLAN, state_at(at=0.0), now=500.0) for name in names]
+    assert all(500.0 <= due < 510.0 for due in first)
+    in_each_second = [sum(second <= due - 500.0 < second + 1 for due in first) for second in range(10)]
+    assert min(in_each_second) > 50
+    assert first == [first_look(name, PLAN, state_at(at=0.0), now=500.0) for name in names]
+
+
+@pytest.fixture
+def serving(monkeypatch):
+    """Version 2 gets 10 % beside version 1 and fails; it notes the threads that ask."""
+
+    class Failing(InMemoryServing):
+        def __init__(self):
+            super().__init__()
+            self.asked_by, self.silent = set(), 0
+
+        def counters(self, endpoint):
+            self.asked_by.add(threading.current_thread().name)
+            self.silent -= 1
+            if self.silent >= 0:
+                raise ServiceUnavailableError("gateway is gone")
+            self.count("m", "1", requests=90)
+            self.count("m", "2", requests=10, errors=9)
+            return super().counters(endpoint)
+
+    backend = Failing()
+    backend.claim("m", "me")
+    for version in ("1", "2"):
+        backend.deploy("m", version, None, holder="me")
+        backend.promote("m", "1", holder="me")
+    backend.set_traffic("m", "2", 10, holder="me")
+    monkeypatch.setattr(ServingHook, "shared_backend", lambda self: backend)
+    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, wanted=(): None)
+    return backend
+
+
+def fired(state):
+    trigger = CanaryAnalysisTrigger(
+        serving_conn_id="x", endpoint="m", plan=QUICK.to_json(), state=state.to_json()
+    )
+    path, arguments = trigger.serialize()
+    assert path == "airflow_mlops.triggers.canary.CanaryAnalysisTrigger"
+
+    async def events():
+        return [event.payload async for event in CanaryAnalysisTrigger(**arguments).run()]
+
+    (payload,) = asyncio.run(events())
+    return payload
+
+
+def test_back_end_that_blocks_is_never_asked_on_the_event_loop(serving):
+    seen = fired(state_at(at=time.time()))
+    assert (seen["phase"], seen["decision"]) == ("rolled_back", "rollback")
+    assert serving.asked_by
+    assert all(name.startswith(POOL._thread_name_prefix) for name in serving.asked_by)
+
+
+def test_gateway_that_is_gone_for_a_while_is_asked_again(serving):
+    serving.silent = 3
+    seen = fired(state_at(at=time.time()))
+    assert (seen["phase"], seen["arrivals"]["missing"]) == ("rolled_back", 3)
+
+
+def test_step_that_is_decided_already_fires_at_once(serving):
+    passed = state_at().to_json() | {"phase": "passed"}
+    assert fired(type(state_at()).from_json(passed)) == passed
+    assert serving.asked_by == set()
