@@ -37,7 +37,8 @@ def ledger(options: argparse.Namespace) -> int:
         msg = f"MLflow at {address} has no model {options.model!r}"
         raise InvalidConfigError(msg)
     if options.json:
-        both = sorted([*entries, *decisions], key=lambda entry: -entry.number)
+        both: list[LedgerEntry | DecisionEntry] = [*entries, *decisions]
+        both.sort(key=lambda entry: -entry.number)
         print(json.dumps([entry.to_json() for entry in both]))
     else:
         print(_text(entries, decisions))

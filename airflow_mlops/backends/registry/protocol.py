@@ -46,7 +46,7 @@ class LedgerEntry(Record):
     :param at: seconds since the epoch, UTC.
     :param kind: ``promotion`` or ``rollback``.
     :param verdicts: where the verdicts lie that it rests on: ``<evidence run>/<path>``.
-    :param approval: who approved the version before it was rolled out, and what was said; empty if nobody did.
+    :param approval: who approved the version before its rollout, and what was said; empty if nobody did.
     :param evidence_run: the run that holds a copy of this entry.
     :param number: place in the model's ledger, from 1; 0 for entries of before there were numbers. Given
         by the registry.

@@ -92,7 +92,7 @@ def opening(choice: Choice) -> str:
         [
             f"Version {choice.version} of **{model}** is trained and was checked. It serves nobody yet.",
             "",
-            "- **Approve**: it becomes a *challenger*, and the tasks that follow run. A rollout then gives it "
+            "- **Approve**: it becomes a *challenger* and the tasks that follow run; a rollout then gives it "
             "requests step by step.",
             f"- **Reject**: the tasks that follow are skipped; {serves}.",
             f"- No answer until {choice.until}: *{choice.default}* holds.",
