@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_mlops.task.evidence import RunEvidence
 
 APPROVAL_PATH = "approval.json"
+ASKED = "mlops.approval_asked"
 LONGEST_COMMENT = 1000
 TRIES = 2
 """Retries unless the author says otherwise: Airflow may drop an answer, and that must not fail the run."""
@@ -102,7 +103,7 @@ class ApproveModelOperator(ApprovalOperator):
         kept = self._answered_before(evidence, candidate)
         if kept is not None:
             return self._act(context, evidence, kept)
-        if context["ti"].try_number > 1:
+        if self._asked_before(evidence, candidate):
             self.defer(
                 trigger=AnswerTrigger(ti_id=str(context["ti"].id)), method_name="execute_unless_answered"
             )
@@ -112,7 +113,7 @@ class ApproveModelOperator(ApprovalOperator):
         """Take the answer that Airflow holds for an earlier try; ask again if there is none."""
         if not event:
             return self._ask(context, open_evidence(self.mlflow_conn_id, self.model, context))
-        self.log.warning("an earlier try was answered and did not hear it; the answer holds")
+        self.log.warning("the form was answered before and the task did not hear it; the answer holds")
         at = datetime.fromisoformat(event["responded_at"])
         return self.execute_complete(context, {**event, "responded_at": at})
 
@@ -140,8 +141,13 @@ class ApproveModelOperator(ApprovalOperator):
         with fail_fast():
             candidate = Candidate.from_json(self.candidate)
             self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
-            self.body = self._question(evidence, self._choice(context, candidate))
+            self.body = self._question(evidence, self._choice(evidence, candidate))
+            evidence.store.set_tags(evidence.run, {ASKED: candidate.version})
         return super().execute(context)
+
+    def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
+        """Say whether the form was there before; the number of the try does not tell, see the how-to."""
+        return evidence.store.tags(evidence.run).get(ASKED) == candidate.version
 
     def _judged(self) -> list[Verdict]:
         return [Verdict.from_json(one) for one in self.verdicts]
@@ -217,7 +223,7 @@ class ApproveModelOperator(ApprovalOperator):
             paths["validation"] = VALIDATION_PATH
         return paths
 
-    def _choice(self, context: Context, candidate: Candidate) -> Choice:
+    def _choice(self, evidence: RunEvidence, candidate: Candidate) -> Choice:
         closes = datetime.now(UTC) + (self.response_timeout or timedelta())
         return Choice(
             model=self.model,
@@ -225,7 +231,7 @@ class ApproveModelOperator(ApprovalOperator):
             champion=MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION),
             default=(self.defaults or [""])[0],
             until=closes.strftime("%A %-d %B %Y, %H:%M UTC"),
-            asked_before=context["ti"].try_number > 1,
+            asked_before=self._asked_before(evidence, candidate),
         )
 
     def _question(self, evidence: RunEvidence, choice: Choice) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
 from airflow_mlops.cli import main
 
 
@@ -48,6 +48,53 @@ def test_json_holds_whole_entries(address, capsys, monkeypatch):
     assert main(["ledger", "churn", "--json"]) == 0
     entries = [LedgerEntry.from_json(e) for e in json.loads(capsys.readouterr().out)]
     assert [e.to_version for e in entries] == ["3", "1"]
+
+
+@pytest.fixture(scope="module")
+def decided(address):
+    """A model of which one version was approved and promoted, and two were rejected."""
+    registry = MlflowRegistry(MlflowServer(address))
+    with registry.server.session() as client:
+        client.create_registered_model("decided")
+        for _ in range(3):
+            client.create_model_version("decided", "test:/m", await_creation_for=None)
+    run = {"model": "decided", "dag_id": "decided__training"}
+    ann = DecisionEntry(
+        version="1",
+        decision="approved",
+        actor="ann",
+        comment="good on storms",
+        run_id="r1",
+        verdicts=("e/v.json",),
+        **run,
+    )
+    registry.decide(ann)
+    promoted = {"run_id": "r2", "reason": "shown better", "actor": "airflow", "approval": ann.sentence}
+    registry.promote(LedgerEntry(from_version=None, to_version="1", **promoted | run))
+    registry.decide(DecisionEntry(version="2", decision="rejected", because="timeout", run_id="r3", **run))
+    registry.decide(DecisionEntry(version="3", decision="approved", because="no warning", run_id="r4", **run))
+    return address
+
+
+def test_decisions_are_shown_among_the_changes_of_champion_with_who_or_what_decided(decided, capsys):
+    assert main(["ledger", "decided", "--tracking-uri", decided]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "  4 1970-01-01 00:00:00Z approved: version 3 by nobody: no verdict warned",
+        "  run decided__training/r4",
+        "  3 1970-01-01 00:00:00Z rejected: version 2 by the default: nobody answered in time",
+        "  run decided__training/r3",
+        "  2 1970-01-01 00:00:00Z promotion: none → 1 by airflow",
+        "  run decided__training/r2",
+        "  reason shown better",
+        "  before it approved by ann: good on storms",
+        "  1 1970-01-01 00:00:00Z approved: version 1 by ann",
+        "  run decided__training/r1",
+        "  comment good on storms",
+        "  verdict e/v.json",
+    ]
+    main(["ledger", "decided", "--tracking-uri", decided, "--json"])
+    kinds = [(e["number"], e["kind"]) for e in json.loads(capsys.readouterr().out)]
+    assert kinds == [(4, "decision"), (3, "decision"), (2, "promotion"), (1, "decision")]
 
 
 def test_model_without_champion_is_said_to_be_so(address, capsys):

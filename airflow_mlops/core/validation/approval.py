@@ -82,7 +82,7 @@ class Choice:
 def opening(choice: Choice) -> str:
     """Return as Markdown what is asked and what each answer does."""
     champion, model = choice.champion, escaped(choice.model)
-    serves = f"version {champion}, the champion, goes on serving" if champion else "no version serves"
+    serves = f"version {champion}, the champion, goes on serving" if champion else "still no version serves"
     again = (
         "**You may have answered this before.** No answer arrived, so please answer again.\n\n"
         if choice.asked_before
@@ -126,6 +126,8 @@ def _comparison(report: Report) -> str:
     rows = tuple((c.segment or "all", *compared_row(c)) for c in shown)
     rest = len(report.comparisons) - len(shown)
     note = f" {rest} more comparisons are in the report." if rest else ""
+    if any(one.rival == "baseline" for one in shown):
+        note = " *baseline* is the best guess without a model." + note
     return "\n\n".join(
         [
             "### Compared with other models on the same rows",

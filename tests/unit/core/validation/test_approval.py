@@ -31,6 +31,8 @@ def test_form_shows_the_comparison_what_is_wrong_and_where_the_rest_is():
     assert "origin=JFK" in body
     assert "origin=LGA" not in body
     assert "1 more comparisons are in the report." in body
+    assert "baseline" not in body
+    assert "*baseline* is the best guess" in question(report(comparison(rival="baseline")), [PASS], {})
     assert "**readiness: warn**\n\n- readiness warn" in body
     assert body.endswith("[evidence run](http://m/1)")
 
@@ -45,7 +47,7 @@ def test_form_says_what_each_answer_does_and_what_holds_without_one():
     assert body.startswith("Version 8 of **late\\_flights** is trained and was checked.")
     assert "**Reject**: the tasks that follow are skipped; version 7, the champion, goes on serving." in body
     assert "No answer until Friday: *Reject* holds." in body
-    assert "no version serves." in question(None, [PASS], {}, Choice(champion=None, **known))
+    assert "still no version serves." in question(None, [PASS], {}, Choice(champion=None, **known))
 
 
 def test_form_says_that_an_answer_was_lost_when_it_asks_again():
