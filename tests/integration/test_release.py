@@ -22,7 +22,7 @@ def answer(api, run, option, comment):
 
 
 def answer_once(airflow, run, option, comment):
-    """Answer as soon as Airflow waits: it may drop the answer then, and the operator must hear it all the same."""
+    """Answer as soon as Airflow waits: it may drop the answer then, and it must hold all the same."""
     answer(airflow.api, run, option, comment)
     airflow.api.wait(
         lambda: airflow.api.tasks(TRAINING, run)["approve_model"]["state"] == "success", 120, "the answer"
