@@ -10,7 +10,7 @@ from standing import wait_for_form
 from airflow_mlops.demo.api import AirflowApi
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-TRAINING, ROLLOUT = "careful__training", "careful__rollout"
+TRAINING, ROLLOUT, UNANSWERED = "careful__training", "careful__rollout", "careful__unanswered"
 
 
 def form_of(run):
@@ -34,7 +34,7 @@ def states(airflow, run):
 
 
 def test_person_approves_one_candidate_and_rejects_the_next(airflow):
-    airflow.api.wait_for_dags(TRAINING, ROLLOUT)
+    airflow.api.wait_for_dags(TRAINING, ROLLOUT, UNANSWERED)
     airflow.api._send("PATCH", f"dags/{ROLLOUT}", json={"is_paused": True})
     first = wait_for_form(airflow, "careful", "2013-01")
     asked = airflow.api.get(form_of(first))
@@ -69,3 +69,18 @@ def test_person_approves_one_candidate_and_rejects_the_next(airflow):
     assert tried["verdict"]["outcome"] in ("pass", "warn")
     link = airflow.api.get(f"dags/{TRAINING}/dagRuns/{second}/taskInstances/write_model_card/links")
     assert link["extra_links"]["Full report"].endswith("/artifacts/model_card.html")
+
+    assert [(d.decision, d.comment) for d in airflow.registry.decisions("careful")] == [
+        ("approved", "good on storms"),
+        ("rejected", "not on a Friday"),
+    ]
+    told = {
+        "candidate": airflow.api.xcom(TRAINING, second, "train_model"),
+        "verdict": airflow.api.xcom(TRAINING, second, "validate_model"),
+    }
+    third = airflow.api.trigger(UNANSWERED, conf=told)
+    assert airflow.api.wait_for_run(UNANSWERED, third, 120)["state"] == "success"
+    last = airflow.registry.decisions("careful")[-1]
+    assert (last.decision, last.because, last.actor, last.user) == ("rejected", "timeout", "", "")
+    assert (last.run_id, last.by) == (third, "the default: nobody answered in time")
+    assert (airflow.registry.ledger("careful"), airflow.registry.settle("careful")) == ([], None)
