@@ -38,8 +38,8 @@ def ledger(options: argparse.Namespace) -> int:
         raise InvalidConfigError(msg)
     if options.json:
         both: list[LedgerEntry | DecisionEntry] = [*entries, *decisions]
-        both.sort(key=lambda entry: -entry.number)
-        print(json.dumps([entry.to_json() for entry in both]))
+        both.sort(key=lambda entry: entry.number)
+        print(json.dumps([entry.to_json() for entry in reversed(both)]))
     else:
         print(_text(entries, decisions))
     return PASSED
@@ -50,9 +50,9 @@ def _text(entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry]) ->
     paragraphs = [(decision.number, _decision_lines(decision)) for decision in decisions]
     for before, entry in zip([None, *entries], entries, strict=False):
         paragraphs.append((entry.number, [*_lines(entry), *_outside(before, entry)]))
-    paragraphs.sort(key=lambda paragraph: -paragraph[0])
+    paragraphs.sort(key=lambda paragraph: paragraph[0])
     lines = [] if entries else ["no version was champion yet"]
-    return "\n".join([*lines, *(line for _, paragraph in paragraphs for line in paragraph)])
+    return "\n".join([*lines, *(line for _, paragraph in reversed(paragraphs) for line in paragraph)])
 
 
 def _outside(before: LedgerEntry | None, entry: LedgerEntry) -> list[str]:

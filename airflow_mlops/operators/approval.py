@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 APPROVAL_PATH = "approval.json"
 ASKED = "mlops.approval_asked"
 LONGEST_COMMENT = 1000
-TRIES = 2
-"""Retries unless the author says otherwise: Airflow may drop an answer, and that must not fail the run."""
+RETRIES = 2
+"""At least, unless the author says otherwise: Airflow may drop an answer, and that must not fail the run."""
 COMMENT = Param(
     "", type=["null", "string"], title="Comment", description="Why? Kept in the ledger.", source="task"
 )
@@ -61,6 +61,7 @@ class ApproveModelOperator(ApprovalOperator):
     template_fields: Sequence[str] = ("subject", "body", "model", "candidate", "verdicts", "card")
     operator_extra_links = (EvidenceRunLink(),)
     ui_color = "#ead1dc"
+    retries: int
 
     def __init__(
         self,
@@ -84,8 +85,10 @@ class ApproveModelOperator(ApprovalOperator):
             defaults=ANSWERS[default],
             assigned_users=users or None,
             response_timeout=timeout,
-            **{"retries": TRIES, **kwargs},
+            **kwargs,
         )
+        if "retries" not in (kwargs.get("default_args") or {}) | kwargs:
+            self.retries = max(self.retries, RETRIES)
         self.model = model
         self.candidate = candidate
         self.verdicts = verdicts

@@ -39,9 +39,11 @@ const whoOf = (entry) => entry.actor || NOBODY[entry.because] || entry.because |
 const whyOf = (entry) =>
   (isDecision(entry) ? [entry.comment] : [entry.reason, entry.approval && `before it ${entry.approval}`]).filter(Boolean);
 
+const shortOf = (verdict) => verdict.replace(/^(.{8})[^/]*/, "$1…");
+
 function RunLink({ entry }) {
   const run = `dags/${encodeURIComponent(entry.dag_id)}/runs/${encodeURIComponent(entry.run_id)}`;
-  return h(Link, { href: new URL(run, document.baseURI).href, colorPalette: "blue", wordBreak: "break-all" },
+  return h(Link, { href: new URL(run, document.baseURI).href, colorPalette: "blue", minW: "18rem", wordBreak: "break-all" },
     h("span", null, entry.dag_id, h("br"), entry.run_id));
 }
 
@@ -53,7 +55,8 @@ function Entry({ entry }) {
     whoOf(entry),
     h(RunLink, { entry }),
     whyOf(entry).map((text) => h(Text, { key: text }, text)),
-    entry.verdicts.map((verdict) => h(Code, { key: verdict, size: "sm", display: "block", wordBreak: "break-all" }, verdict)),
+    entry.verdicts.map((verdict) => h(Code, { key: verdict, title: verdict, size: "sm", display: "block", w: "fit-content" },
+      shortOf(verdict))),
   ];
   return h(Table.Row, null, cells.map((cell, place) => h(Table.Cell, { key: COLUMNS[place], verticalAlign: "top" }, cell)));
 }

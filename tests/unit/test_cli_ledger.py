@@ -104,6 +104,22 @@ def test_model_without_champion_is_said_to_be_so(address, capsys):
     assert capsys.readouterr().out == "no version was champion yet\n"
 
 
+def test_entries_of_before_there_were_numbers_are_shown_newest_first_too(address, capsys):
+    old = {"model": "old", "actor": "a", "dag_id": "d", "run_id": "r", "reason": ""}
+    with MlflowServer(address).session() as client:
+        client.create_registered_model("old")
+        for number, (before, after) in enumerate([(None, "1"), ("1", "2")]):
+            text = json.dumps(old | {"from_version": before, "to_version": after, "at": 1.0})
+            client.set_registered_model_tag("old", f"mlops.ledger.{number:06}", text)
+    main(["ledger", "old", "--tracking-uri", address, "--json"])
+    assert [e["to_version"] for e in json.loads(capsys.readouterr().out)] == ["2", "1"]
+    main(["ledger", "old", "--tracking-uri", address])
+    assert [line[36:] for line in capsys.readouterr().out.splitlines()[::2]] == [
+        "1 → 2 by a",
+        "none → 1 by a",
+    ]
+
+
 def test_unknown_model_and_missing_address_are_named(address, capsys, monkeypatch):
     assert main(["ledger", "chum", "--tracking-uri", address]) == 2
     assert main(["ledger", "chu'rn", "--tracking-uri", address]) == 2

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 from builders import candidate, comparison, report, verdict
 
@@ -244,6 +245,8 @@ def test_form_comes_again_and_says_so_when_there_is_no_answer(registered, run, f
 def test_lost_answer_does_not_fail_the_run_unless_the_author_wants_no_retries():
     assert approve().retries == 2
     assert approve(retries=0).retries == 0
+    with DAG("d", schedule=None, default_args={"retries": 5}):
+        assert (approve().retries, approve(task_id="other", retries=1).retries) == (5, 1)
 
 
 def test_person_is_asked_again_after_nobody_answered_in_time(registered, run, forms):
