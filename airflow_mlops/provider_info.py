@@ -56,11 +56,26 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "HAProxy", "python-modules": ["airflow_mlops.triggers.canary"]},
             {
                 "integration-name": "MLflow",
-                "python-modules": ["airflow_mlops.triggers.data", "airflow_mlops.triggers.registry"],
+                "python-modules": [
+                    f"airflow_mlops.triggers.{name}" for name in ("answer", "data", "registry")
+                ],
             },
         ],
         "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
         "connection-types": [_mlflow(), _local_serving(), _serving()],
+        "config": {"mlops": {"description": "The page Models and its API.", "options": _options()}},
+    }
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "mlflow_conn_id": {
+            "description": "Connection of the MLflow server whose ledgers the page Models shows.",
+            "version_added": None,
+            "type": "string",
+            "example": None,
+            "default": "mlflow_default",
+        }
     }
 
 

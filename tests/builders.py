@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 from airflow_mlops.core.rollout.ledger import Reading
@@ -66,3 +67,17 @@ def comparison(**more):
 
 def report(*comparisons, outcome=Outcome.PASS):
     return Report(verdict=verdict(outcome, "validation"), rows=1000, comparisons=comparisons)
+
+
+def promotion(name, from_version, to_version, run="run-1"):
+    """An entry of a model's ledger."""
+    return LedgerEntry(
+        model=name,
+        from_version=from_version,
+        to_version=to_version,
+        actor="admin",
+        dag_id="m__rollout",
+        run_id=run,
+        reason="shown better",
+        at=1.0,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -57,6 +57,24 @@ class MlflowServer:
         return httpx.AsyncClient(
             base_url=self.uri.rstrip("/"), auth=basic, headers=headers, timeout=REQUEST_SECONDS
         )
+
+    async def ask(self, path: str, **params: str) -> dict[str, Any] | None:
+        """GET a document of the REST interface without touching the environment.
+
+        :param path: below ``/api/2.0/mlflow``.
+        :return: ``None`` if MLflow, and not a proxy in front of it, says that there is no such thing.
+        :raises ServiceUnavailableError: no answer, or one that is no JSON document; names the status.
+        """
+        try:
+            async with self.http() as http:
+                answer = await http.get(f"/api/2.0/mlflow/{path}", params=params)
+            if answer.status_code == httpx.codes.NOT_FOUND and "RESOURCE_DOES_NOT_EXIST" in answer.text:
+                return None
+            document: dict[str, Any] = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            msg = f"MLflow at {self.uri} does not answer: {type(error).__name__}: {error}"
+            raise ServiceUnavailableError(msg[:300]) from error
+        return document
 
     @contextmanager
     def session(self) -> Iterator[MlflowClient]:

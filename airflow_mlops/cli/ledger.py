@@ -1,11 +1,10 @@
-"""``airflow-mlops ledger``: who made which version champion, when and why; newest first."""
+"""``airflow-mlops ledger``: who made which version champion, who decided what, when and why; newest first."""
 
 from __future__ import annotations
 
 import json
 import os
 from datetime import UTC, datetime
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.terminal import PASSED
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from airflow_mlops.backends.registry.protocol import LedgerEntry
+    from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
 
 ADDRESS = "MLFLOW_TRACKING_URI"
 
@@ -33,35 +32,59 @@ def ledger(options: argparse.Namespace) -> int:
         msg = f"no MLflow server: give --tracking-uri or set {ADDRESS}"
         raise InvalidConfigError(msg)
     registry = MlflowRegistry(MlflowServer(address))
-    entries = registry.ledger(options.model)
-    if not entries and not registry.versions(options.model):
+    entries, decisions = registry.ledger(options.model), registry.decisions(options.model)
+    if not entries and not decisions and not registry.versions(options.model):
         msg = f"MLflow at {address} has no model {options.model!r}"
         raise InvalidConfigError(msg)
-    shown = entries[::-1]
-    print(json.dumps([entry.to_json() for entry in shown]) if options.json else _text(shown))
+    if options.json:
+        both: list[LedgerEntry | DecisionEntry] = [*entries, *decisions]
+        both.sort(key=lambda entry: entry.number)
+        print(json.dumps([entry.to_json() for entry in reversed(both)]))
+    else:
+        print(_text(entries, decisions))
     return PASSED
 
 
-def _text(shown: Sequence[LedgerEntry]) -> str:
+def _text(entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry]) -> str:
     """Return one paragraph an entry, with what happened outside the ledger in between."""
-    lines = []
-    for entry, before in zip_longest(shown, shown[1:]):
-        lines += _lines(entry)
-        if before is not None and before.number and entry.after != before.number:
-            lines.append(f"  entry {entry.after}, before it, was removed from MLflow")
-        elif before is not None and entry.from_version != before.to_version:
-            lines.append(
-                f"  before it the alias moved outside the ledger: {before.to_version} → {entry.from_version}"
-            )
-    return "\n".join(lines) or "no version was champion yet"
+    paragraphs = [(decision.number, _decision_lines(decision)) for decision in decisions]
+    for before, entry in zip([None, *entries], entries, strict=False):
+        paragraphs.append((entry.number, [*_lines(entry), *_outside(before, entry)]))
+    paragraphs.sort(key=lambda paragraph: paragraph[0])
+    lines = [] if entries else ["no version was champion yet"]
+    return "\n".join([*lines, *(line for _, paragraph in reversed(paragraphs) for line in paragraph)])
+
+
+def _outside(before: LedgerEntry | None, entry: LedgerEntry) -> list[str]:
+    """Say what is known to have happened between two changes of champion and is no entry."""
+    if before is None:
+        return []
+    if before.number and entry.after != before.number:
+        return [f"  entry {entry.after}, before it, was removed from MLflow"]
+    if entry.from_version != before.to_version:
+        return [f"  before it the alias moved outside the ledger: {before.to_version} → {entry.from_version}"]
+    return []
 
 
 def _lines(entry: LedgerEntry) -> list[str]:
-    when = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     return [
-        f"{entry.number:>3} {when} {entry.kind}: {entry.from_version or 'none'} → {entry.to_version} "
-        f"by {entry.actor}",
+        f"{_head(entry)} {entry.kind}: {entry.from_version or 'none'} → {entry.to_version} by {entry.actor}",
         f"  run {entry.dag_id}/{entry.run_id}",
         *([f"  reason {entry.reason}"] if entry.reason else []),
+        *([f"  before it {entry.approval}"] if entry.approval else []),
         *(f"  verdict {verdict}" for verdict in entry.verdicts),
     ]
+
+
+def _decision_lines(entry: DecisionEntry) -> list[str]:
+    return [
+        f"{_head(entry)} {entry.decision}: version {entry.version} by {entry.by}",
+        f"  run {entry.dag_id}/{entry.run_id}",
+        *([f"  comment {entry.comment}"] if entry.comment else []),
+        *(f"  verdict {verdict}" for verdict in entry.verdicts),
+    ]
+
+
+def _head(entry: LedgerEntry | DecisionEntry) -> str:
+    when = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{entry.number:>3} {when}"

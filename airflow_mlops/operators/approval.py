@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
+from airflow_mlops.backends.registry.protocol import CHAMPION, PERSON, TIMEOUT, DecisionEntry
 from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.validation.approval import Answered, Decision, When, must_ask, question
+from airflow_mlops.core.validation.approval import Answered, Choice, Decision, When, must_ask, question
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink
 from airflow_mlops.operators.card import VALIDATION_PATH, kept_json
 from airflow_mlops.operators.readiness import skip_refused
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.triggers.answer import AnswerTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
+    from airflow_mlops.core.validation.report import Report
     from airflow_mlops.task.evidence import RunEvidence
 
 APPROVAL_PATH = "approval.json"
+ASKED = "mlops.approval_asked"
 LONGEST_COMMENT = 1000
-PERSON = "person"
-COMMENT = Param("", type=["null", "string"], title="Comment", source="task")
+RETRIES = 2
+"""At least, unless the author says otherwise: Airflow may drop an answer, and that must not fail the run."""
+COMMENT = Param(
+    "", type=["null", "string"], title="Comment", description="Why? Kept in the ledger.", source="task"
+)
 ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
 
 
 class ApproveModelOperator(ApprovalOperator):
     """Asks a person, with the comparison and the links in the form; rejection skips what follows directly.
 
-    The decision and its comment are kept in the evidence run and as tags of the version; a person's holds for
-    every later try in the DAG run. Skips what a verdict refused: nobody is asked about it. Returns the
-    ``Decision``.
+    The decision and its comment are an entry of the model's ledger, are kept in the evidence run and as
+    tags of the version; a person's holds for every later try in the DAG run. Skips what a verdict refused:
+    nobody is asked about it. Returns the ``Decision``.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
@@ -53,6 +61,7 @@ class ApproveModelOperator(ApprovalOperator):
     template_fields: Sequence[str] = ("subject", "body", "model", "candidate", "verdicts", "card")
     operator_extra_links = (EvidenceRunLink(),)
     ui_color = "#ead1dc"
+    retries: int
 
     def __init__(
         self,
@@ -78,6 +87,8 @@ class ApproveModelOperator(ApprovalOperator):
             response_timeout=timeout,
             **kwargs,
         )
+        if "retries" not in (kwargs.get("default_args") or {}) | kwargs:
+            self.retries = max(self.retries, RETRIES)
         self.model = model
         self.candidate = candidate
         self.verdicts = verdicts
@@ -85,21 +96,29 @@ class ApproveModelOperator(ApprovalOperator):
         self.when = when
 
     def execute(self, context: Context) -> Any:
-        """Ask, unless nobody has to be asked."""
+        """Ask, unless nobody has to be asked or a person answered an earlier try."""
         for one in self.verdicts:
             skip_refused(one)
         candidate = Candidate.from_json(self.candidate)
-        verdicts = [Verdict.from_json(one) for one in self.verdicts]
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        if not must_ask(When(self.when), verdicts):
-            return self._keep(evidence, self._decision(candidate, because="no warning"))
+        if not must_ask(When(self.when), self._judged()):
+            return self._keep(context, evidence, self._decision(candidate, because="no warning"))
         kept = self._answered_before(evidence, candidate)
         if kept is not None:
-            return self._act(context, kept)
-        with fail_fast():
-            self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
-            self.body = self._question(evidence, verdicts)
-        return super().execute(context)
+            return self._act(context, evidence, kept)
+        if self._asked_before(evidence, candidate):
+            self.defer(
+                trigger=AnswerTrigger(ti_id=str(context["ti"].id)), method_name="execute_unless_answered"
+            )
+        return self._ask(context, evidence)
+
+    def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
+        """Take the answer that Airflow holds for an earlier try; ask again if there is none."""
+        if not event:
+            return self._ask(context, open_evidence(self.mlflow_conn_id, self.model, context))
+        self.log.warning("the form was answered before and the task did not hear it; the answer holds")
+        at = datetime.fromisoformat(event["responded_at"])
+        return self.execute_complete(context, {**event, "responded_at": at})
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Keep the decision; a rejection skips the tasks that follow directly."""
@@ -112,13 +131,29 @@ class ApproveModelOperator(ApprovalOperator):
             Candidate.from_json(self.candidate),
             answer=Answered.APPROVED if approved else Answered.REJECTED,
             by=str(person.get("name") or person.get("id") or ""),
-            because="timeout" if event.get("timedout") or not person else PERSON,
+            user=str(person.get("id") or ""),
+            because=TIMEOUT if event.get("timedout") or not person else PERSON,
             comment=str((event.get("params_input") or {}).get("comment") or "")[:LONGEST_COMMENT],
             at=at.isoformat() if at else "",
         )
-        self._keep(evidence, decision)
+        self._keep(context, evidence, decision)
         super().execute_complete(context, event)
         return decision.to_json()
+
+    def _ask(self, context: Context, evidence: RunEvidence) -> Any:
+        with fail_fast():
+            candidate = Candidate.from_json(self.candidate)
+            self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
+            self.body = self._question(evidence, self._choice(evidence, candidate))
+            evidence.store.set_tags(evidence.run, {ASKED: candidate.version})
+        return super().execute(context)
+
+    def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
+        """Say whether the form was there before; the number of the try does not tell, see the how-to."""
+        return evidence.store.tags(evidence.run).get(ASKED) == candidate.version
+
+    def _judged(self) -> list[Verdict]:
+        return [Verdict.from_json(one) for one in self.verdicts]
 
     def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> Decision | None:
         """Return a person's decision in this DAG run, whose task was killed before it ended."""
@@ -127,11 +162,12 @@ class ApproveModelOperator(ApprovalOperator):
         holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
         return kept if holds else None
 
-    def _act(self, context: Context, kept: Decision) -> dict[str, Any]:
-        """Do what a kept decision means."""
+    def _act(self, context: Context, evidence: RunEvidence, kept: Decision) -> dict[str, Any]:
+        """Do what a kept decision means, and complete what keeping it left undone."""
         self.log.info("%s decided before: %s", kept.by, kept.answer)
+        self._keep(context, evidence, kept)
         chosen = self.APPROVE if kept.answer is Answered.APPROVED else self.REJECT
-        at, person = datetime.fromisoformat(kept.at), {"id": kept.by, "name": kept.by}
+        at, person = datetime.fromisoformat(kept.at), {"id": kept.user, "name": kept.by}
         event = {"chosen_options": [chosen], "params_input": {}, "responded_at": at}
         super().execute_complete(context, event | {"responded_by_user": person})
         return kept.to_json()
@@ -140,32 +176,73 @@ class ApproveModelOperator(ApprovalOperator):
         known = {"answer": Answered.APPROVED, **said}
         return Decision(model=self.model, version=candidate.version, **known)
 
-    def _keep(self, evidence: RunEvidence, decision: Decision) -> dict[str, Any]:
+    def _keep(self, context: Context, evidence: RunEvidence, decision: Decision) -> dict[str, Any]:
+        """Keep the decision as evidence, in the ledger and as tags; done twice, it is done once."""
+        registry = MlflowHook(self.mlflow_conn_id).registry()
         evidence.keep(APPROVAL_PATH, decision)
+        with fail_fast():
+            entry = registry.decide(self._entry(context, evidence, decision))
         evidence.store.set_tags(evidence.run, {"mlops.approval": str(decision.answer)})
         tags = {
             "mlops.approval": str(decision.answer),
             "mlops.approval_by": decision.by or decision.because,
             "mlops.approval_comment": decision.comment,
         }
-        MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, decision.version, tags)
+        registry.set_tags(self.model, decision.version, tags)
         if decision.answer is Answered.REJECTED:
             evidence.store.close(evidence.run, succeeded=True)
         self.log.info(
-            "version %s: %s by %s", decision.version, decision.answer, decision.by or decision.because
+            "version %s: %s by %s; ledger entry %s", entry.version, entry.decision, entry.by, entry.number
         )
         return decision.to_json()
 
-    def _question(self, evidence: RunEvidence, verdicts: list[Verdict]) -> str:
+    def _entry(self, context: Context, evidence: RunEvidence, decision: Decision) -> DecisionEntry:
+        dag_run = context["dag_run"]
+        return DecisionEntry(
+            model=self.model,
+            version=decision.version,
+            decision=str(decision.answer),
+            because=decision.because,
+            actor=decision.by,
+            user=decision.user,
+            comment=decision.comment,
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            at=datetime.fromisoformat(decision.at).timestamp() if decision.at else time.time(),
+            verdicts=tuple(f"{evidence.run}/{path}" for path in self._paths(evidence).values()),
+            evidence_run=evidence.run,
+        )
+
+    def _report(self, evidence: RunEvidence) -> Report | None:
         from airflow_mlops.core.validation.report import Report
 
         document = kept_json(evidence, VALIDATION_PATH)
-        report = Report.from_json(document) if document else None
-        run_url = getattr(self, EVIDENCE_URL, "")
+        return Report.from_json(document) if document else None
+
+    def _paths(self, evidence: RunEvidence) -> dict[str, str]:
+        """Return where the verdicts and their reports lie in the evidence run, by their names."""
         paths = {one["gate"]: one["report"]["path"] for one in self.verdicts if one.get("report")}
-        if report:
+        if kept_json(evidence, VALIDATION_PATH):
             paths["validation"] = VALIDATION_PATH
+        return paths
+
+    def _choice(self, evidence: RunEvidence, candidate: Candidate) -> Choice:
+        closes = datetime.now(UTC) + (self.response_timeout or timedelta())
+        return Choice(
+            model=self.model,
+            version=candidate.version,
+            champion=MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION),
+            default=(self.defaults or [""])[0],
+            until=closes.strftime("%A %-d %B %Y, %H:%M UTC"),
+            asked_before=self._asked_before(evidence, candidate),
+        )
+
+    def _question(self, evidence: RunEvidence, choice: Choice) -> str:
+        run_url = getattr(self, EVIDENCE_URL, "")
+        paths = self._paths(evidence)
         if self.card:
             paths["model card"] = self.card["path"]
         links = {name: f"{run_url}/artifacts/{quote(path)}" for name, path in paths.items() if run_url}
-        return question(report, verdicts, {"evidence run": run_url, **links})
+        return question(
+            self._report(evidence), self._judged(), {"evidence run": run_url, **links}, choice=choice
+        )

@@ -244,11 +244,13 @@ def _moved(model: str, current: str | None, state: RolloutState) -> str:
 
 def _claim(model: str, state: RolloutState, registry: ModelRegistry, evidence_run: str) -> LedgerEntry:
     trained_in = registry.version(model, state.version).evidence_run
+    said = [one for one in registry.decisions(model) if one.version == state.version]
     return LedgerEntry(
         model=model,
         from_version=state.champion,
         to_version=state.version,
         reason="; ".join(state.reasons),
         verdicts=(f"{trained_in}/{REPORT_PATH}", f"{evidence_run}/canary/{state.percent}pct.json"),
+        approval=said[-1].sentence if said else "",
         evidence_run=evidence_run,
     )

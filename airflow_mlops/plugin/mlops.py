@@ -1,14 +1,34 @@
-"""The Airflow plug-in: makes the evidence link known to the UI."""
+"""The Airflow plug-in: links on tasks, the ledger's API and the page *Models* that shows it."""
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 from airflow.sdk.plugins_manager import AirflowPlugin
 
-from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
+
+PREFIX = "mlops"
+PAGE = {
+    "name": "Models",
+    "bundle_url": f"{PREFIX}/models.js",  # below the UI's own address, also behind a proxy
+    "url_route": "mlops-models",
+    "destination": "nav",
+    "category": "browse",
+}
 
 
 class MlopsPlugin(AirflowPlugin):
     """Registered once under its name, by entry point or by a file in the plug-ins folder."""
 
     name = "mlops"
-    operator_extra_links = [EvidenceRunLink()]  # noqa: RUF012 - Airflow reads a plain class attribute
+    operator_extra_links = [EvidenceRunLink(), FullReportLink()]  # noqa: RUF012 - Airflow reads a plain class attribute
+    react_apps = [PAGE]  # noqa: RUF012 - the same
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """Return the API; it is built by the API server only, other processes load none of it."""
+        from airflow_mlops.plugin.ledger import ledger_api
+
+        return [{"app": ledger_api(), "url_prefix": f"/{PREFIX}", "name": PREFIX}]

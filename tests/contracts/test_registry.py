@@ -5,54 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from builders import promotion
 
-from airflow_mlops.backends.mlflow_server import MlflowServer
-from airflow_mlops.backends.registry.in_memory import InMemoryRegistry
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
-
-
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory):
-    return MlflowServer(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A model folder that can be registered."""
-    import mlflow.pyfunc
-
-    class One(mlflow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):
-            return [1.0] * len(model_input)
-
-    folder = tmp_path_factory.mktemp("model") / "one"
-    mlflow.pyfunc.save_model(folder, python_model=One(), pip_requirements=["mlflow"])
-    return str(folder)
-
-
-@pytest.fixture(params=["in_memory", "mlflow"])
-def registry(request, mlflow_server):
-    return InMemoryRegistry() if request.param == "in_memory" else MlflowRegistry(mlflow_server)
-
-
-@pytest.fixture
-def name(request):
-    return f"m-{abs(hash(request.node.name)) % 10**8}"
-
-
-def entry(name, from_version, to_version, run="run-1"):
-    return LedgerEntry(
-        model=name,
-        from_version=from_version,
-        to_version=to_version,
-        actor="admin",
-        dag_id="m__rollout",
-        run_id=run,
-        reason="shown better",
-        at=1.0,
-    )
 
 
 def test_model_nobody_registered_is_a_cold_start_not_an_error(registry, name):
@@ -78,26 +35,26 @@ def test_registered_model_without_alias_is_a_cold_start(registry, name, model):
 def test_promotion_moves_both_aliases_and_is_written_down(registry, name, model):
     for run in ("run-1", "run-2"):
         registry.register(name, run, model, {})
-    registry.promote(entry(name, None, "1"))
-    registry.promote(entry(name, "1", "2", "run-2"))
+    registry.promote(promotion(name, None, "1"))
+    registry.promote(promotion(name, "1", "2", "run-2"))
     assert (registry.alias(name, CHAMPION), registry.alias(name, PREVIOUS)) == ("2", "1")
     assert [(e.from_version, e.to_version) for e in registry.ledger(name)] == [(None, "1"), ("1", "2")]
 
 
 def test_promoting_twice_writes_one_entry(registry, name, model):
     registry.register(name, "run-1", model, {})
-    first = registry.promote(entry(name, None, "1"))
-    assert registry.promote(replace(entry(name, None, "1"), at=9.0)) == first
+    first = registry.promote(promotion(name, None, "1"))
+    assert registry.promote(replace(promotion(name, None, "1"), at=9.0)) == first
     assert len(registry.ledger(name)) == 1
 
 
 def test_champion_that_moved_meanwhile_is_not_overwritten(registry, name, model):
     for run in ("run-1", "run-2", "run-3"):
         registry.register(name, run, model, {})
-    registry.promote(entry(name, None, "1"))
-    registry.promote(entry(name, "1", "2", "run-2"))
+    registry.promote(promotion(name, None, "1"))
+    registry.promote(promotion(name, "1", "2", "run-2"))
     with pytest.raises(RegistryConflictError, match="champion is version 2, expected 1"):
-        registry.promote(entry(name, "1", "3", "run-3"))
+        registry.promote(promotion(name, "1", "3", "run-3"))
     assert registry.alias(name, CHAMPION) == "2"
     assert len(registry.ledger(name)) == 2
 
@@ -117,18 +74,18 @@ def test_tags_are_set_and_model_folder_comes_down(registry, name, model, tmp_pat
 
 def test_version_that_is_not_there_is_not_promoted_and_nothing_changes(registry, name, model):
     registry.register(name, "run-1", model, {})
-    registry.promote(entry(name, None, "1"))
+    registry.promote(promotion(name, None, "1"))
     with pytest.raises(InvalidConfigError, match="no version '7'"):
-        registry.promote(entry(name, "1", "7", "run-7"))
+        registry.promote(promotion(name, "1", "7", "run-7"))
     assert (registry.settle(name), len(registry.ledger(name))) == ("1", 1)
 
 
 def test_entry_keeps_its_place_and_what_it_follows(registry, name, model):
     for run in ("run-1", "run-2"):
         registry.register(name, run, model, {})
-    registry.promote(entry(name, None, "1"))
+    registry.promote(promotion(name, None, "1"))
     second = replace(
-        entry(name, "1", "2", "run-2"), verdicts=("run/validation_report.json",), kind="rollback"
+        promotion(name, "1", "2", "run-2"), verdicts=("run/validation_report.json",), kind="rollback"
     )
     registry.promote(second)
     kept = registry.ledger(name)
@@ -139,21 +96,11 @@ def test_entry_keeps_its_place_and_what_it_follows(registry, name, model):
 def test_same_version_through_another_run_is_refused_with_the_name_of_the_first(registry, name, model):
     for run in ("run-1", "run-2"):
         registry.register(name, run, model, {})
-    registry.promote(entry(name, None, "1"))
-    registry.promote(entry(name, "1", "2", "run-2"))
+    registry.promote(promotion(name, None, "1"))
+    registry.promote(promotion(name, "1", "2", "run-2"))
     with pytest.raises(RegistryConflictError, match="2 was promoted by admin in m__rollout/run-2"):
-        registry.promote(entry(name, "1", "2", "run-3"))
+        registry.promote(promotion(name, "1", "2", "run-3"))
     assert len(registry.ledger(name)) == 2
-
-
-@pytest.fixture
-def two(mlflow_server, model, name):
-    """A registry in MLflow with two versions of a model, the first of them champion."""
-    registry = MlflowRegistry(mlflow_server)
-    for run in ("run-1", "run-2", "run-3"):
-        registry.register(name, run, model, {})
-    registry.promote(entry(name, None, "1"))
-    return registry
 
 
 def cut_off(registry, monkeypatch, promotion):
@@ -166,23 +113,23 @@ def cut_off(registry, monkeypatch, promotion):
 
 @pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["retry", "somebody else"])
 def test_promotion_cut_off_before_the_alias_is_completed_by_whoever_comes_next(two, name, monkeypatch, run):
-    cut_off(two, monkeypatch, entry(name, "1", "2", "run-2"))
+    cut_off(two, monkeypatch, promotion(name, "1", "2", "run-2"))
     assert two.alias(name, CHAMPION) == "1"
     if run == "run-2":
-        two.promote(entry(name, "1", "2", run))
+        two.promote(promotion(name, "1", "2", run))
     else:
         with pytest.raises(RegistryConflictError, match="champion is version 2, expected 1"):
-            two.promote(entry(name, "1", "3", run))
+            two.promote(promotion(name, "1", "3", run))
     assert two.alias(name, CHAMPION) == "2"
     assert [e.to_version for e in two.ledger(name)] == ["1", "2"]
 
 
 def test_version_deleted_while_it_is_promoted_leaves_the_champion_and_does_not_block(two, name, monkeypatch):
-    cut_off(two, monkeypatch, entry(name, "1", "2", "run-2"))
+    cut_off(two, monkeypatch, promotion(name, "1", "2", "run-2"))
     with two.server.session() as client:
         client.delete_model_version(name, "2")
     assert (two.settle(name), two.alias(name, PREVIOUS)) == ("1", None)
-    two.promote(entry(name, "1", "3", "run-3"))
+    two.promote(promotion(name, "1", "3", "run-3"))
     assert [e.to_version for e in two.ledger(name)] == ["1", "3"]
 
 
@@ -190,14 +137,14 @@ def test_alias_deleted_in_between_is_a_conflict_and_nothing_is_written(two, name
     with two.server.session() as client:
         client.delete_registered_model_alias(name, CHAMPION)
     with pytest.raises(RegistryConflictError, match="champion is version None, expected 1"):
-        two.promote(entry(name, "1", "2", "run-2"))
+        two.promote(promotion(name, "1", "2", "run-2"))
     assert (two.alias(name, CHAMPION), len(two.ledger(name))) == (None, 1)
 
 
 def test_champion_set_by_hand_is_taken_as_it_is(two, name):
     with two.server.session() as client:
         client.set_registered_model_alias(name, CHAMPION, "3")
-    two.promote(entry(name, "3", "2", "run-2"))
+    two.promote(promotion(name, "3", "2", "run-2"))
     assert [(e.from_version, e.to_version) for e in two.ledger(name)] == [(None, "1"), ("3", "2")]
 
 
@@ -207,16 +154,16 @@ def test_slow_promoter_puts_the_newest_champion_back(two, name, monkeypatch):
     def slow(self, promoted):
         monkeypatch.setattr(MlflowRegistry, "_apply", real)
         real(self, promoted)  # somebody completes it and promotes the next version meanwhile
-        self.promote(entry(name, "2", "3", "run-3"))
+        self.promote(promotion(name, "2", "3", "run-3"))
         return real(self, promoted)
 
     monkeypatch.setattr(MlflowRegistry, "_apply", slow)
-    two.promote(entry(name, "1", "2", "run-2"))
+    two.promote(promotion(name, "1", "2", "run-2"))
     assert two.alias(name, CHAMPION) == "3"
 
 
 def test_entry_holds_at_most_5000_characters_whatever_people_write(two, name):
-    long = replace(entry(name, "1", "2", "run-2"), reason="ü" * 9000, verdicts=("v" * 500,) * 40)
+    long = replace(promotion(name, "1", "2", "run-2"), reason="ü" * 9000, verdicts=("v" * 500,) * 40)
     two.promote(long)
     with two.server.session() as client:
         version = client.search_model_versions(f"name = '{name}.mlops-ledger'")[0]
@@ -230,14 +177,14 @@ def test_entries_of_before_there_were_numbers_are_read_first(two, name):
     )
     with two.server.session() as client:
         client.set_registered_model_tag(name, "mlops.ledger.000001", old + '"reason": "", "at": 1.0}')
-    two.promote(entry(name, "1", "2", "run-2"))
+    two.promote(promotion(name, "1", "2", "run-2"))
     assert [e.number for e in two.ledger(name)] == [0, 1, 2]
 
 
 def test_entry_deleted_by_hand_leaves_a_gap_and_the_rest_counts(two, name):
-    two.promote(entry(name, "1", "2", "run-2"))
-    two.promote(entry(name, "2", "3", "run-3"))
+    two.promote(promotion(name, "1", "2", "run-2"))
+    two.promote(promotion(name, "2", "3", "run-3"))
     with two.server.session() as client:
         client.delete_model_version(f"{name}.mlops-ledger", "2")
-    two.promote(entry(name, "3", "1", "run-4"))
+    two.promote(promotion(name, "3", "1", "run-4"))
     assert [(e.number, e.after) for e in two.ledger(name)] == [(1, 0), (3, 2), (4, 3)]

@@ -15,9 +15,10 @@ import pytest
 from mlflow_service import MlflowService
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
+from airflow_mlops.backends.registry import history
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
-from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.triggers.registry import ModelRegistryTrigger
@@ -92,6 +93,23 @@ def test_of_two_processes_that_promote_at_once_exactly_one_wins_every_time(servi
     assert sum(won.values()) == ROUNDS
     appended = registry.versions(f"{name}.mlops-ledger")
     assert len(appended) > ROUNDS + 1  # some claims did meet: both were written, one counts
+
+
+def test_ledger_reads_the_same_over_rest_page_by_page(service, model, monkeypatch):
+    registry, name = model
+    for version in ("2", "3", "4"):
+        registry.decide(
+            DecisionEntry(model=name, version=version, decision="rejected", actor="ann", run_id=version)
+        )
+        registry.promote(entry(name, str(int(version) - 1), version))
+    monkeypatch.setattr(history, "PAGE", "2")
+    found = asyncio.run(history.read_history(registry.server, name))
+    assert (found.model, found.champion) == (name, "4")
+    assert list(found.changes) == registry.ledger(name)
+    assert list(found.decisions) == registry.decisions(name)
+    assert [e.number for e in (*found.changes, *found.decisions)] == [1, 3, 5, 7, 2, 4, 6]
+    assert name in asyncio.run(history.models_with_a_ledger(registry.server))
+    assert asyncio.run(history.read_history(registry.server, "unheard")) is None
 
 
 def test_process_killed_between_entry_and_alias_is_completed_by_the_next_one(service, model):

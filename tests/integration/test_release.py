@@ -5,46 +5,28 @@ from __future__ import annotations
 import httpx
 import mlflow
 import pytest
+from standing import wait_for_form
 
 from airflow_mlops.demo.api import AirflowApi
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-TRAINING, ROLLOUT = "careful__training", "careful__rollout"
+TRAINING, ROLLOUT, UNANSWERED = "careful__training", "careful__rollout", "careful__unanswered"
 
 
 def form_of(run):
     return f"dags/{TRAINING}/dagRuns/{run}/taskInstances/approve_model/-1/hitlDetails"
 
 
-def wait_for_form(airflow, partition):
-    airflow.api.announce("mlops/careful/data", partition)
-    run = airflow.api.wait_for_partition(TRAINING, partition)
-
-    def asked():
-        state = airflow.api.tasks(TRAINING, run)["approve_model"]["state"]
-        assert state not in ("failed", "upstream_failed", "skipped", "success"), state
-        return state == "awaiting_input"
-
-    airflow.api.wait(asked, 180, "the form")
-    return run
-
-
 def answer(api, run, option, comment):
     api._send("PATCH", form_of(run), json={"chosen_options": [option], "params_input": {"comment": comment}})
 
 
-def answer_until_heard(airflow, run, option, comment):
-    """Airflow may drop an answer that comes within a second of the question, and asks again."""
-    tries = []
-
-    def heard():
-        task = airflow.api.tasks(TRAINING, run)["approve_model"]
-        if task["state"] == "awaiting_input" and task["try_number"] not in tries:
-            tries.append(task["try_number"])
-            answer(airflow.api, run, option, comment)
-        return task["state"] == "success"
-
-    airflow.api.wait(heard, 120, "the answer to be heard")
+def answer_once(airflow, run, option, comment):
+    """Answer as soon as Airflow waits: it may drop the answer then, and it must hold all the same."""
+    answer(airflow.api, run, option, comment)
+    airflow.api.wait(
+        lambda: airflow.api.tasks(TRAINING, run)["approve_model"]["state"] == "success", 120, "the answer"
+    )
 
 
 def states(airflow, run):
@@ -52,9 +34,9 @@ def states(airflow, run):
 
 
 def test_person_approves_one_candidate_and_rejects_the_next(airflow):
-    airflow.api.wait_for_dags(TRAINING, ROLLOUT)
+    airflow.api.wait_for_dags(TRAINING, ROLLOUT, UNANSWERED)
     airflow.api._send("PATCH", f"dags/{ROLLOUT}", json={"is_paused": True})
-    first = wait_for_form(airflow, "2013-01")
+    first = wait_for_form(airflow, "careful", "2013-01")
     asked = airflow.api.get(form_of(first))
     assert asked["subject"] == "Make version 1 of careful a challenger?"
     assert "| all | roc\\_auc |" in asked["body"]
@@ -63,15 +45,15 @@ def test_person_approves_one_candidate_and_rejects_the_next(airflow):
     other = AirflowApi(airflow.services.airflow_url, "op", "op")
     with pytest.raises(httpx.HTTPStatusError, match="403"):
         answer(other, first, "Approve", "me too")
-    answer_until_heard(airflow, first, "Approve", "good on storms")
+    answer_once(airflow, first, "Approve", "good on storms")
     assert airflow.api.wait_for_run(TRAINING, first)["state"] == "success"
     assert states(airflow, first)["nominate_challenger"] == "success"
     tags = airflow.registry.version("careful", "1").tags
     assert (tags["mlops.approval"], tags["mlops.approval_by"]) == ("approved", "admin")
     assert tags["mlops.approval_comment"] == "good on storms"
 
-    second = wait_for_form(airflow, "2013-02")
-    answer_until_heard(airflow, second, "Reject", "not on a Friday")
+    second = wait_for_form(airflow, "careful", "2013-02")
+    answer_once(airflow, second, "Reject", "not on a Friday")
     assert airflow.api.wait_for_run(TRAINING, second)["state"] == "success"
     assert states(airflow, second)["nominate_challenger"] == "skipped"
     rejected = airflow.registry.version("careful", "2")
@@ -87,3 +69,18 @@ def test_person_approves_one_candidate_and_rejects_the_next(airflow):
     assert tried["verdict"]["outcome"] in ("pass", "warn")
     link = airflow.api.get(f"dags/{TRAINING}/dagRuns/{second}/taskInstances/write_model_card/links")
     assert link["extra_links"]["Full report"].endswith("/artifacts/model_card.html")
+
+    assert [(d.decision, d.comment) for d in airflow.registry.decisions("careful")] == [
+        ("approved", "good on storms"),
+        ("rejected", "not on a Friday"),
+    ]
+    told = {
+        "candidate": airflow.api.xcom(TRAINING, second, "train_model"),
+        "verdict": airflow.api.xcom(TRAINING, second, "validate_model"),
+    }
+    third = airflow.api.trigger(UNANSWERED, conf=told)
+    assert airflow.api.wait_for_run(UNANSWERED, third, 120)["state"] == "success"
+    last = airflow.registry.decisions("careful")[-1]
+    assert (last.decision, last.because, last.actor, last.user) == ("rejected", "timeout", "", "")
+    assert (last.run_id, last.by) == (third, "the default: nobody answered in time")
+    assert (airflow.registry.ledger("careful"), airflow.registry.settle("careful")) == ([], None)

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
 from airflow_mlops.cli import main
 
 
@@ -50,11 +50,74 @@ def test_json_holds_whole_entries(address, capsys, monkeypatch):
     assert [e.to_version for e in entries] == ["3", "1"]
 
 
+@pytest.fixture(scope="module")
+def decided(address):
+    """A model of which one version was approved and promoted, and two were rejected."""
+    registry = MlflowRegistry(MlflowServer(address))
+    with registry.server.session() as client:
+        client.create_registered_model("decided")
+        for _ in range(3):
+            client.create_model_version("decided", "test:/m", await_creation_for=None)
+    run = {"model": "decided", "dag_id": "decided__training"}
+    ann = DecisionEntry(
+        version="1",
+        decision="approved",
+        actor="ann",
+        comment="good on storms",
+        run_id="r1",
+        verdicts=("e/v.json",),
+        **run,
+    )
+    registry.decide(ann)
+    promoted = {"run_id": "r2", "reason": "shown better", "actor": "airflow", "approval": ann.sentence}
+    registry.promote(LedgerEntry(from_version=None, to_version="1", **promoted | run))
+    registry.decide(DecisionEntry(version="2", decision="rejected", because="timeout", run_id="r3", **run))
+    registry.decide(DecisionEntry(version="3", decision="approved", because="no warning", run_id="r4", **run))
+    return address
+
+
+def test_decisions_are_shown_among_the_changes_of_champion_with_who_or_what_decided(decided, capsys):
+    assert main(["ledger", "decided", "--tracking-uri", decided]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "  4 1970-01-01 00:00:00Z approved: version 3 by nobody: no verdict warned",
+        "  run decided__training/r4",
+        "  3 1970-01-01 00:00:00Z rejected: version 2 by the default: nobody answered in time",
+        "  run decided__training/r3",
+        "  2 1970-01-01 00:00:00Z promotion: none → 1 by airflow",
+        "  run decided__training/r2",
+        "  reason shown better",
+        "  before it approved by ann: good on storms",
+        "  1 1970-01-01 00:00:00Z approved: version 1 by ann",
+        "  run decided__training/r1",
+        "  comment good on storms",
+        "  verdict e/v.json",
+    ]
+    main(["ledger", "decided", "--tracking-uri", decided, "--json"])
+    kinds = [(e["number"], e["kind"]) for e in json.loads(capsys.readouterr().out)]
+    assert kinds == [(4, "decision"), (3, "decision"), (2, "promotion"), (1, "decision")]
+
+
 def test_model_without_champion_is_said_to_be_so(address, capsys):
     with MlflowServer(address).session() as client:
         client.create_model_version("bare", "test:/bare", await_creation_for=None)
     assert main(["ledger", "bare", "--tracking-uri", address]) == 0
     assert capsys.readouterr().out == "no version was champion yet\n"
+
+
+def test_entries_of_before_there_were_numbers_are_shown_newest_first_too(address, capsys):
+    old = {"model": "old", "actor": "a", "dag_id": "d", "run_id": "r", "reason": ""}
+    with MlflowServer(address).session() as client:
+        client.create_registered_model("old")
+        for number, (before, after) in enumerate([(None, "1"), ("1", "2")]):
+            text = json.dumps(old | {"from_version": before, "to_version": after, "at": 1.0})
+            client.set_registered_model_tag("old", f"mlops.ledger.{number:06}", text)
+    main(["ledger", "old", "--tracking-uri", address, "--json"])
+    assert [e["to_version"] for e in json.loads(capsys.readouterr().out)] == ["2", "1"]
+    main(["ledger", "old", "--tracking-uri", address])
+    assert [line[36:] for line in capsys.readouterr().out.splitlines()[::2]] == [
+        "1 → 2 by a",
+        "none → 1 by a",
+    ]
 
 
 def test_unknown_model_and_missing_address_are_named(address, capsys, monkeypatch):

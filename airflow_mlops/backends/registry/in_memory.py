@@ -7,8 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry, ModelVersion
-from airflow_mlops.backends.registry.succession import done_before, refuse_moved
+from airflow_mlops.backends.registry.protocol import (
+    CHAMPION,
+    PREVIOUS,
+    DecisionEntry,
+    LedgerEntry,
+    ModelVersion,
+)
+from airflow_mlops.backends.registry.succession import decided_before, done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ class InMemoryRegistry:
         self._sources: dict[tuple[str, str], str] = {}
         self._aliases: dict[tuple[str, str], str] = {}
         self._ledger: list[LedgerEntry] = []
+        self._decisions: list[DecisionEntry] = []
 
     def register(
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
@@ -74,7 +81,8 @@ class InMemoryRegistry:
         if entry.from_version is not None:
             self._aliases[entry.model, PREVIOUS] = entry.from_version
         self._aliases[entry.model, CHAMPION] = entry.to_version
-        entry = replace(entry, number=len(kept) + 1, after=len(kept))
+        after = kept[-1].number if kept else 0
+        entry = replace(entry, number=self._next_number(entry.model), after=after)
         self._ledger.append(entry)
         return entry
 
@@ -83,8 +91,25 @@ class InMemoryRegistry:
         return self.alias(model, CHAMPION)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
-        """Return all entries, oldest first."""
+        """Return all changes of champion, oldest first."""
         return [entry for entry in self._ledger if entry.model == model]
+
+    def decide(self, entry: DecisionEntry) -> DecisionEntry:
+        """Append a decision, once."""
+        self.version(entry.model, entry.version)
+        before = decided_before(entry, self.decisions(entry.model))
+        if before is not None:
+            return before
+        entry = replace(entry, number=self._next_number(entry.model))
+        self._decisions.append(entry)
+        return entry
+
+    def decisions(self, model: str) -> list[DecisionEntry]:
+        """Return all decisions, oldest first."""
+        return [entry for entry in self._decisions if entry.model == model]
+
+    def _next_number(self, model: str) -> int:
+        return len(self.ledger(model)) + len(self.decisions(model)) + 1
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from airflow_mlops.backends.registry.mlflow_ledger import APPLIED, UNKNOWN, VOID, MlflowLedger, safe_name
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, LedgerEntry, ModelVersion
-from airflow_mlops.backends.registry.succession import done_before, refuse_moved
+from airflow_mlops.backends.registry.ledger_text import APPLIED, VOID, valid
+from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN, MlflowLedger, safe_name
+from airflow_mlops.backends.registry.protocol import (
+    CHAMPION,
+    PREVIOUS,
+    DecisionEntry,
+    LedgerEntry,
+    ModelVersion,
+)
+from airflow_mlops.backends.registry.succession import decided_before, done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
-    from airflow_mlops.backends.registry.mlflow_ledger import Row
+    from airflow_mlops.backends.registry.ledger_text import Row
 
 
 class MlflowRegistry:
@@ -74,7 +81,7 @@ class MlflowRegistry:
         self.version(entry.model, entry.to_version)
         rows = self._ledger.rows(entry.model)
         self._complete(rows)
-        current, kept = self.alias(entry.model, CHAMPION), _valid(rows)
+        current, kept = self.alias(entry.model, CHAMPION), valid(rows)
         done = done_before(entry, kept)
         if done is not None and current == entry.to_version:
             return done
@@ -92,8 +99,18 @@ class MlflowRegistry:
         return self.alias(model, CHAMPION)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
-        """Return all entries, oldest first."""
-        return _valid(self._ledger.rows(model))
+        """Return all changes of champion, oldest first."""
+        return valid(self._ledger.rows(model))
+
+    def decide(self, entry: DecisionEntry) -> DecisionEntry:
+        """Append a decision, once: written twice at the same moment, the first counts."""
+        self.version(entry.model, entry.version)
+        before = decided_before(entry, self.decisions(entry.model))
+        return before or self._ledger.append_decision(entry)
+
+    def decisions(self, model: str) -> list[DecisionEntry]:
+        """Return all decisions, oldest first."""
+        return self._ledger.decisions(model)
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
@@ -132,10 +149,6 @@ class MlflowRegistry:
         if last and last[0].entry.number > entry.number:
             self._apply(last[0].entry)
         return moved
-
-
-def _valid(rows: Sequence[Row]) -> list[LedgerEntry]:
-    return [row.entry for row in rows if row.state != VOID]
 
 
 def _point(client: MlflowClient, model: str, alias: str, version: str) -> bool:

@@ -1,4 +1,4 @@
-"""Port: registered model versions, aliases and the ledger of promotions."""
+"""Port: registered model versions, aliases and the ledger of promotions and decisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
-PROMOTION, ROLLBACK = "promotion", "rollback"
+PROMOTION, ROLLBACK, DECISION = "promotion", "rollback", "decision"
+APPROVED, REJECTED = "approved", "rejected"
+PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"
+DECIDED_BY = {
+    PERSON: "a person",
+    TIMEOUT: "the default: nobody answered in time",
+    NO_WARNING: "nobody: no verdict warned",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,7 @@ class LedgerEntry(Record):
     :param at: seconds since the epoch, UTC.
     :param kind: ``promotion`` or ``rollback``.
     :param verdicts: where the verdicts lie that it rests on: ``<evidence run>/<path>``.
+    :param approval: who approved the version before its rollout, and what was said; empty if nobody did.
     :param evidence_run: the run that holds a copy of this entry.
     :param number: place in the model's ledger, from 1; 0 for entries of before there were numbers. Given
         by the registry.
@@ -56,10 +64,52 @@ class LedgerEntry(Record):
     at: float = 0.0
     kind: str = PROMOTION
     verdicts: tuple[str, ...] = ()
+    approval: str = ""
     evidence_run: str = ""
     number: int = 0
     after: int = 0
     claim: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionEntry(Record):
+    """What was decided about a candidate: an entry of the ledger that moves no alias.
+
+    :param decision: ``approved`` or ``rejected``.
+    :param because: who or what decided: ``person``, ``timeout`` (the default that was stated) or
+        ``no warning``.
+    :param actor: the person's name; empty unless a person decided.
+    :param user: the person's id in Airflow's auth manager.
+    :param at: seconds since the epoch, UTC.
+    :param verdicts: where the verdicts lie that were put before the person: ``<evidence run>/<path>``.
+    :param evidence_run: the run that holds a copy of this entry.
+    :param number: place in the model's ledger, shared with changes of champion. Given by the registry.
+    """
+
+    model: str
+    version: str
+    decision: str
+    because: str = PERSON
+    actor: str = ""
+    user: str = ""
+    comment: str = ""
+    dag_id: str = ""
+    run_id: str = ""
+    at: float = 0.0
+    kind: str = DECISION
+    verdicts: tuple[str, ...] = ()
+    evidence_run: str = ""
+    number: int = 0
+
+    @property
+    def by(self) -> str:
+        """Return who decided, in words."""
+        return self.actor or DECIDED_BY.get(self.because, self.because)
+
+    @property
+    def sentence(self) -> str:
+        """Return the whole in one line, for the entry of the promotion that follows."""
+        return f"{self.decision} by {self.by}" + (f": {self.comment}" if self.comment else "")
 
 
 class ModelRegistry(Protocol):
@@ -97,7 +147,18 @@ class ModelRegistry(Protocol):
         """Complete a promotion that won but was cut off before the alias; return the champion's version."""
 
     def ledger(self, model: str) -> list[LedgerEntry]:
-        """Return all entries, oldest first."""
+        """Return all changes of champion, oldest first."""
+
+    def decide(self, entry: DecisionEntry) -> DecisionEntry:
+        """Append a decision; what the same DAG run decided alike before is returned instead.
+
+        Moves no alias, and no promotion waits for it or loses by it.
+
+        :raises InvalidConfigError: no such model or version; nothing was written.
+        """
+
+    def decisions(self, model: str) -> list[DecisionEntry]:
+        """Return all decisions, oldest first."""
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""

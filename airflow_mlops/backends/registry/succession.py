@@ -9,7 +9,7 @@ from airflow_mlops.core.errors import RegistryConflictError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.backends.registry.protocol import LedgerEntry
+    from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
 
 
 def accepted(appended: Sequence[LedgerEntry]) -> list[LedgerEntry]:
@@ -55,6 +55,26 @@ def moved(entry: LedgerEntry, current: str | None, kept: Sequence[LedgerEntry]) 
     return (
         f"{entry.model}: champion is version {current}, expected {entry.from_version}; "
         f"version {entry.to_version} was not promoted{who}"
+    )
+
+
+def first_of_each(decisions: Sequence[DecisionEntry]) -> list[DecisionEntry]:
+    """Return decisions without those that a later try of the same task wrote again."""
+    kept: dict[tuple[str, ...], DecisionEntry] = {}
+    for decision in decisions:
+        kept.setdefault(_decided(decision), decision)
+    return list(kept.values())
+
+
+def decided_before(entry: DecisionEntry, kept: Sequence[DecisionEntry]) -> DecisionEntry | None:
+    """Return the entry of the same decision, if it is there."""
+    return next((one for one in kept if _decided(one) == _decided(entry)), None)
+
+
+def _decided(entry: DecisionEntry) -> tuple[str, ...]:
+    return (
+        *(entry.dag_id, entry.run_id, entry.version),
+        *(entry.decision, entry.because, entry.actor, entry.user, entry.comment),
     )
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.mlflow_server import MlflowServer
 
-PATH = "/api/2.0/mlflow/registered-models/get"
 ALIAS, VERSION = "alias", "version"
 CHANGES = (ALIAS, VERSION)
 
@@ -35,15 +32,13 @@ async def look(server: MlflowServer, model: str, before: Snapshot | None = None)
     :param before: what was seen last: the newest version stays the newest when it is deleted.
     :raises ServiceUnavailableError: no answer, or one that is no registered model; names the status.
     """
-    try:
-        async with server.http() as http:
-            answer = await http.get(PATH, params={"name": model})
-            if _is_unknown(answer):
-                return Snapshot()
-            found = answer.raise_for_status().json()["registered_model"]
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        msg = f"MLflow at {server.uri} does not answer: {type(error).__name__}: {error}"
-        raise ServiceUnavailableError(msg[:300]) from error
+    document = await server.ask("registered-models/get", name=model)
+    if document is None:
+        return Snapshot()
+    if "registered_model" not in document:
+        msg = f"MLflow at {server.uri} does not answer: its answer is no registered model"
+        raise ServiceUnavailableError(msg)
+    found = document["registered_model"]
     versions = [int(version["version"]) for version in found.get("latest_versions", ())]
     aliases = {str(alias["alias"]): str(alias["version"]) for alias in found.get("aliases", ())}
     return Snapshot(aliases=aliases, newest=max([*versions, before.newest if before else 0]))
@@ -62,8 +57,3 @@ def changes(model: str, before: Snapshot, now: Snapshot) -> list[dict[str, Any]]
         if (target := now.aliases.get(name)) != before.aliases.get(name)
     ]
     return [*new, *moved]
-
-
-def _is_unknown(answer: httpx.Response) -> bool:
-    """Say whether MLflow, and not a proxy in front of it, knows no such model."""
-    return answer.status_code == httpx.codes.NOT_FOUND and "RESOURCE_DOES_NOT_EXIST" in answer.text

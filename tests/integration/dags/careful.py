@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
 from airflow_mlops.dag_factories import Approval, Card, Data, ModelDag, Readiness, Retrain, Train, Validate
+from airflow_mlops.operators.approval import ApproveModelOperator
 
 ModelDag(
     "careful",
@@ -21,3 +26,13 @@ ModelDag(
     retrain=Retrain(cooldown=0, min_new_rows=100),
     retry_delay="1s",
 )
+
+with DAG("careful__unanswered", schedule=None, render_template_as_native_obj=True):
+    ApproveModelOperator(
+        task_id="approve_model",
+        model="careful",
+        candidate="{{ dag_run.conf['candidate'] }}",
+        verdicts=["{{ dag_run.conf['verdict'] }}"],
+        approvers={"admin": "Ann"},
+        timeout=timedelta(seconds=1),
+    )

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 from builders import candidate, comparison, report, verdict
 
 from airflow_mlops.backends.serving import readiness
@@ -163,6 +164,11 @@ def test_decision_and_comment_are_kept_as_evidence_and_tags(registered, run, ans
     assert (tags["mlops.approval"], tags["mlops.approval_by"]) == (decided[0], decided[1] or "timeout")
     assert tags["mlops.approval_comment"] == decided[3]
     assert registered.evidence.runs[RUN].status == ("FINISHED" if decided[0] == "rejected" else "RUNNING")
+    (entry,) = registered.registry.decisions("m")
+    assert (entry.decision, entry.actor, entry.because, entry.comment) == decided
+    assert (entry.dag_id, entry.run_id, entry.version) == ("m__stage", "run-1", "1")
+    assert (entry.user, entry.at) == ("7" if decided[1] else "", answer["responded_at"].timestamp())
+    assert (registered.registry.ledger("m"), registered.registry.alias("m", "champion")) == ([], None)
 
 
 @pytest.mark.parametrize("option", ["Approve", "Reject"])
@@ -172,6 +178,75 @@ def test_decision_holds_when_the_task_was_killed_before_it_ended(registered, run
     kept = run(operator)
     assert run(approve()) == kept
     assert forms == []
+    assert len(registered.registry.decisions("m")) == 1
+
+
+def test_decision_that_was_kept_but_not_written_to_the_ledger_is_written_by_the_next_try(registered, run):
+    operator = approve()
+    operator.execute = lambda context: operator.execute_complete(context, event("Reject"))
+    kept = run(operator)
+    registered.registry._decisions.clear()
+    assert run(approve()) == kept
+    assert [d.actor for d in registered.registry.decisions("m")] == ["ann"]
+
+
+def test_decision_names_the_verdicts_it_rests_on(registered, run):
+    ready = WARNED | {"report": {"evidence_run": RUN, "path": "readiness_report.json"}}
+    operator = approve(verdicts=[PASSED, ready])
+    operator.execute = lambda context: operator.execute_complete(context, event("Approve"))
+    registered.evidence.open(SimpleNamespace(model="m", dag_id="m__stage", run_id="run-1"))
+    with_evidence(registered, report(comparison()))
+    run(operator)
+    (entry,) = registered.registry.decisions("m")
+    assert set(entry.verdicts) == {f"{RUN}/readiness_report.json", f"{RUN}/validation_report.json"}
+
+
+def ask(run, **more):
+    with pytest.raises(TaskAwaitingInput):
+        run(approve(**more), task_instance=SimpleNamespace(id="ti"), ti=SimpleNamespace(id="ti"))
+
+
+HEARD = {key: value for key, value in event("Approve").items() if key != "timedout"} | {
+    "responded_at": "2026-01-02T00:00:00+00:00"
+}
+
+
+def test_try_after_the_question_looks_for_an_answer_before_it_asks_again(registered, run, forms):
+    ask(run)
+    with pytest.raises(TaskDeferred) as deferred:
+        run(approve(), ti=SimpleNamespace(id="ti"))
+    path, kwargs = deferred.value.trigger.serialize()
+    assert (path, kwargs) == ("airflow_mlops.triggers.answer.AnswerTrigger", {"ti_id": "ti"})
+    assert deferred.value.method_name == "execute_unless_answered"
+    assert len(forms) == 1
+
+
+def test_answer_that_airflow_dropped_holds_and_nobody_is_asked_again(registered, run, forms):
+    ask(run)
+    operator = approve()
+    operator.execute = lambda context: operator.execute_unless_answered(context, HEARD)
+    kept = run(operator)
+    assert (kept["answer"], kept["by"], kept["because"]) == ("approved", "ann", "person")
+    assert [d.comment for d in registered.registry.decisions("m")] == ["looks fine"]
+    assert len(forms) == 1
+
+
+def test_form_comes_again_and_says_so_when_there_is_no_answer(registered, run, forms):
+    ask(run)
+    operator = approve()
+    operator.execute = lambda context: operator.execute_unless_answered(context, {})
+    with pytest.raises(TaskAwaitingInput):
+        run(operator, task_instance=SimpleNamespace(id="ti"))
+    first, again = forms
+    assert "You may have answered this before" not in first["body"]
+    assert again["body"].startswith("**You may have answered this before.**")
+
+
+def test_lost_answer_does_not_fail_the_run_unless_the_author_wants_no_retries():
+    assert approve().retries == 2
+    assert approve(retries=0).retries == 0
+    with DAG("d", schedule=None, default_args={"retries": 5}):
+        assert (approve().retries, approve(task_id="other", retries=1).retries) == (5, 1)
 
 
 def test_person_is_asked_again_after_nobody_answered_in_time(registered, run, forms):
@@ -181,11 +256,13 @@ def test_person_is_asked_again_after_nobody_answered_in_time(registered, run, fo
     run(operator)
     with pytest.raises(TaskAwaitingInput):
         run(approve(), task_instance=SimpleNamespace(id="ti"))
+    assert [d.by for d in registered.registry.decisions("m")] == ["the default: nobody answered in time"]
 
 
 def test_nobody_is_asked_without_a_warning_if_only_warnings_matter(registered, run, forms):
     kept = run(approve(verdicts=[PASSED], when="on_warning"))
     assert (kept["answer"], kept["because"], forms) == ("approved", "no warning", [])
+    assert [d.by for d in registered.registry.decisions("m")] == ["nobody: no verdict warned"]
     with pytest.raises(TaskAwaitingInput):
         run(approve(when="on_warning"), task_instance=SimpleNamespace(id="ti"))
 

@@ -5,7 +5,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from builders import plan
 
 from airflow_mlops.assets import champion_asset
-from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.state import RolloutState
@@ -73,8 +73,11 @@ def test_rollout_moves_traffic_then_alias_and_frees_the_endpoint(champion, run):
     assert shape(champion.serving.traffic("m")) == ("1", "2", 10, "m__stage/run-1")
     asking(champion)
     state = run(analyse(state, deferrable=False))
+    approved = {"decision": "approved", "actor": "ann", "comment": "good on storms"}
+    champion.registry.decide(DecisionEntry(model="m", version="2", **approved))
     promote = PromoteModelOperator(task_id="p", state=state, outlets=[champion_asset("m")], **COMMON)
     entry = run(promote)
+    assert entry["approval"] == "approved by ann: good on storms"
     assert champion.context["outlet_events"][champion_asset("m")].partitions == ["2"]
     run(CleanUpRolloutOperator(task_id="c", **COMMON))
     assert shape(champion.serving.traffic("m")) == ("2", None, 0, None)

@@ -4,7 +4,7 @@ import pytest
 from builders import comparison, report, verdict
 
 from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.approval import When, must_ask, question
+from airflow_mlops.core.validation.approval import Choice, When, must_ask, question
 from airflow_mlops.core.validation.report import Answer
 
 PASS, WARN = verdict(Outcome.PASS, "validation"), verdict(Outcome.WARN, "readiness")
@@ -31,9 +31,27 @@ def test_form_shows_the_comparison_what_is_wrong_and_where_the_rest_is():
     assert "origin=JFK" in body
     assert "origin=LGA" not in body
     assert "1 more comparisons are in the report." in body
+    assert "baseline" not in body
+    assert "*baseline* is the best guess" in question(report(comparison(rival="baseline")), [PASS], {})
     assert "**readiness: warn**\n\n- readiness warn" in body
     assert body.endswith("[evidence run](http://m/1)")
 
 
 def test_form_without_a_report_still_shows_the_verdicts():
-    assert question(None, [PASS], {}) == "**validation: pass**"
+    assert question(None, [PASS], {}) == "### What the checks say\n\n**validation: pass**"
+
+
+def test_form_says_what_each_answer_does_and_what_holds_without_one():
+    known = {"model": "late_flights", "version": "8", "default": "Reject", "until": "Friday"}
+    body = question(None, [PASS], {}, Choice(champion="7", **known))
+    assert body.startswith("Version 8 of **late\\_flights** is trained and was checked.")
+    assert "**Reject**: the tasks that follow are skipped; version 7, the champion, goes on serving." in body
+    assert "No answer until Friday: *Reject* holds." in body
+    assert "still no version serves." in question(None, [PASS], {}, Choice(champion=None, **known))
+
+
+def test_form_says_that_an_answer_was_lost_when_it_asks_again():
+    known = {"model": "m", "version": "8", "champion": None, "default": "Reject", "until": "Friday"}
+    again = question(None, [PASS], {}, Choice(asked_before=True, **known))
+    assert again.startswith("**You may have answered this before.** No answer arrived")
+    assert "answered this before" not in question(None, [PASS], {}, Choice(**known))

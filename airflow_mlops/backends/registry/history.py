@@ -1,0 +1,80 @@
+"""A model's ledger read over MLflow's REST interface: by processes that must not touch the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.backends.registry.ledger_text import SUFFIX, decisions_of, rows_of, valid
+from airflow_mlops.backends.registry.mlflow_ledger import safe_name
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from airflow_mlops.backends.mlflow_server import MlflowServer
+
+PAGE = "200"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History(Record):
+    """What the registry and the ledger say about a model; both lists oldest first.
+
+    :param champion: version that the alias points to now, whoever moved it.
+    """
+
+    model: str
+    champion: str | None = None
+    changes: tuple[LedgerEntry, ...] = ()
+    decisions: tuple[DecisionEntry, ...] = ()
+
+
+async def read_history(server: MlflowServer, model: str) -> History | None:
+    """Return a model's history; ``None`` for a model that MLflow does not know.
+
+    :raises ServiceUnavailableError: MLflow does not answer.
+    :raises InvalidRecordError: an entry was changed by hand.
+    """
+    found = await server.ask("registered-models/get", name=safe_name(model))
+    if found is None:
+        return None
+    registered = found.get("registered_model", {})
+    aliases = {one["alias"]: str(one["version"]) for one in registered.get("aliases", ())}
+    where = f"name = '{model}{SUFFIX}'"
+    listed = _pages(server, "model-versions/search", "model_versions", where)
+    numbered = {int(one["version"]): _tags(one) async for one in listed}
+    return History(
+        model=model,
+        champion=aliases.get(CHAMPION),
+        changes=tuple(valid(rows_of(model, numbered, _tags(registered)))),
+        decisions=tuple(decisions_of(model, numbered)),
+    )
+
+
+async def models_with_a_ledger(server: MlflowServer) -> list[str]:
+    """Return the names of the models that have a ledger, in order.
+
+    :raises ServiceUnavailableError: MLflow does not answer.
+    """
+    where = f"name LIKE '%{SUFFIX}'"
+    listed = _pages(server, "registered-models/search", "registered_models", where)
+    return sorted([str(one["name"]).removesuffix(SUFFIX) async for one in listed])
+
+
+async def _pages(server: MlflowServer, path: str, key: str, where: str) -> AsyncIterator[dict[str, Any]]:
+    """Yield everything a search finds; a list that is not there is empty."""
+    token = ""
+    while True:
+        more = {"page_token": token} if token else {}
+        page = await server.ask(path, filter=where, max_results=PAGE, **more) or {}
+        for one in page.get(key, ()):
+            yield one
+        token = page.get("next_page_token", "")
+        if not token:
+            return
+
+
+def _tags(found: Mapping[str, Any]) -> dict[str, str]:
+    return {str(tag["key"]): str(tag["value"]) for tag in found.get("tags", ())}

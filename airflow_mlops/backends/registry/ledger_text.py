@@ -1,0 +1,111 @@
+"""How entries of the ledger lie in MLflow's tags: written with a bound, read back in their order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
+from airflow_mlops.backends.registry.succession import accepted, first_of_each
+from airflow_mlops.core.errors import InvalidRecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_mlops.core.record import Record
+
+SUFFIX = ".mlops-ledger"
+ENTRY_TAG, STATE_TAG, DECISION_TAG = "mlops.entry", "mlops.state", "mlops.decision"
+OLD_TAG = "mlops.ledger."
+"""Prefix of tags on the model itself, where entries were kept before they had numbers."""
+APPLIED, VOID = "applied", "void"
+LONGEST_REASON, LONGEST_APPROVAL = 1000, 600
+LONGEST_VERDICT, MOST_VERDICTS = 150, 16
+LONGEST_TAG = 5000
+
+
+class Row(NamedTuple):
+    """A change of champion, and whether the aliases followed it: ``applied``, ``void``, or not known yet."""
+
+    entry: LedgerEntry
+    state: str
+
+
+def entry_text(entry: LedgerEntry) -> str:
+    """Return an entry as JSON that fits into a tag, whatever people wrote."""
+    bounded = replace(
+        entry,
+        reason=entry.reason[:LONGEST_REASON],
+        approval=entry.approval[:LONGEST_APPROVAL],
+        verdicts=_bounded(entry.verdicts),
+    )
+    text = _text(bounded)
+    while len(text) > LONGEST_TAG and (bounded.reason or bounded.approval):
+        bounded = replace(bounded, reason=_half(bounded.reason), approval=_half(bounded.approval))
+        text = _text(bounded)
+    return text
+
+
+def decision_text(entry: DecisionEntry) -> str:
+    """Return a decision as JSON that fits into a tag, whatever people wrote."""
+    bounded = replace(entry, comment=entry.comment[:LONGEST_REASON], verdicts=_bounded(entry.verdicts))
+    text = _text(bounded)
+    while len(text) > LONGEST_TAG and bounded.comment:
+        bounded = replace(bounded, comment=_half(bounded.comment))
+        text = _text(bounded)
+    return text
+
+
+def rows_of(
+    model: str, numbered: Mapping[int, Mapping[str, str]], model_tags: Mapping[str, str]
+) -> list[Row]:
+    """Return the changes of champion that count, void ones too, oldest first; decisions are none.
+
+    :param numbered: the tags of the ledger's versions, by number.
+    :param model_tags: the tags of the model itself, where the oldest entries may lie.
+    """
+    old = [_entry(model_tags[name], model, 0) for name in sorted(model_tags) if name.startswith(OLD_TAG)]
+    read = [_entry(numbered[n][ENTRY_TAG], model, n) for n in sorted(numbered) if ENTRY_TAG in numbered[n]]
+    kept = [Row(entry, numbered[entry.number].get(STATE_TAG, "")) for entry in accepted(read)]
+    return [*(Row(entry, APPLIED) for entry in old), *kept]
+
+
+def valid(rows: list[Row]) -> list[LedgerEntry]:
+    """Return the entries that the aliases followed or can still follow."""
+    return [row.entry for row in rows if row.state != VOID]
+
+
+def decisions_of(model: str, numbered: Mapping[int, Mapping[str, str]]) -> list[DecisionEntry]:
+    """Return the decisions, oldest first."""
+    read = []
+    for number in sorted(numbered):
+        if DECISION_TAG in numbered[number]:
+            known = DecisionEntry.from_json(_json(numbered[number][DECISION_TAG], model, number))
+            read.append(replace(known, number=number))
+    return first_of_each(read)
+
+
+def _entry(text: str, model: str, number: int) -> LedgerEntry:
+    return replace(LedgerEntry.from_json(_json(text, model, number)), number=number)
+
+
+def _json(text: str, model: str, number: int) -> Mapping[str, object]:
+    try:
+        document: Mapping[str, object] = json.loads(text)
+    except ValueError as error:
+        msg = f"ledger of {model!r}, entry {number}: not JSON, somebody changed it by hand"
+        raise InvalidRecordError(msg) from error
+    return document
+
+
+def _text(entry: Record) -> str:
+    return json.dumps(entry.to_json(), ensure_ascii=False)
+
+
+def _bounded(verdicts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(verdict[:LONGEST_VERDICT] for verdict in verdicts[:MOST_VERDICTS])
+
+
+def _half(text: str) -> str:
+    return text[: len(text) // 2]

@@ -1,0 +1,122 @@
+"""Read-only API of the ledger, below ``/mlops``; every call is authorised by Airflow's auth manager."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_authenticated
+from airflow.configuration import conf
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, status
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from airflow_mlops.backends.registry.history import History, models_with_a_ledger, read_history
+from airflow_mlops.core.errors import InvalidRecordError, MlopsError, ServiceUnavailableError
+from airflow_mlops.hooks.mlflow import MlflowHook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_mlops.backends.mlflow_server import MlflowServer
+
+log = logging.getLogger(__name__)
+PAGE = Path(__file__).parent / "models.js"
+READ_RUNS = Depends(requires_access_dag("GET"))
+ModelName = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[\w.\- ]+$")]
+"""Letters, digits, ``_``, ``-``, ``.`` and spaces: nothing that could change a search."""
+
+
+def ledger_api() -> FastAPI:
+    """Return the app: ``GET /models``, ``GET /ledger?model=`` and the page's script."""
+    app = FastAPI(title="MLOps ledger", docs_url=None, redoc_url=None, openapi_url=None)
+    app.get("/models", dependencies=[READ_RUNS])(models)
+    app.get("/ledger", dependencies=[READ_RUNS])(ledger)
+    app.get("/models.js", dependencies=[Depends(requires_authenticated())])(script)
+    return app
+
+
+async def models() -> JSONResponse:
+    """Return the names of the models that have a ledger."""
+    try:
+        found = await models_with_a_ledger(await _server())
+    except MlopsError as error:
+        raise _named(error) from error
+    return _fresh({"models": found})
+
+
+async def ledger(model: ModelName, request: Request, user: GetUserDep) -> JSONResponse:
+    """Return a model's champion, its changes and decisions, newest first.
+
+    Entries of DAGs that the user may not read are left out and counted.
+    """
+    try:
+        history = await read_history(await _server(), model)
+    except MlopsError as error:
+        raise _named(error) from error
+    if history is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"MLflow has no model {model!r}")
+    return _fresh(await run_in_threadpool(_shown, history, request, user))
+
+
+async def script() -> FileResponse:
+    """Return the page's script."""
+    return FileResponse(PAGE, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+
+def _shown(history: History, request: Request, user: GetUserDep) -> dict[str, Any]:
+    """Return what the user may see.
+
+    :raises HTTPException: 403, there are entries and the user may see none of them.
+    """
+    entries = [entry.to_json() for entry in (*history.changes, *history.decisions)]
+    entries.sort(key=lambda entry: (-entry["number"], -entry["at"]))
+    readable = {dag_id: _may_read(dag_id, request, user) for dag_id in {e["dag_id"] for e in entries}}
+    shown = [entry for entry in entries if readable[entry["dag_id"]]]
+    if entries and not shown:
+        msg = f"the ledger of {history.model!r} holds only runs of DAGs that you may not read"
+        raise HTTPException(status.HTTP_403_FORBIDDEN, msg)
+    return {
+        "model": history.model,
+        "champion": history.champion,
+        "entries": shown,
+        "withheld": len(entries) - len(shown),
+    }
+
+
+def _may_read(dag_id: str, request: Request, user: GetUserDep) -> bool:
+    try:
+        requires_access_dag("GET", param_dag_id=dag_id)(request, user)
+    except HTTPException:
+        return False
+    return True
+
+
+async def _server() -> MlflowServer:
+    """Return the MLflow server of the configured connection.
+
+    :raises ServiceUnavailableError: there is no such connection.
+    """
+    name = conf.get("mlops", "mlflow_conn_id", fallback=MlflowHook.default_conn_name)
+    try:
+        return await run_in_threadpool(MlflowHook(name).server)
+    except (AirflowException, AirflowRuntimeError) as error:
+        msg = f"connection {name!r} cannot be read"
+        raise ServiceUnavailableError(msg) from error
+
+
+def _named(error: MlopsError) -> HTTPException:
+    """Return what the caller may know: the kind of error, not the server's address; that is logged."""
+    log.warning("ledger: %s: %s", type(error).__name__, error)
+    if isinstance(error, InvalidRecordError):
+        return HTTPException(
+            status.HTTP_502_BAD_GATEWAY, f"{type(error).__name__}: MLflow holds an entry that is none"
+        )
+    msg = f"{type(error).__name__}: MLflow cannot be read; the API server's log says why"
+    return HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, msg)
+
+
+def _fresh(document: Mapping[str, Any]) -> JSONResponse:
+    return JSONResponse(document, headers={"Cache-Control": "no-store"})

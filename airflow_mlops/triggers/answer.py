@@ -1,0 +1,56 @@
+"""AnswerTrigger: reads what a person answered to an earlier try of a task, before the task asks again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow.sdk.api.datamodels._generated import HITLDetailResponse
+
+PAUSE_SECONDS = 2.0
+"""Airflow's executor must have seen the worker's end before the task goes on; see the how-to on approval."""
+
+
+class AnswerTrigger(BaseTrigger):
+    """Fires one event: a person's answer that Airflow holds for a task instance, or ``{}``.
+
+    Only the triggerer may read an answer; a task's own process cannot, and asking again deletes it.
+
+    :param ti_id: id of the task instance.
+    """
+
+    def __init__(self, *, ti_id: str) -> None:
+        super().__init__()
+        self.ti_id = ti_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the import path and the arguments to rebuild this trigger from."""
+        return f"{__name__}.{type(self).__name__}", {"ti_id": self.ti_id}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look once."""
+        await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            found = await sync_to_async(get_hitl_detail_content_detail)(ti_id=self.ti_id)
+        except AirflowRuntimeError:  # the try before ended before it asked
+            found = None
+        yield TriggerEvent(_answer(found))
+
+
+def _answer(found: HITLDetailResponse | None) -> dict[str, Any]:
+    if found is None or not found.response_received or found.responded_by_user is None:
+        return {}
+    return {
+        "chosen_options": list(found.chosen_options or []),
+        "params_input": found.params_input or {},
+        "responded_at": found.responded_at.isoformat() if found.responded_at else "",
+        "responded_by_user": {"id": found.responded_by_user.id, "name": found.responded_by_user.name},
+    }
