@@ -8,6 +8,7 @@ import pytest
 from builders import promotion
 
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
+from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
 from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
@@ -160,6 +161,25 @@ def test_slow_promoter_puts_the_newest_champion_back(two, name, monkeypatch):
     monkeypatch.setattr(MlflowRegistry, "_apply", slow)
     two.promote(promotion(name, "1", "2", "run-2"))
     assert two.alias(name, CHAMPION) == "3"
+
+
+@pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["copy of the same task", "another rollout"])
+def test_promotion_that_comes_while_another_is_written_is_that_one_or_refused(two, name, monkeypatch, run):
+    real = MlflowLedger.append
+
+    def late(self, claim):
+        monkeypatch.setattr(MlflowLedger, "append", real)
+        two.promote(promotion(name, "1", "2", "run-2"))
+        return real(self, claim)
+
+    monkeypatch.setattr(MlflowLedger, "append", late)
+    if run == "run-2":
+        assert two.promote(promotion(name, "1", "2", run)).number == 2
+    else:
+        with pytest.raises(RegistryConflictError, match="2 was promoted by admin in m__rollout/run-2"):
+            two.promote(promotion(name, "1", "2", run))
+    assert [e.to_version for e in two.ledger(name)] == ["1", "2"]
+    assert two.alias(name, CHAMPION) == "2"
 
 
 def test_entry_holds_at_most_5000_characters_whatever_people_write(two, name):

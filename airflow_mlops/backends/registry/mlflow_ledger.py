@@ -21,7 +21,7 @@ from airflow_mlops.backends.registry.ledger_text import (
     entry_text,
     rows_of,
 )
-from airflow_mlops.backends.registry.succession import moved
+from airflow_mlops.backends.registry.succession import done_before, moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:
@@ -67,12 +67,17 @@ class MlflowLedger:
     def winner(self, claim: LedgerEntry) -> LedgerEntry:
         """Return the entry that counts if it is this claim; a request sent twice is one claim.
 
+        So are two copies of one rollout's task, such as one whose scheduler died and the try after it.
+
         :raises RegistryConflictError: another one was faster; names it.
         """
         kept = [row.entry for row in self.rows(claim.model)]
         for entry in kept:
             if entry.claim == claim.claim:
                 return entry
+        copy = done_before(claim, kept)
+        if copy is not None:
+            return copy
         raise RegistryConflictError(moved(claim, kept[-1].to_version if kept else None, kept))
 
     def rows(self, model: str) -> list[Row]:
