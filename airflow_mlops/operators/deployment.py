@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.registry.protocol import LedgerEntry, ModelRegistry
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
+    from airflow_mlops.core.rollout.lease import Lease
 
 WRITE_SECONDS = 300.0
 """How long a promotion or a rollback keeps its lease; a reaper then stops a canary it left in traffic."""
@@ -75,6 +76,17 @@ def promote(backend: ServingBackend, model: str, version: str, holder: str) -> T
     return backend.promote(model, version, holder=holder, lease=lease)
 
 
+def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | None = None) -> Traffic:
+    """Stop what is out of traffic and free the endpoint; also again, by a task cut off after it was freed."""
+    try:
+        backend.claim(model, holder)
+    except EndpointBusyError:
+        return backend.traffic(model)
+    traffic = backend.clean_up(model, holder=holder, lease=lease)
+    backend.release(model, holder)
+    return traffic
+
+
 def roll_back(
     backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
 ) -> Traffic:
@@ -93,6 +105,4 @@ def roll_back(
         backend.promote(model, str(champion), holder=holder, lease=lease)
     elif traffic.stable != version:
         backend.roll_back(model, version, holder=holder, lease=lease)
-    traffic = backend.clean_up(model, holder=holder, lease=lease)
-    backend.release(model, holder)
-    return traffic
+    return clean_up(backend, model, holder, lease)

@@ -20,6 +20,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.deployment import (
+    clean_up,
     deploy,
     holder_of,
     ledger_entry,
@@ -198,10 +199,8 @@ class CleanUpRolloutOperator(RolloutOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the traffic that remains."""
-        backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
         with fail_fast():
-            traffic = backend.clean_up(self.model, holder=holder)
-            backend.release(self.model, holder)
+            traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         keep_rollout(evidence, self.model, context, promoted=True)
         evidence.store.close(evidence.run, succeeded=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chaos.site import Site
 
 RESTART_SECONDS = 1.0
+START_SECONDS = 20.0
 
 
 def kill(site: Site, cell: Cell, rollout: int, task: dict, rng: random.Random) -> Kill | None:
@@ -27,6 +28,7 @@ def kill(site: Site, cell: Cell, rollout: int, task: dict, rng: random.Random) -
     its worker; the keeper brings the gateway back; a model server forks another sibling.
     """
     if cell.target is Target.CANARY:
+        _wait_for_canary(site, cell)
         with site.serving._file(MODEL).locked() as state:  # so that it is still the canary when it dies
             return _kill_server(cell, rollout, state, state.canary)
     if cell.target is Target.SIBLING:
@@ -43,6 +45,16 @@ def kill(site: Site, cell: Cell, rollout: int, task: dict, rng: random.Random) -
         site.sweep()
     back = site.wait_for_answer(BODY) if cell.target is Target.GATEWAY else time.time()
     return _said(cell, rollout, (at, gone, back))
+
+
+def _wait_for_canary(site: Site, cell: Cell) -> None:
+    """Wait for the canary's process while it is being deployed; later it is there or gone for good."""
+    deadline = time.monotonic() + START_SECONDS
+    while cell.step == "deploy" and time.monotonic() < deadline:
+        state = site.serving._file(MODEL).read()
+        if state.canary is not None:
+            return
+        time.sleep(0.05)
 
 
 def _victims(site: Site, cell: Cell, task: dict) -> list[psutil.Process]:

@@ -100,6 +100,14 @@ def test_version_whose_server_died_gets_no_more_traffic(serving):
     assert shape(serving) == ("1", None, 0)
 
 
+def test_version_that_traffic_goes_back_to_is_started_again_when_it_died(serving):
+    serving.promote("m", "2", holder=ME)
+    kill_now(*processes(serving, "1"))
+    serving.promote("m", "1", holder=ME)
+    assert shape(serving) == ("1", None, 0)
+    assert set(ask(serving)) == {200}
+
+
 def test_gateway_that_dies_while_a_version_starts_is_back_before_that_is_up(serving, model, monkeypatch):
     gateway = psutil.Process(serving._file("m").read().gateway.pid)
     killed, asked, get = [], [], httpx.get

@@ -111,7 +111,8 @@ class LocalServing(LocalLeases):
         with self._file(endpoint).locked() as state:
             self._require(state, holder, lease)
             if version != state.stable:
-                self._server(state, version)
+                server = self._server(state, version)
+                self._endpoint(endpoint).stand_up(state, server)
                 state.stable, state.canary = version, None
                 state.percent = 0
             return self._endpoint(endpoint).apply(state)
@@ -227,7 +228,7 @@ class LocalServing(LocalLeases):
         if server is None or not server.healthy:
             msg = f"{state.endpoint}: version {version} is not deployed; deployed: {', '.join(state.servers)}"
             raise TrafficConflictError(msg)
-        if not is_up(server):
+        if version == state.canary and not is_up(server):
             msg = f"{state.endpoint}: the server of version {version} died; it gets no more traffic"
             raise TrafficConflictError(msg)
         return server

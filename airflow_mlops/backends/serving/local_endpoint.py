@@ -66,6 +66,11 @@ class LocalEndpoint:
         if version == state.canary:
             state.percent = 0
 
+    def stand_up(self, state: EndpointState, server: Server) -> None:
+        """Start a server again that died while it was out of traffic."""
+        if not is_up(server):
+            self._launch(state, server)
+
     def apply(self, state: EndpointState) -> Traffic:
         """Set weights so that no moment has less capacity than before: raise first, drain after.
 
