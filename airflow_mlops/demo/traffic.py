@@ -60,12 +60,14 @@ class Answer:
 
     :param version: the model version that answered.
     :param status: HTTP status; 0 when nothing came back.
+    :param error: name of the exception when nothing came back.
     :param server: the slot of the gateway that answered, or should have.
     :param began: when it was sent, epoch seconds; ``ended``: when its answer was complete.
     """
 
     version: str = UNKNOWN
     status: int = 0
+    error: str = ""
     server: str = ""
     began: float
     ended: float
@@ -102,14 +104,15 @@ async def send_evenly(
 
 
 async def _ask(client: httpx.AsyncClient, request_id: str, body: Any, take: Callable[[Answer], None]) -> None:
-    began, headers, status = time.time(), httpx.Headers(), 0
+    began, headers, status, lost = time.time(), httpx.Headers(), 0, ""
     try:
         answer = await client.post("/invocations", json=body, headers={"X-Request-Id": request_id})
         headers, status = answer.headers, answer.status_code
-    except httpx.HTTPError:
-        status = 0
+    except httpx.HTTPError as error:
+        lost = type(error).__name__
     version, server = headers.get("X-Model-Version", UNKNOWN), headers.get("X-Gateway-Server", "")
-    take(Answer(version=version, status=status, server=server, began=began, ended=time.time()))
+    seen = {"version": version, "status": status, "error": lost, "server": server}
+    take(Answer(**seen, began=began, ended=time.time()))
 
 
 async def replay(url: str, month: str, rate: float, counts: Path) -> None:

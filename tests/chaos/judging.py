@@ -12,6 +12,9 @@ SEEN_SECONDS = 0.1
 PROMOTED, ROLLED_BACK = "promoted", "rolled back"
 SERVERS = (Target.CANARY, Target.SIBLING)
 BROKEN = 502
+CUT_OFF = ("RemoteProtocolError", "ReadError")
+"""How a client sees that the gateway closed its connection without an answer, as HTTP lets it do when a
+server is lost under a request that is not the connection's first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ class End:
 def explains(kill: Kill, failed: dict) -> bool:
     """Say whether a failed request was lost with a killed process.
 
-    A model server's: it was under way when the process died, on that server, and its connection broke. A
+    A model server's: it was under way when the process died, and its connection broke, on that server. A
     gateway's: it was under way when the gateway died, or sent before the gateway answered again. The death
     of anything else explains nothing.
     """
@@ -58,8 +61,8 @@ def explains(kill: Kill, failed: dict) -> bool:
         return failed["began"] <= kill.back and failed["ended"] >= kill.at
     if kill.target not in SERVERS:
         return False
-    under_way = failed["began"] <= kill.gone + SEEN_SECONDS and failed["ended"] >= kill.at
-    return under_way and failed["status"] == BROKEN and failed["server"] == kill.slot
+    there = failed["status"] == BROKEN and failed["server"] == kill.slot
+    return in_flight(kill, failed) and (there or failed["error"] in CUT_OFF)
 
 
 def in_flight(kill: Kill, failed: dict) -> bool:

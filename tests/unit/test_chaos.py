@@ -13,8 +13,8 @@ def killed(target, step="analyse_20", rollout=1, slot="slot1"):
     return Kill(target=str(target), step=step, rollout=rollout, at=10.0, gone=10.1, back=12.0, slot=slot)
 
 
-def failed(began, ended, status=502, server="slot1"):
-    return {"version": "unknown", "status": status, "server": server, "began": began, "ended": ended}
+def failed(began, ended, status=502, server="slot1", error=""):
+    return {"status": status, "error": error, "server": server, "began": began, "ended": ended}
 
 
 def ended(state=PROMOTED, entries=1, rollout=1):
@@ -28,6 +28,8 @@ def ended(state=PROMOTED, entries=1, rollout=1):
         (Target.SIBLING, failed(9.9, 10.05), True),
         (Target.CANARY, failed(9.9, 10.05, server="slot2"), False),
         (Target.CANARY, failed(9.9, 10.05, status=503), False),
+        (Target.CANARY, failed(9.9, 10.05, status=0, server="", error="ReadError"), True),
+        (Target.CANARY, failed(9.9, 10.05, status=0, server="", error="ConnectError"), False),
         (Target.CANARY, failed(9.0, 9.9), False),
         (Target.CANARY, failed(10.3, 10.4), False),
         (Target.GATEWAY, failed(9.9, 10.05, status=0, server=""), True),
