@@ -53,18 +53,23 @@ def reap(options: argparse.Namespace) -> int:
     try:
         while options.every is not None:
             time.sleep(options.every)
+            _bury()
             code = _look(serving, time.time(), revives=options.revive)
     except KeyboardInterrupt:
         pass
     return code
 
 
+def _bury() -> None:
+    """Collect what this process started and what died since; else it would stay a zombie for ever."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _look(serving: ServingBackend, now: float, *, revives: bool) -> int:
     from airflow_mlops.backends.serving.leases import reap, revive
 
-    with contextlib.suppress(ChildProcessError):  # what was started again may have died again
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
     try:
         found = [*(revive(cast("LocalServing", serving)) if revives else ()), *reap(serving, now=now)]
     except MlopsError as error:
