@@ -7,8 +7,7 @@ import logging
 import os
 import sys
 import time
-import warnings
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -78,10 +77,10 @@ class Site:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         model = {"name": "model", "python_model": str(HERE / "model.py"), "pip_requirements": ["mlflow"]}
-        quiet = redirect_stdout(StringIO()), warnings.catch_warnings(action="ignore")
-        with quiet[0], quiet[1], self.server.session(), mlflow.start_run() as run:
-            made = mlflow.pyfunc.log_model(**model)
-        return self.registry.register(MODEL, run.info.run_id, made.model_uri, {}).version
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # MLflow has a lot to say
+            with self.server.session(), mlflow.start_run() as run:
+                made = mlflow.pyfunc.log_model(**model)
+            return self.registry.register(MODEL, run.info.run_id, made.model_uri, {}).version
 
     def begin(self) -> None:
         """Put a first version into service, so that there is a champion."""
