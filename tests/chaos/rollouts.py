@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 300.0
 POLL_SECONDS = 0.1
 AT_STEP = ("queued", "running", "deferred")
-LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 4.0, "set_20": 0.3, "set_50": 0.3}
+LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 4.0, "set_20": 0.1, "set_50": 0.1}
 SHORT = 0.8
+FRESH_SECONDS = 0.1
 """How many seconds after a step began it is hit at the latest; the others are over in about two."""
 
 
@@ -59,6 +60,8 @@ def _reach(site: Site, dag_id: str, run_id: str, cell: Cell, begun: float, rng: 
         there = ("running",) if needs_worker else AT_STEP
         if task.get("state") in there and (task.get("pid") or not needs_worker):
             time.sleep(moment)
+            if moment <= FRESH_SECONDS:
+                return task
             again = site.task(dag_id, run_id, cell.step)
             return again if again.get("state") in AT_STEP else {}
         over = task.get("state") in ("success", "failed", "skipped", "upstream_failed")
