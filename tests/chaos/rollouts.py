@@ -23,8 +23,9 @@ POLL_SECONDS = 0.1
 AT_STEP = ("queued", "running", "deferred")
 LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 4.0, "set_20": 0.1, "set_50": 0.1}
 SHORT = 0.8
-FRESH_SECONDS = 0.1
 """How many seconds after a step began it is hit at the latest; the others are over in about two."""
+FRESH_SECONDS = 0.1
+"""So soon after it was seen a step is still there; looking again would take as long."""
 
 
 def roll_out(
