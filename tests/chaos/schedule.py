@@ -73,8 +73,9 @@ def cells(kills: int, rng: random.Random) -> list[Cell]:
 def take_rollout(waiting: list[Cell]) -> list[Cell]:
     """Take the kills of the next rollout out of ``waiting``: at most one a step, in the order of steps.
 
-    A rollout whose canary is killed is rolled back: nothing is killed after that but in ``roll_back``.
-    Kills in ``roll_back`` need such a rollout; the last analysis kills its canary once more if none is left.
+    A rollout whose canary is killed may be rolled back, so that nothing else is killed in it but in
+    ``roll_back``: no other kill can hide behind that. Kills in ``roll_back`` need such a rollout; the last
+    analysis kills its canary once more if none is left.
     """
     canary = next((cell for cell in waiting if cell.target is Target.CANARY), None)
     last = any(cell.step == ROLL_BACK for cell in waiting) and canary is None
@@ -93,8 +94,4 @@ def take_rollout(waiting: list[Cell]) -> list[Cell]:
 def _fits(cell: Cell, chosen: list[Cell], canary: Cell | None) -> bool:
     if cell.target is Target.CANARY or cell.step in {other.step for other in chosen}:
         return False
-    if canary is None:
-        return cell.step != ROLL_BACK
-    if cell.step == ROLL_BACK:
-        return canary.step.startswith("analyse")
-    return cell.place < canary.place
+    return (cell.step == ROLL_BACK) is (canary is not None)
