@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from builders import plan
 
 from airflow_mlops.assets import champion_asset
 from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
-from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.state import RolloutState
+from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -138,6 +141,21 @@ def test_second_rollout_fails_at_once_with_the_holders_name(champion, run):
     run(deploy())
     with pytest.raises(AirflowFailException, match="held by m__stage/run-1"):
         run(deploy(), run_id="run-2")
+
+
+@pytest.mark.parametrize("at", ["metrics", "check"])
+def test_metric_that_cannot_be_had_stops_the_rollout_before_anything_moves(champion, run, monkeypatch, at):
+    def refuse(*_, **__):
+        msg = "rollout.metrics: 'latency' is not measured"
+        raise InvalidConfigError(msg)
+
+    source = SimpleNamespace(check=refuse)
+    asked = refuse if at == "metrics" else lambda *_: source
+    monkeypatch.setattr(ServingHook, "metrics", asked)
+    before = shape(champion.serving.traffic("m"))
+    with pytest.raises(AirflowFailException, match="'latency' is not measured"):
+        run(deploy())
+    assert shape(champion.serving.traffic("m")) == before == ("1", None, 0, None)
 
 
 def test_champion_is_not_rolled_out_again(champion, run):
