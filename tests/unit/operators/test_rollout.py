@@ -158,6 +158,16 @@ def test_metric_that_cannot_be_had_stops_the_rollout_before_anything_moves(champ
     assert shape(champion.serving.traffic("m")) == before == ("1", None, 0, None)
 
 
+def test_source_that_does_not_answer_yet_does_not_stop_a_rollout(champion, run, monkeypatch):
+    def gone(**_):
+        msg = "prometheus is restarted"
+        raise ServiceUnavailableError(msg)
+
+    monkeypatch.setattr(ServingHook, "metrics", lambda *_: SimpleNamespace(check=gone))
+    assert RolloutState.from_json(run(deploy())).version == "2"
+    assert shape(champion.serving.traffic("m"))[:3] == ("1", "2", 0)
+
+
 def test_champion_is_not_rolled_out_again(champion, run):
     with pytest.raises(AirflowSkipException, match="already is champion"):
         run(deploy(version="1"))
