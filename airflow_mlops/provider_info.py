@@ -157,6 +157,7 @@ def _serving() -> dict[str, Any]:
             "state_dir": _field("State directory", text, "local: state, sockets and logs."),
             "inference_log_dir": _field("Inference log directory", text, "Where predictions are logged."),
             "prometheus": _field("Prometheus", mapping, "url, and selectors requests, errors, fast."),
+            "inference_table": _field("Inference table", mapping, "conn_id, table, and its columns."),
             "ready_seconds": _field("Longest wait for a version", number, "900 if empty."),
         },
         "ui-field-behaviour": {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Extra = dict[str, Any]
 LOCAL = "local"
-SHARED = {"backend": str, "inference_log_dir": str}
+SHARED = {"backend": str, "inference_log_dir": str, "inference_table": dict}
 REMOTE = {"prometheus": dict, "ready_seconds": (int, float), "poll_seconds": (int, float), **SHARED}
 CLUSTER = {"kubernetes_conn_id": str, "namespace": str, "names": dict, **REMOTE}
 KNOWN: dict[str, dict[str, Any]] = {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from sqlalchemy import Engine
 
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.local import LocalServing
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 Extra = dict[str, Any]
 LOCAL = "local"
+TABLE_ADDS = "; extra 'inference_table' instead measures what its columns say"
+DRIVERS = {"postgres": "postgresql+psycopg"}
 PROMETHEUS = {"url", "requests", "errors", "fast", "headers"}
 
 
@@ -26,19 +32,28 @@ def metrics_of(
     """Return where an endpoint's requests are counted; ``None`` where its gateway counts them itself.
 
     :param wanted: what a plan watches.
-    :raises InvalidConfigError: an unknown or a missing key of ``prometheus``; a metric that nobody measures.
+    :raises InvalidConfigError: an unknown or a missing key of ``prometheus`` or ``inference_table``; a
+        metric that nobody measures.
     """
+    table = dict(extra.get("inference_table") or {})
+    if table:
+        if extra.get("prometheus"):
+            msg = "extras 'prometheus' and 'inference_table' are both given; allowed: one of them"
+            raise InvalidConfigError(msg)
+        found = _inference_table(table)
+        _require(found.measures, wanted, "extra 'inference_table'", "; its columns say what it measures")
+        return found
     if extra["backend"] == LOCAL:
-        _require({Metric.ERRORS, Metric.LATENCY}, wanted, "back end 'local'")
+        _require({Metric.ERRORS, Metric.LATENCY}, wanted, "back end 'local'", TABLE_ADDS)
         return _local(backend, endpoint) if Metric.LATENCY in wanted else None
     given = dict(extra.get("prometheus") or {})
     if not given:
-        hint = "; extra 'prometheus' says where requests are counted"
+        hint = "; extra 'prometheus' or 'inference_table' says where requests are counted"
         _require(set(), wanted, f"back end {extra['backend']!r} without 'prometheus'", hint)
         return None
     source = _prometheus(given, backend, endpoint)
-    hint = "" if "fast" in given else "; 'fast' in extra 'prometheus' adds latency"
-    _require(source.measures, wanted, "extra 'prometheus'", hint)
+    hint = "" if "fast" in given else "; its key 'fast' adds latency"
+    _require(source.measures, wanted, "extra 'prometheus'", hint + TABLE_ADDS)
     return source
 
 
@@ -58,6 +73,45 @@ def _prometheus(given: dict[str, Any], backend: ServingBackend, endpoint: str) -
     selectors = {name: text for name, text in given.items() if name not in ("url", "headers")}
     source = PrometheusMetrics(given["url"], PrometheusSelectors(**selectors), headers=given.get("headers"))
     return LabelledMetrics(source, lambda: cast("RemoteServing", backend).labels(endpoint))
+
+
+def _inference_table(given: dict[str, Any]) -> MetricsSource:
+    from airflow_mlops.backends.metrics.inference_table import InferenceTable, InferenceTableMetrics
+
+    known = {each.name for each in fields(InferenceTable)}
+    if unknown := sorted(set(given) - known - {"conn_id", "driver", "settle_seconds"}):
+        msg = f"unknown key 'inference_table.{unknown[0]}'; one of: {', '.join(sorted(known))}"
+        raise InvalidConfigError(msg + meant(unknown[0], known))
+    if not {"conn_id", "table"} <= set(given):
+        msg = f"extra 'inference_table' has {sorted(given)}; needed: conn_id, table"
+        raise InvalidConfigError(msg)
+    try:
+        columns = InferenceTable.from_json({key: given[key] for key in known & set(given)})
+    except InvalidRecordError as error:
+        msg = f"extra 'inference_table': {error}"
+        raise InvalidConfigError(msg) from error
+    engine = _engine(given["conn_id"], given.get("driver"))
+    return InferenceTableMetrics(engine, columns, settle_seconds=float(given.get("settle_seconds", 5.0)))
+
+
+def _engine(conn_id: str, driver: str | None) -> Engine:
+    """Return an engine that keeps no connection open between two windows."""
+    import sqlalchemy as sa
+    from airflow.sdk import BaseHook
+
+    connection = BaseHook.get_connection(conn_id)
+    kind, port = str(connection.conn_type), connection.port
+    if kind == "sqlite":
+        url = sa.URL.create(kind, database=connection.host)
+    else:
+        login, secret = connection.login, connection.password
+        name = driver or DRIVERS.get(kind, kind)
+        url = sa.URL.create(name, login, secret, connection.host, port, connection.schema)
+    try:
+        return sa.create_engine(url, poolclass=sa.NullPool)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        msg = f"inference_table.conn_id: connection {conn_id!r} of type {kind!r}: {error}"
+        raise InvalidConfigError(msg) from error
 
 
 def _require(measured: Collection[Metric], wanted: Collection[Metric], who: str, hint: str = "") -> None:

@@ -16,7 +16,7 @@ class Scoring(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        self.answer(200, b"\n")
+        self.answer(self.server.model.get("ping", 200), b"\n")
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))

@@ -49,10 +49,13 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self):
         server, given = self.server, parse_qs(urlsplit(self.path).query)
         found = QUERY.fullmatch(given["query"][0])
-        server.asked.add(found["version"])
         status = 503 if server.refusals > 0 else 200
         server.refusals -= 1
-        series = server.series(found["metric"], found["version"], float(given["time"][0]))
+        if found is None:  # whether there is such a metric
+            series = {"metric": {}, "value": [float(given["time"][0]), "2"]}
+        else:
+            server.asked.add(found["version"])
+            series = server.series(found["metric"], found["version"], float(given["time"][0]))
         data = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": [series]}})
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

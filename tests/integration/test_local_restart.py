@@ -13,9 +13,15 @@ import psutil
 import pytest
 from local_serving import Clients, light_serving, model, processes_of, until
 
+from airflow_mlops.backends.serving import model_process
 from airflow_mlops.backends.serving.gateway import Gateway
 from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.core.errors import EndpointMissingError, InvalidConfigError, InvalidRecordError
+from airflow_mlops.core.errors import (
+    EndpointMissingError,
+    InvalidConfigError,
+    InvalidRecordError,
+    ServiceUnavailableError,
+)
 
 pytestmark = pytest.mark.integration
 ME = "m__rollout/run-1"
@@ -143,6 +149,17 @@ def test_port_that_clients_were_told_is_named_when_it_is_taken_after_a_reboot(
     assert bystander.is_running()
 
 
+def test_canary_that_never_gets_ready_is_named_and_nothing_of_it_is_left(serving, tmp_path, monkeypatch):
+    deployed(serving, "m", "1", tmp_path)
+    monkeypatch.setattr(model_process, "HEALTHY_SECONDS", 1.0)
+    with pytest.raises(ServiceUnavailableError) as refused:
+        serving.deploy("m", "2", model(tmp_path / "two", ping=503), holder=ME)
+    assert str(refused.value) == "model server of version 2: not healthy after 1 s: "
+    assert [p.info["cmdline"] for p in processes_of(serving.state_dir / "m" / "versions" / "2")] == []
+    assert serving.traffic("m").canary is None
+    assert ask(serving.url("m")).headers["X-Model-Version"] == "1"
+
+
 def test_gateway_is_known_when_the_machines_clock_was_set(serving, tmp_path):
     deployed(serving, "m", "1", tmp_path)
     with serving._file("m").locked() as state:
@@ -156,7 +173,7 @@ def test_stable_version_that_does_not_start_again_is_not_forgotten(serving, tmp_
     home = serving.state_dir / "m" / "versions" / "1" / "model" / "MLmodel"
     text = home.read_text()
     home.write_text("broken")
-    with pytest.raises(Exception, match="model server of version 1: ended while starting"):
+    with pytest.raises(ServiceUnavailableError, match="model server of version 1: ended while starting"):
         serving.claim("m", ME)
     home.write_text(text)
     serving.claim("m", ME)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -15,6 +18,7 @@ from builders import plan
 
 from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
 from airflow_mlops.backends.metrics.protocol import Arms
+from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.ledger import Reading
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
@@ -37,6 +41,7 @@ class Exporter(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Metrics)
         self.counts = {("1", "200"): 1000, ("1", "500"): 10, ("2", "200"): 1}
+        self.took = {(v, le): 0 for v in "12" for le in ("0.1", "0.5", "+Inf")}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def count(self, version, code, times):
@@ -51,6 +56,9 @@ class Exporter(ThreadingHTTPServer):
 class Metrics(BaseHTTPRequestHandler):
     def do_GET(self):
         lines = [f'asked_total{{version="{v}",code="{c}"}} {n}' for (v, c), n in self.server.counts.items()]
+        lines += ["# TYPE took_seconds histogram"] + [
+            f'took_seconds_bucket{{version="{v}",le="{le}"}} {n}' for (v, le), n in self.server.took.items()
+        ]
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
@@ -70,21 +78,28 @@ def exporter():
 
 @pytest.fixture
 def url(exporter, tmp_path):
+    target = f"static_configs: [{{targets: ['127.0.0.1:{exporter.server_address[1]}']}}]"
+    with prometheus(tmp_path, target) as address:
+        yield address
+
+
+@contextmanager
+def prometheus(folder, targets):
+    """Run a server that scrapes every 200 ms; yield its address."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    (tmp_path / "prometheus.yml").write_text(
+    (folder / "prometheus.yml").write_text(
         "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
-        "scrape_configs: [{job_name: model, static_configs: "
-        f"[{{targets: ['127.0.0.1:{exporter.server_address[1]}']}}]}}]\n"
+        f"scrape_configs: [{{job_name: model, {targets}}}]\n"
     )
     command = [
         BINARY,
-        f"--config.file={tmp_path}/prometheus.yml",
-        f"--storage.tsdb.path={tmp_path}/data",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with (tmp_path / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
@@ -117,13 +132,8 @@ def scraped(address):
     wait_for(lambda: samples(address) >= before + 3, "a scrape")
 
 
-def counts(reading):
-    return (
-        reading.canary_requests,
-        reading.canary_errors,
-        reading.stable_requests,
-        reading.stable_errors,
-    )
+def counts(of):
+    return of.canary_requests, of.canary_errors, of.stable_requests, of.stable_errors
 
 
 def test_every_request_is_read_once_through_restarts_and_a_counter_that_appears(exporter, url):
@@ -165,3 +175,61 @@ def test_failing_canary_is_rolled_back_and_a_silent_exporter_is_no_success(expor
     silent = advance(bars, healthy, source.read(ARMS, healthy.last, now=time.time()), now=1001.0)
     assert silent.decision is Decision.INCONCLUSIVE
     assert "nothing was measured" in silent.reasons[0]
+
+
+FAST = replace(SELECTORS, fast='took_seconds_bucket{version="$version",le="0.5"}')
+
+
+def test_slow_answers_are_those_outside_the_bucket(exporter, url):
+    source = PrometheusMetrics(url, FAST, settle_seconds=0.3)
+    source.check(now=time.time())
+    last = source.read(ARMS, Reading(), now=time.time())
+    exporter.took |= {("2", "0.5"): 6, ("2", "+Inf"): 10, ("1", "0.5"): 89, ("1", "+Inf"): 90}
+    scraped(url)
+    scraped(url)
+    assert counts(source.read(ARMS, last, now=time.time()).latency) == (10, 4, 90, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"requests": 'askd_total{version="$version"}'},
+         "prometheus.requests: {url} has no metric 'askd_total' now; did you mean 'asked_total'?"),
+        ({"errors": 'failed{version="$version"}'}, "prometheus.errors: {url} has no metric 'failed' now"),
+        ({"fast": 'took_seconds_bucket{version="$version",le="0.3"}'},
+         "prometheus.fast: no bucket le='0.3' on took_seconds_bucket, allowed: 0.1, 0.5, +Inf"),
+    ],
+    ids=["misspelt", "unknown", "no such bucket"],
+)  # fmt: skip
+def test_what_prometheus_does_not_have_is_named_before_traffic_moves(url, wrong, said):
+    with pytest.raises(InvalidConfigError) as refused:
+        PrometheusMetrics(url, replace(FAST, **wrong)).check(now=time.time())
+    assert str(refused.value) == said.format(url=url)
+
+
+def test_second_replica_is_added_and_one_that_was_up_before_brings_no_past(exporter, tmp_path):
+    other = Exporter()
+    other.counts = {("2", "200"): 70_000}
+    targets = [f"127.0.0.1:{exporter.server_address[1]}", f"127.0.0.1:{other.server_address[1]}"]
+    found = tmp_path / "targets.json"
+    found.write_text(json.dumps([{"targets": targets[:1]}]))
+    with prometheus(tmp_path, f"file_sd_configs: [{{files: ['{found}']}}]") as url:
+        source = PrometheusMetrics(url, SELECTORS, settle_seconds=0.3)
+        last = source.read(ARMS, Reading(), now=time.time())
+        scraped(url)
+        found.write_text(json.dumps([{"targets": targets}]))
+        wait_for(lambda: len(replicas(url)) == 2, "the second replica")
+        last = source.read(ARMS, last, now=time.time())
+        exporter.count("2", "200", 3)
+        other.count("2", "200", 4)
+        scraped(url)
+        scraped(url)
+        last = source.read(ARMS, last, now=time.time())
+    other.shutdown()
+    other.server_close()
+    assert counts(last) == (7, 0, 0, 0)
+
+
+def replicas(address):
+    query = {"query": 'asked_total{version="2",code="200"}'}
+    return httpx.get(f"{address}/api/v1/query", params=query, timeout=5).json()["data"]["result"]

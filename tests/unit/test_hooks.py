@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fakes.kubernetes_client import kubernetes_connection
 
-from airflow_mlops.backends.serving.local_metrics import LocalMetrics
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
-from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import RemoteServingHook, ServingHook
 from airflow_mlops.hooks.serving_backends import KNOWN, NEEDED
@@ -189,34 +185,6 @@ def test_google_connection_gives_the_client_of_the_endpoints_region(connection, 
     assert backend.url("m") == f"https://europe-west4-aiplatform.googleapis.com/v1/{name}:predict"
 
 
-PROMETHEUS = {
-    "url": "http://prometheus:9090",
-    "requests": 'revision_app_request_count{revision_name="$version"}',
-    "errors": 'revision_app_request_count{revision_name="$version",response_code_class="5xx"}',
-}
-
-
-def test_requests_are_counted_where_the_connection_says(connection):
-    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": PROMETHEUS})
-    metrics = ServingHook("c").metrics(
-        "demo", SimpleNamespace(labels=lambda endpoint: {"2": f"{endpoint}-2"})
-    )
-    assert metrics.source.url == "http://prometheus:9090"
-    assert metrics.labels() == {"2": "demo-2"}
-    connection(conn_type="mlops_serving", extra=KSERVE)
-    assert ServingHook("c").metrics("demo", None) is None
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [({"errors": "x"}, "prometheus.errors: 'x', allowed"), ({"urls": "x"}, "allowed: url, requests, errors")],
-)
-def test_mistake_about_where_requests_are_counted_is_named(connection, changed, named):
-    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": {**PROMETHEUS, **changed}})
-    with pytest.raises(InvalidConfigError, match=named):
-        ServingHook("c").metrics("demo", None)
-
-
 def test_every_back_end_has_its_extras_in_the_form():
     form = next(t for t in get_provider_info()["connection-types"] if t["connection-type"] == "mlops_serving")
     assert form["conn-fields"]["backend"]["schema"]["enum"] == list(KNOWN)
@@ -224,35 +192,3 @@ def test_every_back_end_has_its_extras_in_the_form():
         assert set(needed) <= set(form["conn-fields"])
     assert form["hook-class-name"].endswith(RemoteServingHook.__name__)
     assert RemoteServingHook.conn_type == "mlops_serving"
-
-
-@pytest.mark.parametrize(
-    ("extra", "wanted", "named"),
-    [
-        ({"backend": "local", "state_dir": "/s"}, "predictions",
-         "'predictions' is not measured by back end 'local', allowed: errors, latency"),
-        (KSERVE, "errors",
-         "'errors' is not measured by back end 'kserve' without 'prometheus', allowed: none; "
-         "extra 'prometheus' says where requests are counted"),
-        ({**KSERVE, "prometheus": PROMETHEUS}, "latency",
-         "'latency' is not measured by extra 'prometheus', allowed: errors; 'fast' in extra 'prometheus' "
-         "adds latency"),
-        ({**KSERVE, "prometheus": {**PROMETHEUS, "fast": 'b{v="$version",le="1"}'}}, "quality",
-         "'quality' is not measured by extra 'prometheus', allowed: errors, latency"),
-    ],
-    ids=["local", "nothing counts", "prometheus", "with a bucket"],
-)  # fmt: skip
-def test_metric_that_the_connection_cannot_measure_is_refused_by_name(connection, extra, wanted, named):
-    connection(conn_type="mlops_serving", extra=extra)
-    with pytest.raises(InvalidConfigError) as refused:
-        ServingHook("c").metrics("m", None, (Metric(wanted),))
-    assert str(refused.value) == f"connection 'c': rollout.metrics: {named}"
-
-
-def test_latency_of_a_local_endpoint_comes_from_its_gateway(connection):
-    connection(conn_type="mlops_local_serving", extra={"state_dir": "/s"})
-    hook = ServingHook("c")
-    found = hook.metrics("m", hook.backend(), (Metric.ERRORS, Metric.LATENCY))
-    assert isinstance(found, LocalMetrics)
-    assert found.serving.state_dir == Path("/s")
-    assert hook.metrics("m", hook.backend(), (Metric.ERRORS,)) is None

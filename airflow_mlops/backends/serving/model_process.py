@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -86,11 +87,10 @@ class ModelProcesses:
         deadline = time.monotonic() + HEALTHY_SECONDS
         while is_up(server) and time.monotonic() < deadline:
             self.meanwhile()
-            try:
+            with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
                     return
-            except httpx.HTTPError:
-                time.sleep(0.1)
+            time.sleep(0.1)
         why = f"not healthy after {HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
         msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
         raise ServiceUnavailableError(msg)

@@ -117,6 +117,36 @@ def test_only_what_the_table_holds_is_watched(engine):
     assert (reading.latency, reading.quality, reading.predictions) == (None, None, None)
 
 
+def test_answer_without_a_status_is_none_and_no_success(engine):
+    insert(engine, (101.0, "2", None), (102.0, "2", 200), (103.0, "1", None))
+    assert counts(source(engine).read(ARMS, SINCE, now=110.0)) == (1, 0, 0, 0)
+
+
+def test_server_whose_clock_is_behind_answers_nothing_rather_than_something_twice(engine):
+    insert(engine, (99.0, "2", 500), (101.0, "1", 200))  # came after the window that 99 belongs to
+    first = source(engine).read(ARMS, SINCE, now=110.0)
+    insert(engine, (111.0, "2", 500))  # ahead: read once its time has come
+    assert counts(first) == (0, 0, 1, 0)
+    second = source(engine).read(ARMS, first, now=110.5)
+    assert counts(second) == counts(first)
+    assert counts(source(engine).read(ARMS, second, now=112.0)) == (1, 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "measured"),
+    [
+        (InferenceTable(table="answers"), {"errors"}),
+        (InferenceTable(table="answers", seconds="took", slow_seconds=1.0), {"errors", "latency"}),
+        (ALL, {"errors", "latency", "predictions", "quality"}),
+    ],
+)
+def test_table_says_what_it_measures_and_that_it_is_there(engine, columns, measured):
+    assert source(engine, columns).measures == measured
+    source(engine, columns).check(now=110.0)
+    with pytest.raises(InvalidConfigError, match="inference table nowhere: no such table"):
+        source(engine, replace(columns, table="nowhere")).check(now=110.0)
+
+
 @pytest.mark.parametrize("wrong", [{"table": "nowhere"}, {"status": "code"}])
 def test_table_or_column_that_does_not_exist_is_named(engine, wrong):
     with pytest.raises(InvalidConfigError, match=r"inference table .*: no such"):
