@@ -1,8 +1,9 @@
 """Rolls out by Airflow's own task machinery on remote back ends: a program of its own.
 
-``python remote_rollout.py FOLDER``: makes a database below FOLDER and, on each back end, rolls out version 2,
-which is good, and then version 3, which is bad; prints as JSON what became of them. Connections, hooks,
-clients, Prometheus and the API server are reached as in production; only MLflow is kept in memory.
+``python remote_rollout.py FOLDER [BACKEND …]``: makes a database below FOLDER and, on each back end, rolls
+out version 2, which is good, and then version 3, which is bad; prints as JSON what became of them.
+Connections, hooks, clients, Prometheus and the API server are reached as in production; only MLflow is kept
+in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from airflow.sdk import DAG
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.dag_factories.rollout import FORM, canary_rollout
 
-plan = RolloutPlan(steps=(10, 50, 100), bake_seconds=0.0, window_seconds=0.1, deadline_seconds=60.0)
+plan = RolloutPlan(steps=(10, 50, 100), bake_seconds=0.0, window_seconds=0.1, deadline_seconds=300.0)
 with DAG("demo__rollout", schedule=None, params=FORM) as dag:
     canary_rollout(model="demo", version="{{ params.version }}", plan=plan)
 """
@@ -158,7 +159,7 @@ def on(name, dag, folder):
     }
 
 
-def main(folder):
+def main(folder, only):
     from airflow.utils.db import initdb
 
     file = folder / "dags" / "demo_rollout_dag.py"
@@ -167,9 +168,9 @@ def main(folder):
     initdb()
     names = {}
     exec(compile(DAG_FILE, str(file), "exec"), names)  # noqa: S102 - written above
-    ended = {name: on(name, names["dag"], folder) for name in EXTRAS}
+    ended = {name: on(name, names["dag"], folder) for name in only or EXTRAS}
     sys.stdout.write(json.dumps(ended) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

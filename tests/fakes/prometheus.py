@@ -9,8 +9,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+COUNT = re.compile(r"count by \(le\) \((?P<metric>\w+)\)")
 QUERY = re.compile(r'(?P<metric>\w+)(\{version="(?P<version>[^"]*)"\})?\[\d+s\]')
-PER_SECOND, STEP_SECONDS, STEPS = 2000.0, 0.05, 300
+PER_SECOND, STEP_SECONDS, STEPS = 40000.0, 0.1, 120
 
 
 class Prometheus(ThreadingHTTPServer):
@@ -47,16 +48,19 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        server, given = self.server, parse_qs(urlsplit(self.path).query)
-        found = QUERY.fullmatch(given["query"][0])
+        given = parse_qs(urlsplit(self.path).query)
+        query, at = given["query"][0], float(given["time"][0])
+        if COUNT.fullmatch(query):
+            self._say(200, "vector", {"metric": {}, "value": [at, "3"]})
+            return
+        server, found = self.server, QUERY.fullmatch(query)
+        server.asked.add(found["version"])
         status = 503 if server.refusals > 0 else 200
         server.refusals -= 1
-        if found is None:  # whether there is such a metric
-            series = {"metric": {}, "value": [float(given["time"][0]), "2"]}
-        else:
-            server.asked.add(found["version"])
-            series = server.series(found["metric"], found["version"], float(given["time"][0]))
-        data = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": [series]}})
+        self._say(status, "matrix", server.series(found["metric"], found["version"], at))
+
+    def _say(self, status, kind, series):
+        data = json.dumps({"status": "success", "data": {"resultType": kind, "result": [series]}})
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

@@ -100,19 +100,29 @@ def handlers(fake):
 
 
 @contextmanager
-def listening(fake: FakeEndpoints):
-    """Airflow's own hook, with anonymous credentials, reaches the fake while the block runs.
+def serving(fake: FakeEndpoints):
+    """Yield a port on which the fake answers, and the list of channels to close at the end."""
+    import grpc
+
+    server, channels = grpc.server(futures.ThreadPoolExecutor(4)), []
+    server.add_generic_rpc_handlers(handlers(fake))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port, channels
+    for channel in channels:
+        channel.close()
+    server.stop(0).wait()
+
+
+@contextmanager
+def redirected(port, channels):
+    """Airflow's own hook, with anonymous credentials, makes clients of the fake while the block runs.
 
     Only the address and the encryption are other ones than Google's.
     """
     import grpc
     from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
     from google.cloud.aiplatform_v1.services.endpoint_service.transports import EndpointServiceGrpcTransport
-
-    server, channels = grpc.server(futures.ThreadPoolExecutor(4)), []
-    server.add_generic_rpc_handlers(handlers(fake))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
 
     def plain(cls, host, **_):
         channels.append(grpc.insecure_channel(host))
@@ -124,15 +134,21 @@ def listening(fake: FakeEndpoints):
         patch.setattr(EndpointServiceHook, "_get_api_endpoint", lambda self, region: f"127.0.0.1:{port}")
         patch.setattr(EndpointServiceGrpcTransport, "create_channel", classmethod(plain))
         yield
-    for channel in channels:
-        channel.close()
-    server.stop(0).wait()
+
+
+@contextmanager
+def listening(fake: FakeEndpoints):
+    """Let every client that Airflow's hook makes in the block talk to the fake."""
+    with serving(fake) as at, redirected(*at):
+        yield
 
 
 @contextmanager
 def google_client(fake: FakeEndpoints):
-    """Yield the client that Airflow's hook makes, connected to the fake."""
+    """Yield a client that Airflow's hook made, connected to the fake."""
     from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
 
-    with listening(fake):
-        yield EndpointServiceHook().get_endpoint_service_client("europe-west4")
+    with serving(fake) as at:
+        with redirected(*at):
+            client = EndpointServiceHook().get_endpoint_service_client("europe-west4")
+        yield client

@@ -13,15 +13,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from fakes.kubernetes_client import kubernetes_connection
-from fakes.remote_serving import ENDPOINT, kserve, vertex_over
+from fakes.remote_serving import ENDPOINT, kserve
 from fakes.vertex import FakeEndpoints
-from fakes.vertex_grpc import google_client
+from fakes.vertex_grpc import listening
 from kubernetes.client import ApiClient
 
 from airflow_mlops.backends.serving.endpoint_state import StateFile
-from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
 from airflow_mlops.cli import main
 from airflow_mlops.core.rollout.lease import Lease
+from airflow_mlops.hooks.serving import ServingHook
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = list(yaml.safe_load_all((ROOT / "docs" / "how-to" / "reaper-cronjob.yaml").read_text()))
@@ -109,10 +109,11 @@ def test_endpoints_of_a_vertex_connection_are_looked_after(monkeypatch, capsys):
         "backend": "vertex",
         "models": "projects/p/locations/europe-west4/models/{endpoint}@{version}",
         "endpoints": {"demo": ENDPOINT},
+        "poll_seconds": 0.01,
     }
     monkeypatch.setenv("AIRFLOW_CONN_V", json.dumps({"conn_type": "mlops_serving", "extra": extra}))
-    with google_client(fake) as client:
-        backend = vertex_over(GoogleEndpoints(client), fake)
+    with listening(fake):
+        backend = ServingHook("v").backend()
         unwatched(backend)
         assert main(["reap", "--conn", "v"]) == 0
         assert backend.traffic("demo").canary_percent == 0
