@@ -16,7 +16,6 @@ import httpx
 from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
 from airflow_mlops.backends.serving.gateway import Gateway
 from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.model_process import free_port
 from airflow_mlops.core.rollout.lease import Lease
 
 VERSIONS = {"1": 80, "2": 20}
@@ -57,11 +56,10 @@ class Site:
         self.endpoints: list[str] = []
         self.models = {version: Model() for version in VERSIONS}
         self.lease_seconds = lease_seconds
-        self.port = free_port()
         folder = home / "gateway"
         folder.mkdir(parents=True)
         self.gateway = Gateway(folder)
-        self.process = self.gateway.start(self.port)
+        self.process, self.port = self.gateway.start(0)
         for number, (version, weight) in enumerate(VERSIONS.items(), start=1):
             self.gateway.assign(f"slot{number}", self.models[version].server_port)
             self.gateway.set_weight(f"slot{number}", weight)

@@ -9,6 +9,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
+from airflow_mlops.backends.serving.endpoint_state import StateFile
 
 MODEL = "guarded"
 PLANS = {
@@ -75,8 +76,14 @@ class Guarded:
 
     def lease(self):
         """Return the lease as it lies on the disk."""
-        state = self.serving.state_dir / MODEL / "state.json"
-        return json.loads(state.read_text())["lease"]
+        return self._state().lease
+
+    def servers(self):
+        """Return the versions that are up."""
+        return set(self._state().servers)
+
+    def _state(self):
+        return StateFile(self.serving.state_dir / MODEL, MODEL).read()
 
     def champion(self):
         return self.registry.alias(MODEL, "champion")

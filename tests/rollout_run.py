@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from airflow_mlops.demo.api import AirflowApi
 
 STEP_1, STEP_2 = "step_1_20pct", "step_2_50pct"
@@ -34,6 +36,9 @@ class Rollout:
 
     def log(self, name, attempt=1):
         return self.api.log(self.dag_id, self.run_id, name, attempt)
+
+    def time_of(self, name):
+        return datetime.fromisoformat(self.task(name)["start_date"]).timestamp()
 
     def answer(self, option, *, user="op"):
         path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{STEP_1}.ask/-1/hitlDetails"

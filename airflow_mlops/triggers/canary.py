@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOOKS_AT_ONCE = 32
 POOL = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="canary")
-"""Back ends block, and some wait: not on the event loop, nor in the threads that Airflow shares with it."""
+"""Back ends block, and some wait: not on the event loop, nor in the threads that Airflow shares with it.
+
+So many looks of 0.3 s can be taken at once that a thousand steps are looked at every ten seconds.
+"""
 
 
 class CanaryAnalysisTrigger(BaseTrigger):
@@ -65,7 +68,7 @@ class CanaryAnalysisTrigger(BaseTrigger):
         yield await self._watched()
 
     async def _watched(self) -> TriggerEvent:
-        plan, state = RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
+        plan, state = await _in_pool(self._read)
         look_at = await _in_pool(self._looking, plan)
         due = first_look(self.endpoint, plan, state, now=time.time())
         while state.is_open:
@@ -74,7 +77,10 @@ class CanaryAnalysisTrigger(BaseTrigger):
             if is_news(before, state, asks=self.asks):
                 break
             due = max(due + plan.window_seconds, time.time())
-        return TriggerEvent(state.to_json())
+        return TriggerEvent(await _in_pool(state.to_json))
+
+    def _read(self) -> tuple[RolloutPlan, RolloutState]:
+        return RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
 
     def _looking(self, plan: RolloutPlan) -> Callable[[RolloutState], RolloutState]:
         hook = ServingHook(self.serving_conn_id)

@@ -71,11 +71,11 @@ def test_airflow_stopped_longer_than_the_lease_leaves_the_canary_at_0_and_nobody
         airflow.api.wait(lambda: sent.answers[-1:] and guarded.shape()[2] == 20, 20, "the canary's share")
         story.tell(f"version {rollout.version} gets 20 % of requests under a lease of 8 s")
         killed = kill_all(airflow.services)
-        left = guarded.lease()["expires_at"] - time.time()
+        left = guarded.lease().expires_at - time.time()
         story.tell(f"Airflow is killed: {killed} processes; the lease ends in {left:.1f} s")
         assert guarded.shape() == (rollout.stable, rollout.version, 20)
         airflow.api.wait(lambda: guarded.shape()[2] == 0, 30, "the reaper")
-        late = time.time() - guarded.lease()["expires_at"]
+        late = time.time() - guarded.lease().expires_at
         story.tell(f"the reaper sets the canary to 0 %, {late:.1f} s after the lease ended")
         before = len(sent.answers)
         airflow.api.wait(lambda: len(sent.answers) > before + 60, 20, "requests without Airflow")
