@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-WIDTH, LEFT, RIGHT = 1000, 345, 800
+WIDTH, RIGHT = 1000, 800
 """Names stand left of the plot, words right of it."""
+LEFT_LEAST, LEFT_MOST, CHAR = 160, 345, 7
 ROW, FOOT = 24, 42
 NAME_CHARS = 54
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -59,10 +60,12 @@ class Forest:
     """A plot.
 
     :param label: of the axis.
+    :param left: where the frame begins; the names need what is left of it.
     :param line: where the solid line lies, 0 for differences; ``None`` for none.
     """
 
     label: str
+    left: int
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, str], ...]
     line: float | None
@@ -82,11 +85,12 @@ def forest(bars: Sequence[Bar], label: str, *, line: float | None = None) -> For
     """Draw bars, one a row."""
     low, high = _range(bars, line)
     ticks = ticks_of(low, high)
+    left = min(LEFT_MOST, max(LEFT_LEAST, 20 + CHAR * max(len(bar.name) for bar in bars)))
 
     def x(value: float | None) -> float | None:
         if value is None:
             return None
-        return round(LEFT + min(max((value - low) / (high - low), 0.0), 1.0) * (RIGHT - LEFT), 1)
+        return round(left + min(max((value - low) / (high - low), 0.0), 1.0) * (RIGHT - left), 1)
 
     rows = tuple(
         Row(
@@ -104,7 +108,7 @@ def forest(bars: Sequence[Bar], label: str, *, line: float | None = None) -> For
         for i, bar in enumerate(bars)
     )
     marks = tuple((x(tick) or 0.0, _text(tick, ticks)) for tick in ticks)
-    return Forest(label=label, rows=rows, ticks=marks, line=x(line))
+    return Forest(label=label, left=left, rows=rows, ticks=marks, line=x(line))
 
 
 def ticks_of(low: float, high: float, about: int = 6) -> tuple[float, ...]:

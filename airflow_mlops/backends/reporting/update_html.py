@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_mlops.backends.reporting.forest import FOOT, LEFT, RIGHT, ROW, WIDTH
+from airflow_mlops.backends.reporting.forest import RIGHT, ROW, WIDTH
 from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.backends.reporting.rollout_html import drawn
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
@@ -96,7 +96,7 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
         served=_served(report.readiness) if report.readiness else [],
         decision=decided(report.approval) if report.approval else "",
         drawings=[drawn(one.history) if one.history else {} for one in report.rollouts],
-        frame={"width": WIDTH, "left": LEFT, "right": RIGHT, "row": ROW, "foot": FOOT},
+        frame={"width": WIDTH, "right": RIGHT, "row": ROW},
     )
 
 

@@ -73,7 +73,15 @@ def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
         for one in report.values
         if one.metric == metric
     ]
-    return forest(bars, f"{metric} ({unit_of(metric)})")
+    return forest(bars, f"{metric} ({unit_of(metric)}){_direction(report, metric)}")
+
+
+def _direction(report: Report, metric: str) -> str:
+    """Say which way is better, as the comparisons took it; nothing if none shows it."""
+    for one in report.comparisons:
+        if one.metric == metric and one.gain and one.challenger is not None and one.other is not None:
+            return f"; {'more' if (one.challenger - one.other) * one.gain > 0 else 'less'} is better"
+    return ""
 
 
 def segment_plots(report: Report) -> list[SegmentPlot]:

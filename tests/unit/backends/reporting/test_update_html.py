@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from builders import candidate, comparison, finding, report, state_at, watched
 
-from airflow_mlops.backends.reporting.forest import LEFT, RIGHT, Bar, forest, shortened, ticks_of
+from airflow_mlops.backends.reporting.forest import RIGHT, Bar, forest, shortened, ticks_of
 from airflow_mlops.backends.reporting.update_html import render_update
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
 from airflow_mlops.core.outcome import Outcome, Verdict
@@ -179,6 +179,7 @@ def test_segments_are_drawn_worst_first_and_small_ones_set_no_scale():
 def test_far_baseline_leaves_room_for_what_is_compared():
     drawn = metric_plot(validated(), "roc_auc", 0.75)
     assert [row.beyond for row in drawn.rows] == [0, 0, -1]
+    assert drawn.label == "roc_auc (0 to 1); more is better"
     alone = metric_plot(validated(values=(VALUES[0], VALUES[2])), "roc_auc", None)
     assert [row.beyond for row in alone.rows] == [0, 0]
 
@@ -203,7 +204,7 @@ def test_ticks_are_round_numbers_inside_the_range(low, high, ticks):
 def test_marks_stay_inside_the_frame_and_names_are_cut():
     bars = [Bar(name="n" * 90, words="", look="better", value=value) for value in (0.0, 1.0, 1e12)]
     drawn = forest([replace(bars[0]), bars[1], replace(bars[2], sets_scale=False)], "x")
-    assert all(LEFT <= row.at <= RIGHT for row in drawn.rows)
+    assert all(drawn.left <= row.at <= RIGHT for row in drawn.rows)
     assert drawn.rows[0].full_name == "n" * 90
     assert shortened("n" * 90).endswith("…")
 
@@ -215,3 +216,10 @@ def test_units_are_said_where_they_are_known():
         "nats per row",
         "the metric's own unit",
     ]
+
+
+def test_loss_says_that_less_is_better():
+    values = (Value(metric="log_loss", model="challenger", value=0.2),)
+    loss = comparison(metric="log_loss", challenger=0.2, other=0.3, gain=0.1)
+    drawn = metric_plot(replace(report(loss), values=values), "log_loss", None)
+    assert drawn.label == "log_loss (nats per row); less is better"
