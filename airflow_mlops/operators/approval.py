@@ -190,7 +190,7 @@ class ApproveModelOperator(ApprovalOperator):
             "mlops.approval_comment": decision.comment,
         }
         registry.set_tags(self.model, decision.version, tags)
-        keep_update(evidence, self.model, decision.version, context)
+        keep_update(evidence, Candidate.from_json(self.candidate), context)
         if decision.answer is Answered.REJECTED:
             evidence.store.close(evidence.run, succeeded=True)
         self.log.info(

@@ -74,7 +74,7 @@ class WriteModelCardOperator(CandidateOperator):
                 for ending, text in texts.items():
                     evidence.store.write_text(run, f"{CARD_PATH}.{ending}", text)
             kept = note_report(evidence, f"{CARD_PATH}.html", context)
-            keep_update(evidence, self.model, candidate.version, context)
+            keep_update(evidence, candidate, context)
             try:
                 card.require(tuple(self.required))
             except CardIncompleteError:

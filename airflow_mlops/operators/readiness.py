@@ -56,7 +56,7 @@ class CheckReadinessOperator(CandidateOperator):
             document = ReadinessReport(verdict=verdict, measured=found, policy=policy)
             kept = keep_report(evidence, READINESS_PATH, document, context)
             self._mark(evidence, candidate, verdict, _metrics(found))
-            keep_update(evidence, self.model, candidate.version, context)
+            keep_update(evidence, candidate, context)
             short = brief(verdict, kept)
             short.require(*ACCEPTED)
         return short.to_json()

@@ -77,7 +77,7 @@ class ValidateModelOperator(BaseOperator):
         evidence.keep("validation_report.json", report)
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
-        keep_update(evidence, self.model, candidate.version, context)
+        keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:
             self.log.info("%s: %s", finding.outcome, finding.reason)
         return report.verdict.to_json()
@@ -120,7 +120,7 @@ class NominateChallengerOperator(CandidateOperator):
         nominated = verdict.outcome in ACCEPTED
         if nominated:
             evidence.store.set_tags(evidence.run, {NOMINATED: candidate.version})
-        keep_update(evidence, self.model, candidate.version, context)
+        keep_update(evidence, candidate, context)
         if not nominated:
             msg = f"version {candidate.version} is no challenger: {verdict.sentence()}"
             raise AirflowSkipException(msg)

@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.evidence.protocol import EvidenceStore
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
-from airflow_mlops.task.evidence import RunEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow.sdk import Context
 
+    from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.core.validation.update import Parts, Rollout
+    from airflow_mlops.task.evidence import RunEvidence
 
 JSON_PATH, HTML_PATH = "update_report.json", "update_report.html"
 NOMINATED = "mlops.nominated"
@@ -28,75 +30,88 @@ MOST_ROLLOUTS = 3
 log = logging.getLogger(__name__)
 
 
-def keep_update(evidence: RunEvidence, model: str, version: str, context: Context) -> None:
-    """Write the report into the evidence run of the training, over an older one.
+def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -> None:
+    """Write the report into the running DAG run's evidence, over an older one.
 
     Nothing that goes wrong here changes what was decided: it is logged, and the next task writes it again.
     """
+    model, version = candidate.model, candidate.version
     try:
         evidence.store.set_tags(evidence.run, {VERSION: version, STAGE: UPDATE})
-        _write(evidence, model, version, getattr(context["task"], EVIDENCE_URL, ""), context)
+        kept = _Kept(evidence.store, tuple(dict.fromkeys((evidence.run, candidate.evidence_run))))
+        _write(kept, model, version, getattr(context["task"], EVIDENCE_URL, ""), context)
     except Exception:
         log.exception("no update report of %s version %s; what was decided holds", model, version)
 
 
 def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
-    """Write the report of the version of a rollout's run again, into the run of its training."""
+    """Write the report of a rollout's version again, where its newest one is."""
+    store = evidence.store
     try:
-        version = evidence.store.tags(evidence.run)[VERSION]
-        trained = evidence.store.find(model, {VERSION: version, STAGE: UPDATE}, limit=1)
-        if not trained:
+        version = store.tags(evidence.run)[VERSION]
+        reported = store.find(model, {VERSION: version, STAGE: UPDATE}, limit=1)
+        if not reported:
             log.info("version %s of %s has no update report to write again", version, model)
             return
-        run_url = getattr(context["task"], EVIDENCE_URL, "").replace(evidence.run, trained[0])
-        _write(RunEvidence(store=evidence.store, run=trained[0]), model, version, run_url, context)
+        before = store.read_json(reported[0], JSON_PATH).get("candidate") or {}
+        run_url = getattr(context["task"], EVIDENCE_URL, "").replace(evidence.run, reported[0])
+        runs = tuple(dict.fromkeys(filter(None, (reported[0], before.get("evidence_run")))))
+        _write(_Kept(store, runs), model, version, run_url, context)
     except Exception:
         log.exception("no update report of %s after its rollout; what was decided holds", model)
 
 
-def _write(evidence: RunEvidence, model: str, version: str, run_url: str, context: Context) -> None:
+def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context) -> None:
     from airflow_mlops.backends.reporting.update_html import render_update
     from airflow_mlops.core.validation.standing import update_report
 
+    run = kept.runs[0]
     report = update_report(
-        _parts(evidence, model, version),
+        _parts(kept, model, version),
         model=model,
         version=version,
-        evidence_run=evidence.run,
+        evidence_run=run,
         written_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     )
     page = render_update(report, run_url)
-    evidence.keep(JSON_PATH, report)
-    evidence.store.write_text(evidence.run, HTML_PATH, page)
+    kept.store.write_json(run, JSON_PATH, report.to_json())
+    kept.store.write_text(run, HTML_PATH, page)
     setattr(context["task"], UPDATE_URL, run_url and f"{run_url}/artifacts/{HTML_PATH}")
 
 
 @dataclass
 class _Kept:
-    """Documents of a run, and why one of them is not there."""
+    """Documents, and why one of them is not there.
 
-    evidence: RunEvidence
+    :param runs: where to look, the DAG run's own first, then that of the training.
+    """
+
+    store: EvidenceStore
+    runs: tuple[str, ...]
     missing: dict[str, str] = field(default_factory=dict)
 
     def read(self, part: str, path: str, make: Callable[[dict[str, Any]], Any]) -> Any:
         """Return what ``make`` makes of a document; ``None`` and a reason if there is none."""
         try:
-            document = self.evidence.store.read_json(self.evidence.run, path)
-        except InvalidRecordError:
-            return self.lacks(part, "no task of this run kept it")
-        except ValueError as error:
-            return self.lacks(part, f"{path} is no JSON: {error}")
-        try:
-            return make(document)
+            document = self._document(path)
+            return self.lacks(part, "no task of this run kept it") if document is None else make(document)
         except (InvalidRecordError, KeyError, TypeError, ValueError) as error:
             return self.lacks(part, f"{path} cannot be read: {error}")
+
+    def _document(self, path: str) -> dict[str, Any] | None:
+        for run in self.runs:
+            try:
+                return self.store.read_json(run, path)
+            except InvalidRecordError:
+                continue
+        return None
 
     def lacks(self, part: str, reason: str) -> None:
         """Note a part that is not there."""
         self.missing[part] = reason
 
 
-def _parts(evidence: RunEvidence, model: str, version: str) -> Parts:
+def _parts(kept: _Kept, model: str, version: str) -> Parts:
     """Read everything that the run kept; what cannot be read is named."""
     from airflow_mlops.core.outcome import Verdict
     from airflow_mlops.core.training.candidate import Candidate
@@ -104,7 +119,6 @@ def _parts(evidence: RunEvidence, model: str, version: str) -> Parts:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.validation.update import Missing, Parts
 
-    kept = _Kept(evidence)
     skew = kept.read("skew", "skew_report.json", _skew) or (None, None)
     return Parts(
         candidate=kept.read("candidate", "candidate.json", Candidate.from_json),
@@ -116,7 +130,7 @@ def _parts(evidence: RunEvidence, model: str, version: str) -> Parts:
         readiness=kept.read("readiness", "readiness_report.json", ReadinessReport.from_json),
         card=kept.read("card", "model_card.json", _card),
         approval=kept.read("approval", "approval.json", partial(_decision, version)),
-        nominated=evidence.store.tags(evidence.run).get(NOMINATED) == version,
+        nominated=kept.store.tags(kept.runs[0]).get(NOMINATED) == version,
         rollouts=_rollouts(kept, model, version),
         missing=tuple(Missing(part=part, reason=reason) for part, reason in kept.missing.items()),
     )
@@ -180,13 +194,12 @@ def _rollouts(kept: _Kept, model: str, version: str) -> tuple[Rollout, ...]:
     from airflow_mlops.core.rollout.history import RolloutHistory
     from airflow_mlops.core.validation.update import Rollout
 
-    store = kept.evidence.store
-    found = store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=MOST_ROLLOUTS)
+    found = kept.store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=MOST_ROLLOUTS)
     if not found:
         kept.lacks("rollout", "no rollout of this version has begun")
     rollouts = []
     for run, tags in found:
-        its = _Kept(RunEvidence(store=store, run=run))
+        its = _Kept(kept.store, (run,))
         history = its.read("rollout", "rollout_report.json", RolloutHistory.from_json)
         rollouts.append(Rollout(evidence_run=run, outcome=tags.get("mlops.rollout", ""), history=history))
     return tuple(rollouts)

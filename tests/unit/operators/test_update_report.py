@@ -36,6 +36,8 @@ def judged(world, run, monkeypatch):
         return run(task), task
 
     world.registry.register("m", RUN, str(world.model_dir), {})
+    key = EvidenceKey(model="m", dag_id="m__stage", run_id="run-1")
+    world.evidence.write_json(world.evidence.open(key), "candidate.json", CANDIDATE)
     world.say = say
     return world
 
@@ -121,7 +123,6 @@ def test_written_twice_it_is_the_same_but_for_the_time(judged, run):
 
 
 def test_part_that_cannot_be_read_is_named_and_the_others_are_there(judged, run):
-    judged.evidence.open(EvidenceKey(model="m", dag_id="m__stage", run_id="run-1"))
     judged.evidence.runs[RUN].documents |= {"skew_report.json": {"odd": 1}, "profile.json": {"format": 1}}
     judged.say()
     document, page = written(judged)
@@ -189,3 +190,16 @@ def test_card_is_rendered_once_and_its_gaps_are_in_the_report_before_they_stop_t
     document, page = written(judged)
     assert "Limitations" in document["card"]["empty"]
     assert "Not stated: " in page
+
+
+def test_approval_in_a_dag_of_its_own_finds_what_validation_kept(judged, run):
+    judged.say()
+    task = ApproveModelOperator(task_id="a", verdicts=[PASSED], when="on_warning", **COMMON)
+    run(task, run_id="later")
+    document = judged.evidence.runs["m__stage/later"].documents["update_report.json"]
+    assert document["validation"]["verdict"]["outcome"] == "pass"
+    assert document["approval"]["because"] == "no warning"
+    run(DeployCanaryOperator(task_id="d", plan=plan(), model="m", version="1"), dag_id="m__rollout")
+    run(RollbackOperator(task_id="r", model="m", version="1"), dag_id="m__rollout")
+    document = judged.evidence.runs["m__stage/later"].documents["update_report.json"]
+    assert (document["state"], document["validation"]["verdict"]["outcome"]) == ("rolled back", "pass")
