@@ -9,7 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.evidence.protocol import EvidenceStore
+from airflow_mlops.core.brief import Brief, brief
 from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ JSON_PATH, HTML_PATH = "update_report.json", "update_report.html"
 NOMINATED = "mlops.nominated"
 VERSION, STAGE = "mlops.version", "mlops.stage"
 UPDATE, ROLLOUT = "update", "rollout"
+SCHEMA_PATH, SKEW_PATH = "schema_report.json", "skew_report.json"
 MOST = 10
 MOST_ROLLOUTS = 3
 log = logging.getLogger(__name__)
@@ -113,17 +116,16 @@ class _Kept:
 
 def _parts(kept: _Kept, model: str, version: str) -> Parts:
     """Read everything that the run kept; what cannot be read is named."""
-    from airflow_mlops.core.outcome import Verdict
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.core.validation.readiness import ReadinessReport
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.validation.update import Missing, Parts
 
-    skew = kept.read("skew", "skew_report.json", _skew) or (None, None)
+    skew = kept.read("skew", SKEW_PATH, _skew) or (None, None)
     return Parts(
         candidate=kept.read("candidate", "candidate.json", Candidate.from_json),
         data=_data(kept),
-        schema=kept.read("schema", "schema_report.json", Verdict.from_json),
+        schema=kept.read("schema", SCHEMA_PATH, _schema),
         skew_verdict=skew[0],
         skew=skew[1],
         validation=kept.read("validation", "validation_report.json", Report.from_json),
@@ -164,12 +166,16 @@ def _decision(version: str, document: dict[str, Any]) -> Any:
     return decision
 
 
+def _schema(document: dict[str, Any]) -> Brief:
+    return brief(Verdict.from_json(document), {"path": SCHEMA_PATH})
+
+
 def _skew(document: dict[str, Any]) -> Any:
     from airflow_mlops.core.data.skew_report import SkewReport
     from airflow_mlops.core.validation.update import Skew
 
     report = SkewReport.from_json(document)
-    return report.verdict, Skew(
+    return brief(report.verdict, {"path": SKEW_PATH}), Skew(
         reference_rows=report.reference_rows,
         current_rows=report.current_rows,
         skewed=report.skewed_columns,

@@ -12,7 +12,7 @@ from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_p
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation.card_sections import COMPARED, compared_row
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
-from airflow_mlops.core.validation.standing import decided, sections_of
+from airflow_mlops.core.validation.standing import sections_of
 from airflow_mlops.core.validation.update import State
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
         sections=[(TITLES[name], name, findings) for name, findings in found.items()],
         measures=_measures(report.readiness) if report.readiness else [],
         served=_served(report.readiness) if report.readiness else [],
-        decision=decided(report.approval) if report.approval else "",
         drawings=[drawn(one.history) if one.history else {} for one in report.rollouts],
         frame={"width": WIDTH, "right": RIGHT, "row": ROW},
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airflow_mlops.core.brief import Brief
 from airflow_mlops.core.data.skew_report import SkewTest
-from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.history import RolloutHistory
 from airflow_mlops.core.training.candidate import Candidate
@@ -114,6 +115,7 @@ class Rollout(Record):
 class Parts(Record):
     """What was found in the evidence; ``None`` where nothing was.
 
+    :param schema: its worst findings; with many columns a whole verdict is too much. ``skew_verdict`` alike.
     :param nominated: whether the version was made a challenger.
     :param rollouts: newest first.
     :param missing: why a part is not there.
@@ -121,8 +123,8 @@ class Parts(Record):
 
     candidate: Candidate | None = None
     data: Data | None = None
-    schema: Verdict | None = None
-    skew_verdict: Verdict | None = None
+    schema: Brief | None = None
+    skew_verdict: Brief | None = None
     skew: Skew | None = None
     validation: Report | None = None
     readiness: ReadinessReport | None = None
