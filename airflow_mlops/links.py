@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_URL = "_mlops_evidence_url"
 REPORT_URL = "_mlops_report_url"
+UPDATE_URL = "_mlops_update_url"
 
 
 class EvidenceRunLink(BaseOperatorLink):
@@ -32,3 +33,13 @@ class FullReportLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL noted when the report was kept; empty before."""
         return getattr(operator, REPORT_URL, "")
+
+
+class UpdateReportLink(BaseOperatorLink):
+    """Leads to the report of the whole update: verdicts, metrics, segments, readiness, approval, rollout."""
+
+    name = "Update report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL noted when the report was written; empty before."""
+        return getattr(operator, UPDATE_URL, "")

@@ -61,7 +61,10 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             },
         ],
-        "extra-links": ["airflow_mlops.links.EvidenceRunLink", "airflow_mlops.links.FullReportLink"],
+        "extra-links": [
+            f"airflow_mlops.links.{name}"
+            for name in ("EvidenceRunLink", "FullReportLink", "UpdateReportLink")
+        ],
         "connection-types": [_mlflow(), _local_serving(), _serving()],
         "config": {"mlops": {"description": "The page Models and its API.", "options": _options()}},
     }

@@ -15,11 +15,12 @@ from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.approval import Answered, Choice, Decision, When, must_ask, question
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink
+from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
+from airflow_mlops.operators.candidate import skip_refused
 from airflow_mlops.operators.card import VALIDATION_PATH, kept_json
-from airflow_mlops.operators.readiness import skip_refused
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.update_report import HTML_PATH, keep_update
 from airflow_mlops.triggers.answer import AnswerTrigger
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ApproveModelOperator(ApprovalOperator):
     """
 
     template_fields: Sequence[str] = ("subject", "body", "model", "candidate", "verdicts", "card")
-    operator_extra_links = (EvidenceRunLink(),)
+    operator_extra_links = (EvidenceRunLink(), UpdateReportLink())
     ui_color = "#ead1dc"
     retries: int
 
@@ -189,6 +190,7 @@ class ApproveModelOperator(ApprovalOperator):
             "mlops.approval_comment": decision.comment,
         }
         registry.set_tags(self.model, decision.version, tags)
+        keep_update(evidence, Candidate.from_json(self.candidate), context)
         if decision.answer is Answered.REJECTED:
             evidence.store.close(evidence.run, succeeded=True)
         self.log.info(
@@ -240,6 +242,7 @@ class ApproveModelOperator(ApprovalOperator):
     def _question(self, evidence: RunEvidence, choice: Choice) -> str:
         run_url = getattr(self, EVIDENCE_URL, "")
         paths = self._paths(evidence)
+        paths["update report"] = HTML_PATH
         if self.card:
             paths["model card"] = self.card["path"]
         links = {name: f"{run_url}/artifacts/{quote(path)}" for name, path in paths.items() if run_url}

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_mlops.core.errors import CardIncompleteError, InvalidRecordError
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.card import Statement
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import read_text
-from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.readiness import READINESS_PATH, skip_refused
-from airflow_mlops.task.evidence import keep_page, open_evidence
+from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
+from airflow_mlops.operators.readiness import READINESS_PATH
+from airflow_mlops.task.evidence import note_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.update_report import keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +28,7 @@ VALIDATION_PATH = "validation_report.json"
 CARD_PATH = "model_card"
 
 
-class WriteModelCardOperator(BaseOperator):
+class WriteModelCardOperator(CandidateOperator):
     """Writes the model card of a candidate as Markdown, HTML and JSON into its MLflow run.
 
     Measured sections come from the evidence of training, validation and readiness, the others from people.
@@ -44,30 +43,20 @@ class WriteModelCardOperator(BaseOperator):
     :param required: names of sections that must be filled.
     """
 
-    template_fields: Sequence[str] = ("model", "candidate", "verdict", "schema")
-    operator_extra_links = (EvidenceRunLink(), FullReportLink())
-    ui_color = "#ead1dc"
+    template_fields = (*CandidateOperator.template_fields, "schema")
 
     def __init__(
         self,
         *,
-        model: str,
-        candidate: Any,
-        verdict: Any = None,
         schema: str = "",
         statement: Statement | None = None,
         required: Sequence[str] = (),
-        mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model = model
-        self.candidate = candidate
-        self.verdict = verdict
         self.schema = schema
         self.statement = statement
         self.required = required
-        self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, str]:
         """Write the card, then fail if something that must be said is not."""
@@ -79,11 +68,13 @@ class WriteModelCardOperator(BaseOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             card = card_of(self._facts(candidate, evidence))
+            texts = {"md": card.markdown(), "html": render_card(card)}
             for run in {evidence.run, candidate.evidence_run}:
                 evidence.store.write_json(run, f"{CARD_PATH}.json", card.to_json())
-                evidence.store.write_text(run, f"{CARD_PATH}.md", card.markdown())
-                evidence.store.write_text(run, f"{CARD_PATH}.html", render_card(card))
-            kept = keep_page(evidence, f"{CARD_PATH}.html", render_card(card), context)
+                for ending, text in texts.items():
+                    evidence.store.write_text(run, f"{CARD_PATH}.{ending}", text)
+            kept = note_report(evidence, f"{CARD_PATH}.html", context)
+            keep_update(evidence, candidate, context)
             try:
                 card.require(tuple(self.required))
             except CardIncompleteError:

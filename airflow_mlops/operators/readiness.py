@@ -6,31 +6,26 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
-
 from airflow_mlops.core.brief import brief
-from airflow_mlops.core.outcome import Outcome, Verdict
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.validation.readiness import ReadinessPolicy
+from airflow_mlops.core.validation.readiness import ReadinessPolicy, ReadinessReport
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator, skip_refused
 from airflow_mlops.task.evidence import keep_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.update_report import keep_update
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow.sdk import Context
 
+    from airflow_mlops.core.outcome import Verdict
     from airflow_mlops.core.validation.readiness import Readiness
     from airflow_mlops.task.evidence import RunEvidence
 
 READINESS_PATH = "readiness_report.json"
-ACCEPTED = (Outcome.PASS, Outcome.WARN)
 
 
-class CheckReadinessOperator(BaseOperator):
+class CheckReadinessOperator(CandidateOperator):
     """Serves a candidate on this machine, out of traffic, and asks it what clients may ask.
 
     Compares its recorded requirements with the serving environment, sends the input example and edge rows,
@@ -44,26 +39,9 @@ class CheckReadinessOperator(BaseOperator):
     :param policy: limits; nothing but the answers is judged if ``None``.
     """
 
-    template_fields: Sequence[str] = ("model", "candidate", "verdict")
-    operator_extra_links = (EvidenceRunLink(), FullReportLink())
-    ui_color = "#ead1dc"
-
-    def __init__(
-        self,
-        *,
-        model: str,
-        candidate: Any,
-        verdict: Any = None,
-        policy: ReadinessPolicy | None = None,
-        mlflow_conn_id: str = "mlflow_default",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, policy: ReadinessPolicy | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model = model
-        self.candidate = candidate
-        self.verdict = verdict
         self.policy = policy
-        self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Try the version, keep the report, then fail or return the verdict."""
@@ -75,9 +53,10 @@ class CheckReadinessOperator(BaseOperator):
         with fail_fast():
             found = self._try(candidate, policy, context)
             verdict = judge_readiness(found, policy)
-            document = {"verdict": verdict.to_json(), "measured": found.to_json(), "policy": policy.to_json()}
+            document = ReadinessReport(verdict=verdict, measured=found, policy=policy)
             kept = keep_report(evidence, READINESS_PATH, document, context)
             self._mark(evidence, candidate, verdict, _metrics(found))
+            keep_update(evidence, candidate, context)
             short = brief(verdict, kept)
             short.require(*ACCEPTED)
         return short.to_json()
@@ -106,15 +85,6 @@ class CheckReadinessOperator(BaseOperator):
             return try_version(
                 model_dir, self.model, candidate.version, policy, key="/".join(map(str, names))
             )
-
-
-def skip_refused(verdict: Any) -> None:
-    """Skip the task if a verdict refused the candidate: nothing further is done for it."""
-    if verdict is None:
-        return
-    said = Verdict.from_json(verdict)
-    if said.outcome not in ACCEPTED:
-        raise AirflowSkipException(said.sentence())
 
 
 def _metrics(found: Readiness) -> dict[str, float]:

@@ -18,7 +18,7 @@ from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
-from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
 from airflow_mlops.operators.deployment import (
     clean_up,
     deploy,
@@ -192,7 +192,7 @@ class CleanUpRolloutOperator(RolloutOperator):
     :param keep_old_seconds: how long the old version stays up, out of traffic, before it is stopped.
     """
 
-    operator_extra_links = (EvidenceRunLink(), FullReportLink())
+    operator_extra_links = (EvidenceRunLink(), FullReportLink(), UpdateReportLink())
 
     def __init__(self, *, keep_old_seconds: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -222,7 +222,7 @@ class RollbackOperator(RolloutOperator):
     the registry stays: then only what came after it failed. The report of the rollout is kept.
     """
 
-    operator_extra_links = (EvidenceRunLink(), FullReportLink())
+    operator_extra_links = (EvidenceRunLink(), FullReportLink(), UpdateReportLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Roll back and return the traffic that remains."""

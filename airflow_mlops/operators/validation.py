@@ -8,13 +8,15 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
-from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
-from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
+from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.update_report import NOMINATED, keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +44,7 @@ class ValidateModelOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model", "candidate")
-    operator_extra_links = (EvidenceRunLink(),)
+    operator_extra_links = (EvidenceRunLink(), UpdateReportLink())
     ui_color = "#ead1dc"
 
     def __init__(
@@ -75,6 +77,7 @@ class ValidateModelOperator(BaseOperator):
         evidence.keep("validation_report.json", report)
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
+        keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:
             self.log.info("%s: %s", finding.outcome, finding.reason)
         return report.verdict.to_json()
@@ -92,7 +95,7 @@ class ValidateModelOperator(BaseOperator):
         return trial.judge(registry, self.model, versions, rows)
 
 
-class NominateChallengerOperator(BaseOperator):
+class NominateChallengerOperator(CandidateOperator):
     """Makes a candidate that passed a challenger: tags the version and announces it to its outlets.
 
     Skips, with the reasons, unless the verdict passed. The version is the partition key of the outlets.
@@ -102,23 +105,10 @@ class NominateChallengerOperator(BaseOperator):
     :param verdict: what ``ValidateModelOperator`` returned. Templated.
     """
 
-    template_fields: Sequence[str] = ("model", "candidate", "verdict")
-    ui_color = "#ead1dc"
+    operator_extra_links = (EvidenceRunLink(), UpdateReportLink())
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        candidate: Any,
-        verdict: Any,
-        mlflow_conn_id: str = "mlflow_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.model = model
-        self.candidate = candidate
-        self.verdict = verdict
-        self.mlflow_conn_id = mlflow_conn_id
+    def __init__(self, *, verdict: Any, **kwargs: Any) -> None:
+        super().__init__(verdict=verdict, **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Nominate or skip."""
@@ -127,7 +117,11 @@ class NominateChallengerOperator(BaseOperator):
         evidence.store.close(evidence.run, succeeded=True)
         registry = MlflowHook(self.mlflow_conn_id).registry()
         registry.set_tags(self.model, candidate.version, {"mlops.validation": str(verdict.outcome)})
-        if verdict.outcome not in (Outcome.PASS, Outcome.WARN):
+        nominated = verdict.outcome in ACCEPTED
+        if nominated:
+            evidence.store.set_tags(evidence.run, {NOMINATED: candidate.version})
+        keep_update(evidence, candidate, context)
+        if not nominated:
             msg = f"version {candidate.version} is no challenger: {verdict.sentence()}"
             raise AirflowSkipException(msg)
         for asset in self.outlets:

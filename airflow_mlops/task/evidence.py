@@ -55,9 +55,8 @@ def keep_report(
     evidence: RunEvidence, path: str, document: Record | Mapping[str, Any], context: Context
 ) -> dict[str, str]:
     """Keep a document as the task's full report: the button *Full report* leads to it."""
-    kept = evidence.keep(path, document)
-    _note(path, context)
-    return kept
+    evidence.keep(path, document)
+    return note_report(evidence, path, context)
 
 
 def keep_skew(
@@ -78,11 +77,11 @@ def keep_skew(
 def keep_page(evidence: RunEvidence, path: str, text: str, context: Context) -> dict[str, str]:
     """Keep a text, HTML for instance, as the task's full report."""
     evidence.store.write_text(evidence.run, path, text)
-    _note(path, context)
-    return {"evidence_run": evidence.run, "path": path}
+    return note_report(evidence, path, context)
 
 
-def _note(path: str, context: Context) -> None:
-    """Note where the button *Full report* leads to."""
+def note_report(evidence: RunEvidence, path: str, context: Context) -> dict[str, str]:
+    """Let the button *Full report* lead to a kept document; return where it lies."""
     run_url = getattr(context["task"], EVIDENCE_URL, "")
     setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
+    return {"evidence_run": evidence.run, "path": path}

@@ -11,6 +11,7 @@ from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rol
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.task.evidence import keep_page
+from airflow_mlops.task.update_report import keep_update_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,6 +44,8 @@ def keep_rollout(evidence: RunEvidence, model: str, context: Context, *, promote
         keep_page(evidence, HTML_PATH, render_rollout(history), context)
     except MlopsError as error:
         log.warning("no report of the rollout of %s: %s", model, error)
+    finally:
+        keep_update_of(evidence, model, context)
 
 
 def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHistory:

@@ -41,6 +41,7 @@ def test_person_approves_one_candidate_and_rejects_the_next(airflow):
     assert asked["subject"] == "Make version 1 of careful a challenger?"
     assert "| all | roc\\_auc |" in asked["body"]
     assert "/artifacts/model_card.html)" in asked["body"]
+    assert "/artifacts/update_report.html)" in asked["body"]
     assert [user["id"] for user in asked["assigned_users"]] == ["admin"]
     other = AirflowApi(airflow.services.airflow_url, "op", "op")
     with pytest.raises(httpx.HTTPStatusError, match="403"):
@@ -63,12 +64,26 @@ def test_person_approves_one_candidate_and_rejects_the_next(airflow):
         decision = mlflow.artifacts.load_dict(f"runs:/{rejected.evidence_run}/approval.json")
         card = mlflow.artifacts.load_text(f"runs:/{rejected.evidence_run}/model_card.md")
         tried = mlflow.artifacts.load_dict(f"runs:/{rejected.evidence_run}/readiness_report.json")
+        update = mlflow.artifacts.load_dict(f"runs:/{rejected.evidence_run}/update_report.json")
+        page = mlflow.artifacts.load_text(f"runs:/{rejected.evidence_run}/update_report.html")
+        approved = airflow.registry.version("careful", "1").evidence_run
+        before = mlflow.artifacts.load_dict(f"runs:/{approved}/update_report.json")
     assert (decision["answer"], decision["by"], decision["because"]) == ("rejected", "admin", "person")
     assert "- 1: A test." in card
     assert "- Latency: p50" in card
     assert tried["verdict"]["outcome"] in ("pass", "warn")
     link = airflow.api.get(f"dags/{TRAINING}/dagRuns/{second}/taskInstances/write_model_card/links")
     assert link["extra_links"]["Full report"].endswith("/artifacts/model_card.html")
+    assert link["extra_links"]["Update report"].endswith("/artifacts/update_report.html")
+    assert (before["state"], update["state"]) == ("challenger", "rejected")
+    assert [one["part"] for one in before["missing"]] == [
+        "rollout",
+        "calibration",
+        "fairness",
+        "behaviour",
+        "security",
+    ]
+    assert "rejected by admin: not on a Friday" in page
 
     assert [(d.decision, d.comment) for d in airflow.registry.decisions("careful")] == [
         ("approved", "good on storms"),

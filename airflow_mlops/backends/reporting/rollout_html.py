@@ -1,18 +1,16 @@
-"""Rollout report as one HTML file: no scripts, nothing fetched, readable on a phone."""
+"""Rollout report as one HTML file."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.reporting.rollout_plots import HEIGHT, WIDTH, duration, plots_of
+from airflow_mlops.backends.reporting.page import render
+from airflow_mlops.backends.reporting.rollout_plots import HEIGHT, WIDTH, plots_of
 from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.history import RolloutHistory
 
-TEMPLATE = "rollout.html.j2"
 WORDS = {
     Phase.PASSED: "advanced",
     Phase.PROMOTED: "advanced",
@@ -24,21 +22,9 @@ WORDS = {
 
 def render_rollout(history: RolloutHistory) -> str:
     """Return the report as HTML; names and reasons may be any text, they are escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
-    environment.filters["moment"] = _moment
-    return environment.get_template(TEMPLATE).render(
-        history=history, plots=plots_of(history), words=WORDS, size=(WIDTH, HEIGHT)
-    )
+    return render("rollout.html.j2", history=history, **drawn(history))
 
 
-def _moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def drawn(history: RolloutHistory) -> dict[str, Any]:
+    """Return what the plots and the table of steps need."""
+    return {"plots": plots_of(history), "words": WORDS, "size": (WIDTH, HEIGHT)}

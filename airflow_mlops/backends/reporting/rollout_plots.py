@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.reporting.page import duration
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -74,13 +76,6 @@ def plots_of(history: RolloutHistory) -> RolloutPlots:
         ticks=tuple((round(part * WIDTH, 1), duration(part * span)) for part in (0, 0.25, 0.5, 0.75, 1)),
         marks=tuple(Mark(x=x(step.ended), number=i) for i, step in enumerate(history.steps, start=1)),
     )
-
-
-def duration(seconds: float) -> str:
-    """Write a time span as people read it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _weights(history: RolloutHistory, x: Callable[[float], float]) -> str:

@@ -1,10 +1,11 @@
-"""Skew report as one HTML file: no scripts, nothing fetched, readable on a phone."""
+"""Skew report as one HTML file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.backends.reporting.plots import HEIGHT, WIDTH, interval, plot_of
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome
@@ -12,7 +13,6 @@ from airflow_mlops.core.outcome import Outcome
 if TYPE_CHECKING:
     from airflow_mlops.core.data.skew_report import SkewReport, SkewTest
 
-TEMPLATE = "skew.html.j2"
 TABLE_ROWS = 300
 OPEN_ROWS = 12
 """Tests in sight at once; further quiet ones are folded away."""
@@ -43,18 +43,9 @@ def render_skew(
 
     :param reference: what the reference window is called, ``current`` alike; any text, it is escaped.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
     shown = min(TABLE_ROWS, max(OPEN_ROWS, sum(test.skewed for test in report.tests)))
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        "skew.html.j2",
         title=title,
         report=report,
         verdict=WORDS[report.verdict.outcome],
@@ -99,8 +90,3 @@ def _cards(report: SkewReport) -> list[dict[str, Any]]:
         {"distribution": d, "tests": tests.get(d.column, []), "plot": plot_of(d)}
         for d in report.distributions
     ]
-
-
-def _number(value: float) -> str:
-    """Format a number so that small ones keep their meaning: three digits, no noise."""
-    return "0" if abs(value) < 5e-7 else (f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.3f}")

@@ -82,11 +82,11 @@ def answered(contest: Contest, doubts: tuple[float, float, float], alpha: float)
         rival=contest.rival,
         segment=contest.part.name,
         rows=contest.part.rows,
-        challenger=_known(contest.mine.point),
-        other=_known(contest.theirs.point),
-        gain=_known(gain.point),
-        lower=_known(gain.lower(alpha)),
-        upper=_known(gain.upper(alpha)),
+        challenger=known(contest.mine.point),
+        other=known(contest.theirs.point),
+        gain=known(gain.point),
+        lower=known(gain.lower(alpha)),
+        upper=known(gain.upper(alpha)),
         allowed=contest.slack.point - gain.point if gain.is_known else 0.0,
         doubt=None if contest.too_small else not_worse,
         answer=answer,
@@ -127,9 +127,10 @@ def _sentence(it: Comparison, needs: str) -> str:
     doubt = "" if it.doubt is None or not it.segment else f", p {it.doubt:.3g} over all segments"
     return (
         f"{place}{it.metric} {it.challenger:.4f} against {it.rival} {it.other:.4f}: {word} "
-        f"(gain {it.lower:+.4f} to {it.upper:+.4f}, allowed {-it.allowed:.4g}{doubt})"
+        f"(gain {it.lower:+.4f} to {it.upper:+.4f}, allowed {0.0 - it.allowed:.4g}{doubt})"
     )
 
 
-def _known(value: float) -> float | None:
+def known(value: float) -> float | None:
+    """Return a number for a record: ``None`` where there is none."""
     return value if math.isfinite(value) else None

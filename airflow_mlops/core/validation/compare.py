@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from airflow_mlops.core.outcome import Finding, Outcome, Verdict
-from airflow_mlops.core.validation.against import answered, contests, finding, holm
+from airflow_mlops.core.validation.against import answered, contests, finding, holm, known
 from airflow_mlops.core.validation.calibration import calibration
 from airflow_mlops.core.validation.fairness import fairness
-from airflow_mlops.core.validation.report import Report, noted
+from airflow_mlops.core.validation.report import Report, Value, noted
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, row_problems, score_problem
 from airflow_mlops.core.validation.slices import weak_slices
 from airflow_mlops.core.validation.study import Study
 from airflow_mlops.core.validation.threshold import OnUnusableChampion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_mlops.core.validation.metric import Metric
     from airflow_mlops.core.validation.report import Comparison
@@ -40,23 +41,39 @@ def judge(
     """
     broken = row_problems(sample) or _challenger_problem(sample)
     if broken:
-        return _report(sample, [*broken, *besides], [])
+        return _report(sample, [*broken, *besides])
     study = Study(sample, policy, own)
     with_champion, findings = _champion(sample, policy)
     compared = [] if not with_champion else [*_overall(study), *_declared(study)]
     beaten = [_compared(study, name, BASELINE) for name in policy.metrics]
     findings += [*_floors(study), *(finding(one, _needs(policy)) for one in (*beaten, *compared))]
-    if with_champion:
-        findings += weak_slices(study)
-    findings += [*fairness(study), *calibration(study), *besides]
-    return _report(sample, findings, [*beaten, *compared])
+    searched, weak = weak_slices(study) if with_champion else ([], [])
+    findings += [*searched, *fairness(study), *calibration(study), *besides]
+    rivals = (CHAMPION, BASELINE) if with_champion else (BASELINE,)
+    return replace(
+        _report(sample, findings),
+        alpha=policy.alpha,
+        values=tuple(_values(study, (CHALLENGER, *rivals))),
+        comparisons=(*beaten, *compared),
+        weak_slices=tuple(weak),
+    )
 
 
-def _report(sample: Sample, findings: list[Finding], compared: list[Comparison]) -> Report:
+def _report(sample: Sample, findings: list[Finding]) -> Report:
     rows = len(sample.labels)
     seen = noted("rows", f"judged on {rows} held-back rows, digest {sample.digest or 'not recorded'}")
     verdict = Verdict.of("validation", [*findings, seen])
-    return Report(verdict=verdict, rows=rows, rows_digest=sample.digest, comparisons=tuple(compared))
+    return Report(verdict=verdict, rows=rows, rows_digest=sample.digest)
+
+
+def _values(study: Study, models: Iterable[str]) -> Iterator[Value]:
+    """Measure every metric that is compared or has a floor, each model by itself."""
+    alpha = study.policy.alpha
+    for name in dict.fromkeys((*study.policy.metrics, *study.policy.floor)):
+        for model in models:
+            (value,) = study.draws(model, name)
+            bounds = {"lower": known(value.lower(alpha)), "upper": known(value.upper(alpha))}
+            yield Value(metric=name, model=model, value=known(value.point), **bounds)
 
 
 def _challenger_problem(sample: Sample) -> list[Finding]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.outcome import Outcome, Verdict
 from airflow_mlops.core.record import Record
 
 MOST_REQUESTS = 10_000
@@ -171,6 +171,15 @@ class Readiness(Record):
     rss_mb: float | None = None
     model_mb: float | None = None
     notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessReport(Record):
+    """What was measured, the limits, and the verdict they give."""
+
+    verdict: Verdict
+    measured: Readiness
+    policy: ReadinessPolicy
 
 
 def _within(name: str, value: float, most: float = float("inf")) -> None:

@@ -54,17 +54,55 @@ class Comparison(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Value(Record):
+    """One metric of one model on all held-back rows.
+
+    :param model: its role: ``challenger``, ``champion`` or ``baseline``.
+    :param value: in the metric's own direction and unit, ``None`` if it has none on these rows.
+    :param lower, upper: one-sided confidence bounds.
+    """
+
+    metric: str
+    model: str
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeakSlice(Record):
+    """A segment that nobody declared and where the challenger surely loses to the champion.
+
+    :param gain: mean per row in the metric's own direction: below 0 is worse.
+    :param lower, upper: one-sided confidence bounds of this slice alone, not corrected for the search.
+    :param allowed: how far below 0 the gain may lie.
+    """
+
+    name: str
+    metric: str
+    rows: int
+    gain: float
+    lower: float
+    upper: float
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Record):
     """Everything a comparison found.
 
     :param rows_digest: of the held-back rows that every model was judged on.
     :param versions: what was judged, by role.
+    :param alpha: chance that a bound is on the wrong side of the truth.
     """
 
     verdict: Verdict
     rows: int
     rows_digest: str = ""
+    alpha: float = 0.05
+    values: tuple[Value, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    weak_slices: tuple[WeakSlice, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
 

@@ -17,7 +17,7 @@ from airflow_mlops.core.outcome import Finding, Severity
 from airflow_mlops.core.validation.metric import Scored
 from airflow_mlops.core.validation.metrics import METRICS
 from airflow_mlops.core.validation.names import MEANS
-from airflow_mlops.core.validation.report import noted
+from airflow_mlops.core.validation.report import WeakSlice, noted
 from airflow_mlops.core.validation.sample import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
@@ -39,24 +39,40 @@ class Slice:
 
     :param gain: mean over its rows, challenger against champion; negative is a loss.
     :param doubt: p-value against "loses no more than allowed".
+    :param error: standard error of the mean, with ``freedom`` degrees of freedom.
     """
 
     conditions: tuple[str, ...]
     rows: int
     gain: float
     doubt: float
+    error: float
+    freedom: int
 
     @property
     def name(self) -> str:
         """Return the conditions in words."""
         return " and ".join(self.conditions)
 
+    def recorded(self, metric: str, alpha: float, allowed: float) -> WeakSlice:
+        """Return it as a record, with one-sided bounds of its mean (Student's t)."""
+        reach = float(stats.t.ppf(1 - alpha, self.freedom)) * self.error
+        return WeakSlice(
+            name=self.name,
+            metric=metric,
+            rows=self.rows,
+            gain=self.gain,
+            lower=self.gain - reach,
+            upper=self.gain + reach,
+            allowed=allowed,
+        )
 
-def weak_slices(study: Study) -> list[Finding]:
+
+def weak_slices(study: Study) -> tuple[list[Finding], list[WeakSlice]]:
     """Search the sample's columns; nothing without a policy or columns to search."""
     policy, sample = study.policy.slices, study.sample
     if policy is None or not sample.columns or sample.queries is not None:
-        return []
+        return [], []
     name = _metric(study, policy)
     models = (sample.scores[CHALLENGER], sample.scores[CHAMPION])
     mine, theirs = (METRICS[name].rows(Scored.of(sample.labels, scores))[0] for scores in models)
@@ -64,7 +80,9 @@ def weak_slices(study: Study) -> list[Finding]:
     coded = {c: conditions(c, v, policy.values) for c, v in sample.columns.items() if _wanted(policy, c)}
     units = study.resampling.blocks % BLOCKS
     found = search(gain, {c: code for c, code in coded.items() if code is not None}, units, policy)
-    return _told(found, name, study.policy.alpha, policy)
+    weak = weakest(found, study.policy.alpha)[:MOST_TOLD]
+    told = _told(weak, len(found), name, policy)
+    return told, [one.recorded(name, study.policy.alpha, policy.max_drop) for one in weak]
 
 
 def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntArray] | None:
@@ -134,16 +152,17 @@ def _tested(
     used = np.maximum(2, (count > 0).sum(axis=0))
     spread = np.sqrt(((sums - mean * count) ** 2).sum(axis=0) * used / (used - 1)) / rows[large]
     doubts = stats.t.cdf((mean + policy.max_drop) / np.maximum(spread, 1e-12), used - 1)
+    each = zip(rows[large], mean, doubts, spread, used - 1, strict=True)
     return [
-        Slice(names[cell], int(rows[cell]), float(mean[i]), float(doubts[i])) for i, cell in enumerate(large)
+        Slice(names[cell], int(n), float(gain), float(doubt), float(error), int(freedom))
+        for cell, (n, gain, doubt, error, freedom) in zip(large, each, strict=True)
     ]
 
 
-def _told(found: list[Slice], metric: str, alpha: float, policy: SlicePolicy) -> list[Finding]:
-    weak = weakest(found, alpha)
+def _told(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy) -> list[Finding]:
     if not weak:
         return [
-            noted("slices", f"{len(found)} slices searched, none surely loses more than {policy.max_drop:g}")
+            noted("slices", f"{searched} slices searched, none surely loses more than {policy.max_drop:g}")
         ]
     return [
         Finding(
@@ -153,12 +172,12 @@ def _told(found: list[Slice], metric: str, alpha: float, policy: SlicePolicy) ->
             severity=Severity.WARNING,
             reason=(
                 f"{one.name}: {metric} {one.gain:+.4f} against champion on {one.rows} rows, "
-                f"allowed {-policy.max_drop:g} ({len(found)} slices searched)"
+                f"allowed {-policy.max_drop:g} ({searched} slices searched)"
             ),
             observed=one.gain,
             allowed=-policy.max_drop,
         )
-        for one in weak[:MOST_TOLD]
+        for one in weak
     ]
 
 

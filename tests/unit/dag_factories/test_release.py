@@ -118,3 +118,15 @@ def test_python_takes_the_same():
     assert Approval("required", approvers={"7": "Ann"}).approvers == {"7": "Ann"}
     assert Readiness().policy().load is None
     assert Card(owners=("ops",)).statement().owners == ("ops",)
+
+
+@pytest.mark.parametrize("text", [CARD, READINESS + CARD, CARD + APPROVAL])
+def test_version_whose_card_lacks_a_required_section_cannot_be_nominated(training, text):
+    dag = training(text)
+    after = ["write_model_card", *dag.get_task("write_model_card").get_flat_relative_ids()]
+    assert "nominate_challenger" in after
+    between = [
+        dag.get_task(name) for name in after if name not in ("write_model_card", "nominate_challenger")
+    ]
+    assert all(task.trigger_rule == "all_success" for task in between)
+    assert dag.get_task("nominate_challenger").trigger_rule == "none_failed"

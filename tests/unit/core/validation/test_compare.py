@@ -282,3 +282,18 @@ def test_infinite_loss_is_said_to_have_no_value_and_never_passes(rng):
     verdict = judge(Sample(labels, scores), ValidationPolicy(margin={"poisson_deviance": 0.1}, resamples=100))
     assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE)
     assert any("has no value" in reason for reason in verdict.reasons)
+
+
+def test_every_model_is_measured_with_bounds_where_a_margin_or_a_floor_asks(rng):
+    policy = replace(POLICY, floor={"roc_auc": 0.6}, alpha=0.1)
+    report = compare.judge(sample(rng), policy)
+    assert [(one.metric, one.model) for one in report.values] == [
+        (metric, model) for metric in ("brier", "roc_auc") for model in (CHALLENGER, CHAMPION, BASELINE)
+    ]
+    assert all(one.lower <= one.value <= one.upper for one in report.values)
+    assert report.alpha == 0.1
+    gain = next(c for c in report.comparisons if (c.rival, c.metric) == (CHAMPION, "brier"))
+    assert report.values[0].value == gain.challenger
+    alone = compare.judge(sample(rng, champion=False), policy)
+    assert CHAMPION not in {one.model for one in alone.values}
+    assert compare.judge(Sample(np.zeros(9), {}), policy).values == ()

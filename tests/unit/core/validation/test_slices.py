@@ -115,3 +115,14 @@ def test_search_that_cannot_be_meant_is_refused(wrong):
 def test_equal_models_have_a_weak_slice_at_most_alpha_of_the_time():
     rng = np.random.default_rng(2)
     assert sum(bool(found(world(rng, rows=3000), max_drop=0.0)) for _ in range(100)) <= 10
+
+
+def test_weak_slice_is_recorded_with_bounds_that_hold_its_mean(rng):
+    policy = ValidationPolicy(margin={"mae": 0.5}, resamples=100, slices=SlicePolicy(max_drop=0.1))
+    report = judge(world(rng, lambda c: c["carrier"] == "B6"), policy)
+    weak = report.weak_slices[0]
+    assert (weak.name, weak.metric, weak.allowed) == ("carrier=B6", "mae", 0.1)
+    assert weak.lower < weak.gain < weak.upper < -weak.allowed
+    assert [one.name for one in report.weak_slices] == [
+        f.subject for f in report.verdict.findings if f.check == "weak_slice"
+    ]

@@ -1,0 +1,39 @@
+"""Reports as one HTML file each: one layout, no scripts, nothing fetched, all text escaped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this folder; a value that it misses is an error."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "moment": moment, "duration": duration}
+    return environment.get_template(template).render(**values)
+
+
+def number(value: float) -> str:
+    """Format a number so that small ones keep their meaning: three digits, no noise."""
+    return "0" if abs(value) < 5e-7 else (f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.3f}")
+
+
+def moment(at: float) -> str:
+    """Format seconds since the epoch."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration(seconds: float) -> str:
+    """Format a time span as people read it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,142 @@
+"""Plots of the update report: each metric with its rivals, and gains in every segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.reporting.forest import Bar, Forest, forest
+from airflow_mlops.core.validation.names import CLASSES, QUERIES, RANKS
+from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.validation.report import Comparison, Report, WeakSlice
+
+MOST_ROWS = 40
+FOUND = "found by search"
+UNITS = {
+    "log_loss": "nats per row",
+    "mae": "unit of the target",
+    "rmse": "unit of the target",
+    "mse": "squared unit of the target",
+    "mape": "share of the target",
+    "r2": "share of variance",
+    "explained_variance": "share of variance",
+    "matthews_corrcoef": "-1 to 1",
+    "poisson_deviance": "deviance per row",
+}
+SHARES = (*RANKS, *CLASSES, *QUERIES, "accuracy", "brier", "selection_rate")
+WORST_FIRST = (Answer.WORSE, Answer.TOO_CLOSE, Answer.NOT_WORSE, Answer.BETTER, Answer.TOO_SMALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentPlot:
+    """Gains in one metric.
+
+    :param looks: what its marks mean; ``left_out``: rows that are in the JSON only.
+    """
+
+    metric: str
+    forest: Forest
+    looks: tuple[str, ...]
+    left_out: int = 0
+
+
+def unit_of(metric: str) -> str:
+    """Say what a metric's numbers are."""
+    name = metric.removeprefix("neg_")
+    known = "0 to 1" if name in SHARES or name.startswith("ndcg@") else "the metric's own unit"
+    return UNITS.get(name, known)
+
+
+def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
+    """Draw a metric of every model that was judged, and its floor.
+
+    A baseline far away would leave no room for the difference that matters: beside a champion it may lie
+    outside the frame.
+    """
+    rivals = {one.model for one in report.values}
+    bars = [
+        Bar(
+            name=f"{one.model} (version {version})"
+            if (version := report.versions.get(one.model))
+            else one.model,
+            words="no value" if one.value is None else f"{one.value:.4f}",
+            look=one.model,
+            value=one.value,
+            lower=one.lower,
+            upper=one.upper,
+            limit=floor,
+            sets_scale=one.model != BASELINE or CHAMPION not in rivals,
+        )
+        for one in report.values
+        if one.metric == metric
+    ]
+    return forest(bars, f"{metric} ({unit_of(metric)}){_direction(report, metric)}")
+
+
+def _direction(report: Report, metric: str) -> str:
+    """Say which way is better, as the comparisons took it; nothing if none shows it."""
+    for one in report.comparisons:
+        if one.metric == metric and one.gain and one.challenger is not None and one.other is not None:
+            return f"; {'more' if (one.challenger - one.other) * one.gain > 0 else 'less'} is better"
+    return ""
+
+
+def segment_plots(report: Report) -> list[SegmentPlot]:
+    """Draw the gains over the champion, whole and in every segment; one plot a metric, worst rows first."""
+    against = [one for one in report.comparisons if one.rival == CHAMPION]
+    metrics = dict.fromkeys((*(one.metric for one in against), *(one.metric for one in report.weak_slices)))
+    plots = []
+    for metric in metrics:
+        mine = sorted((one for one in against if one.metric == metric), key=_rank)
+        weak = [one for one in report.weak_slices if one.metric == metric]
+        if not weak and not any(one.segment for one in mine):
+            continue
+        bars = [*(_declared(one) for one in mine[:MOST_ROWS]), *(_found(one) for one in weak)]
+        label = f"gain over the champion in {metric} ({unit_of(metric)}); right of 0 is better"
+        plots.append(
+            SegmentPlot(
+                metric=metric,
+                forest=forest(bars, label, line=0.0),
+                looks=tuple(dict.fromkeys(bar.look for bar in bars)),
+                left_out=max(0, len(mine) - MOST_ROWS),
+            )
+        )
+    return plots
+
+
+def look_of(answer: Answer) -> str:
+    """Return the CSS class of an answer."""
+    return str(answer).partition(" to ")[0].replace(" ", "-")
+
+
+def _rank(one: Comparison) -> tuple[bool, int, float]:
+    return bool(one.segment), WORST_FIRST.index(one.answer), one.lower or 0.0
+
+
+def _declared(one: Comparison) -> Bar:
+    decides = one.answer is not Answer.TOO_SMALL
+    return Bar(
+        name=one.segment or "all rows",
+        words=f"{one.answer}, {one.rows:,} rows",
+        look=look_of(one.answer),
+        value=one.gain,
+        lower=one.lower,
+        upper=one.upper,
+        limit=-one.allowed if decides else None,
+        sets_scale=decides,
+    )
+
+
+def _found(one: WeakSlice) -> Bar:
+    return Bar(
+        name=one.name,
+        words=f"{FOUND}, {one.rows:,} rows",
+        look="found",
+        value=one.gain,
+        lower=one.lower,
+        upper=one.upper,
+        limit=-one.allowed,
+    )

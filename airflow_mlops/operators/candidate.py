@@ -1,0 +1,59 @@
+"""What the tasks between training and nomination share: a candidate, and the verdict that may end its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from airflow.sdk import BaseOperatorLink
+
+ACCEPTED = (Outcome.PASS, Outcome.WARN)
+
+
+class CandidateOperator(BaseOperator):
+    """A task about a candidate.
+
+    :param model: registered model. Templated.
+    :param candidate: what ``TrainModelOperator`` returned. Templated.
+    :param verdict: what ``ValidateModelOperator`` returned; ``None`` to go on without one. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "candidate", "verdict")
+    operator_extra_links: Collection[BaseOperatorLink] = (
+        EvidenceRunLink(),
+        FullReportLink(),
+        UpdateReportLink(),
+    )
+    ui_color = "#ead1dc"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        candidate: Any,
+        verdict: Any = None,
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.candidate = candidate
+        self.verdict = verdict
+        self.mlflow_conn_id = mlflow_conn_id
+
+
+def skip_refused(verdict: Any) -> None:
+    """Skip the task if a verdict refused the candidate: nothing further is done for it."""
+    if verdict is None:
+        return
+    said = Verdict.from_json(verdict)
+    if said.outcome not in ACCEPTED:
+        raise AirflowSkipException(said.sentence())
