@@ -164,19 +164,19 @@ def test_entry_changed_by_hand_and_an_mlflow_that_is_away_are_named(decided, api
 
 
 def test_page_shows_champions_and_decisions_and_leads_to_the_run(decided, signed_in):
-    promoted = decided.registry.decisions("careful")[0]
+    promoted, last = decided.registry.decisions("careful")
     known = {"model": "careful", "dag_id": TRAINING, "run_id": promoted.run_id, "actor": "admin"}
     decided.registry.promote(
         LedgerEntry(
             from_version=None,
             to_version="1",
             reason="50 %: error share and rate shown",
-            at=promoted.at + 60,
+            at=last.at + 60,
             approval=promoted.sentence,
             **known,
         )
     )
-    again = {"kind": ROLLBACK, "reason": "complaints <b>since noon</b>", "at": promoted.at + 120}
+    again = {"kind": ROLLBACK, "reason": "complaints <b>since noon</b>", "at": last.at + 120}
     decided.registry.promote(LedgerEntry(from_version="1", to_version="2", **known | again))
     assert decided.registry.alias("careful", CHAMPION) == "2"
     page = signed_in("viewer")
@@ -196,16 +196,17 @@ def test_page_shows_champions_and_decisions_and_leads_to_the_run(decided, signed
     assert rows[0][5] == "complaints <b>since noon</b>"
     assert "before it approved by admin: good on storms" in rows[1][5]
     assert rows[2][5] == "not on a Friday"
+    page.set_viewport_size({"width": 1400, "height": 580})
     shot(page, "ledger-page")
     table.get_by_role("link").last.click()
     page.wait_for_url(f"**/dags/{TRAINING}/runs/**")
     page.get_by_text("approve_model").first.wait_for()
 
 
-def test_page_says_why_when_the_ledger_may_not_be_read(decided, signed_in):
-    page = signed_in("guest")
-    page.goto(f"{decided.url}/plugin/mlops-models")
-    page.get_by_role("alert").filter(has_text="403").wait_for()
+def test_page_says_why_when_a_ledger_cannot_be_read(decided, signed_in):
+    page = signed_in("viewer")
+    page.goto(f"{decided.url}/plugin/mlops-models?model=unheard")
+    page.get_by_role("alert").filter(has_text="MLflow has no model 'unheard'").wait_for()
 
 
 def test_names_of_all_models_are_in_the_list(decided, api_of):

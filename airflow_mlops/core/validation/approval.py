@@ -127,7 +127,7 @@ def _comparison(report: Report) -> str:
     rest = len(report.comparisons) - len(shown)
     note = f" {rest} more comparisons are in the report." if rest else ""
     if any(one.rival == "baseline" for one in shown):
-        note = " *baseline* is the best guess without a model." + note
+        note = " The *baseline* is the best guess without a model." + note
     return "\n\n".join(
         [
             "### Compared with other models on the same rows",

@@ -32,7 +32,7 @@ def test_form_shows_the_comparison_what_is_wrong_and_where_the_rest_is():
     assert "origin=LGA" not in body
     assert "1 more comparisons are in the report." in body
     assert "baseline" not in body
-    assert "*baseline* is the best guess" in question(report(comparison(rival="baseline")), [PASS], {})
+    assert "The *baseline* is the best guess" in question(report(comparison(rival="baseline")), [PASS], {})
     assert "**readiness: warn**\n\n- readiness warn" in body
     assert body.endswith("[evidence run](http://m/1)")
 
