@@ -4,6 +4,7 @@ from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
+from builders import promotion
 
 from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
@@ -65,3 +66,16 @@ def run(world):
         return operator.execute(context)
 
     return execute
+
+
+@pytest.fixture
+def champion(world, run):
+    """Version 1 is champion and serves; version 2 is registered."""
+    for number in ("1", "2"):
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
+    world.registry.promote(promotion("m", None, "1"))
+    world.serving.claim("m", "setup")
+    world.serving.deploy("m", "1", world.model_dir, holder="setup")
+    world.serving.promote("m", "1", holder="setup")
+    world.serving.release("m", "setup")
+    return world
