@@ -93,7 +93,7 @@ class MlflowServer:
             try:
                 yield mlflow.MlflowClient(self.uri, self.uri)
             except MlflowException as error:
-                if _is_outage(error):
+                if is_outage(error):
                     raise self._unavailable(error) from error
                 raise
             finally:
@@ -115,7 +115,8 @@ class MlflowServer:
         return ServiceUnavailableError(f"MLflow at {self.uri} does not answer: {str(error)[:300]}")
 
 
-def _is_outage(error: Exception) -> bool:
+def is_outage(error: Exception) -> bool:
+    """Say whether the server did not answer, rather than answer that something is wrong."""
     import requests
 
     cause = error.__cause__ or error.__context__
