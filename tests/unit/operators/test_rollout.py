@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from builders import plan
 
 from airflow_mlops.assets import champion_asset
 from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
-from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.state import RolloutState
-from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -139,28 +136,6 @@ def test_second_rollout_fails_at_once_with_the_holders_name(champion, run):
     run(deploy())
     with pytest.raises(AirflowFailException, match="held by m__stage/run-1"):
         run(deploy(), run_id="run-2")
-
-
-@pytest.mark.parametrize("at", ["metrics", "check"])
-def test_metric_that_cannot_be_had_stops_the_rollout_before_anything_moves(champion, run, monkeypatch, at):
-    def refuse(*_, **__):
-        raise InvalidConfigError("rollout.metrics: 'latency' is not measured")
-
-    asked = refuse if at == "metrics" else lambda *_: SimpleNamespace(check=refuse)
-    monkeypatch.setattr(ServingHook, "metrics", asked)
-    with pytest.raises(AirflowFailException, match="'latency' is not measured"):
-        run(deploy())
-    assert shape(champion.serving.traffic("m")) == ("1", None, 0, None)
-
-
-def test_source_that_does_not_answer_yet_does_not_stop_a_rollout(champion, run, monkeypatch):
-    def gone(**_):
-        msg = "prometheus is restarted"
-        raise ServiceUnavailableError(msg)
-
-    monkeypatch.setattr(ServingHook, "metrics", lambda *_: SimpleNamespace(check=gone))
-    assert RolloutState.from_json(run(deploy())).version == "2"
-    assert shape(champion.serving.traffic("m"))[:3] == ("1", "2", 0)
 
 
 def test_champion_is_not_rolled_out_again(champion, run):
