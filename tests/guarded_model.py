@@ -34,20 +34,21 @@ def write_plan(folder, name, plan):
 class Guarded:
     """The registry's and the gateway's side of the model.
 
-    :param folder: where the model and the file lie that makes the newest version fail.
+    :param folder: where models lie, and the files that make versions fail; ``fails`` is the newest's.
     """
 
     def __init__(self, airflow, folder):
         self.airflow, self.folder = airflow, folder
         self.serving, self.registry = airflow.services.serving, airflow.registry
-        self.fails = folder / "fails"
-        first = self.register(folder / "never")
+        self.count = 0
+        first = self.register()
         self.registry.promote(LedgerEntry(**self._by_hand(None, first)))
         self.serve(first)
 
-    def register(self, fails=None):
-        """Register a version that fails while a file exists; return its number."""
-        fails = fails or self.fails
+    def register(self):
+        """Register a version that fails while a file of its own exists; return its number."""
+        self.count += 1
+        fails = self.fails = self.folder / f"version {self.count} fails"
 
         class Doubler(mlflow.pyfunc.PythonModel):
             def predict(self, context, model_input, params=None):
