@@ -65,6 +65,7 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         said=None,
         approved_by=None,
         intervened=False,
+        holds=0,
         phase=Phase.STEPPING,
         decision=Decision.CONTINUE,
         reasons=(),
@@ -115,8 +116,9 @@ def intervene(state: RolloutState, problem: str, *, now: float) -> RolloutState:
     clock = max(now, state.clock)
     if not problem:
         return replace(state, phase=Phase.STEPPING, decision=Decision.CONTINUE, intervened=False, clock=clock)
-    held = replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, intervened=True, clock=clock)
-    return replace(held, reasons=(problem,), approved_by=None)
+    held = _held(state, Judgement(decision=Decision.INCONCLUSIVE, reason=problem))
+    holds = state.holds if state.intervened else held.holds
+    return replace(held, intervened=True, clock=clock, approved_by=None, holds=holds)
 
 
 def promote(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
@@ -242,7 +244,7 @@ def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
 def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutState:
     if plan.step_at(state.percent).approve:
         reason = f"{found.reason}; a person has to approve"
-        return replace(state, phase=Phase.WAITING_FOR_APPROVAL, reasons=(reason,))
+        return replace(state, phase=Phase.WAITING_FOR_APPROVAL, reasons=(reason,), holds=state.holds + 1)
     end = frozen_until(plan.freeze, state.clock)
     if end is not None:
         return replace(state, reasons=(f"{found.reason}; frozen until {in_words(end)}",))
@@ -250,7 +252,8 @@ def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutSt
 
 
 def _held(state: RolloutState, found: Judgement) -> RolloutState:
-    return replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, reasons=(found.reason,))
+    held = replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, holds=state.holds + 1)
+    return replace(held, reasons=(found.reason,))
 
 
 def _ended(state: RolloutState, phase: Phase, found: Judgement) -> RolloutState:

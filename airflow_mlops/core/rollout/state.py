@@ -80,6 +80,7 @@ class RolloutState(Record):
     :param approved_by: who agreed to leave it.
     :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
     :param intervened: whether the rollout is held because somebody else changed the weights.
+    :param holds: how many times the current step began to wait for a person.
     :param arrivals: how many readings of each kind the current step met.
     :param retired: counters that started again and must not be counted any more.
     :param trace: windows of the current step, oldest first.
@@ -107,6 +108,7 @@ class RolloutState(Record):
     approved_by: str | None = None
     lease: Lease | None = None
     intervened: bool = False
+    holds: int = 0
     decision: Decision = Decision.CONTINUE
     reasons: tuple[str, ...] = ()
     trace: tuple[TracePoint, ...] = ()

@@ -8,6 +8,7 @@ import pytest
 from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.in_memory import InMemoryRegistry
+from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
@@ -65,3 +66,19 @@ def run(world):
         return operator.execute(context)
 
     return execute
+
+
+@pytest.fixture
+def champion(world, run):
+    """Version 1 is champion and serves; version 2 is registered."""
+    for number in ("1", "2"):
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
+    entry = LedgerEntry(
+        model="m", from_version=None, to_version="1", actor="a", dag_id="d", run_id="r", reason="", at=0.0
+    )
+    world.registry.promote(entry)
+    world.serving.claim("m", "setup")
+    world.serving.deploy("m", "1", world.model_dir, holder="setup")
+    world.serving.promote("m", "1", holder="setup")
+    world.serving.release("m", "setup")
+    return world

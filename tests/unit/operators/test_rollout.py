@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from builders import plan
 
 from airflow_mlops.assets import champion_asset
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.state import RolloutState
@@ -37,22 +37,6 @@ def shift(state, percent=10):
 
 def analyse(state, **more):
     return CanaryAnalysisSensor(task_id="analyse", model="m", plan=PLAN, state=state, **more)
-
-
-@pytest.fixture
-def champion(world, run):
-    """Version 1 is champion and serves; version 2 is registered."""
-    for number in ("1", "2"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
-    entry = LedgerEntry(
-        model="m", from_version=None, to_version="1", actor="a", dag_id="d", run_id="r", reason="", at=0.0
-    )
-    world.registry.promote(entry)
-    world.serving.claim("m", "setup")
-    world.serving.deploy("m", "1", world.model_dir, holder="setup")
-    world.serving.promote("m", "1", holder="setup")
-    world.serving.release("m", "setup")
-    return world
 
 
 def asking(world, *, canary=100, errors=0, stable=900):
