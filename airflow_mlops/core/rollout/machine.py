@@ -20,6 +20,8 @@ from airflow_mlops.core.rollout.rate import ErrorRateTest
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, TracePoint
 
 TRACE_LIMIT = 400
+RESERVE = 0.25
+"""Part of a test's capital that waits for later steps: finds what fails there several times as early."""
 SHARED = (Metric.LATENCY, Metric.QUALITY)
 
 
@@ -30,10 +32,10 @@ def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState
     return RolloutState(
         version=version,
         champion=champion,
-        share=ErrorShareTest(alpha=alpha),
+        share=_share_test(plan),
         rate=rate,
         alone=copy.copy(rate),
-        others={metric: ErrorShareTest(alpha=alpha) for metric in SHARED if metric in watched},
+        others={metric: _share_test(plan) for metric in SHARED if metric in watched},
         predictions=PredictionShareTest(alpha=alpha) if Metric.PREDICTIONS in watched else None,
         interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,
     )
@@ -42,7 +44,8 @@ def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState
 def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: float) -> RolloutState:
     """Start a step: its clock, its counts and its trace begin now, the evidence goes on.
 
-    What was answered while traffic moved is warm-up and belongs to no window.
+    What was answered while traffic moved belongs to no window; from the second step on, each test invests
+    part of its reserve.
 
     :raises TrafficOrderError: the step before did not end so that traffic may rise.
     """
@@ -57,6 +60,9 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         percent=percent,
         step_since=now,
         clock=now,
+        counted_at=now,
+        share=_invested(state.share) if state.percent else state.share,
+        others={m: _invested(test) if state.percent else test for m, test in state.others.items()},
         step_requests=0,
         step_errors=0,
         last=reading,
@@ -149,17 +155,29 @@ def old_may_go(plan: RolloutPlan, state: RolloutState, *, now: float) -> bool:
     return state.phase is Phase.PROMOTED and now - state.clock >= plan.keep_old_seconds
 
 
+def _share_test(plan: RolloutPlan) -> ErrorShareTest:
+    test = ErrorShareTest(alpha=plan.alpha_each)
+    if len(plan.percents) > 1:
+        test.keep_back(RESERVE)
+    return test
+
+
+def _invested(test: ErrorShareTest) -> ErrorShareTest:
+    after = copy.copy(test)
+    after.invest()
+    return after
+
+
 def _observe(plan: RolloutPlan, state: RolloutState, reading: Reading | None) -> RolloutState:
     if reading is None:
         return _arrived(state, Arrival.MISSING)
     arrival, fresh = fresh_since(state.last, reading, state.retired)
     if fresh is None:
         return _arrived(state, arrival)
-    if state.clock - state.step_since < plan.warm_up_seconds:
+    if state.counted_at - state.step_since < plan.warm_up_seconds:
         arrival = Arrival.WARM_UP
-    counted = replace(
-        _arrived(state, arrival), last=reading, retired=retire(state.last, reading, state.retired)
-    )
+    retired = retire(state.last, reading, state.retired)
+    counted = replace(_arrived(state, arrival), last=reading, retired=retired, counted_at=state.clock)
     return counted if arrival in (Arrival.WARM_UP, Arrival.EMPTY) else _apply(plan, counted, fresh)
 
 

@@ -76,6 +76,7 @@ class RolloutState(Record):
     :param seen: answers of the canary per watched metric so far.
     :param step_since: when the current step's traffic was set, seconds since the epoch.
     :param clock: latest time seen; time never runs back.
+    :param counted_at: when ``last`` was read: there the next window begins.
     :param said: what a person answered about the current step.
     :param approved_by: who agreed to leave it.
     :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
@@ -101,6 +102,7 @@ class RolloutState(Record):
     step_requests: int = 0
     step_errors: int = 0
     clock: float = 0.0
+    counted_at: float = 0.0
     last: Reading = field(default_factory=Reading)
     retired: tuple[str, ...] = ()
     arrivals: dict[Arrival, int] = field(default_factory=dict)
