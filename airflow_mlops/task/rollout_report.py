@@ -76,6 +76,7 @@ def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHis
         promoted=promoted,
         reason="; ".join(steps[-1].reasons) if promoted and steps else why_rolled_back(steps),
         bar=1 / plan.alpha_each,
+        advance_bar=1 / plan.alpha,
         ended=time.time(),
         steps=steps,
     )

@@ -50,6 +50,11 @@ class Window(Record):
                 msg = f"{arm}: {errors} errors of {requests} requests, allowed: 0 <= errors <= requests"
                 raise InvalidRecordError(msg)
 
+    def __add__(self, other: Window) -> Window:
+        """Return both windows as one."""
+        names = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
+        return Window(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence(Record):

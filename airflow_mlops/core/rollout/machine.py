@@ -12,12 +12,12 @@ from airflow_mlops.core.errors import TrafficOrderError
 from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
 from airflow_mlops.core.rollout.interval import OddsRatioInterval
-from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge
+from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge, trace_point
 from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, fresh_since, retire
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.rate import ErrorRateTest
-from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, TracePoint
+from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, thinned
 
 TRACE_LIMIT = 400
 RESERVE = 0.25
@@ -194,9 +194,8 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState
     if is_alone(state):
         alone.observe(fresh.errors)
     seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items()}
-    window, e_value = fresh.errors, share.e_value
-    point = TracePoint(at=state.clock, percent=state.percent, window=window, e_value=e_value)
-    return replace(
+    window = fresh.errors
+    after = replace(
         state,
         share=share,
         rate=rate,
@@ -207,8 +206,8 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState
         seen={**state.seen, **seen},
         step_requests=state.step_requests + window.canary_requests,
         step_errors=state.step_errors + window.canary_errors,
-        trace=(*state.trace, point)[-TRACE_LIMIT:],
     )
+    return replace(after, trace=thinned((*state.trace, trace_point(plan, after, window)), TRACE_LIMIT))
 
 
 def _answers(fresh: Fresh) -> dict[Metric, int]:

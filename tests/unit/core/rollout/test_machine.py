@@ -177,12 +177,15 @@ def test_next_step_keeps_the_evidence_and_starts_its_own_counts():
     assert advance(plan(), after, replace(after.last, canary_requests=10_009), now=21).step_requests == 10
 
 
-def test_trace_is_bounded():
+def test_trace_is_bounded_and_loses_no_request():
     state = state_at()
     long = plan(deadline_seconds=1e9, bake_seconds=1e8)
-    for n in range(TRACE_LIMIT + 10):
-        state = advance(long, state, reading(canary=0, stable=n + 1), now=n)
-    assert len(state.trace) == TRACE_LIMIT
+    for n in range(1, 2 * TRACE_LIMIT + 11):
+        state = advance(long, state, reading(n, n // 50, 9 * n, 9 * n // 50), now=n)
+        assert len(state.trace) <= TRACE_LIMIT
+    assert sum(point.window.canary_requests for point in state.trace) == 2 * TRACE_LIMIT + 10
+    assert sum(point.window.canary_errors for point in state.trace) == state.step_errors
+    assert [point.at for point in state.trace] == sorted({point.at for point in state.trace})
 
 
 COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 9), st.integers(0, 200), st.integers(0, 9))
