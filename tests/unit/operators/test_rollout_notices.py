@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from builders import plan, state_at, watched
+from notifiers import BrokenNotifier, FileNotifier, HangingNotifier
 
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.notice import Event, Notice
@@ -30,44 +29,6 @@ from airflow_mlops.task.notices import tell
 PLAN = plan(bake_seconds=0.0, window_seconds=0.001, deadline_seconds=60.0)
 HOLD = plan(on_inconclusive=OnInconclusive.HOLD, bake_seconds=0.0, window_seconds=0.001, lease_seconds=60.0)
 COMMON = {"model": "m", "version": "2"}
-
-
-class FileNotifier(BaseNotifier):
-    """Appends what it is told to a file, a JSON document a line."""
-
-    template_fields = ("path", "message", "fields")
-
-    def __init__(self, path, message="{{ rollout.text }}"):
-        super().__init__()
-        self.path, self.message = str(path), message
-        names = ("event", "model", "version", "champion", "step", "weight", "reason", "subject")
-        self.fields = {name: f"{{{{ rollout.{name} }}}}" for name in names} | {
-            "run": "{{ rollout.links.run }}",
-            "evidence": "{{ rollout.links.evidence }}",
-            "report": "{{ rollout.links.report }}",
-        }
-
-    def notify(self, context):
-        with open(self.path, "a") as file:  # noqa: PTH123 - as authors write it
-            file.write(json.dumps({"message": self.message, **self.fields}) + "\n")
-
-
-class BrokenNotifier(BaseNotifier):
-    def __init__(self, error):
-        super().__init__()
-        self.error = error
-
-    def notify(self, context):
-        raise self.error
-
-
-class HangingNotifier(BaseNotifier):
-    def __init__(self):
-        super().__init__()
-        self.may_end = threading.Event()
-
-    def notify(self, context):
-        self.may_end.wait()
 
 
 @pytest.fixture
