@@ -44,7 +44,8 @@ MlflowHook.registry = lambda self: registry
 MlflowHook.evidence = lambda self: evidence
 MlflowHook.ui_url = lambda self, run: f"http://mlflow/{run}"
 ServingHook.backend = lambda self: serving
-ServingHook.metrics = lambda self, endpoint, backend: None
+ServingHook.metrics = lambda self, *watched: None
+ServingHook.shared_backend = lambda self: serving
 model = HOME / "model"
 model.mkdir()
 (model / "MLmodel").write_text("flavors: {}")

@@ -13,7 +13,7 @@ from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
 from airflow_mlops.core.rollout.interval import OddsRatioInterval
 from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge, trace_point
-from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, fresh_since, retire
+from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, carried, fresh_since, retire
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.rate import ErrorRateTest
@@ -65,8 +65,9 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         others={m: _invested(test) if state.percent else test for m, test in state.others.items()},
         step_requests=0,
         step_errors=0,
-        last=reading,
+        last=carried(state.last, reading) if state.percent else reading,
         retired=retire(state.last, reading, state.retired) if state.percent else state.retired,
+        seen={},
         arrivals={},
         said=None,
         approved_by=None,
@@ -174,10 +175,11 @@ def _observe(plan: RolloutPlan, state: RolloutState, reading: Reading | None) ->
     arrival, fresh = fresh_since(state.last, reading, state.retired)
     if fresh is None:
         return _arrived(state, arrival)
-    if state.counted_at - state.step_since < plan.warm_up_seconds:
+    if max(state.counted_at - state.step_since, 0.0) < plan.warm_up_seconds:
         arrival = Arrival.WARM_UP
     retired = retire(state.last, reading, state.retired)
-    counted = replace(_arrived(state, arrival), last=reading, retired=retired, counted_at=state.clock)
+    last = carried(state.last, reading)
+    counted = replace(_arrived(state, arrival), last=last, retired=retired, counted_at=state.clock)
     return counted if arrival in (Arrival.WARM_UP, Arrival.EMPTY) else _apply(plan, counted, fresh)
 
 

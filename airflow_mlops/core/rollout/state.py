@@ -98,7 +98,7 @@ class RolloutState(Record):
     :param rate: the canary's error rate against the plan's allowance.
     :param alone: the same, of windows in which the canary had all the traffic.
     :param others: share tests of the other watched metrics.
-    :param seen: answers of the canary per watched metric so far.
+    :param seen: answers of the canary per watched metric in the current step.
     :param step_since: when the current step's traffic was set, seconds since the epoch.
     :param clock: latest time seen; time never runs back.
     :param counted_at: when ``last`` was read: there the next window begins.
