@@ -12,12 +12,12 @@ from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan,
 from airflow_mlops.core.rollout.prediction import BinCounts
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState
 
-FREEZE = FreezePeriod(start="1970-01-01T00:01:00+00:00", end="1970-01-01T00:02:00+00:00")
+FREEZE = FreezePeriod(start="1970-01-01T00:00:05+00:00", end="1970-01-01T00:00:20+00:00")
 PLANS = st.builds(
     RolloutPlan,
     steps=st.sampled_from([(10, 50), (5, Step(percent=30, approve=True), 100), (100,)]),
     bake_seconds=st.just(5.0),
-    deadline_seconds=st.just(60.0),
+    deadline_seconds=st.just(30.0),
     min_requests=st.just(20),
     max_error_rate=st.just(0.5),
     on_inconclusive=st.sampled_from(OnInconclusive),
@@ -37,7 +37,7 @@ ANY_PLAN = st.builds(
     lambda shape, hold, warm_up, freeze: RolloutPlan(
         **shape,
         bake_seconds=5.0,
-        deadline_seconds=60.0,
+        deadline_seconds=30.0,
         min_requests=20,
         max_error_rate=0.5,
         on_inconclusive=hold,
@@ -75,6 +75,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("say"), st.booleans()),
     st.tuples(st.just("clock"), st.integers(-100, 30)),
     st.tuples(st.just("hand"), st.booleans()),
+    st.tuples(st.just("mute"), st.booleans()),
 )
 LISTS = st.lists(EVENTS, min_size=3, max_size=20)
 
@@ -85,7 +86,7 @@ class History:
     def __init__(self, plan):
         self.plan, self.now, self.generation = plan, 0.0, 0
         self.counts, self.asked = [0, 0, 0, 0], 0
-        self.written = []
+        self.written, self.muted = [], False
         self.readings = [self.read()]
         self.states, self.snapshots = [], []
         self.add(begin(plan, "2", "1"))
@@ -104,7 +105,7 @@ class History:
         canary, bad, stable, worse = self.counts
         seen = Window(canary_requests=canary, canary_errors=bad, stable_requests=stable, stable_errors=worse)
         bins = BinCounts(canary=(canary, 0), stable=(stable // 2, stable - stable // 2))
-        more = {"latency": seen, "quality": seen, "predictions": bins}
+        more = {} if self.muted else {"latency": seen, "quality": seen, "predictions": bins}
         return reading(*self.counts, generation=str(self.generation), **more)
 
     def stretch(self, what):
@@ -144,6 +145,10 @@ class History:
         ):
             self.add(RolloutState.from_json(stored.to_json()))
             self.go_on()
+
+    def mute(self, is_silent):
+        """Errors are the only metric that is still measured, or all are again."""
+        self.muted = is_silent
 
     def hand(self, meddles):
         """Somebody changes the weights, or sets them as they were written."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
@@ -12,6 +14,7 @@ from builders import plan, state_at, watched
 from notifiers import BrokenNotifier, FileNotifier, HangingNotifier
 
 from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.rollout.machine import intervene
 from airflow_mlops.core.rollout.notice import Event, Notice
 from airflow_mlops.core.rollout.plan import OnInconclusive, Step
 from airflow_mlops.core.rollout.state import Phase, RolloutState
@@ -23,6 +26,7 @@ from airflow_mlops.operators.rollout import (
     RollbackOperator,
     SetTrafficOperator,
 )
+from airflow_mlops.operators.rollout_approval import AskRolloutOperator
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor
 from airflow_mlops.task.notices import tell
 
@@ -260,6 +264,27 @@ def test_second_intervention_of_a_step_is_told_too(world, run, told):
         with pytest.raises(TaskDeferred):
             sensor.execute_complete(world.context | {"task": sensor}, event)
     assert [line["reason"][-4:] for line in told()] == ["40 %", " 0 %"]
+
+
+def test_step_that_is_held_once_more_while_the_question_waits_is_told_too(world, run, told):
+    run(RollbackOperator(task_id="r", **COMMON))
+    asked = watched(HOLD, state_at(10, at=1.0), windows=1, now=1.0, seconds=150.0)
+    ask = AskRolloutOperator(
+        task_id="ask",
+        model="m",
+        plan=HOLD,
+        state=asked.to_json(),
+        answer_within=timedelta(hours=1),
+        notifiers=told.notifiers,
+    )
+    meddled = intervene(asked, "INTERVENED: m's canary gets 40 %", now=200.0)
+    context = world.context | {"task": ask, "task_instance": SimpleNamespace(id=uuid4())}
+    for _ in range(2):
+        with pytest.raises(TaskDeferred):
+            ask.execute_complete(context, meddled.to_json(), until=1e12)
+    assert [line["reason"] for line in told()] == ["INTERVENED: m's canary gets 40 %"]
+    kept = world.evidence.runs["m__stage/run-1"].documents
+    assert "notices/0_held_10pct_2.json" in kept
 
 
 def test_person_who_restores_a_version_is_told_of_too(champion, run, told):

@@ -21,7 +21,13 @@ from bench_canary import (
 from canary_plan import everything_watched, judged_as_the_core_judges, mixed
 from canary_rules import PEERS, ShareRule
 
+from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.machine import advance, begin, begin_step
+from airflow_mlops.core.rollout.plan import RolloutPlan, Strategy
+from airflow_mlops.core.rollout.state import Phase
+
 pytestmark = pytest.mark.slow
+COUNTS = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
 
 
 def ours(size):
@@ -105,3 +111,19 @@ def test_canary_twice_as_bad_and_at_the_allowance_hardly_ever_advances(cluster, 
 @pytest.mark.parametrize("base", [0.0001, 0.001, 0.01])
 def test_healthy_canary_may_advance_within_twenty_minutes(base):
     assert np.median(advances(base, base, 1, repetitions=200)) <= 1200
+
+
+def test_split_of_two_alike_is_called_worse_at_most_alpha_of_the_time():
+    """Errors and the interval may both say so; the machine itself, looked at after every window."""
+    plan = RolloutPlan(steps=(50,), strategy=Strategy.AB, deadline_seconds=1e9)
+    rng, blamed = np.random.default_rng(21), 0
+    for _ in range(100):
+        state, total = begin_step(begin(plan, "2", "1"), 50, Reading(generation="g"), now=0.0), [0] * 4
+        for now in range(1, 121):
+            for arm in (0, 2):
+                total[arm] += 50
+                total[arm + 1] += int(rng.binomial(50, 0.1))
+            counts = dict(zip(COUNTS, total, strict=True))
+            state = advance(plan, state, Reading(generation="g", **counts), now=float(now))
+        blamed += state.phase is Phase.ROLLED_BACK
+    assert blamed / 100 <= 0.05
