@@ -14,6 +14,11 @@ from airflow_mlops.core.rollout.rate import BELOW_TILTS, LEAST_BLOCK, RECENT
 ALPHA = 0.05
 
 
+def retried(rng, asked, rate, cluster):
+    """How many of ``asked`` are bad when those come ``cluster`` at a time on the same arm."""
+    return np.minimum(rng.binomial(asked // cluster, rate) * cluster, asked)
+
+
 def column(values):
     return np.asarray(values)[:, None]
 
@@ -48,21 +53,29 @@ class Traffic:
 
 
 class ShareRule:
-    """E-process on the canary's share of each window's errors."""
+    """E-process on the canary's share of each window's errors.
+
+    :param reserve: capital kept back, half of what is left of it invested at each of ``starts`` (seconds).
+    """
 
     name = "share test"
 
-    def __init__(self, size):
-        self.wealth = np.ones((len(WORSE_RATIOS), size))
+    def __init__(self, size, *, alpha=ALPHA, reserve=0.0, starts=()):
+        self.alpha, self.reserve, self.starts = alpha, reserve, list(starts)
+        self.wealth = np.full((len(WORSE_RATIOS), size), 1.0 - reserve)
 
-    def update(self, _now, canary, bad, stable, worse):
+    def update(self, now, canary, bad, stable, worse):
+        while self.starts and now > self.starts[0]:
+            self.starts.pop(0)
+            self.reserve /= 2
+            self.wealth += self.reserve
         with np.errstate(invalid="ignore", divide="ignore"):
             share = canary / (canary + stable)
             off = bad / (bad + worse) - share
         off = np.where((bad + worse == 0) | (canary == 0) | (stable == 0), 0.0, off)
         over = column(WORSE_RATIOS) - 1
         self.wealth *= 1 + over / (1 + np.nan_to_num(share) * over) * off
-        return self.wealth.mean(axis=0) >= 1 / ALPHA
+        return self.reserve + self.wealth.mean(axis=0) >= 1 / self.alpha
 
 
 class AdvanceRule:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param
 
 from airflow_mlops.operators.rollback import RestoreVersionOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import BaseNotifier
 
 FORM = {
     "model": Param(type="string", minLength=1, title="Model", description="Registered model."),
@@ -27,9 +32,13 @@ def rollback_dag(
     *,
     serving_conn_id: str = "mlops_serving",
     mlflow_conn_id: str = "mlflow_default",
+    notifiers: Sequence[BaseNotifier] = (),
     **options: Any,
 ) -> DAG:
-    """Build the DAG; it is started by its form, and who started it is in the ledger."""
+    """Build the DAG; it is started by its form, and who started it is in the ledger.
+
+    :param notifiers: who is told when a version serves again.
+    """
     with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "rollback"}, **options) as dag:
         RestoreVersionOperator(
             task_id="restore",
@@ -39,6 +48,7 @@ def rollback_dag(
             force="{{ params.force }}",
             serving_conn_id=serving_conn_id,
             mlflow_conn_id=mlflow_conn_id,
+            notifiers=notifiers,
             retries=2,
             retry_delay=timedelta(seconds=10),
         )

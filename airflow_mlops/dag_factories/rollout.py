@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
+from airflow.sdk import BaseNotifier, Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
 from airflow_mlops.dag_factories.dag import model_dag
@@ -38,14 +38,16 @@ FORM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Who is asked by a rollout.
+    """Who is asked by a rollout, and who is told.
 
     :param answer_within: how long a question waits; then the rollout is rolled back.
     :param approvers: ids of the users who may answer; empty: whoever may edit the DAG.
+    :param notifiers: who is told when it starts, is held, is promoted or rolled back.
     """
 
     answer_within: timedelta = timedelta(days=1)
     approvers: tuple[str, ...] = ()
+    notifiers: tuple[BaseNotifier, ...] = ()
 
 
 def canary_rollout(
@@ -70,10 +72,14 @@ def canary_rollout(
     :param version: version to roll out. Templated.
     :param outlets: assets that announce the promoted version as their partition.
     :param deferrable: analyse on the triggerer; on the worker otherwise.
-    :param people: who is asked, and for how long.
+    :param people: who is asked, and for how long; who is told.
     """
-    connections = {"serving_conn_id": serving_conn_id, "mlflow_conn_id": mlflow_conn_id}
-    common: dict[str, Any] = {"model": model, "version": version, **connections}
+    shared = {
+        "serving_conn_id": serving_conn_id,
+        "mlflow_conn_id": mlflow_conn_id,
+        "notifiers": people.notifiers,
+    }
+    common: dict[str, Any] = {"model": model, "version": version, **shared}
     users = [{"id": user, "name": user} for user in people.approvers] or None
     asking: dict[str, Any] = {"answer_within": people.answer_within, "approvers": users}
     with TaskGroup(group_id, prefix_group_id=False) as group:
@@ -84,7 +90,7 @@ def canary_rollout(
                 shift = SetTrafficOperator(
                     task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **common
                 )
-                known: dict[str, Any] = {"model": model, "plan": plan, **connections}
+                known: dict[str, Any] = {"model": model, "plan": plan, **shared}
                 tasks += [shift, *_analysis(shift.output, percent, known, asking, deferrable=deferrable)]
         tasks.append(
             PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
@@ -123,6 +129,7 @@ def rollout_dag(config: ModelConfig) -> DAG:
             people=People(
                 answer_within=timedelta(seconds=config.rollout.answer_within),
                 approvers=config.rollout.approvers,
+                notifiers=config.rollout.notifiers,
             ),
         )
     return dag

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from airflow.sdk import BaseNotifier
 from pydantic import BeforeValidator, StrictInt
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
@@ -13,6 +14,7 @@ from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan,
 from airflow_mlops.core.rollout.plan import Step as PlanStep
 from airflow_mlops.core.rollout.plan_text import read_freeze
 from airflow_mlops.dag_factories.checked import Duration, config
+from airflow_mlops.dag_factories.notifier import read_notifier
 
 STEPS: dict[Strategy, tuple[int, ...]] = {
     Strategy.CANARY: (5, 25, 50),
@@ -65,6 +67,7 @@ def _read_freeze(value: Any) -> Any:
 
 
 AnyStep = Annotated[int | Step, BeforeValidator(_read_step)]
+AnyNotifier = Annotated[BaseNotifier, BeforeValidator(read_notifier)]
 AnyFreeze = Annotated[Freeze, BeforeValidator(_read_freeze)]
 
 
@@ -79,6 +82,8 @@ class Rollout:
     :param lease: how long the canary keeps its traffic when nobody watches it any more.
     :param answer_within: how long a person who is asked may think; then the rollout is rolled back.
     :param approvers: ids of the users who may answer; empty: whoever may edit the DAG.
+    :param notifiers: who is told when the rollout starts, is held, is promoted or rolled back. In YAML
+        ``{class: path of the notifier's class}`` and its arguments.
     """
 
     backend: Literal["local", "kserve", "http_route", "vertex"] = "local"
@@ -100,6 +105,7 @@ class Rollout:
     lease: Duration = 300.0
     answer_within: Duration = 86400.0
     approvers: tuple[str, ...] = ()
+    notifiers: tuple[AnyNotifier, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a plan that must not be carried out before anything moves."""

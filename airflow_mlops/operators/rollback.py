@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerEntry
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
+from airflow_mlops.core.rollout.notice import Event
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.operators.deployment import deploy, holder_of, ledger_entry
@@ -58,6 +59,9 @@ class RestoreVersionOperator(RolloutOperator):
             backend.release(self.model, holder)
         document = entry.to_json()
         evidence.keep("restored.json", document)
+        reason = f"{self.reason}; version {version} serves again"
+        about: dict[str, Any] = {"champion": version, "step": 0, "weight": 0, "reason": reason}
+        self.tell(Event.ROLLED_BACK, context, version=entry.from_version or "none", **about)
         evidence.store.close(evidence.run, succeeded=True)
         self.log.warning("%s: version %s serves again, was %s", self.model, version, before)
         return document

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.serving.watch import first_reading
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
 from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.rollout.notice import Event
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
@@ -30,7 +30,8 @@ from airflow_mlops.operators.deployment import (
 )
 from airflow_mlops.task.evidence import open_evidence
 from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout
+from airflow_mlops.task.notices import NotifyingOperator
+from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -39,33 +40,25 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.serving.protocol import Traffic
+    from airflow_mlops.core.rollout.history import RolloutHistory
     from airflow_mlops.core.rollout.plan import RolloutPlan
 
 REPORT_PATH = "validation_report.json"
 """Where the training run keeps what validation said."""
 
 
-class RolloutOperator(BaseOperator):
+class RolloutOperator(NotifyingOperator):
     """What all rollout tasks share: the model (also the endpoint's name), the version, the connections."""
 
     template_fields: Sequence[str] = ("model", "version")
     operator_extra_links: Collection[BaseOperatorLink] = (EvidenceRunLink(),)
     ui_color = "#d9ead3"
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        version: str,
-        serving_conn_id: str = "mlops_serving",
-        mlflow_conn_id: str = "mlflow_default",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, version: str, serving_conn_id: str = "mlops_serving", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model = model
         self.version = version
         self.serving_conn_id = serving_conn_id
-        self.mlflow_conn_id = mlflow_conn_id
 
 
 class DeployCanaryOperator(RolloutOperator):
@@ -105,6 +98,9 @@ class DeployCanaryOperator(RolloutOperator):
             deploy(backend, registry, self.model, version.version, holder)
         state = begin(self.plan, version.version, champion)
         keep_beginning(evidence, self.plan, state)
+        reason = f"steps of {', '.join(map(str, self.plan.percents))} %"
+        about: dict[str, Any] = {"version": version.version, "champion": champion, "reason": reason}
+        self.tell(Event.STARTED, context, step=0, weight=0, **about)
         return state.to_json()
 
     def _check(self, metrics: MetricsSource) -> None:
@@ -183,6 +179,9 @@ class PromoteModelOperator(RolloutOperator):
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted"})
         for asset in self.outlets:
             context["outlet_events"][asset].add_partitions([state.version])
+        about: dict[str, Any] = {"step": number_of(evidence, state.percent), "weight": state.percent}
+        about |= {"version": state.version, "champion": state.champion}
+        self.tell(Event.PROMOTED, context, reason="; ".join(state.reasons), **about)
         return entry
 
 
@@ -233,13 +232,27 @@ class RollbackOperator(RolloutOperator):
         with fail_fast():
             champion = registry.settle(self.model)
             traffic = roll_back(backend, self.model, self.version, champion, holder_of(context))
+        stays = champion == self.version
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep("rollback.json", traffic)
-        evidence.store.set_tags(evidence.run, {"mlops.rollout": "rolled_back"})
-        keep_rollout(evidence, self.model, context, promoted=champion == self.version)
+        evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted" if stays else "rolled_back"})
+        history = keep_rollout(evidence, self.model, context, promoted=stays)
+        if not stays:
+            self._say(history, traffic, context)
         evidence.store.close(evidence.run, succeeded=False)
-        self.log.warning("rolled back %s version %s: %s serves", self.model, self.version, traffic.stable)
         return traffic.to_json()
+
+    def _say(self, history: RolloutHistory | None, traffic: Traffic, context: Context) -> None:
+        serves = f"version {traffic.stable}" if traffic.stable else "nothing"
+        self.log.warning("rolled back %s version %s: %s serves", self.model, self.version, serves)
+        about: dict[str, Any] = {"step": 0, "weight": 0, "champion": traffic.stable}
+        if history and history.steps:
+            about = {"step": len(history.steps), "weight": history.steps[-1].percent}
+            about["champion"] = history.champion
+        reason = history.reason if history else "its evidence cannot be read; see the tasks' logs"
+        self.tell(
+            Event.ROLLED_BACK, context, version=self.version, reason=f"{reason}; {serves} serves", **about
+        )
 
 
 def _moved(model: str, current: str | None, state: RolloutState) -> str:

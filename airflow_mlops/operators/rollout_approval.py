@@ -14,6 +14,7 @@ from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.analysis import hand_over, keep_state
+from airflow_mlops.task.notices import tell_held
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class AskRolloutOperator(HITLOperator):
     :param state: state returned by ``CanaryAnalysisSensor``. Templated.
     :param answer_within: how long the question waits.
     :param approvers: who may answer; whoever may edit the DAG if ``None``.
+    :param notifiers: who is told when it is held once more, by an intervention for instance.
     """
 
     template_fields = ("model", "state")
@@ -98,6 +100,7 @@ class AskRolloutOperator(HITLOperator):
         else:
             state = self._answered(super().execute_complete(context, event))
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=True)
+        tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         if state.asks and state.said is None:
             self._watch(state, str(context["task_instance"].id), until)
         return hand_over(state, traced=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_mlops.backends.serving.watch import is_news, look, reply
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.analysis import hand_over, keep_state
+from airflow_mlops.task.notices import NotifyingOperator, tell_held
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.plan import RolloutPlan
 
 
-class CanaryAnalysisSensor(BaseOperator):
+class CanaryAnalysisSensor(NotifyingOperator):
     """Waits for evidence on the canary; succeeds to advance, fails without retry to roll back.
 
     A step in which somebody changed the weights is held and said so in the log; it goes on when the
-    weights are as written again.
+    weights are as written again. Whenever a step begins to wait for a person, ``notifiers`` say so at once.
 
     Returns the rollout state as JSON for the next step. The windows it saw are kept in the evidence run
     as ``canary/<percent>pct.json`` before the outcome is raised.
@@ -34,6 +33,7 @@ class CanaryAnalysisSensor(BaseOperator):
     :param state: state returned by ``SetTrafficOperator``, or by ``AskRolloutOperator``. Templated.
     :param asks: succeed also when a person has to answer: the next task asks. Otherwise wait here.
     :param deferrable: wait on the triggerer; otherwise on the worker, by the same decision function.
+    :param notifiers: who is told of a hold; their template fields know ``rollout``.
     """
 
     template_fields = ("model", "state")
@@ -43,21 +43,17 @@ class CanaryAnalysisSensor(BaseOperator):
     def __init__(
         self,
         *,
-        model: str,
         plan: RolloutPlan,
         state: Any,
         serving_conn_id: str = "mlops_serving",
-        mlflow_conn_id: str = "mlflow_default",
         deferrable: bool = True,
         asks: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model = model
         self.plan = plan
         self.state = state
         self.serving_conn_id = serving_conn_id
-        self.mlflow_conn_id = mlflow_conn_id
         self.deferrable = deferrable
         self.asks = asks
 
@@ -68,12 +64,13 @@ class CanaryAnalysisSensor(BaseOperator):
             return state.to_json()
         if self.deferrable:
             self._defer(state)
-        return self.execute_complete(context, self._wait(state).to_json())
+        return self.execute_complete(context, self._wait(state, context).to_json())
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Keep the evidence, then return the state or fail with the reason; wait on if it is held."""
         state = RolloutState.from_json(event)
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=state.said is not None)
+        tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         if state.is_open and not (self.asks and state.asks):
             self._defer(state)
         return hand_over(state)
@@ -88,7 +85,7 @@ class CanaryAnalysisSensor(BaseOperator):
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _wait(self, state: RolloutState) -> RolloutState:
+    def _wait(self, state: RolloutState, context: Context) -> RolloutState:
         hook = ServingHook(self.serving_conn_id)
         backend = hook.backend()
         metrics = hook.metrics(self.model, backend, self.plan.metrics)
@@ -99,4 +96,5 @@ class CanaryAnalysisSensor(BaseOperator):
             state = reply(self.plan, state, now=now)
             if state.is_open and is_news(before, state, asks=self.asks):
                 self.log.warning("%s", "; ".join(state.reasons))
+                tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         return state

@@ -34,7 +34,18 @@ def keep_beginning(evidence: RunEvidence, plan: RolloutPlan, state: RolloutState
     evidence.keep(BEGUN_PATH, begun)
 
 
-def keep_rollout(evidence: RunEvidence, model: str, context: Context, *, promoted: bool) -> None:
+def number_of(evidence: RunEvidence, percent: int) -> int:
+    """Return the number of a step, 1 and up; 0 when the plan cannot be read."""
+    try:
+        begun = evidence.store.read_json(evidence.run, BEGUN_PATH)
+        return RolloutPlan.from_json(begun["plan"]).percents.index(percent) + 1
+    except (MlopsError, ValueError):
+        return 0
+
+
+def keep_rollout(
+    evidence: RunEvidence, model: str, context: Context, *, promoted: bool
+) -> RolloutHistory | None:
     """Keep the report as JSON and as a page with plots; a report that fails never changes the outcome."""
     from airflow_mlops.backends.reporting.rollout_html import render_rollout
 
@@ -44,8 +55,10 @@ def keep_rollout(evidence: RunEvidence, model: str, context: Context, *, promote
         keep_page(evidence, HTML_PATH, render_rollout(history), context)
     except MlopsError as error:
         log.warning("no report of the rollout of %s: %s", model, error)
+        return None
     finally:
         keep_update_of(evidence, model, context)
+    return history
 
 
 def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHistory:
@@ -63,6 +76,7 @@ def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHis
         promoted=promoted,
         reason="; ".join(steps[-1].reasons) if promoted and steps else why_rolled_back(steps),
         bar=1 / plan.alpha_each,
+        advance_bar=1 / plan.alpha,
         ended=time.time(),
         steps=steps,
     )

@@ -18,7 +18,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "moment": moment, "duration": duration}
+    environment.filters |= {"number": number, "moment": moment, "clock": clock, "duration": duration}
     return environment.get_template(template).render(**values)
 
 
@@ -30,6 +30,11 @@ def number(value: float) -> str:
 def moment(at: float) -> str:
     """Format seconds since the epoch."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clock(at: float) -> str:
+    """Format the time of the day of seconds since the epoch (UTC)."""
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
 
 
 def duration(seconds: float) -> str:

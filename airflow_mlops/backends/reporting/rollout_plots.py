@@ -1,24 +1,29 @@
-"""Geometry of the rollout report: weights, evidence and failures over one time axis, in viewBox units."""
+"""Geometry of the rollout report: its plots share one time axis; all numbers are units of the viewBox."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.reporting.page import duration
+from airflow_mlops.core.rollout.plan import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_mlops.core.rollout.history import RolloutHistory
+    from airflow_mlops.core.rollout.history import RolloutHistory, StepHistory
     from airflow_mlops.core.rollout.state import TracePoint
 
 WIDTH, HEIGHT, TOP = 1000, 150, 18
-LEAST_EXPONENT = -2.0
+LEAST_EXPONENT, BEYOND_BAR = -2.0, 1.0
 BINS = 60
 LEAST_SHARE = 0.01
 """The axis of failures shows 1 % at least: noise of a healthy canary is not to look like a fire."""
+TICKS, MOST_TICKS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400), 8
+ERRORS, HARMLESS, ALONE = str(Metric.ERRORS), "harmless", "alone"
+LABEL_GAP = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,22 +35,42 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutPlots:
-    """Paths of the three plots; empty where nothing was seen.
+class Stretch:
+    """A step on the time axis.
 
-    :param bar: height of the e-value that rolls back.
-    :param top_exponent: power of ten at the top of the plot of evidence.
+    :param asked: where it began to wait for a person; ``None`` if nobody was asked.
+    :param y: height of its weight.
+    :param labelled: whether there is room for its weight in words.
+    """
+
+    begins: float
+    ends: float
+    asked: float | None
+    percent: int
+    y: float
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPlots:
+    """Paths of the plots; empty where nothing was seen.
+
+    :param evidence: path per test that may blame or pause, and ``harmless``.
+    :param bar: height of the e-value that rolls back; ``advance_bar`` of the one that lets go on.
     :param top_share: share of failed requests at the top of the plot of failures.
+    :param top_rate: requests per second at the top of the plot of requests.
     :param ticks: (x, text) along the time axis.
     """
 
     weights: str
-    evidence: str
-    canary: str
-    stable: str
+    stretches: tuple[Stretch, ...]
+    evidence: dict[str, str]
     bar: float
-    top_exponent: float
+    advance_bar: float
+    failures: dict[str, str]
     top_share: float
+    rates: dict[str, str]
+    top_rate: float
     ticks: tuple[tuple[float, str], ...]
     marks: tuple[Mark, ...]
 
@@ -55,27 +80,57 @@ def plots_of(history: RolloutHistory) -> RolloutPlots:
     began = min((step.began for step in history.steps), default=history.ended)
     span = max(history.ended - began, 1.0)
     points = [point for step in history.steps for point in step.trace]
-    top_exponent = max(math.log10(history.bar) + 0.5, *(_exponent(p.e_value) for p in points), 0.0)
+    top = math.log10(max(history.bar, history.advance_bar)) + BEYOND_BAR
 
     def x(at: float) -> float:
         return round(min(max((at - began) / span, 0.0), 1.0) * WIDTH, 1)
 
-    def power(exponent: float) -> float:
-        return _height((exponent - LEAST_EXPONENT) / (top_exponent - LEAST_EXPONENT))
+    def power(e_value: float) -> float:
+        return _height((_exponent(e_value) - LEAST_EXPONENT) / (top - LEAST_EXPONENT))
 
-    shares = {arm: _shares(points, arm, x) for arm in ("canary", "stable")}
-    top_share = max([LEAST_SHARE, *(share for arm in shares.values() for _, share in arm)])
+    arms = ("stable", "canary") if history.champion else ("canary",)
+    shares, top_share = _scaled({arm: _shares(points, arm, x) for arm in arms}, LEAST_SHARE)
+    rates, top_rate = _scaled({arm: _rates(history, arm, x) for arm in arms}, 1.0)
     return RolloutPlots(
         weights=_weights(history, x),
-        evidence=_line([(x(p.at), power(_exponent(p.e_value))) for p in points]),
-        canary=_line([(place, _height(share / top_share)) for place, share in shares["canary"]]),
-        stable=_line([(place, _height(share / top_share)) for place, share in shares["stable"]]),
-        bar=power(math.log10(history.bar)),
-        top_exponent=top_exponent,
+        stretches=_stretches(history, x),
+        evidence={
+            name: _line([(x(p.at), power(value)) for p, value in series])
+            for name, series in _tests(points).items()
+        },
+        bar=power(history.bar),
+        advance_bar=power(history.advance_bar),
+        failures=shares,
         top_share=top_share,
-        ticks=tuple((round(part * WIDTH, 1), duration(part * span)) for part in (0, 0.25, 0.5, 0.75, 1)),
+        rates=rates,
+        top_rate=top_rate,
+        ticks=tuple((x(at), text) for at, text in _ticks(began, history.ended)),
         marks=tuple(Mark(x=x(step.ended), number=i) for i, step in enumerate(history.steps, start=1)),
     )
+
+
+def _ticks(began: float, ended: float) -> list[tuple[float, str]]:
+    """Return round moments of the clock (UTC), at most so many, and how they are written."""
+    span = max(ended - began, 1.0)
+    days = math.ceil(span / MOST_TICKS / 86400) * 86400
+    every = next((step for step in TICKS if span / step <= MOST_TICKS), days)
+    form = "%H:%M:%S" if every < 60 else "%H:%M" if every < 86400 else "%b %d"
+    first = math.ceil(began / every)
+    moments = [number * every for number in range(first, int(ended // every) + 1)]
+    return [(at, f"{datetime.fromtimestamp(at, UTC):{form}}") for at in moments]
+
+
+def _tests(points: Sequence[TracePoint]) -> dict[str, list[tuple[TracePoint, float]]]:
+    """Return (point, e-value) of each test; the share test of errors has nothing to say alone."""
+    found: dict[str, list[tuple[TracePoint, float]]] = {}
+    for point in points:
+        values = {**point.others, HARMLESS: point.harmless}
+        if ALONE not in values:
+            values = {ERRORS: point.e_value, **values}
+        for name, value in values.items():
+            if name != HARMLESS or value > 0:
+                found.setdefault(name, []).append((point, value))
+    return found
 
 
 def _weights(history: RolloutHistory, x: Callable[[float], float]) -> str:
@@ -85,17 +140,66 @@ def _weights(history: RolloutHistory, x: Callable[[float], float]) -> str:
     return " ".join([f"M0,{_height(0.0)}", *rises, *last, f"V{final} H{WIDTH}"])
 
 
+def _stretches(history: RolloutHistory, x: Callable[[float], float]) -> tuple[Stretch, ...]:
+    return tuple(
+        Stretch(
+            begins=x(step.began),
+            ends=x(step.ended),
+            asked=None if step.asked is None else x(step.asked),
+            percent=step.percent,
+            y=_height(step.percent / 100),
+            labelled=x(step.ended) - x(step.began) >= LABEL_GAP,
+        )
+        for step in history.steps
+    )
+
+
+def _binned(points: Sequence[TracePoint], most: int) -> list[Sequence[TracePoint]]:
+    """Return neighbours together in at most so many parts that are about alike."""
+    parts = min(most, len(points))
+    edges = [round(len(points) * part / parts) for part in range(parts + 1)] if parts else [0]
+    return [points[begins:ends] for begins, ends in pairwise(edges)]
+
+
 def _shares(points: Sequence[TracePoint], arm: str, x: Callable[[float], float]) -> list[tuple[float, float]]:
     """Return (place, share of failed requests) of neighbouring windows together, where any were answered."""
-    size = max(1, math.ceil(len(points) / BINS))
     found = []
-    for start in range(0, len(points), size):
-        part = points[start : start + size]
+    for part in _binned(points, BINS):
         asked = sum(getattr(point.window, f"{arm}_requests") for point in part)
         failed = sum(getattr(point.window, f"{arm}_errors") for point in part)
         if asked:
             found.append((x(part[-1].at), failed / asked))
     return found
+
+
+def _rates(history: RolloutHistory, arm: str, x: Callable[[float], float]) -> list[tuple[float, float]]:
+    """Return (place, requests per second) of neighbouring windows together, step by step."""
+    found = []
+    most = max(1, BINS // max(1, len(history.steps)))
+    for step in history.steps:
+        since = _counted_since(step)
+        for part in _binned(step.trace, most):
+            asked = sum(getattr(point.window, f"{arm}_requests") for point in part)
+            rate = asked / max(part[-1].at - since, 1e-9)
+            found += [(x(since), rate), (x(part[-1].at), rate)]
+            since = part[-1].at
+    return found
+
+
+def _counted_since(step: StepHistory) -> float:
+    """Return when a step's first window began: as long before its end as the next one was long."""
+    if len(step.trace) < 2:
+        return step.began
+    first, second = step.trace[:2]
+    return max(step.began, 2 * first.at - second.at)
+
+
+def _scaled(arms: dict[str, list[tuple[float, float]]], least: float) -> tuple[dict[str, str], float]:
+    """Return the paths of both arms under one scale, and what its top stands for."""
+    top = max([least, *(value for places in arms.values() for _, value in places)])
+    return {
+        arm: _line([(place, _height(value / top)) for place, value in places]) for arm, places in arms.items()
+    }, top
 
 
 def _line(places: Sequence[tuple[float, float]]) -> str:

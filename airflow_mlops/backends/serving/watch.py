@@ -62,13 +62,13 @@ def reply(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState
 
 
 def is_news(before: RolloutState, after: RolloutState, *, asks: bool) -> bool:
-    """Whether somebody has to hear of a state: decided, a question, or a new intervention.
+    """Whether somebody has to hear of a state: decided, a question, or a hold that began.
 
     :param asks: whether a question can be handed over to a person.
     """
     if not after.is_open or (asks and after.asks):
         return True
-    return after.intervened and not before.intervened
+    return after.asks and not after.approved_by and after.holds > before.holds
 
 
 def keep_lease(

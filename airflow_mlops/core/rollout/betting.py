@@ -42,6 +42,13 @@ def bet(logs: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:
     )
 
 
+def added(logs: Sequence[float], capital: float) -> tuple[float, ...]:
+    """Put the same capital on each running product, given as logarithms."""
+    return (
+        tuple(math.log(math.exp(min(log, LOG_LIMIT)) + capital) for log in logs) if capital else tuple(logs)
+    )
+
+
 def factor(null_share: float, bet_share: float, seen: float) -> float:
     """Bet that the mean of ``seen`` is ``bet_share``; fair when it is ``null_share``, (0, 1)."""
     return seen * bet_share / null_share + (1 - seen) * (1 - bet_share) / (1 - null_share)

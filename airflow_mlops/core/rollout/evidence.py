@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.betting import (
+    added,
     bet,
     factor,
     lowest_share,
@@ -48,6 +50,11 @@ class Window(Record):
                 msg = f"{arm}: {errors} errors of {requests} requests, allowed: 0 <= errors <= requests"
                 raise InvalidRecordError(msg)
 
+    def __add__(self, other: Window) -> Window:
+        """Return both windows as one."""
+        names = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
+        return Window(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence(Record):
@@ -74,7 +81,12 @@ class ErrorShareTest(Record):
 
     "Error" is any bad answer: a failed request, one slower than the champion's p99, a wrong prediction.
 
+    Long good behaviour makes the bets poor: a canary that fails only at a later step would be found late.
+    :meth:`keep_back` therefore keeps part of the capital out of the bets, :meth:`invest` puts half of it in
+    when a step begins. Both are decided before a window is seen, so the e-value stays what it is.
+
     :param alpha: chance to blame a canary that is as good as stable, however long it runs, (0, 1).
+    :param reserve: capital that was not bet yet, from 0 up to 1; part of the e-value.
 
     >>> test = ErrorShareTest(alpha=0.05)
     >>> test.update(10, 0, 190, 1).decision.value
@@ -86,6 +98,7 @@ class ErrorShareTest(Record):
     """
 
     alpha: float = 0.05
+    reserve: float = 0.0
     worse_logs: tuple[float, ...] = field(default=(0.0,) * len(WORSE_RATIOS))
     harmless_logs: tuple[float, ...] = field(default=(0.0,) * len(HARMLESS_RATIOS))
 
@@ -96,12 +109,23 @@ class ErrorShareTest(Record):
     @property
     def e_value(self) -> float:
         """Evidence that the canary is worse."""
-        return mean_exp(self.worse_logs)
+        return self.reserve + mean_exp(self.worse_logs)
 
     @property
     def harmless_e_value(self) -> float:
         """Evidence that the canary's odds of failing are below twice the stable's."""
         return mean_exp(self.harmless_logs)
+
+    def keep_back(self, share: float) -> None:
+        """Take a share of the capital out of the bets, to be invested later; (0, 1)."""
+        require_share("reserve", share)
+        self.reserve += share * mean_exp(self.worse_logs)
+        self.worse_logs = tuple(log + math.log1p(-share) for log in self.worse_logs)
+
+    def invest(self) -> None:
+        """Bet half of the reserve from now on: what went before is no hindrance to it."""
+        self.reserve /= 2
+        self.worse_logs = added(self.worse_logs, self.reserve)
 
     def update(
         self, canary_requests: int, canary_errors: int, stable_requests: int, stable_errors: int

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence import Window
+from airflow_mlops.core.rollout.ledger import NOTHING
 from airflow_mlops.core.rollout.state import Phase, TracePoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow_mlops.core.rollout.state import RolloutState
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 class StepHistory(Record):
     """One step.
 
+    :param asked: when it began to wait for a person's answer; ``None`` if nobody was asked.
     :param began: when its traffic was set, ``ended`` when it was decided; seconds since the epoch.
     :param requests: answers of both arms in the windows of ``trace``.
     :param reasons: why each decision was taken: the evidence's, then the person's.
@@ -29,6 +31,7 @@ class StepHistory(Record):
     began: float
     ended: float
     phase: Phase
+    asked: float | None = None
     requests: Window
     e_value: float
     reasons: tuple[str, ...] = ()
@@ -42,6 +45,7 @@ class RolloutHistory(Record):
     :param promoted: whether the version became champion; rolled back otherwise.
     :param reason: why it ended as it did.
     :param bar: e-value that rolls back.
+    :param advance_bar: e-value that lets a step go on.
     """
 
     model: str
@@ -51,7 +55,13 @@ class RolloutHistory(Record):
     reason: str
     bar: float
     ended: float
+    advance_bar: float = 20.0
     steps: tuple[StepHistory, ...] = ()
+
+    @property
+    def requests(self) -> Window:
+        """Answers of both arms in all steps."""
+        return sum((step.requests for step in self.steps), start=NOTHING)
 
 
 def steps_of(states: Sequence[RolloutState]) -> tuple[StepHistory, ...]:
@@ -72,15 +82,20 @@ def why_rolled_back(steps: Sequence[StepHistory]) -> str:
 
 def _step(states: list[RolloutState]) -> StepHistory:
     last, trace = states[-1], tuple(point for state in states for point in state.trace)
-    windows = [point.window for point in trace]
-    names = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
+    reasons = dict.fromkeys(reason for state in states for reason in state.reasons)
     return StepHistory(
         percent=last.percent,
         began=last.step_since,
+        asked=next((state.clock for state in states[:-1] if state.asks), None),
         ended=last.clock,
         phase=last.phase,
-        requests=Window(**{name: sum(getattr(each, name) for each in windows) for name in names}),
+        requests=sum((point.window for point in trace), start=NOTHING),
         e_value=last.share.e_value,
-        reasons=tuple(dict.fromkeys(reason for state in states for reason in state.reasons)),
+        reasons=tuple(text for text in reasons if not _goes_on(text, reasons)),
         trace=trace,
     )
+
+
+def _goes_on(text: str, reasons: Iterable[str]) -> bool:
+    """Whether another reason begins with this one: an answer repeats the question."""
+    return any(other != text and other.startswith(text) for other in reasons)

@@ -9,8 +9,10 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.ledger import COUNTED, Arrival
 from airflow_mlops.core.rollout.plan import Metric, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.state import TracePoint
 
 if TYPE_CHECKING:
+    from airflow_mlops.core.rollout.evidence import Window
     from airflow_mlops.core.rollout.plan import Step
     from airflow_mlops.core.rollout.state import RolloutState
 
@@ -49,6 +51,24 @@ def judge(plan: RolloutPlan, state: RolloutState) -> Judgement:
     if elapsed >= (step.deadline_seconds or 0):
         return Judgement(decision=Decision.INCONCLUSIVE, reason=_undecided(plan, state, step))
     return Judgement(decision=Decision.CONTINUE, reason=state.share.conclude().reasons[0])
+
+
+def trace_point(plan: RolloutPlan, state: RolloutState, window: Window) -> TracePoint:
+    """Return what people want to see of a window that was applied."""
+    others = {str(metric): test.e_value for metric, test in state.others.items()}
+    if state.predictions is not None:
+        others["predictions"] = state.predictions.e_value
+    if is_alone(state):
+        others["alone"] = state.alone.above_e_value
+    shown = max(state.share.harmless_e_value, state.rate.below_e_value)
+    return TracePoint(
+        at=state.clock,
+        percent=state.percent,
+        window=window,
+        e_value=state.share.e_value,
+        others=others,
+        harmless=0.0 if plan.strategy is Strategy.AB else shown,
+    )
 
 
 def is_alone(state: RolloutState) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
@@ -68,7 +68,7 @@ class Reading(Record):
         return {f"{arm}_{what}": getattr(self, f"{arm}_{what}") for arm in ARMS for what in WHAT}
 
 
-WHAT = ("requests", "errors")
+WHAT, PARTS = ("requests", "errors"), ("latency", "quality", "predictions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +107,31 @@ def fresh_since(last: Reading, reading: Reading, retired: tuple[str, ...]) -> tu
     return _arrival(last, reading, fresh, restarted=bool(again)), fresh
 
 
+def carried(last: Reading, reading: Reading) -> Reading:
+    """Return a reading to count from: what it does not say of a metric is as it was read before.
+
+    Else a metric that was silent once would be counted from its beginning again.
+    """
+    again = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
+    before: dict[str, Any] = {
+        name: _without(getattr(last, name), again) for name in PARTS if getattr(reading, name) is None
+    }
+    return replace(reading, **before)
+
+
 def retire(last: Reading, reading: Reading, retired: tuple[str, ...]) -> tuple[str, ...]:
     """Remember counters that are gone, so that an old reading of theirs is never taken for new ones."""
     gone = tuple(last.key(arm) for arm in ARMS if last.key(arm) != reading.key(arm))
     return (*retired, *gone)[-RETIRED_LIMIT:]
+
+
+def _without(part: Window | BinCounts | None, arms: tuple[Arm, ...]) -> Window | BinCounts | None:
+    """Return counts with those of arms that started again at zero."""
+    if isinstance(part, BinCounts):
+        return replace(part, **{arm: (0,) * len(part.canary) for arm in arms})
+    if part is not None:
+        return replace(part, **{f"{arm}_{what}": 0 for arm in arms for what in WHAT})
+    return None
 
 
 def _is_old(last: Reading, reading: Reading) -> bool:

@@ -12,14 +12,16 @@ from airflow_mlops.core.errors import TrafficOrderError
 from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
 from airflow_mlops.core.rollout.interval import OddsRatioInterval
-from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge
-from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, fresh_since, retire
+from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge, trace_point
+from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, carried, fresh_since, retire
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.rate import ErrorRateTest
-from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, TracePoint
+from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, thinned
 
 TRACE_LIMIT = 400
+RESERVE = 0.25
+"""Part of a test's capital that waits for later steps: finds what fails there several times as early."""
 SHARED = (Metric.LATENCY, Metric.QUALITY)
 
 
@@ -30,10 +32,10 @@ def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState
     return RolloutState(
         version=version,
         champion=champion,
-        share=ErrorShareTest(alpha=alpha),
+        share=_share_test(plan),
         rate=rate,
         alone=copy.copy(rate),
-        others={metric: ErrorShareTest(alpha=alpha) for metric in SHARED if metric in watched},
+        others={metric: _share_test(plan) for metric in SHARED if metric in watched},
         predictions=PredictionShareTest(alpha=alpha) if Metric.PREDICTIONS in watched else None,
         interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,
     )
@@ -42,7 +44,8 @@ def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState
 def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: float) -> RolloutState:
     """Start a step: its clock, its counts and its trace begin now, the evidence goes on.
 
-    What was answered while traffic moved is warm-up and belongs to no window.
+    What was answered while traffic moved belongs to no window; from the second step on, each test invests
+    part of its reserve.
 
     :raises TrafficOrderError: the step before did not end so that traffic may rise.
     """
@@ -57,14 +60,19 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         percent=percent,
         step_since=now,
         clock=now,
+        counted_at=now,
+        share=_invested(state.share) if state.percent else state.share,
+        others={m: _invested(test) if state.percent else test for m, test in state.others.items()},
         step_requests=0,
         step_errors=0,
-        last=reading,
+        last=carried(state.last, reading) if state.percent else reading,
         retired=retire(state.last, reading, state.retired) if state.percent else state.retired,
+        seen={},
         arrivals={},
         said=None,
         approved_by=None,
         intervened=False,
+        holds=0,
         phase=Phase.STEPPING,
         decision=Decision.CONTINUE,
         reasons=(),
@@ -115,8 +123,9 @@ def intervene(state: RolloutState, problem: str, *, now: float) -> RolloutState:
     clock = max(now, state.clock)
     if not problem:
         return replace(state, phase=Phase.STEPPING, decision=Decision.CONTINUE, intervened=False, clock=clock)
-    held = replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, intervened=True, clock=clock)
-    return replace(held, reasons=(problem,), approved_by=None)
+    held = _held(state, Judgement(decision=Decision.INCONCLUSIVE, reason=problem))
+    holds = state.holds if state.intervened else held.holds
+    return replace(held, intervened=True, clock=clock, approved_by=None, holds=holds)
 
 
 def promote(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
@@ -147,17 +156,30 @@ def old_may_go(plan: RolloutPlan, state: RolloutState, *, now: float) -> bool:
     return state.phase is Phase.PROMOTED and now - state.clock >= plan.keep_old_seconds
 
 
+def _share_test(plan: RolloutPlan) -> ErrorShareTest:
+    test = ErrorShareTest(alpha=plan.alpha_each)
+    if len(plan.percents) > 1:
+        test.keep_back(RESERVE)
+    return test
+
+
+def _invested(test: ErrorShareTest) -> ErrorShareTest:
+    after = copy.copy(test)
+    after.invest()
+    return after
+
+
 def _observe(plan: RolloutPlan, state: RolloutState, reading: Reading | None) -> RolloutState:
     if reading is None:
         return _arrived(state, Arrival.MISSING)
     arrival, fresh = fresh_since(state.last, reading, state.retired)
     if fresh is None:
         return _arrived(state, arrival)
-    if state.clock - state.step_since < plan.warm_up_seconds:
+    if max(state.counted_at - state.step_since, 0.0) < plan.warm_up_seconds:
         arrival = Arrival.WARM_UP
-    counted = replace(
-        _arrived(state, arrival), last=reading, retired=retire(state.last, reading, state.retired)
-    )
+    retired = retire(state.last, reading, state.retired)
+    last = carried(state.last, reading)
+    counted = replace(_arrived(state, arrival), last=last, retired=retired, counted_at=state.clock)
     return counted if arrival in (Arrival.WARM_UP, Arrival.EMPTY) else _apply(plan, counted, fresh)
 
 
@@ -174,9 +196,8 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState
     if is_alone(state):
         alone.observe(fresh.errors)
     seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items()}
-    window, e_value = fresh.errors, share.e_value
-    point = TracePoint(at=state.clock, percent=state.percent, window=window, e_value=e_value)
-    return replace(
+    window = fresh.errors
+    after = replace(
         state,
         share=share,
         rate=rate,
@@ -187,8 +208,8 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState
         seen={**state.seen, **seen},
         step_requests=state.step_requests + window.canary_requests,
         step_errors=state.step_errors + window.canary_errors,
-        trace=(*state.trace, point)[-TRACE_LIMIT:],
     )
+    return replace(after, trace=thinned((*state.trace, trace_point(plan, after, window)), TRACE_LIMIT))
 
 
 def _answers(fresh: Fresh) -> dict[Metric, int]:
@@ -242,7 +263,7 @@ def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
 def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutState:
     if plan.step_at(state.percent).approve:
         reason = f"{found.reason}; a person has to approve"
-        return replace(state, phase=Phase.WAITING_FOR_APPROVAL, reasons=(reason,))
+        return replace(state, phase=Phase.WAITING_FOR_APPROVAL, reasons=(reason,), holds=state.holds + 1)
     end = frozen_until(plan.freeze, state.clock)
     if end is not None:
         return replace(state, reasons=(f"{found.reason}; frozen until {in_words(end)}",))
@@ -250,7 +271,8 @@ def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutSt
 
 
 def _held(state: RolloutState, found: Judgement) -> RolloutState:
-    return replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, reasons=(found.reason,))
+    held = replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, holds=state.holds + 1)
+    return replace(held, reasons=(found.reason,))
 
 
 def _ended(state: RolloutState, phase: Phase, found: Judgement) -> RolloutState:

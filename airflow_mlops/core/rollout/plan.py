@@ -67,7 +67,7 @@ class RolloutPlan(Record):
     :param bake_seconds: least time a step lasts before it may advance.
     :param deadline_seconds: longest time a step may wait for evidence.
     :param window_seconds: length of one observation window; longer than a client's retry burst.
-    :param warm_up_seconds: what is answered so soon after a step began is no evidence.
+    :param warm_up_seconds: windows that begin so soon after their step are no evidence.
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
     :param lease_seconds: how long the canary keeps its traffic when nobody watches it any more.
     :param min_requests: requests the canary must have answered in a step before it may advance.
@@ -109,8 +109,15 @@ class RolloutPlan(Record):
 
     @property
     def alpha_each(self) -> float:
-        """The part of ``alpha`` each metric may spend."""
-        return self.alpha / len(self.metrics)
+        """The part of ``alpha`` each test that may blame or pause spends; together they spend ``alpha``.
+
+        One test a metric. Steps that end at 100 % have one more: there errors are judged alone, against
+        ``max_error_rate``. Half of an A/B test's ``alpha`` belongs to "worse" of its interval.
+        """
+        if self.strategy is Strategy.AB:
+            return self.alpha / 2 / len(self.metrics)
+        alone = len(self.percents) > 1 and self.percents[-1] == 100
+        return self.alpha / (len(self.metrics) + alone)
 
     def step_at(self, percent: int) -> Step:
         """Return the step of a share, with everything the plan says where the step says nothing.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import groupby
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest, Window
 from airflow_mlops.core.rollout.interval import OddsRatioInterval
 from airflow_mlops.core.rollout.lease import Lease
-from airflow_mlops.core.rollout.ledger import Arrival, Reading
+from airflow_mlops.core.rollout.ledger import NOTHING, Arrival, Reading
 from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.core.rollout.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.rate import ErrorRateTest
@@ -39,12 +40,36 @@ FINAL = (Phase.PROMOTED, Phase.ROLLED_BACK)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracePoint(Record):
-    """One applied window as people want to see it."""
+    """One applied window as people want to see it; of long steps, some neighbouring windows together.
+
+    :param e_value: evidence on errors against the canary.
+    :param others: the same of the other tests: ``latency``, ``quality``, ``predictions``, and ``alone``,
+        the error rate without a stable arm.
+    :param harmless: evidence that lets the step go on; 0 where that is not how it is decided.
+    """
 
     at: float
     percent: int
     window: Window
     e_value: float
+    others: dict[str, float] = field(default_factory=dict)
+    harmless: float = 0.0
+
+
+def thinned(trace: tuple[TracePoint, ...], limit: int) -> tuple[TracePoint, ...]:
+    """Return a trace of at most ``limit`` points, if there are more: half as many, each as long in time.
+
+    Neighbours are put together and no request is lost.
+    """
+    if len(trace) <= limit:
+        return trace
+    width = max(2 * (trace[-1].at - trace[0].at) / limit, 1e-9)
+    groups = groupby(trace, key=lambda point: int((point.at - trace[0].at) / width))
+    return tuple(_together(tuple(group)) for _, group in groups)
+
+
+def _together(points: tuple[TracePoint, ...]) -> TracePoint:
+    return replace(points[-1], window=sum((point.window for point in points), start=NOTHING))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +98,15 @@ class RolloutState(Record):
     :param rate: the canary's error rate against the plan's allowance.
     :param alone: the same, of windows in which the canary had all the traffic.
     :param others: share tests of the other watched metrics.
-    :param seen: answers of the canary per watched metric so far.
+    :param seen: answers of the canary per watched metric in the current step.
     :param step_since: when the current step's traffic was set, seconds since the epoch.
     :param clock: latest time seen; time never runs back.
+    :param counted_at: when ``last`` was read: there the next window begins.
     :param said: what a person answered about the current step.
     :param approved_by: who agreed to leave it.
     :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
     :param intervened: whether the rollout is held because somebody else changed the weights.
+    :param holds: how many times the current step began to wait for a person.
     :param arrivals: how many readings of each kind the current step met.
     :param retired: counters that started again and must not be counted any more.
     :param trace: windows of the current step, oldest first.
@@ -100,6 +127,7 @@ class RolloutState(Record):
     step_requests: int = 0
     step_errors: int = 0
     clock: float = 0.0
+    counted_at: float = 0.0
     last: Reading = field(default_factory=Reading)
     retired: tuple[str, ...] = ()
     arrivals: dict[Arrival, int] = field(default_factory=dict)
@@ -107,6 +135,7 @@ class RolloutState(Record):
     approved_by: str | None = None
     lease: Lease | None = None
     intervened: bool = False
+    holds: int = 0
     decision: Decision = Decision.CONTINUE
     reasons: tuple[str, ...] = ()
     trace: tuple[TracePoint, ...] = ()

@@ -115,3 +115,35 @@ def test_step_that_needs_a_person_asks_one_and_any_failure_rolls_back(group):
 @pytest.mark.parametrize("text", ["on_inconclusive: hold", "metrics: [errors, predictions]"])
 def test_every_step_asks_where_evidence_alone_may_not_decide(group, text):
     assert len([task for task in group(text).task_ids if task.endswith(".ask")]) == 3
+
+
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
+
+def test_notifier_in_yaml_is_built_and_reaches_every_task_that_tells():
+    rollout = load(f"notifiers: [{{class: {SMTP}, to: a@example.org, subject: '{{{{ rollout.subject }}}}'}}]")
+    (notifier,) = rollout.notifiers
+    assert (type(notifier).__name__, notifier.to) == ("SmtpNotifier", "a@example.org")
+    with DAG("notified", schedule=None) as dag:
+        canary_rollout(
+            model="m", version="2", plan=rollout.plan(), people=People(notifiers=rollout.notifiers)
+        )
+    tell = [task for task in dag.tasks if task.task_id.split(".")[-1] not in ("ask",)]
+    assert {task.notifiers for task in tell} == {(notifier,)}
+    DagSerialization.to_dict(dag)
+    assert notifier.subject == "{{ rollout.subject }}"
+
+
+@pytest.mark.parametrize(
+    ("notifier", "named"),
+    [
+        ("{to: ann}", r"notifiers\.0: .*no class ''.*allowed: 'class', the path"),
+        ("{class: nowhere.At}", r"no class 'nowhere.At' \(No module named 'nowhere'\)"),
+        ("{class: pathlib.Path}", "pathlib.Path is no notifier"),
+        (f"{{class: {SMTP}, reciever: ann}}", "unexpected keyword argument|missing 1 required"),
+        ("ann@example.org", r"notifiers\.0: .*instance of BaseNotifier"),
+    ],
+)
+def test_notifier_that_cannot_be_built_is_named(notifier, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(f"notifiers: [{notifier}]")

@@ -111,3 +111,36 @@ def test_expected_reverse_bet_is_at_most_one_when_the_odds_are_twice_the_stables
         test.update(canary, hits, stable, errors - hits)
         mean += drawn.pmf(hits) * test.harmless_e_value
     assert mean <= 1 + 1e-6
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=9), st.floats(0.01, 0.99))
+def test_moving_capital_into_or_out_of_the_bets_does_not_change_the_e_value(errors, share):
+    test = ErrorShareTest()
+    for bad, worse in errors:
+        test.update(20, bad, 80, worse)
+    before = test.e_value
+    test.keep_back(share)
+    assert test.e_value == pytest.approx(before)
+    for _ in range(3):
+        test.invest()
+        assert test.e_value == pytest.approx(before)
+
+
+def test_canary_that_fails_late_is_found_sooner_with_capital_kept_back():
+    stops = []
+    for reserve in (0.0, 0.25):
+        test = ErrorShareTest()
+        if reserve:
+            test.keep_back(reserve)
+        for _ in range(300):
+            test.update(25, 0, 75, 1)
+        if reserve:
+            test.invest()
+        stops.append(next(n for n in range(1, 999) if test.update(50, 5, 50, 0).e_value >= 20))
+    assert stops[1] * 3 < stops[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_reserve_that_is_no_share_is_refused(share):
+    with pytest.raises(InvalidConfigError, match="reserve"):
+        ErrorShareTest().keep_back(share)

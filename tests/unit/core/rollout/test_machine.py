@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from airflow_mlops.core.errors import InvalidPlanError, TrafficOrderError
 from airflow_mlops.core.rollout.evidence import Decision
 from airflow_mlops.core.rollout.machine import (
+    RESERVE,
     TRACE_LIMIT,
     advance,
     begin,
@@ -150,11 +151,16 @@ def test_requests_are_counted_once_when_an_old_reading_comes_late():
     assert (state.step_requests, state.arrivals) == (110, {"applied": 2, "backwards": 1})
 
 
-def test_what_is_answered_while_warming_up_is_no_evidence():
-    slow = plan(warm_up_seconds=5.0)
-    state = advance(slow, state_at(), reading(canary=100, canary_errors=90, stable=900), now=4)
-    state = advance(slow, state, reading(canary=110, canary_errors=90, stable=990), now=6)
-    assert (state.step_requests, state.step_errors, state.share.e_value) == (10, 0, 1.0)
+@pytest.mark.parametrize("moments", [(4, 6), (9,), (2, 4, 30)], ids=["straddles", "late start", "gap"])
+def test_window_that_began_while_warming_up_is_no_evidence_whenever_it_is_read(moments):
+    slow, state = plan(warm_up_seconds=5.0), state_at()
+    bad = {"canary_errors": 90, "stable": 900}
+    for count, now in enumerate(moments, start=1):
+        state = advance(slow, state, reading(canary=100 * count, **bad), now=now)
+    assert (state.step_requests, state.share.e_value) == (0, 1.0)
+    assert state.arrivals == {"warm_up": len(moments)}
+    state = advance(slow, state, reading(canary=100 * len(moments) + 10, **bad), now=40)
+    assert (state.step_requests, state.step_errors) == (10, 0)
 
 
 def test_clock_that_runs_back_stands_still():
@@ -165,17 +171,21 @@ def test_clock_that_runs_back_stands_still():
 def test_next_step_keeps_the_evidence_and_starts_its_own_counts():
     state = watched(plan(), state_at(), 10)
     after = begin_step(state, 50, replace(state.last, canary_requests=9999), now=20.0)
-    assert (after.share, after.rate) == (state.share, state.rate)
+    assert (after.share.e_value, after.rate) == (pytest.approx(state.share.e_value), state.rate)
+    assert (state.share.reserve, after.share.reserve) == (RESERVE, RESERVE / 2)
     assert (after.percent, after.step_since, after.step_requests, after.trace) == (50, 20.0, 0, ())
     assert advance(plan(), after, replace(after.last, canary_requests=10_009), now=21).step_requests == 10
 
 
-def test_trace_is_bounded():
+def test_trace_is_bounded_and_loses_no_request():
     state = state_at()
     long = plan(deadline_seconds=1e9, bake_seconds=1e8)
-    for n in range(TRACE_LIMIT + 10):
-        state = advance(long, state, reading(canary=0, stable=n + 1), now=n)
-    assert len(state.trace) == TRACE_LIMIT
+    for n in range(1, 2 * TRACE_LIMIT + 11):
+        state = advance(long, state, reading(n, n // 50, 9 * n, 9 * n // 50), now=n)
+        assert len(state.trace) <= TRACE_LIMIT
+    assert sum(point.window.canary_requests for point in state.trace) == 2 * TRACE_LIMIT + 10
+    assert sum(point.window.canary_errors for point in state.trace) == state.step_errors
+    assert [point.at for point in state.trace] == sorted({point.at for point in state.trace})
 
 
 COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 9), st.integers(0, 200), st.integers(0, 9))

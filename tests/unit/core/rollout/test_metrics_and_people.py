@@ -72,6 +72,38 @@ def test_watched_metric_that_never_comes_is_inconclusive(metric):
     assert f"no data on {metric}" in state.reasons[0]
 
 
+@pytest.mark.parametrize("metric", [Metric.LATENCY, Metric.QUALITY, Metric.PREDICTIONS])
+def test_metric_that_comes_no_more_in_a_later_step_is_inconclusive(metric):
+    said = {Metric.LATENCY: slow(1, 9), Metric.PREDICTIONS: bins(17, 13)}
+    said[Metric.QUALITY] = lambda n: {"quality": slow(1, 9)(n)["latency"]}
+    its_plan, state = also(metric)
+    state = seconds(its_plan, state, 30, said[metric])
+    assert state.phase is Phase.PASSED
+    state = begin_step(state, 50, state.last, now=31.0)
+    state = seconds(its_plan, state, 100, lambda n: {}, now=31)
+    assert state.phase is Phase.ROLLED_BACK
+    assert f"no data on {metric}" in state.reasons[0]
+
+
+def test_metric_that_was_silent_for_a_while_is_counted_once():
+    steady, silent = also(Metric.LATENCY), also(Metric.LATENCY)
+    gap = (4, 5)
+    steady = seconds(*steady, 8, slow(1, 9))
+    silent = seconds(*silent, 8, lambda n: {} if n in gap else slow(1, 9)(n))
+    assert silent.seen[Metric.LATENCY] == steady.seen[Metric.LATENCY] == 30 * 8
+
+
+def test_metric_that_was_silent_while_its_server_started_again_is_counted_from_zero():
+    its_plan, state = also(Metric.LATENCY, deadline_seconds=1e6)
+    state = seconds(its_plan, state, 4, slow(1, 9))
+    again = reading(5, 0, 270 * 5, 0, canary_generation="2")
+    state = advance(its_plan, state, again, now=5.0)
+    late = Window(canary_requests=7, canary_errors=0, stable_requests=270 * 5, stable_errors=45)
+    state = advance(its_plan, state, replace(again, canary_requests=9, latency=late), now=6.0)
+    assert state.seen[Metric.LATENCY] == 30 * 4 + 7
+    assert "backwards" not in state.arrivals
+
+
 def test_other_predictions_pause_and_a_person_decides_once():
     its_plan, state = also(Metric.PREDICTIONS, on_inconclusive=OnInconclusive.ADVANCE, bake_seconds=30.0)
     state = seconds(its_plan, state, 30, bins(2, 28))

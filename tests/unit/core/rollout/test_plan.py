@@ -96,3 +96,17 @@ def test_plan_in_words_that_nobody_knows_is_refused_by_name(written, named):
 def test_share_that_is_no_whole_percent_is_refused(percent):
     with pytest.raises(InvalidPlanError, match="0 to 100"):
         require_percent(percent)
+
+
+@pytest.mark.parametrize(
+    ("more", "tests"),
+    [
+        ({}, 1),
+        ({"metrics": (Metric.ERRORS, Metric.LATENCY, Metric.QUALITY, Metric.PREDICTIONS)}, 4),
+        ({"steps": (5, 25, 50, 100)}, 2),
+        ({"steps": (100,), "strategy": Strategy.BLUE_GREEN}, 1),
+        ({"steps": (50,), "strategy": Strategy.AB}, 2),
+    ],
+)
+def test_alpha_is_divided_among_all_tests_that_may_blame(more, tests):
+    assert RolloutPlan(**more).alpha_each == pytest.approx(0.05 / tests)

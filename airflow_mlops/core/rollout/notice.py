@@ -1,0 +1,64 @@
+"""Notice: what a person is told while a rollout runs, in words that need no dashboard beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_mlops.core.record import Record
+
+
+class Event(StrEnum):
+    """What is told: a rollout began, waits for a person, ended one way or the other."""
+
+    STARTED = "started"
+    HELD = "held"
+    ROLLED_BACK = "rolled_back"
+    PROMOTED = "promoted"
+
+
+WORDS = {
+    Event.STARTED: "has started",
+    Event.HELD: "waits for a person",
+    Event.ROLLED_BACK: "was rolled back",
+    Event.PROMOTED: "was promoted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Record):
+    """One event of a rollout.
+
+    :param step: number of the traffic step, 1 and up; 0 before the first.
+    :param weight: the canary's share of requests the event is about, 0 to 100 %.
+    :param occasion: tells one hold of a step from the next, 1 and up; 0 where the event comes once.
+    :param links: ``run``, ``log``, ``evidence``, ``report``; empty where there is none.
+    """
+
+    event: Event
+    model: str
+    version: str
+    champion: str | None
+    step: int
+    weight: int
+    reason: str
+    occasion: int = 0
+    links: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The same whenever the same event is told again, by a retry for instance."""
+        return f"{self.event}_{self.weight}pct_{self.occasion}" if self.occasion else str(self.event)
+
+    @property
+    def subject(self) -> str:
+        """One line without the reason."""
+        beside = f" beside version {self.champion}" if self.champion else ""
+        where = f" at {self.weight} %" if self.event is Event.HELD else ""
+        return f"Rollout of {self.model} version {self.version}{beside} {WORDS[self.event]}{where}"
+
+    @property
+    def text(self) -> str:
+        """Subject, reason and links, a line each."""
+        links = [f"{name}: {url}" for name, url in self.links.items() if url]
+        return "\n".join([f"{self.subject}: {self.reason}", *links])
