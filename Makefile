@@ -76,7 +76,7 @@ bench-triggerer: setup-test
 lease-drill: setup-test
 	@$(BIN)/pytest tests/integration/test_lease_drill.py --quiet --capture=no --no-header
 
-# Kills what takes part in rollouts, at every step; about 25 minutes. `make chaos KILLS=8` is a short version.
+# Kills what takes part in rollouts, at every step; about ten minutes. `make chaos KILLS=8` is a short version.
 KILLS ?= 46
 SEED  ?= 20261121
 chaos: setup-test

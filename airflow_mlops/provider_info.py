@@ -126,6 +126,11 @@ def _local_serving() -> dict[str, Any]:
                 "schema": {"type": ["object", "null"]},
                 "description": "Free ports are chosen for endpoints that are not named.",
             },
+            "workers": {
+                "label": "Processes per version",
+                "schema": {"type": ["integer", "null"], "minimum": 1},
+                "description": "With 2 or more, the death of one costs only the requests in its hands.",
+            },
         },
         "ui-field-behaviour": {
             "hidden-fields": ["host", "port", "login", "password", "schema"],
@@ -158,6 +163,7 @@ def _serving() -> dict[str, Any]:
             "endpoints": _field("Vertex endpoints", mapping, "Resource name per endpoint."),
             "deployed_model": _field("Vertex deployed model", mapping, "Machine, replicas; passed on."),
             "state_dir": _field("State directory", text, "local: state, sockets and logs."),
+            "workers": _field("Processes per version", ["integer", "null"], "local: 1 if empty."),
             "inference_log_dir": _field("Inference log directory", text, "Where predictions are logged."),
             "prometheus": _field("Prometheus", mapping, "url, and selectors requests, errors, fast."),
             "inference_table": _field("Inference table", mapping, "conn_id, table, and its columns."),

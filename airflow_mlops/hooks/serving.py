@@ -31,8 +31,8 @@ class ServingHook(BaseHook):
     """What serves models: this machine, KServe, an HTTPRoute or Vertex AI, by extra ``backend``.
 
     Connection extra for ``local``: ``state_dir`` (folder for state, sockets and logs; required), ``ports``
-    (gateway port per endpoint, free ones otherwise), ``inference_log_dir``
-    (``<state_dir>/inference_log``). The others' are in docs/how-to/serving-backends.md.
+    (gateway port per endpoint, free ones otherwise), ``workers`` (processes per version, 1),
+    ``inference_log_dir`` (``<state_dir>/inference_log``). The others' are in docs/how-to/serving-backends.md.
 
     :param serving_conn_id: connection of type ``mlops_serving``, or ``mlops_local_serving``, which is
         always ``local``.

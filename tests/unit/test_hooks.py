@@ -87,6 +87,10 @@ def test_watchers_share_a_back_end_until_the_connection_is_another(connection, t
             {"conn_type": "mlops_local_serving", "extra": {"state_dir": "/x", "ports": {"m": 99999}}},
             "1 to 65535",
         ),
+        (
+            {"conn_type": "mlops_local_serving", "extra": {"state_dir": "/x", "workers": 0}},
+            "'workers' is 0; allowed: 1 or more",
+        ),
     ],
 )
 def test_serving_connection_with_a_mistake_is_named(connection, fields, named):

@@ -81,20 +81,6 @@ def test_every_task_done_twice_is_done_once(champion, run):
     for _ in range(2):
         run(PromoteModelOperator(task_id="p", state=state, **COMMON))
     assert len(champion.registry.ledger("m")) == 2
-    for _ in range(2):
-        run(CleanUpRolloutOperator(task_id="c", **COMMON))
-    assert shape(champion.serving.traffic("m")) == ("2", None, 0, None)
-    for _ in range(2):
-        run(RollbackOperator(task_id="r", **COMMON))
-    assert shape(champion.serving.traffic("m")) == ("2", None, 0, None)
-
-
-def test_clean_up_cut_off_after_it_freed_the_endpoint_leaves_the_next_rollout_alone(champion, run):
-    run(deploy())
-    run(CleanUpRolloutOperator(task_id="c", **COMMON))
-    champion.serving.claim("m", "other/run")
-    run(CleanUpRolloutOperator(task_id="c", **COMMON))
-    assert champion.serving.traffic("m").holder == "other/run"
 
 
 def test_failing_canary_fails_without_retry_after_the_evidence_is_kept(champion, run):

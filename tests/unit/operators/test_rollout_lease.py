@@ -178,3 +178,14 @@ def test_trigger_ends_with_the_reason_when_its_lease_is_lost(world, stepping):
 
     (payload,) = asyncio.run(events())
     assert (payload["phase"], payload["decision"]) == ("rolled_back", "rollback")
+
+
+@pytest.mark.parametrize("operator", [CleanUpRolloutOperator, RollbackOperator])
+def test_end_of_a_rollout_cut_off_after_it_freed_the_endpoint_is_done_again(world, stepping, run, operator):
+    first = run(operator(task_id="end", **COMMON))
+    again = run(operator(task_id="end", **COMMON))
+    assert again["stable"] == first["stable"]
+    assert world.serving.traffic("m").holder is None
+    world.serving.claim("m", "other/run")
+    run(operator(task_id="end", **COMMON))
+    assert world.serving.traffic("m").holder == "other/run"
