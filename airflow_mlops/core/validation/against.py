@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.outcome import Finding, Outcome, Severity
@@ -46,8 +46,11 @@ def contests(study: Study, name: str, rival: str, column: str = "") -> list[Cont
     parts, _ = study.parts(column)
     pairs = zip(study.draws(CHALLENGER, name, column), study.draws(rival, name, column), strict=True)
     found = []
-    for part, (mine, theirs) in zip(parts, pairs, strict=True):
+    differs = study.differs(rival, column)
+    for part, differ, (mine, theirs) in zip(parts, differs, pairs, strict=True):
         gain = (mine - theirs).scaled(sign)
+        if not differ:
+            gain = replace(gain, reach=0.0)  # the same scores: the same model, as far as anybody can tell
         slack = gain
         if rival == CHAMPION and name in policy.relative_margin:
             slack = gain + theirs.size().scaled(policy.relative_margin[name])
