@@ -33,6 +33,7 @@ class Contest:
     gain: Estimate
     slack: Estimate
     too_small: bool
+    no_value: bool = False
 
     @property
     def doubts(self) -> tuple[float, float, float]:
@@ -57,7 +58,8 @@ def contests(study: Study, name: str, rival: str, column: str = "") -> list[Cont
         elif rival == CHAMPION:
             slack = gain.shifted(policy.max_segment_drop if column else policy.margin[name])
         too_small = study.is_too_small(part, mine, theirs)
-        found.append(Contest(name, rival, part, mine, theirs, gain, slack, too_small))
+        no_value = not mine.is_known and not study.is_too_small(part, theirs)
+        found.append(Contest(name, rival, part, mine, theirs, gain, slack, too_small, no_value))
     return found
 
 
@@ -73,7 +75,9 @@ def holm(doubts: Sequence[float]) -> list[float]:
 def answered(contest: Contest, doubts: tuple[float, float, float], alpha: float) -> Comparison:
     """Conclude from p-values, adjusted or not."""
     not_worse, better, worse = doubts
-    if contest.too_small:
+    if contest.no_value:
+        answer = Answer.NO_VALUE
+    elif contest.too_small:
         answer = Answer.TOO_SMALL
     elif not_worse <= alpha:
         answer = Answer.BETTER if better <= alpha else Answer.NOT_WORSE
@@ -120,6 +124,8 @@ def finding(comparison: Comparison, needs: str) -> Finding:
 
 def _sentence(it: Comparison, needs: str) -> str:
     place = f"{it.segment}: " if it.segment else ""
+    if it.answer is Answer.NO_VALUE:
+        return f"{place}{it.metric} has a value for {it.rival}, none for challenger on these {it.rows} rows"
     if it.answer is Answer.TOO_SMALL and (it.challenger is None or it.other is None):
         return f"{place}{it.metric} has no value on these {it.rows} rows for challenger or {it.rival}"
     if it.answer is Answer.TOO_SMALL:
