@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.mlflow_server import is_outage
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class MlflowEvidence:
             try:
                 text = mlflow.artifacts.load_text(f"runs:/{evidence_run}/{path}")
             except (MlflowException, OSError) as error:
+                if is_outage(error):
+                    raise
                 msg = f"evidence run {evidence_run} has no document {path!r}"
                 raise InvalidRecordError(msg) from error
         document: dict[str, Any] = json.loads(text)

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from airflow_mlops.core.validation.metric import Array
 
@@ -70,7 +70,7 @@ class Estimate:
         known = self.known
         below = np.searchsorted(known, self.point, "left") + np.searchsorted(known, self.point, "right")
         share = np.clip(below / 2 / len(known), 0.05, 0.5)
-        return float(stats.norm.ppf(share))
+        return float(special.ndtri(share))
 
     @cached_property
     def _pull(self) -> Array:
@@ -99,9 +99,9 @@ class Estimate:
             return float("nan")
         if self._is_constant:
             return self.point + self.reach * float(np.log(alpha)) / max(1, self.units)
-        z = self._bias + self._wide(float(stats.norm.ppf(alpha)))
+        z = self._bias + self._wide(float(special.ndtri(alpha)))
         y = max(-FARTHEST, self._bias + z / max(1e-3, 1 - self._acceleration * z))
-        level = float(stats.norm.cdf(y))
+        level = float(special.ndtr(y))
         if level * len(self.known) >= FEWEST_BEYOND:
             return float(np.quantile(self.known, level))
         return float(self.known.mean() + y * self.known.std())
@@ -118,7 +118,7 @@ class Estimate:
             return self._unseen(threshold - self.point)
         y = self._place(threshold) - self._bias
         z = y / max(1e-3, 1 + self._acceleration * y) - self._bias
-        return float(stats.t.cdf(z * np.sqrt((self._freedom) / (self._freedom + 1)), self._freedom))
+        return float(special.stdtr(self._freedom, z * np.sqrt(self._freedom / (self._freedom + 1))))
 
     def doubt_below(self, threshold: float) -> float:
         """p-value against "at least ``threshold``"."""
@@ -134,14 +134,14 @@ class Estimate:
 
     def _wide(self, z: float) -> float:
         freedom = self._freedom
-        return float(stats.t.ppf(stats.norm.cdf(z), freedom) * np.sqrt((freedom + 1) / freedom))
+        return float(special.stdtrit(freedom, special.ndtr(z)) * np.sqrt((freedom + 1) / freedom))
 
     def _place(self, threshold: float) -> float:
         """Return the normal quantile of the share of resamples below; beyond them, of their normal tail."""
         known, far = self.known, threshold - float(self.known.mean())
         below = int(np.searchsorted(known, threshold, "right"))  # at the threshold counts against the claim
         if min(below, len(known) - below) >= FEWEST_BEYOND:
-            return float(stats.norm.ppf(below / len(known)))
+            return float(special.ndtri(below / len(known)))
         return float(np.clip(far / known.std(), -FARTHEST, FARTHEST))
 
     def __neg__(self) -> Estimate:
