@@ -15,7 +15,7 @@ from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.threshold import FairnessPolicy, OnUnusableChampion, ValidationPolicy
+from airflow_mlops.core.validation.threshold import OnUnusableChampion, ValidationPolicy
 
 ROWS = 3000
 SPEC = DatasetSpec(target="late", key=("id",), segments=("origin",), exclude=("origin",))
@@ -269,42 +269,6 @@ ERRORS = {
 def test_what_cannot_be_judged_is_a_named_error(judged, wrong, error, named):
     with pytest.raises(error, match=named):
         judged(**wrong)
-
-
-UNITS = {
-    "margin in per cent": (
-        {"margin": {"roc_auc": 2}},
-        r"validate\.margin\.roc_auc: 2, allowed: .*0\.02 is two",
-    ),
-    "margin that is no number": (
-        {"margin": {"mae": np.nan}},
-        r"validate\.margin\.mae: nan, allowed: a number",
-    ),
-    "margin without end": (
-        {"margin": {"mae": np.inf}},
-        r"validate\.margin\.mae: inf, allowed: a number from 0",
-    ),
-    "floor in per cent": (
-        {"floor": {"roc_auc": 80}},
-        r"validate\.floor\.roc_auc: 80, allowed: a number to 1",
-    ),
-    "share in per cent": (
-        {"relative_margin": {"mae": 5}},
-        r"relative_margin\.mae: 5, allowed: a share from 0",
-    ),
-    "no row of a class": ({"min_class_rows": 0}, "min_class_rows 0; allowed: 1 or more, 2 or more"),
-}
-
-
-@pytest.mark.parametrize(("wrong", "named"), UNITS.values(), ids=UNITS)
-def test_bar_in_another_unit_is_refused_before_anything_runs(wrong, named):
-    with pytest.raises(InvalidConfigError, match=named):
-        ValidationPolicy(**wrong)
-
-
-def test_fairness_in_per_cent_is_refused():
-    with pytest.raises(InvalidConfigError, match=r"validate\.fairness\.sex\.recall: 5, allowed"):
-        FairnessPolicy(column="sex", metric="recall", limit=5)
 
 
 def test_classes_are_those_of_a_real_estimator():

@@ -300,24 +300,3 @@ def test_every_model_is_measured_with_bounds_where_a_margin_or_a_floor_asks(rng)
     alone = compare.judge(sample(rng, champion=False), policy)
     assert CHAMPION not in {one.model for one in alone.values}
     assert compare.judge(Sample(np.zeros(9), {}), policy).values == ()
-
-
-def agreeing(rows, scores, theirs):
-    """Every label right, whatever the scores: the class is never in doubt."""
-    labels = np.arange(rows) % 2 * 1.0
-    sure = {CHALLENGER: scores, CHAMPION: theirs, BASELINE: 0.5}
-    return Sample(labels, {name: np.where(labels > 0, 1 - s, s) * 1.0 for name, s in sure.items()})
-
-
-def test_floor_is_not_surely_cleared_by_a_few_rows_that_are_all_right():
-    policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"accuracy": 0.95}, resamples=100, slices=None)
-    (few,) = [f for f in judge(agreeing(40, 0.1, 0.1), policy).findings if f.check == "floor"]
-    (many,) = [f for f in judge(agreeing(400, 0.1, 0.1), policy).findings if f.check == "floor"]
-    assert (few.outcome, many.outcome) == (Outcome.INCONCLUSIVE, Outcome.PASS)
-    assert "accuracy 1.0000 (surely 0.9251), floor 0.95" in few.reason
-
-
-def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the_same():
-    policy = ValidationPolicy(margin={"accuracy": 0.01}, resamples=100, slices=None)
-    other, same = (report(agreeing(100, 0.1, s), policy).comparisons[1].answer for s in (0.2, 0.1))
-    assert (other, same) == (Answer.TOO_CLOSE, Answer.NOT_WORSE)
