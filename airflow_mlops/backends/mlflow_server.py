@@ -83,6 +83,7 @@ class MlflowServer:
         :raises ServiceUnavailableError: the server does not answer; names its address.
         """
         import mlflow
+        import requests
         from mlflow.exceptions import MlflowException
 
         self._ping()
@@ -92,7 +93,7 @@ class MlflowServer:
             mlflow.set_registry_uri(self.uri)
             try:
                 yield mlflow.MlflowClient(self.uri, self.uri)
-            except MlflowException as error:
+            except (MlflowException, requests.exceptions.RequestException) as error:
                 if is_outage(error):
                     raise self._unavailable(error) from error
                 raise
@@ -116,12 +117,13 @@ class MlflowServer:
 
 
 def is_outage(error: Exception) -> bool:
-    """Say whether the server did not answer, rather than answer that something is wrong."""
+    """Say whether an error means that the server does not answer, rather than what it answered."""
     import requests
 
-    cause = error.__cause__ or error.__context__
+    lost_it = requests.exceptions.ConnectionError | requests.exceptions.Timeout
+    cause = error if isinstance(error, lost_it) else error.__cause__ or error.__context__
     status = getattr(error, "get_http_status_code", lambda: 500)()
-    lost = isinstance(cause, requests.exceptions.ConnectionError | requests.exceptions.Timeout)
+    lost = isinstance(cause, lost_it)
     return lost or status in (429, 502, 503, 504) or "API request to" in str(error)
 
 

@@ -8,43 +8,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation.card import SECTIONS, Statement
-from airflow_mlops.core.validation.readiness import LoadPolicy, ReadinessPolicy, Reply
+from airflow_mlops.core.validation.readiness import LoadPolicy, ReadinessPolicy
 from airflow_mlops.dag_factories.checked import Duration, config, values_of
 
 
 @config
-class Load:
-    """Requests at a steady rate; see ``LoadPolicy``."""
+class Load(LoadPolicy):
+    """Requests at a steady rate, all of ``LoadPolicy``; ``seconds`` may be text like ``30s``."""
 
-    per_second: float
     seconds: Duration = 10.0
-    max_p99_ms: float | None = None
 
 
 @config
-class Readiness:
-    """Limits of a version in its serving process; see ``ReadinessPolicy``."""
+class Readiness(ReadinessPolicy):
+    """Limits of a version in its serving process, all of ``ReadinessPolicy``."""
 
-    differences: Outcome = Outcome.WARN
-    nulls: Reply = Reply.EITHER
-    unseen: Reply = Reply.EITHER
-    extremes: Reply = Reply.EITHER
-    largest: float = 1e30
-    max_p50_ms: float | None = None
-    max_p99_ms: float | None = None
-    min_per_second: float | None = None
-    max_rss_mb: float | None = None
-    max_model_mb: float | None = None
-    max_start_seconds: float | None = None
-    requests: int = 200
-    clients: int = 4
     load: Load | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse limits that cannot be meant before anything is trained."""
-        self.policy()
 
     def policy(self) -> ReadinessPolicy:
         """Return the limits."""

@@ -92,7 +92,17 @@ class ValidateModelOperator(BaseOperator):
         versions = {"challenger": candidate.version}
         if champion is not None:
             versions["champion"] = champion
-        return trial.judge(registry, self.model, versions, rows)
+        lost = {} if champion is not None else _lost(registry, self.model)
+        return trial.judge(registry, self.model, versions, rows, unusable=lost)
+
+
+def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
+    """Say why a model that had a champion has none; nothing at a true cold start."""
+    last = registry.ledger(model)[-1:]
+    if not last:
+        return {}
+    was = last[0].to_version
+    return {CHAMPION: f"version {was} by the ledger, but nothing has the alias {CHAMPION!r}; roll back to it"}
 
 
 class NominateChallengerOperator(CandidateOperator):

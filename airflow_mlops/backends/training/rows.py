@@ -27,11 +27,13 @@ class Rows:
     :param frame: all columns of the window, features made servable.
     :param features: names of the feature columns, in the order the model gets them.
     :param held_back: boolean, one a row.
+    :param unlabelled: rows of the window that are left out because their label is missing.
     """
 
     frame: pd.DataFrame
     features: list[str]
     held_back: pd.Series[bool]
+    unlabelled: int = 0
 
     @property
     def training(self) -> pd.DataFrame:
@@ -52,12 +54,18 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
     """
     frame = read_window(window, filesystem=filesystem).to_pandas()
     features = spec.feature_names(list(frame.columns))
-    frame = frame[frame[spec.target].notna()].reset_index(drop=True)
+    labelled = frame[spec.target].notna()
+    frame = frame[labelled].reset_index(drop=True)
     held_back = held_back_rows(frame, spec)
     if not held_back.any() or held_back.all():
         msg = f"{window.uri}: window {window.label} has {len(frame)} labelled rows, too few to hold some back"
         raise InvalidDataError(msg)
-    return Rows(frame=frame.assign(**servable(frame[features])), features=features, held_back=held_back)
+    return Rows(
+        frame=frame.assign(**servable(frame[features])),
+        features=features,
+        held_back=held_back,
+        unlabelled=int((~labelled).sum()),
+    )
 
 
 def held_back_rows(frame: pd.DataFrame, spec: DatasetSpec) -> pd.Series[bool]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow.pyfunc
 import numpy as np
+from mlflow.exceptions import MlflowException
 
 from airflow_mlops.backends.training.rows import servable
 from airflow_mlops.core.errors import InvalidDataError
@@ -31,6 +32,7 @@ class LoadedModel:
     def __init__(self, model: Any, features: Sequence[str]) -> None:
         self.model = model
         schema = model.metadata.get_input_schema()
+        self.classes = _classes(model)
         self.inputs = list(schema.input_names()) if schema and schema.has_input_names() else list(features)
 
     def predict(self, rows: pd.DataFrame) -> Array:
@@ -50,6 +52,22 @@ class LoadedModel:
             msg = f"predictions are {kind}, allowed: numbers"
             raise InvalidDataError(msg) from error
         return scores[:, -1] if scores.ndim == 2 and scores.shape[1] <= 2 else scores
+
+
+def class_name(one: Any) -> str:
+    """Return a class as text: 1, 1.0 and True are the same class."""
+    return f"{one:g}" if isinstance(one, int | float | np.number | np.bool_) else str(one)
+
+
+def _classes(model: Any) -> list[str] | None:
+    """Return the classes of an estimator as scikit-learn's say them; ``None`` if it does not."""
+    try:
+        raw = model.get_raw_model()
+    except (AttributeError, NotImplementedError, MlflowException):
+        return None
+    raw = getattr(raw, "model", raw)
+    known = getattr(raw, "classes_", None)
+    return None if known is None else [class_name(one) for one in known]
 
 
 @contextmanager

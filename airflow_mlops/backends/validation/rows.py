@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops.backends.training.rows import HASH_KEY
+from airflow_mlops.backends.validation.models import class_name
 from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.validation.sample import BASELINE, Sample
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metric import Array, BoolArray
     from airflow_mlops.core.validation.threshold import ValidationPolicy
+
+MOST_CLASSES = 1000
 
 
 def sample_of(
@@ -36,6 +39,7 @@ def sample_of(
     _require(held, [*policy.entity, *([policy.query] if policy.query else []), *_groups(policy)])
     is_matrix = any(values.ndim == 2 for values in scores.values())
     labels, back = labels_of(rows, spec, is_matrix=is_matrix), rows.held_back.to_numpy()
+    classes = int(labels.max()) + 1 if is_matrix else None
     baseline = _baseline(labels, back, is_matrix=is_matrix, is_ranked=bool(policy.query))
     return Sample(
         labels=labels[back],
@@ -46,6 +50,7 @@ def sample_of(
         queries=_codes(held, [policy.query]) if policy.query else None,
         columns={name: _values(held[name]) for name in rows.features},
         unusable=dict(unusable),
+        classes=classes,
         digest=rows_digest(held[[*spec.key, *rows.features, spec.target]]),
     )
 
@@ -89,6 +94,12 @@ def labels_among(target: pd.Series, classes: Sequence[str]) -> Array:
 def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
     is_number = pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)
     return is_matrix or not is_number
+
+
+def class_names(rows: Rows, spec: DatasetSpec) -> list[str] | None:
+    """Return the data's classes as text, in the order of their places; ``None`` for more than a thousand."""
+    found = np.unique(rows.frame[spec.target].to_numpy())
+    return [class_name(one) for one in found] if len(found) <= MOST_CLASSES else None
 
 
 def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.spelling import meant
 from airflow_mlops.core.validation.metric import Metric
 from airflow_mlops.core.validation.names import SCORER
 
@@ -46,12 +46,13 @@ def scorer(name: str, *, is_class: bool) -> Metric:
     """Return ``sklearn:<scorer>``; scorers are always better when greater.
 
     :param is_class: labels are classes, so that scores are probabilities.
-    :raises InvalidConfigError: scikit-learn has none of that name; and when called: it takes no weights.
+    :raises InvalidConfigError: scikit-learn has none of that name; and when called: it refused the rows.
     """
     short = name.removeprefix(SCORER)
     if short not in get_scorer_names():
-        close = ", ".join(get_close_matches(short, get_scorer_names(), 3)) or "see get_scorer_names()"
-        msg = f"metric {name!r}: scikit-learn has no such scorer; close: {close}"
+        known = get_scorer_names()
+        probably = meant(short, known)
+        msg = f"metric {name!r}: scikit-learn has no such scorer; one of: {', '.join(known)}{probably}"
         raise InvalidConfigError(msg)
     found = get_scorer(short)
 
@@ -62,11 +63,11 @@ def scorer(name: str, *, is_class: bool) -> Metric:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return float(found(model, *given, sample_weight=weights))
+                return float(found(model, *given))
         except (TypeError, ValueError) as error:
             if is_class and len(np.unique(labels)) < matrix.shape[1]:
                 return float("nan")  # a resample that lost a class has no value
-            msg = f"metric {name!r}: {error}; allowed: scorers that take sample_weight"
+            msg = f"metric {name!r}: {error}; allowed: scorers of such labels and predictions"
             raise InvalidConfigError(msg) from error
 
     return Metric(name=name, sign=1, function=called)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
-from airflow_mlops.backends.validation.models import loaded
+from airflow_mlops.backends.validation.models import LoadedModel, loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
-from airflow_mlops.backends.validation.rows import sample_of
-from airflow_mlops.core.errors import TransientError
+from airflow_mlops.backends.validation.rows import class_names, sample_of
+from airflow_mlops.core.errors import InvalidDataError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import Check, OwnMetric
 from airflow_mlops.core.validation.compare import judge
 from airflow_mlops.core.validation.names import SCORER
+from airflow_mlops.core.validation.report import noted
 from airflow_mlops.core.validation.sample import CHALLENGER
 from airflow_mlops.core.validation.threshold import ValidationPolicy
 
@@ -42,30 +43,54 @@ class Trial:
     metrics: Sequence[OwnMetric] = ()
     checks: Sequence[Check] = ()
 
-    def judge(self, registry: ModelRegistry, model: str, versions: dict[str, str], rows: Rows) -> Report:
+    def judge(
+        self,
+        registry: ModelRegistry,
+        model: str,
+        versions: dict[str, str],
+        rows: Rows,
+        *,
+        unusable: Mapping[str, str] | None = None,
+    ) -> Report:
         """Judge versions by role: ``{"challenger": "4", "champion": "3"}``, the latter if there is one.
 
+        :param unusable: roles that cannot be had at all, and why.
         :raises TransientError: the registry does not answer; a retry may help.
         """
         scores: dict[str, Array] = {}
-        unusable: dict[str, str] = {}
+        unusable = dict(unusable or {})
         findings: list[Finding] = []
         for role, version in versions.items():
             with ExitStack() as stack:
                 try:
                     found = stack.enter_context(loaded(registry, model, version, rows.features))
-                    scores[role] = found.predict(rows.holdout)
+                    scores[role] = self._scored(found, rows)
                 except TransientError:
                     raise
                 except Exception as error:  # noqa: BLE001 - any model may fail in any way
                     unusable[role] = _why(version, error)
                     continue
                 findings += run_checks(self.checks if role == CHALLENGER else (), found.predict, rows.holdout)
+        if rows.unlabelled:
+            said = f"{rows.unlabelled} rows have no label and are left out, {len(rows.frame)} have one"
+            findings.append(noted("labels", said))
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
         report = judge(sample, self.policy, own=self._own(sample), besides=findings)
         return replace(report, versions=versions)
+
+    def _scored(self, model: LoadedModel, rows: Rows) -> Array:
+        """Return a model's scores of the held-back rows.
+
+        :raises InvalidDataError: its classes are not the data's, so its columns are not what they seem.
+        """
+        scores = model.predict(rows.holdout)
+        known, there = model.classes, class_names(rows, self.data)
+        if known is not None and there is not None and scores.ndim == 2 and known != there:
+            msg = f"knows the classes {', '.join(known)}; the data have {', '.join(there)}"
+            raise InvalidDataError(msg)
+        return scores
 
     def _own(self, sample: Sample) -> list[Metric]:
         from airflow_mlops.backends.validation.scorers import scorer

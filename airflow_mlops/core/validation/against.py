@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.outcome import Finding, Outcome, Severity
@@ -33,6 +33,7 @@ class Contest:
     gain: Estimate
     slack: Estimate
     too_small: bool
+    no_value: bool = False
 
     @property
     def doubts(self) -> tuple[float, float, float]:
@@ -46,15 +47,19 @@ def contests(study: Study, name: str, rival: str, column: str = "") -> list[Cont
     parts, _ = study.parts(column)
     pairs = zip(study.draws(CHALLENGER, name, column), study.draws(rival, name, column), strict=True)
     found = []
-    for part, (mine, theirs) in zip(parts, pairs, strict=True):
+    differs = study.differs(rival, column)
+    for part, differ, (mine, theirs) in zip(parts, differs, pairs, strict=True):
         gain = (mine - theirs).scaled(sign)
+        if not differ:
+            gain = replace(gain, reach=0.0)  # the same scores: the same model, as far as anybody can tell
         slack = gain
         if rival == CHAMPION and name in policy.relative_margin:
             slack = gain + theirs.size().scaled(policy.relative_margin[name])
         elif rival == CHAMPION:
             slack = gain.shifted(policy.max_segment_drop if column else policy.margin[name])
         too_small = study.is_too_small(part, mine, theirs)
-        found.append(Contest(name, rival, part, mine, theirs, gain, slack, too_small))
+        no_value = not mine.is_known and not study.is_too_small(part, theirs)
+        found.append(Contest(name, rival, part, mine, theirs, gain, slack, too_small, no_value))
     return found
 
 
@@ -70,7 +75,9 @@ def holm(doubts: Sequence[float]) -> list[float]:
 def answered(contest: Contest, doubts: tuple[float, float, float], alpha: float) -> Comparison:
     """Conclude from p-values, adjusted or not."""
     not_worse, better, worse = doubts
-    if contest.too_small:
+    if contest.no_value:
+        answer = Answer.NO_VALUE
+    elif contest.too_small:
         answer = Answer.TOO_SMALL
     elif not_worse <= alpha:
         answer = Answer.BETTER if better <= alpha else Answer.NOT_WORSE
@@ -117,6 +124,8 @@ def finding(comparison: Comparison, needs: str) -> Finding:
 
 def _sentence(it: Comparison, needs: str) -> str:
     place = f"{it.segment}: " if it.segment else ""
+    if it.answer is Answer.NO_VALUE:
+        return f"{place}{it.metric} has a value for {it.rival}, none for challenger on these {it.rows} rows"
     if it.answer is Answer.TOO_SMALL and (it.challenger is None or it.other is None):
         return f"{place}{it.metric} has no value on these {it.rows} rows for challenger or {it.rival}"
     if it.answer is Answer.TOO_SMALL:

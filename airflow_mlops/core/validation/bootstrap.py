@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_BLOCKS = 4096
 NUMBERS_AT_ONCE = 40_000_000
+MOST_GROUPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +92,33 @@ class Resampling:
         with np.errstate(invalid="ignore"):  # infinite or undefined terms: a value that is not known
             points, draws = metric.of(total), metric.of(self.weights @ sums)
             left_out = metric.of(total[:, None, :] - sums)
-        return [Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i])) for i in range(width)]
+        return [
+            Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i]), metric.reach)
+            for i in range(width)
+        ]
 
     def _called(self, metric: Metric, scored: Scored, blocks: IntArray) -> Estimate:
-        assert metric.function is not None  # noqa: S101 - for the type checker
+        """Call the function per resample, and without each of some groups of blocks."""
         point = metric.point(scored.labels, scored.scores) if len(blocks) else float("nan")
         if not np.isfinite(point):
-            return Estimate(float("nan"), np.full(len(self.weights), np.nan), None, 0)
-        values = []
-        for resample in self.weights:  # row weights of all resamples at once would not fit
-            weights = resample[blocks]
-            kept = weights > 0
-            values.append(_value(metric, scored.labels[kept], scored.scores[kept], weights[kept]))
-        return Estimate(point, np.array(values), None, len(np.unique(blocks)))
+            return Estimate(float("nan"), np.full(len(self.weights), np.nan), np.empty(0), 0, metric.reach)
+        values = [_value(metric, scored, resample[blocks]) for resample in self.weights]
+        groups = np.unique(blocks, return_inverse=True)[1] % MOST_GROUPS
+        without = [_value(metric, scored, groups != one) for one in range(int(groups.max()) + 1)]
+        return Estimate(point, np.array(values), np.array(without), len(np.unique(blocks)), metric.reach)
 
 
-def _value(metric: Metric, labels: Array, scores: Array, weights: Array) -> float:
-    """Call the function; a resample that lost a class has no value."""
+def _value(metric: Metric, scored: Scored, times: np.ndarray[Any, Any]) -> float:
+    """Call the function on rows repeated as often as they were drawn, so that it need not weigh them.
+
+    A resample that lost a class has no value.
+    """
     assert metric.function is not None  # noqa: S101 - for the type checker
-    if not weights.size or (scores.ndim == 2 and len(np.unique(labels)) < scores.shape[1]):
+    rows = np.repeat(np.arange(len(times)), times.astype(np.int64))
+    labels, scores = scored.labels[rows], scored.scores[rows]
+    if not rows.size or (scores.ndim == 2 and len(np.unique(labels)) < scores.shape[1]):
         return float("nan")
-    return float(metric.function(labels, scores, weights))
+    return float(metric.function(labels, scores, np.ones(len(rows))))
 
 
 def _where(scored: Scored, rows: np.ndarray[Any, Any]) -> Scored:

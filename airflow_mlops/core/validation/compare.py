@@ -12,9 +12,10 @@ from airflow_mlops.core.validation.against import answered, contests, finding, h
 from airflow_mlops.core.validation.calibration import calibration
 from airflow_mlops.core.validation.fairness import fairness
 from airflow_mlops.core.validation.report import Report, Value, noted
-from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, row_problems, score_problem
+from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, row_problems
 from airflow_mlops.core.validation.slices import weak_slices
 from airflow_mlops.core.validation.study import Study
+from airflow_mlops.core.validation.suitability import check_metrics, model_problem
 from airflow_mlops.core.validation.threshold import OnUnusableChampion
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ def judge(
     :param besides: findings of other gates that belong to the same verdict.
     :raises InvalidConfigError: the policy names a metric that is not there.
     """
-    broken = row_problems(sample) or _challenger_problem(sample)
+    asked = [name for name in policy.all_metrics if name not in {one.name for one in own}]
+    broken = row_problems(sample) or _challenger_problem(sample, asked)
     if broken:
         return _report(sample, [*broken, *besides])
+    check_metrics(sample, asked)
     study = Study(sample, policy, own)
-    with_champion, findings = _champion(sample, policy)
+    with_champion, findings = _champion(sample, policy, asked)
     compared = [] if not with_champion else [*_overall(study), *_declared(study)]
     beaten = [_compared(study, name, BASELINE) for name in policy.metrics]
     findings += [*_floors(study), *(finding(one, _needs(policy)) for one in (*beaten, *compared))]
@@ -76,18 +79,18 @@ def _values(study: Study, models: Iterable[str]) -> Iterator[Value]:
             yield Value(metric=name, model=model, value=known(value.point), **bounds)
 
 
-def _challenger_problem(sample: Sample) -> list[Finding]:
-    reason = score_problem(sample, CHALLENGER)
+def _challenger_problem(sample: Sample, asked: Sequence[str]) -> list[Finding]:
+    reason = model_problem(sample, CHALLENGER, asked)
     if not reason:
         return []
     return [Finding(check="predictions", subject=CHALLENGER, outcome=Outcome.FAIL, reason=reason)]
 
 
-def _champion(sample: Sample, policy: ValidationPolicy) -> tuple[bool, list[Finding]]:
+def _champion(sample: Sample, policy: ValidationPolicy, asked: Sequence[str]) -> tuple[bool, list[Finding]]:
     """Say whether there is a champion to compare with, and if not, why and what of it."""
     if CHAMPION not in sample.scores and CHAMPION not in sample.unusable:
         return False, [noted("cold_start", "no champion: judged against baseline and floor only")]
-    reason = score_problem(sample, CHAMPION)
+    reason = model_problem(sample, CHAMPION, asked)
     if not reason:
         return True, []
     stops = policy.on_unusable_champion is OnUnusableChampion.STOP

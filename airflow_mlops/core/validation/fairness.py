@@ -45,7 +45,8 @@ def _judged(study: Study, rule: FairnessPolicy) -> Finding:
         reason = f"{rule.column}: {len(groups)} groups are large enough to compare {rule.metric}, needs 2"
         return _finding(rule, Outcome.INCONCLUSIVE, reason, None)
     low, high = disparity([value for _, value in groups], study.policy.alpha)
-    return _concluded(rule, groups, low, high)
+    few = [part.name for part in parts if part not in [kept for kept, _ in groups]]
+    return _concluded(rule, groups, low, high, few)
 
 
 def disparity(groups: list[Estimate], alpha: float) -> tuple[float, float]:
@@ -59,7 +60,9 @@ def disparity(groups: list[Estimate], alpha: float) -> tuple[float, float]:
     return max(0.0, float((points - reach * spread).max())), high
 
 
-def _concluded(rule: FairnessPolicy, groups: list[tuple[Part, Estimate]], low: float, high: float) -> Finding:
+def _concluded(
+    rule: FairnessPolicy, groups: list[tuple[Part, Estimate]], low: float, high: float, few: list[str]
+) -> Finding:
     ranked = sorted(groups, key=lambda group: group[1].point)
     (least, worst), (most, best) = ranked[0], ranked[-1]
     gap = best.point - worst.point
@@ -71,6 +74,8 @@ def _concluded(rule: FairnessPolicy, groups: list[tuple[Part, Estimate]], low: f
         f"{rule.metric} {worst.point:.4f} ({least.name}) to {best.point:.4f} ({most.name}): "
         f"difference {gap:.4f} ({low:.4f} to {high:.4f}), {word} the limit {rule.limit:g}"
     )
+    if few:
+        reason += f"; too few rows to compare: {', '.join(few)}"
     return _finding(rule, outcome, reason, gap)
 
 

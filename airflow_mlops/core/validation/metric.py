@@ -49,6 +49,8 @@ class Metric:
     :param terms: of scored rows, ``k`` arrays ``(n_rows,)``; those of a rank metric depend on the cell.
     :param value: of the terms' weighted sums, shape ``(k, ...)``, the metric, shape ``(...)``.
     :param function: ``f(labels, scores, weights)`` instead of terms and value.
+    :param reach: greatest difference between two values a row can have, 0 if there is none.
+    :param by_class: rests on the rows of one class, so that the rarest class says how much is known.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Metric:
     terms: Callable[[Scored], Sequence[Array]] | None = None
     value: Callable[[Array], Array] | None = field(default=None)
     function: Function | None = None
+    reach: float = 0.0
+    by_class: bool = False
 
     def point(self, labels: Array, scores: Array, queries: IntArray | None = None) -> float:
         """Return the metric of the sample itself; NaN where it is not defined."""

@@ -85,14 +85,14 @@ def _false_alarms(sums: Array) -> Array:
 
 
 METRICS = (
-    Metric(name="balanced_accuracy", sign=1, terms=_counts, value=_balanced),
-    Metric(name="precision", sign=1, terms=_counts, value=_positive(_precision)),
-    Metric(name="recall", sign=1, terms=_counts, value=_positive(_recall)),
-    Metric(name="f1", sign=1, terms=_counts, value=_positive(_f1)),
-    Metric(name="precision_macro", sign=1, terms=_counts, value=_macro(_precision)),
-    Metric(name="recall_macro", sign=1, terms=_counts, value=_macro(_recall)),
-    Metric(name="f1_macro", sign=1, terms=_counts, value=_macro(_f1)),
-    Metric(name="f1_weighted", sign=1, terms=_counts, value=_weighted),
-    Metric(name="matthews_corrcoef", sign=1, terms=_counts, value=_matthews),
-    Metric(name="false_positive_rate", sign=-1, terms=_counts, value=_false_alarms),
+    Metric(name="balanced_accuracy", sign=1, terms=_counts, value=_balanced, reach=1.0, by_class=True),
+    Metric(name="precision", sign=1, terms=_counts, value=_positive(_precision), reach=1.0, by_class=True),
+    Metric(name="recall", sign=1, terms=_counts, value=_positive(_recall), reach=1.0, by_class=True),
+    Metric(name="f1", sign=1, terms=_counts, value=_positive(_f1), reach=1.0, by_class=True),
+    Metric(name="precision_macro", sign=1, terms=_counts, value=_macro(_precision), reach=1.0, by_class=True),
+    Metric(name="recall_macro", sign=1, terms=_counts, value=_macro(_recall), reach=1.0, by_class=True),
+    Metric(name="f1_macro", sign=1, terms=_counts, value=_macro(_f1), reach=1.0, by_class=True),
+    Metric(name="f1_weighted", sign=1, terms=_counts, value=_weighted, reach=1.0, by_class=True),
+    Metric(name="matthews_corrcoef", sign=1, terms=_counts, value=_matthews, reach=2.0, by_class=True),
+    Metric(name="false_positive_rate", sign=-1, terms=_counts, value=_false_alarms, reach=1.0, by_class=True),
 )

@@ -80,9 +80,9 @@ def _explained(sums: Array) -> Array:
 
 
 METRICS = (
-    Metric(name="accuracy", sign=1, terms=_mean(_accuracy), value=ratio),
+    Metric(name="accuracy", sign=1, terms=_mean(_accuracy), value=ratio, reach=1.0),
     Metric(name="log_loss", sign=-1, terms=_mean(_log_loss), value=ratio),
-    Metric(name="brier", sign=-1, terms=_mean(_brier), value=ratio),
+    Metric(name="brier", sign=-1, terms=_mean(_brier), value=ratio, reach=1.0),
     Metric(name="mae", sign=-1, terms=_mean(lambda y, p: np.abs(y - p)), value=ratio),
     Metric(name="mse", sign=-1, terms=_mean(lambda y, p: (y - p) ** 2), value=ratio),
     Metric(
@@ -95,7 +95,7 @@ METRICS = (
         value=ratio,
     ),
     Metric(name="poisson_deviance", sign=-1, terms=_mean(_deviance), value=ratio),
-    Metric(name="selection_rate", sign=1, terms=_mean(_selected), value=ratio),
+    Metric(name="selection_rate", sign=1, terms=_mean(_selected), value=ratio, reach=1.0),
     Metric(name="r2", sign=1, terms=_spread, value=_r2),
     Metric(name="explained_variance", sign=1, terms=_spread, value=_explained),
 )

@@ -98,11 +98,11 @@ def _precision(scored: Scored) -> tuple[_Answers, Array]:
 def ndcg(name: str) -> Metric:
     """Return ``ndcg`` or ``ndcg@<cut>``."""
     cut = int(name.partition("@")[2] or 0) or None
-    return Metric(name=name, sign=1, terms=_terms(_ndcg(cut)), value=ratio)
+    return Metric(name=name, sign=1, terms=_terms(_ndcg(cut)), value=ratio, reach=1.0)
 
 
 METRICS = (
     ndcg("ndcg"),
-    Metric(name="mrr", sign=1, terms=_terms(_reciprocal), value=ratio),
-    Metric(name="map", sign=1, terms=_terms(_precision), value=ratio),
+    Metric(name="mrr", sign=1, terms=_terms(_reciprocal), value=ratio, reach=1.0),
+    Metric(name="map", sign=1, terms=_terms(_precision), value=ratio, reach=1.0),
 )

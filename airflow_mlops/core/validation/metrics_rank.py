@@ -129,7 +129,7 @@ def _precision_terms(scored: Scored) -> Sequence[Array]:
 
 
 METRICS = (
-    Metric(name="roc_auc", sign=1, terms=_auc_terms, value=_auc),
-    Metric(name="roc_auc_ovr", sign=1, terms=_one_against_rest, value=ratio),
-    Metric(name="average_precision", sign=1, terms=_precision_terms, value=ratio),
+    Metric(name="roc_auc", sign=1, terms=_auc_terms, value=_auc, reach=1.0, by_class=True),
+    Metric(name="roc_auc_ovr", sign=1, terms=_one_against_rest, value=ratio, reach=1.0, by_class=True),
+    Metric(name="average_precision", sign=1, terms=_precision_terms, value=ratio, reach=1.0, by_class=True),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,15 @@ NEGATED = {
     "neg_mean_poisson_deviance": "poisson_deviance",
 }
 NAMES = (*RANKS, *MEANS, *CLASSES, *QUERIES, *NEGATED)
+SHARES = frozenset((*RANKS, *CLASSES, *QUERIES, "accuracy", "selection_rate"))
+"""Metrics that lie between 0 and 1; the correlation coefficient between -1 and 1."""
+OF_TWO = frozenset(
+    ("roc_auc", "average_precision", "selection_rate", "precision", "recall", "f1", "false_positive_rate")
+)
+"""Metrics of two classes; of more they would show one class only."""
+OF_CLASSES = OF_TWO | frozenset(CLASSES) | {"roc_auc_ovr", "accuracy", "log_loss", "brier"}
+OF_PROBABILITIES = OF_CLASSES - frozenset(RANKS)
+"""Metrics that read a score as a probability, or call a row positive from 0.5."""
 SCORER = "sklearn:"
 CUT = re.compile(r"ndcg@[1-9]\d*")
 
@@ -60,10 +70,27 @@ def check_metric(name: str, own: Iterable[str] = ()) -> None:
     known = (*own, *NAMES)
     if name in known or CUT.fullmatch(name) or name.startswith(SCORER):
         return
-    close = get_close_matches(name, known, 1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
     msg = (
-        f"metric {name!r} is not known{hint}; one of: {', '.join(known)}, ndcg@<cut>, "
-        f"{SCORER}<name of a scikit-learn scorer>"
+        f"metric {name!r} is not known; one of: {', '.join(known)}, ndcg@<cut>, "
+        f"{SCORER}<name of a scikit-learn scorer>{meant(name, known)}"
     )
     raise InvalidConfigError(msg)
+
+
+def check_bar(where: str, name: str, value: float, *, least: float = 0.0) -> None:
+    """Accept a bar in a metric's unit: a finite number; of a metric that is a share at most 1.
+
+    :raises InvalidConfigError: two per cent written as 2, for instance.
+    """
+    most = 1.0 if plain(name) in SHARES else math.inf
+    if math.isfinite(value) and least <= value <= most:
+        return
+    low = "" if least == -math.inf else f" from {least:g}"
+    high = "" if most == math.inf else f" to {most:g}, for it is in the metric's unit (0.02 is two points)"
+    msg = f"{where}.{name}: {value:g}, allowed: a number{low}{high}"
+    raise InvalidConfigError(msg)
+
+
+def plain(name: str) -> str:
+    """Return a metric's name without sign and cut."""
+    return NEGATED.get(name, name.partition("@")[0])

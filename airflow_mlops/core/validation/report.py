@@ -17,6 +17,7 @@ class Answer(StrEnum):
     WORSE = "worse"
     TOO_CLOSE = "too close to tell"
     TOO_SMALL = "too small to tell"
+    NO_VALUE = "no value"
 
 
 OUTCOMES = {
@@ -25,6 +26,7 @@ OUTCOMES = {
     Answer.WORSE: Outcome.FAIL,
     Answer.TOO_CLOSE: Outcome.INCONCLUSIVE,
     Answer.TOO_SMALL: Outcome.PASS,
+    Answer.NO_VALUE: Outcome.INCONCLUSIVE,
 }
 
 

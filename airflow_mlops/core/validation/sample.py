@@ -27,6 +27,7 @@ class Sample:
     :param entities: whose rows belong together; ``queries``: which query a row answers.
     :param columns: features to search for weak slices: floats, or text.
     :param unusable: per model without scores, why.
+    :param classes: how many the data have, where scores are a matrix; labels are their places.
     :param digest: of the rows themselves.
     """
 
@@ -38,6 +39,7 @@ class Sample:
     queries: IntArray | None = None
     columns: dict[str, Values] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    classes: int | None = None
     digest: str = ""
 
 
@@ -61,8 +63,10 @@ def score_problem(sample: Sample, model: str) -> str:
     scores, rows = sample.scores[model], len(sample.labels)
     if scores.ndim not in (1, 2) or len(scores) != rows:
         return f"{model}: predictions have shape {scores.shape}, allowed ({rows},) or ({rows}, classes)"
-    if scores.ndim == 2 and int(sample.labels.max()) >= scores.shape[1]:
-        return f"{model}: predicts {scores.shape[1]} classes, the labels have {int(sample.labels.max()) + 1}"
+    given = scores.shape[1] if scores.ndim == 2 else 2
+    known = sample.classes or int(sample.labels.max()) + 1
+    if (scores.ndim == 2 and given < known) or (sample.classes and given != known):
+        return f"{model}: predicts {given} classes, the labels have {known}"
     bad = int((~np.isfinite(scores.reshape(rows, -1)).all(axis=1)).sum())
     return f"{model}: {bad} of {rows} predictions are NaN or infinite, allowed 0" if bad else ""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from airflow_mlops.core.validation.bootstrap import Resampling
 from airflow_mlops.core.validation.estimate import Estimate
-from airflow_mlops.core.validation.metric import IntArray, Metric, Scored
+from airflow_mlops.core.validation.metric import BoolArray, IntArray, Metric, Scored
 from airflow_mlops.core.validation.metrics import metric
-from airflow_mlops.core.validation.sample import Sample
+from airflow_mlops.core.validation.sample import CHALLENGER, Sample
 from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 
@@ -72,8 +72,24 @@ class Study:
             parts, cells = self.parts(column)
             sample = self.sample
             scored = Scored(sample.labels, sample.scores[model], cells, sample.queries)
-            self._draws[key] = self.resampling.draws(self.metric(name), scored, len(parts))
+            wanted = self.metric(name)
+            drawn = self.resampling.draws(wanted, scored, len(parts))
+            self._draws[key] = [
+                replace(one, units=min(one.units, part.rarest))
+                if wanted.by_class and part.rarest is not None
+                else one
+                for part, one in zip(parts, drawn, strict=True)
+            ]
         return self._draws[key]
+
+    def differs(self, rival: str, column: str = "") -> BoolArray:
+        """Say of each part whether challenger and rival give any row of it different scores."""
+        parts, cells = self.parts(column)
+        mine, theirs = self.sample.scores[CHALLENGER], self.sample.scores[rival]
+        rows = np.ones(len(cells), dtype=bool)
+        if mine.shape == theirs.shape:
+            rows = (mine != theirs).reshape(len(cells), -1).any(axis=1)
+        return np.bincount(cells, weights=rows, minlength=len(parts)) > 0
 
     def is_too_small(self, part: Part, *estimates: Estimate) -> bool:
         """Say whether nothing can be concluded about a part: few rows, few of a class, few entities."""

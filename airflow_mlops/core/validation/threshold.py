@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.names import check_metric
+from airflow_mlops.core.validation.names import check_bar, check_metric
 from airflow_mlops.core.validation.security import PoisoningPolicy
 
 
@@ -44,7 +45,12 @@ class SlicePolicy(Record):
         """Refuse a search that cannot be meant."""
         if self.metric:
             check_metric(self.metric)
-        if self.depth not in (1, 2) or self.max_drop < 0 or self.min_rows < 20 or self.values < 2:
+        if (
+            self.depth not in (1, 2)
+            or not 0 <= self.max_drop < math.inf
+            or self.min_rows < 20
+            or self.values < 2
+        ):
             msg = (
                 f"validate.slices: depth {self.depth}, max_drop {self.max_drop}, min_rows {self.min_rows}, "
                 f"values {self.values}; allowed: 1 or 2, 0 or more, 20 or more, 2 or more"
@@ -68,9 +74,7 @@ class FairnessPolicy(Record):
 
     def __post_init__(self) -> None:
         """Refuse a limit that cannot be meant."""
-        if self.limit < 0:
-            msg = f"validate.fairness.{self.column}: limit {self.limit}, allowed: 0 or more"
-            raise InvalidConfigError(msg)
+        check_bar(f"validate.fairness.{self.column}", self.metric, self.limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,15 +140,21 @@ class ValidationPolicy(Record):
         if not self.metrics:
             msg = "validate.margin: empty, allowed: at least one metric with its margin"
             raise InvalidConfigError(msg)
-        drops = (
-            *self.margin.items(),
-            *self.relative_margin.items(),
-            ("max_segment_drop", self.max_segment_drop),
-        )
-        for name, value in drops:
-            if value < 0:
-                msg = f"validate.{name}: margin {value}, allowed: 0 or more"
+        for name, value in self.margin.items():
+            check_bar("validate.margin", name, value)
+            check_bar("validate", "max_segment_drop", self.max_segment_drop)
+        for name, value in self.floor.items():
+            check_bar("validate.floor", name, value, least=-math.inf)
+        for name, value in self.relative_margin.items():
+            if not 0 <= value <= 1:
+                msg = f"validate.relative_margin.{name}: {value:g}, allowed: a share from 0 to 1"
                 raise InvalidConfigError(msg)
+        if self.min_segment_rows < 1 or self.min_class_rows < 2:
+            msg = (
+                f"validate: min_segment_rows {self.min_segment_rows}, min_class_rows {self.min_class_rows}; "
+                "allowed: 1 or more, 2 or more"
+            )
+            raise InvalidConfigError(msg)
         if not 0 < self.alpha <= 0.5 or self.resamples < 100:
             msg = (
                 f"validate: alpha {self.alpha}, resamples {self.resamples}; allowed: (0, 0.5] and 100 or more"

@@ -160,10 +160,15 @@ def test_all_of_validation_is_configured_in_yaml(load):
         ),
         ("severity: warning", "severity: grave", r"validate\.checks\.0\.severity: .*'warning'.*got 'grave'"),
         ("continue", "go on", r"validate\.on_unusable_champion: .*'stop' or 'continue'"),
-        ("{log_loss:", "{logloss:", "'logloss' is not known .did you mean 'log_loss'"),
+        ("{log_loss:", "{logloss:", "'logloss' is not known; .*did you mean 'log_loss'"),
         ("profit: 0.1", "profits: 0.1", "did you mean 'profit'"),
         ("ece: 0.05", "ece: 5", r"validate\.calibration: ece 5.0, .*allowed"),
-        ("margin: {roc_auc: 0.002, profit: 0.1}", "margin: {roc_auc: -1}", r"roc_auc: margin -1.0, allowed"),
+        (
+            "margin: {roc_auc: 0.002, profit: 0.1}",
+            "margin: {roc_auc: -1}",
+            r"margin\.roc_auc: -1, allowed: a number from 0 to 1",
+        ),
+        ("roc_auc: 0.002", "roc_auc: 2", r"margin\.roc_auc: 2, allowed: .* in the metric's unit"),
     ],
 )
 def test_mistake_in_validation_is_named_before_anything_runs(load, before, after, named):

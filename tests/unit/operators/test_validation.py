@@ -95,7 +95,9 @@ def test_three_classes_in_text_from_training_to_a_verdict_against_the_champion(m
     with mlflow_world.server.session() as client:
         client.delete_model_version("m", "1")  # takes the alias along
     gone = validated(run, candidates[1], "run-2")
-    assert any("no champion" in finding["reason"] for finding in gone["findings"])
+    lost = [f["reason"] for f in gone["findings"] if f["subject"] == "champion"]
+    assert gone["outcome"] == "inconclusive"
+    assert lost == ["champion version 1 by the ledger, but nothing has the alias 'champion'; roll back to it"]
 
     with pytest.raises(AirflowFailException, match="did you mean 'log_loss'"):
         validated(run, candidates[1], "run-2", policy=ValidationPolicy(margin={"logloss": 0.1}))

@@ -138,6 +138,8 @@ def rng():
 def test_scorer_of_two_classes_is_scikit_learns(rng, name, theirs):
     labels, scores, weights = rng.integers(0, 2, 99).astype(float), rng.random(99), rng.poisson(1.0, 99) * 1.0
     ours = scorer(f"sklearn:{name}", is_class=True)
+    labels, scores = (np.repeat(x, weights.astype(int)) for x in (labels, scores))
+    weights = np.ones(len(labels))
     assert (ours.sign, ours.name) == (1, f"sklearn:{name}")
     assert ours.function(labels, scores, weights) == pytest.approx(theirs(labels, scores, weights))
 
@@ -161,12 +163,12 @@ def test_resample_without_one_of_the_classes_has_no_value(rng):
 @pytest.mark.parametrize(
     ("name", "is_class", "named"),
     [
-        ("neg_median_absolute_eror", False, "close: neg_median_absolute_error"),
-        ("neg_max_error", False, "take sample_weight"),
-        ("roc_auc_ovo", True, "take sample_weight"),
+        ("neg_median_absolute_eror", False, "did you mean 'neg_median_absolute_error'"),
+        ("f1", True, "allowed: scorers of such labels and predictions"),
+        ("roc_auc", True, "allowed: scorers of such labels and predictions"),
     ],
 )
-def test_scorer_that_is_unknown_or_takes_no_weights_is_a_named_error(rng, name, is_class, named):
+def test_scorer_that_is_unknown_or_does_not_fit_is_a_named_error(rng, name, is_class, named):
     labels = np.arange(9) % 3.0
     with pytest.raises(InvalidConfigError, match=named):
         scorer(f"sklearn:{name}", is_class=is_class).point(labels, rng.dirichlet(np.ones(3), 9))

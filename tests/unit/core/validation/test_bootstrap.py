@@ -115,3 +115,42 @@ def test_gain_that_differs_by_rounding_only_is_constant(rng):
     value = Estimate(0.02, 0.02 + noise, 0.02 + 1e-17 * rng.exponential(size=100), 100)
     assert value.doubt_above(0.0) < 1e-6
     assert value.doubt_above(0.03) > 1 - 1e-6
+
+
+def gains(losses, rows):
+    """Accuracy's gain where the challenger alone is wrong on some rows and nobody else ever is."""
+    drawn = Resampling.of(rows, resamples=2000, seed=1)
+    mine = np.r_[np.zeros(losses), np.ones(rows - losses)]
+    labels, parts = np.ones(rows), []
+    for scores in (mine, labels):
+        parts += drawn.draws(METRICS["accuracy"], Scored.of(labels, scores), 1)
+    return parts[0] - parts[1]
+
+
+@pytest.mark.parametrize("losses", [0, 1, 2, 3, 5, 10, 30])
+def test_bound_of_a_gain_that_rests_on_few_rows_is_that_of_an_exact_test(losses):
+    """Clopper-Pearson's; a normal interval of 2 losses among 500 would end at 4.3 of them, not at 6.3."""
+    exact = stats.beta.ppf(0.95, losses + 1, 500 - losses)
+    assert -gains(losses, 500).lower(0.05) >= 0.94 * exact
+
+
+def test_rows_that_all_agree_exclude_only_what_they_would_have_shown():
+    assert gains(0, 50).doubt_above(-0.03) > 0.2  # 1 in 33 rows lost: none among 50 in 22 % of the cases
+    assert gains(0, 200).doubt_above(-0.03) < 0.005
+
+
+def test_contributions_of_few_rows_leave_few_degrees_of_freedom(rng):
+    labels, scores = np.r_[np.ones(20), np.zeros(980)], rng.random(1000)
+    drawn = Resampling.of(1000, resamples=500, seed=1)
+    (area,) = drawn.draws(METRICS["roc_auc"], Scored.of(labels, scores), 1)
+    assert 8 < area._freedom < 40
+    assert mean_of(1000 + rng.normal(size=1000))._freedom > 500
+
+
+def test_function_that_does_not_weigh_its_rows_has_the_same_spread(rng):
+    labels, scores = rng.normal(size=400), rng.normal(size=400)
+    own = Metric(name="own", sign=-1, function=lambda y, p, w: float(np.abs(y - p).mean()))
+    drawn, scored = Resampling.of(400, resamples=200, seed=1), Scored.of(labels, scores)
+    (ours,), (theirs,) = drawn.draws(METRICS["mae"], scored, 1), drawn.draws(own, scored, 1)
+    assert theirs.draws == pytest.approx(ours.draws)
+    assert theirs._freedom == pytest.approx(ours._freedom, rel=0.5)

@@ -281,7 +281,7 @@ def test_infinite_loss_is_said_to_have_no_value_and_never_passes(rng):
     scores = {CHALLENGER: np.zeros(500), CHAMPION: np.full(500, 3.0), BASELINE: np.full(500, 3.0)}
     verdict = judge(Sample(labels, scores), ValidationPolicy(margin={"poisson_deviance": 0.1}, resamples=100))
     assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE)
-    assert any("has no value" in reason for reason in verdict.reasons)
+    assert any("a value for champion, none for challenger" in reason for reason in verdict.reasons)
 
 
 def test_every_model_is_measured_with_bounds_where_a_margin_or_a_floor_asks(rng):

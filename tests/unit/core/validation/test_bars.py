@@ -1,0 +1,69 @@
+"""Bars in another unit, and samples that show nothing: neither may let a challenger through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
+from airflow_mlops.core.validation.threshold import FairnessPolicy, ValidationPolicy
+
+UNITS = {
+    "margin in per cent": (
+        {"margin": {"roc_auc": 2}},
+        r"validate\.margin\.roc_auc: 2, allowed: .*0\.02 is two",
+    ),
+    "margin that is no number": (
+        {"margin": {"mae": np.nan}},
+        r"validate\.margin\.mae: nan, allowed: a number",
+    ),
+    "margin without end": (
+        {"margin": {"mae": np.inf}},
+        r"validate\.margin\.mae: inf, allowed: a number from 0",
+    ),
+    "floor in per cent": (
+        {"floor": {"roc_auc": 80}},
+        r"validate\.floor\.roc_auc: 80, allowed: a number to 1",
+    ),
+    "share in per cent": (
+        {"relative_margin": {"mae": 5}},
+        r"relative_margin\.mae: 5, allowed: a share from 0",
+    ),
+    "no row of a class": ({"min_class_rows": 0}, "min_class_rows 0; allowed: 1 or more, 2 or more"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "named"), UNITS.values(), ids=UNITS)
+def test_bar_in_another_unit_is_refused_before_anything_runs(wrong, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        ValidationPolicy(**wrong)
+
+
+def test_fairness_in_per_cent_is_refused():
+    with pytest.raises(InvalidConfigError, match=r"validate\.fairness\.sex\.recall: 5, allowed"):
+        FairnessPolicy(column="sex", metric="recall", limit=5)
+
+
+def agreeing(rows, scores, theirs):
+    """Every label right, whatever the scores: the class is never in doubt."""
+    labels = np.arange(rows) % 2 * 1.0
+    sure = {CHALLENGER: scores, CHAMPION: theirs, BASELINE: 0.5}
+    return Sample(labels, {name: np.where(labels > 0, 1 - s, s) * 1.0 for name, s in sure.items()})
+
+
+def test_floor_is_not_surely_cleared_by_a_few_rows_that_are_all_right():
+    policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"accuracy": 0.95}, resamples=100, slices=None)
+    (few,) = [f for f in judge(agreeing(40, 0.1, 0.1), policy).verdict.findings if f.check == "floor"]
+    (many,) = [f for f in judge(agreeing(400, 0.1, 0.1), policy).verdict.findings if f.check == "floor"]
+    assert (few.outcome, many.outcome) == (Outcome.INCONCLUSIVE, Outcome.PASS)
+    assert "accuracy 1.0000 (surely 0.9251), floor 0.95" in few.reason
+
+
+def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the_same():
+    policy = ValidationPolicy(margin={"accuracy": 0.01}, resamples=100, slices=None)
+    other, same = (judge(agreeing(100, 0.1, s), policy).comparisons[1].answer for s in (0.2, 0.1))
+    assert (other, same) == (Answer.TOO_CLOSE, Answer.NOT_WORSE)
