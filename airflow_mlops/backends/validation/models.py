@@ -56,7 +56,9 @@ class LoadedModel:
 
 def class_name(one: Any) -> str:
     """Return a class as text: 1, 1.0 and True are the same class."""
-    return f"{one:g}" if isinstance(one, int | float | np.number | np.bool_) else str(one)
+    if not isinstance(one, int | float | np.number | np.bool_):
+        return str(one)
+    return str(int(one)) if float(one).is_integer() else str(float(one))
 
 
 def _classes(model: Any) -> list[str] | None:

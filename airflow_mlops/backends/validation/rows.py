@@ -76,19 +76,17 @@ def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
 
 def classes_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> tuple[str, ...]:
     """Return the classes that ``labels_of`` numbers, in their order; none where labels are numbers."""
-    target = rows.frame[spec.target]
-    return tuple(map(str, np.unique(target.to_numpy()))) if _is_coded(target, is_matrix=is_matrix) else ()
+    if not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
+        return ()
+    return tuple(map(class_name, np.unique(rows.frame[spec.target].to_numpy())))
 
 
 def labels_among(target: pd.Series, classes: Sequence[str]) -> Array:
     """Return labels of other rows as ``labels_of`` numbered those of training; NaN for any other class."""
     if not classes:
         return np.asarray(pd.to_numeric(target, errors="coerce"), dtype=np.float64)
-    names: Sequence[Any] = classes
-    if pd.api.types.is_numeric_dtype(target):
-        names = list(pd.to_numeric(pd.Series(classes), errors="coerce"))
-    places = {name: place for place, name in enumerate(names) if pd.notna(name)}
-    return np.asarray(target.map(places), dtype=np.float64)
+    places = {name: place for place, name in enumerate(classes)}
+    return np.asarray(target.map(class_name, na_action="ignore").map(places), dtype=np.float64)
 
 
 def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:

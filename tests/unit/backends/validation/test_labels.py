@@ -12,6 +12,8 @@ from airflow_mlops.backends.validation.rows import labels_among
     [
         (["b", "a", "c", None], ("a", "b"), [1, 0, np.nan, np.nan]),
         ([2.0, 1.0, 7.0], ("1", "2"), [1, 0, np.nan]),
+        ([1234567, 1234568], ("1234567", "1234568"), [0, 1]),
+        ([True, False], ("0", "1"), [1, 0]),
         ([0.5, 2.0], (), [0.5, 2.0]),
         (["yes", "no"], (), [np.nan, np.nan]),
         ([1, 2], ("a", "b"), [np.nan, np.nan]),
