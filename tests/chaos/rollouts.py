@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 300.0
 POLL_SECONDS = 0.1
 AT_STEP = ("queued", "running", "deferred")
-LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 4.0, "set_20": 0.1, "set_50": 0.1}
-SHORT = 0.8
+LATEST = {"analyse_20": 5.0, "analyse_50": 5.0, "deploy": 2.0, "set_20": 0.1, "set_50": 0.1}
+SHORT = 0.5
 """How many seconds after a step began it is hit at the latest; the others are over in about two."""
 FRESH_SECONDS = 0.1
 """So soon after it was seen a step is still there; looking again would take as long."""
@@ -44,7 +45,7 @@ def roll_out(
         hit = kill(site, cell, number, task, rng) if task else None
         _say(number, cell, hit)
         if hit is None:
-            late.append(cell)
+            late.append(replace(cell, at_once=True))
         else:
             done.append(hit)
     state = _finish(site, dag_id, run_id, begun)
@@ -54,7 +55,7 @@ def roll_out(
 
 def _reach(site: Site, dag_id: str, run_id: str, cell: Cell, begun: float, rng: random.Random) -> dict:
     """Wait until a step runs, and a moment more; return its task, ``{}`` if it is over by then."""
-    moment = rng.uniform(0.0, LATEST.get(cell.step, SHORT))
+    moment = 0.0 if cell.at_once else rng.uniform(0.0, LATEST.get(cell.step, SHORT))
     needs_worker = cell.target is Target.WORKER
     while time.monotonic() - begun < LONGEST_SECONDS:
         task = site.task(dag_id, run_id, cell.step)

@@ -43,10 +43,14 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One kill that is to be done."""
+    """One kill that is to be done.
+
+    :param at_once: as soon as the step is seen, because it was over too soon before.
+    """
 
     target: Target
     step: str
+    at_once: bool = False
 
     @property
     def place(self) -> int:
