@@ -43,11 +43,16 @@ types: setup-test
 imports: setup-test
 	$(BIN)/lint-imports --no-logo
 
-# What CI runs. Simulations and fuzzing need a core and no server: they run beside all the rest.
+# What CI runs, in streams that share the cores: simulations need no server, the tests of servers mostly wait for them.
 test: lint types imports
-	@mkdir -p build; $(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
-	$(BIN)/coverage run -m pytest -m "not slow or integration"; rest=$$?; \
-	wait $$slow; simulations=$$?; cat build/slow.log; exit $$((rest + simulations))
+	@mkdir -p build; $(BIN)/coverage erase
+	@$(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
+	$(BIN)/coverage run -p -m pytest -m integration tests/integration > build/integration.log 2>&1 & airflow=$$!; \
+	$(BIN)/coverage run -p -m pytest -m integration --ignore tests/integration > build/servers.log 2>&1 & servers=$$!; \
+	$(BIN)/coverage run -p -m pytest -m "not slow and not integration"; failed=$$?; \
+	for stream in $$servers $$airflow $$slow; do wait $$stream || failed=1; done; \
+	cat build/servers.log build/integration.log build/slow.log; exit $$failed
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='airflow_mlops/core/*' --fail-under=97
 
