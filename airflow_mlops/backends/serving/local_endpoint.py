@@ -119,7 +119,7 @@ class LocalEndpoint:
         return ModelProcesses(self.file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
 
     def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
-        """Start the gateway if it does not run.
+        """Start the gateway if it does not run; it has the weights before it answers anybody who waited.
 
         A dead server's port may be somebody else's by now: its slot leads nowhere until it is started
         again, so that its requests fail over and are charged to it.
@@ -128,22 +128,27 @@ class LocalEndpoint:
             return ()
         state.gateway = None  # written before it starts: nobody takes its counters for the old one's
         self.file.write(state)
-        state.gateway, state.port = self._listening(state.port)
+        slots = {
+            server.slot: (
+                server.port if is_up(server) else NOBODY,
+                weight(state, version) if server.healthy else 0,
+            )
+            for version, server in state.servers.items()
+        }
+        state.gateway, state.port = self._listening(state.port, slots)
         for server in state.servers.values():
             server.baseline = Count()
         self.file.write(state)
-        for server in state.servers.values():
-            self.gateway.assign(server.slot, server.port if is_up(server) else NOBODY)
         self.apply(state)
         return ("gateway",)
 
-    def _listening(self, known: int) -> tuple[Process, int]:
+    def _listening(self, known: int, slots: dict[str, tuple[int, int]]) -> tuple[Process, int]:
         if self.port:
-            return self.gateway.start(self.port)
+            return self.gateway.start(self.port, slots)
         try:
-            return self.gateway.start(known)
+            return self.gateway.start(known, slots)
         except InvalidConfigError:
-            return self.gateway.start(0)
+            return self.gateway.start(0, slots)
 
     def _launch(self, state: EndpointState, server: Server) -> None:
         self._processes(state).launch(state, server)
