@@ -40,6 +40,7 @@ class KeptListener:
         self.stop()
         fresh = process.listener(port)
         try:
+            fresh.listen(process.BACKLOG)
             self._keep(fresh)
         except BaseException:
             fresh.close()

@@ -150,7 +150,7 @@ class LocalServing(LocalLeases):
     def counters(self, endpoint: str) -> Counters:
         """Return requests and errors per version since it was deployed."""
         state = self._file(endpoint).read()
-        stats = self._gateway(endpoint).stats() if state.gateway else {}
+        stats = self._endpoint(endpoint).stats(state)
         counts = {
             v: replace(count(stats[s.slot], s.baseline), generation=life(s))
             for v, s in state.servers.items()

@@ -11,11 +11,12 @@ from airflow_mlops.backends.serving.gateway import NOBODY
 from airflow_mlops.backends.serving.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.protocol import Count, Traffic
 from airflow_mlops.backends.serving.slots import count, free_slot, weight
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_mlops.backends.metrics.haproxy import ServerStat
     from airflow_mlops.backends.serving.endpoint_state import EndpointState, StateFile
     from airflow_mlops.backends.serving.gateway import Gateway
     from airflow_mlops.backends.serving.process import Process
@@ -86,8 +87,8 @@ class LocalEndpoint:
 
     def traffic(self, state: EndpointState) -> Traffic:
         """Return what the gateway does now."""
-        stats = self.gateway.stats() if state.gateway else {}
-        weights = {v: stats[server.slot].weight for v, server in state.servers.items()} if stats else {}
+        stats = self.stats(state)
+        weights = {v: stats[server.slot].weight for v, server in state.servers.items()}
         total = sum(weights.values())
         return Traffic(
             endpoint=state.endpoint,
@@ -96,6 +97,16 @@ class LocalEndpoint:
             canary_percent=round(100 * weights.get(state.canary or "", 0) / total) if total else 0,
             holder=state.holder,
         )
+
+    def stats(self, state: EndpointState) -> dict[str, ServerStat]:
+        """Return what the gateway counted per slot; nothing of an endpoint that has no servers yet.
+
+        :raises ServiceUnavailableError: the gateway does not answer, or is just being started again.
+        """
+        if state.gateway is None and state.servers:
+            msg = f"gateway of {state.endpoint!r} is not back yet"
+            raise ServiceUnavailableError(msg)
+        return self.gateway.stats() if state.gateway else {}
 
     def drain(self, state: EndpointState) -> None:
         """Wait until versions without a role have answered their last request; needs no lock."""
