@@ -92,6 +92,7 @@ class Site:
         self._stopped.set()
         self._clients.join()
         self.process.stop()
+        self.gateway.listener.stop()
         for model in self.models.values():
             model.shutdown()
             model.server_close()

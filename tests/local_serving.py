@@ -16,6 +16,7 @@ from airflow_mlops.backends.serving import model_process
 from airflow_mlops.backends.serving.local import LocalServing
 
 HERE = Path(__file__).parent
+ME = "m__rollout/run-1"
 
 
 @contextlib.contextmanager
@@ -42,6 +43,18 @@ def model(folder, milliseconds=(1, 2), **more):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "MLmodel").write_text(json.dumps({"milliseconds": milliseconds, **more}))
     return folder
+
+
+def deployed(serving, endpoint, version, folder, **more):
+    """Bring up an endpoint with one version that has all traffic; return its address."""
+    serving.claim(endpoint, ME)
+    serving.deploy(endpoint, version, model(folder / f"{endpoint}-{version}", **more), holder=ME)
+    serving.promote(endpoint, version, holder=ME)
+    return serving.url(endpoint)
+
+
+def ask(url):
+    return httpx.post(f"{url}/invocations", json={"inputs": [1]}, timeout=20)
 
 
 class Clients:

@@ -15,6 +15,8 @@ BROKEN = 502
 CUT_OFF = ("RemoteProtocolError", "ReadError")
 """How a client sees that the gateway closed its connection without an answer, as HTTP lets it do when a
 server is lost under a request that is not the connection's first."""
+CUT_OFF_HERE = (*CUT_OFF, "WriteError")
+"""How a client sees that the gateway itself died; a refused connection is none of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,12 @@ def explains(kill: Kill, failed: dict) -> bool:
     """Say whether a failed request was lost with a killed process.
 
     A model server's: it was under way when the process died, and its connection broke, on that server. A
-    gateway's: it was under way when the gateway died, or sent before the gateway answered again. The death
-    of anything else explains nothing.
+    gateway's: its connection was there when the gateway died, and broke. What is sent while there is no
+    gateway must wait for the next one. The death of anything else explains nothing.
     """
     if kill.target == Target.GATEWAY:
-        return failed["began"] <= kill.back and failed["ended"] >= kill.at
+        there = failed["began"] <= kill.gone and failed["ended"] >= kill.at
+        return there and failed["error"] in CUT_OFF_HERE
     if kill.target not in SERVERS:
         return False
     there = failed["status"] == BROKEN and failed["server"] == kill.slot

@@ -1,4 +1,4 @@
-"""Where chaos happens: real Airflow, MLflow, gateway and model servers below one folder, and their keeper."""
+"""Where chaos happens: real Airflow, MLflow, gateway and model servers below one folder, and the reaper."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class Site:
         }
         self.services = Services(self.home, dags_folder=HERE / "dags", environment=environment)
         self.serving = LocalServing(state_dir, workers=WORKERS)
-        self.keeper: Process | None = None
+        self.reaper: Process | None = None
 
     def start(self) -> None:
-        """Start everything; the keeper too, which looks once a second."""
+        """Start everything; the reaper too, which looks once a second."""
         self.services.start()
         self.api = AirflowApi(self.services.airflow_url)
         self.server = MlflowServer(self.services.mlflow_url)
         self.registry = MlflowRegistry(self.server)
         self.serving.state_dir.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "airflow_mlops.cli", "reap", "--revive", "--every", "1"]
-        self.keeper = start(
+        self.reaper = start(
             [*command, "--state-dir", str(self.serving.state_dir)],
-            log=self.home / "keeper.log",
+            log=self.home / "reaper.log",
             folder=self.home,
             environment=self.services.environment(),
         )
@@ -111,7 +111,7 @@ class Site:
         url = f"{self.serving.url(MODEL)}/invocations"
         while time.time() < deadline:
             try:
-                if httpx.post(url, json=body, timeout=5).is_success:
+                if httpx.post(url, json=body, timeout=seconds).is_success:
                     break
             except httpx.HTTPError:
                 time.sleep(0.02)
@@ -129,8 +129,8 @@ class Site:
 
     def stop(self) -> None:
         """Stop everything; nothing is left running."""
-        if self.keeper is not None:
-            self.keeper.stop()
+        if self.reaper is not None:
+            self.reaper.stop()
         self.services.stop()
         if "scheduler" not in self.services.processes:
             self.services.processes["scheduler"] = Process(pid=0, started=0.0)

@@ -25,7 +25,7 @@ def kill(site: Site, cell: Cell, rollout: int, task: dict, rng: random.Random) -
     """Kill; ``None`` when there is nothing to kill (any more).
 
     What a service manager restarts (scheduler, triggerer) is started again after a second; Airflow replaces
-    its worker; the keeper brings the gateway back; a model server forks another sibling.
+    its worker; the reaper brings the gateway back; a model server forks another sibling.
     """
     if cell.target is Target.CANARY:
         _wait_for_canary(site, cell)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import psutil
 import pytest
-from local_serving import Clients, light_serving, model, processes_of, until
+from local_serving import ME, Clients, ask, deployed, light_serving, model, processes_of, until
 
 from airflow_mlops.backends.serving import model_process
 from airflow_mlops.backends.serving.gateway import Gateway
@@ -24,24 +24,12 @@ from airflow_mlops.core.errors import (
 )
 
 pytestmark = pytest.mark.integration
-ME = "m__rollout/run-1"
 
 
 @pytest.fixture
 def serving(tmp_path, monkeypatch):
     with light_serving(tmp_path / "serving", monkeypatch) as backend:
         yield backend
-
-
-def deployed(serving, endpoint, version, folder, **more):
-    serving.claim(endpoint, ME)
-    serving.deploy(endpoint, version, model(folder / f"{endpoint}-{version}", **more), holder=ME)
-    serving.promote(endpoint, version, holder=ME)
-    return serving.url(endpoint)
-
-
-def ask(url):
-    return httpx.post(f"{url}/invocations", json={"inputs": [1]}, timeout=20)
 
 
 def test_endpoints_deployed_at_once_do_not_take_each_others_ports(serving, tmp_path):

@@ -32,8 +32,11 @@ def ended(state=PROMOTED, entries=1, rollout=1):
         (Target.CANARY, failed(9.9, 10.05, status=0, server="", error="ConnectError"), False),
         (Target.CANARY, failed(9.0, 9.9), False),
         (Target.CANARY, failed(10.3, 10.4), False),
-        (Target.GATEWAY, failed(9.9, 10.05, status=0, server=""), True),
-        (Target.GATEWAY, failed(11.9, 11.95, status=503, server=""), True),
+        (Target.GATEWAY, failed(9.9, 10.05, status=0, server="", error="RemoteProtocolError"), True),
+        (Target.GATEWAY, failed(9.9, 10.05, status=0, server="", error="ConnectError"), False),
+        (Target.GATEWAY, failed(9.9, 40.0, status=0, server="", error="ReadTimeout"), False),
+        (Target.GATEWAY, failed(10.2, 10.3, status=0, server="", error="ReadError"), False),
+        (Target.GATEWAY, failed(11.9, 11.95, status=503, server=""), False),
         (Target.GATEWAY, failed(12.1, 12.2, status=503, server=""), False),
         (Target.SCHEDULER, failed(9.9, 10.05), False),
         (Target.WORKER, failed(9.9, 10.05), False),
@@ -68,9 +71,9 @@ def test_run_with_too_few_kills_or_a_double_promotion_is_a_problem():
 
 def test_table_counts_what_each_kill_cost():
     kills = [killed(Target.GATEWAY), killed(Target.GATEWAY, rollout=2)]
-    failures = [failed(9.9, 10.05), failed(11.0, 11.1)]
+    failures = [failed(9.9, 10.05, error="ReadError"), failed(11.0, 11.1, error="ConnectError")]
     (row,) = table(kills, failures, [ended(), ended(ROLLED_BACK, 0, rollout=2)])
-    assert (row["kills"], row["failed"], row["in_flight"]) == (2, 2, 1)
+    assert (row["kills"], row["failed"], row["in_flight"]) == (2, 1, 1)
     assert (row["final"], row["as_planned"]) == ("promoted 1, rolled back 1", False)
 
 

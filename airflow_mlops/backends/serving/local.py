@@ -150,7 +150,7 @@ class LocalServing(LocalLeases):
     def counters(self, endpoint: str) -> Counters:
         """Return requests and errors per version since it was deployed."""
         state = self._file(endpoint).read()
-        stats = self._gateway(endpoint).stats() if state.gateway else {}
+        stats = self._endpoint(endpoint).stats(state)
         counts = {
             v: replace(count(stats[s.slot], s.baseline), generation=life(s))
             for v, s in state.servers.items()
@@ -182,12 +182,13 @@ class LocalServing(LocalLeases):
         return f"http://127.0.0.1:{port}"
 
     def stop_all(self) -> None:
-        """Stop every gateway and model server recorded below the state directory."""
+        """Stop every gateway, its keeper, and every model server recorded below the state directory."""
         for path in sorted(self.state_dir.glob("*/state.json")):
             with StateFile(path.parent, path.parent.name).locked() as state:
                 for known in (state.gateway, *(server.process for server in state.servers.values())):
                     if known is not None:
                         known.stop()
+                self._gateway(path.parent.name).listener.stop()
 
     def _file(self, endpoint: str) -> StateFile:
         if not NAME.fullmatch(endpoint):

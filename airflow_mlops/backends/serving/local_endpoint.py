@@ -11,11 +11,12 @@ from airflow_mlops.backends.serving.gateway import NOBODY
 from airflow_mlops.backends.serving.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.protocol import Count, Traffic
 from airflow_mlops.backends.serving.slots import count, free_slot, weight
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_mlops.backends.metrics.haproxy import ServerStat
     from airflow_mlops.backends.serving.endpoint_state import EndpointState, StateFile
     from airflow_mlops.backends.serving.gateway import Gateway
     from airflow_mlops.backends.serving.process import Process
@@ -86,8 +87,8 @@ class LocalEndpoint:
 
     def traffic(self, state: EndpointState) -> Traffic:
         """Return what the gateway does now."""
-        stats = self.gateway.stats() if state.gateway else {}
-        weights = {v: stats[server.slot].weight for v, server in state.servers.items()} if stats else {}
+        stats = self.stats(state)
+        weights = {v: stats[server.slot].weight for v, server in state.servers.items()}
         total = sum(weights.values())
         return Traffic(
             endpoint=state.endpoint,
@@ -96,6 +97,16 @@ class LocalEndpoint:
             canary_percent=round(100 * weights.get(state.canary or "", 0) / total) if total else 0,
             holder=state.holder,
         )
+
+    def stats(self, state: EndpointState) -> dict[str, ServerStat]:
+        """Return what the gateway counted per slot; nothing of an endpoint that has no servers yet.
+
+        :raises ServiceUnavailableError: the gateway does not answer, or is just being started again.
+        """
+        if state.gateway is None and state.servers:
+            msg = f"gateway of {state.endpoint!r} is not back yet"
+            raise ServiceUnavailableError(msg)
+        return self.gateway.stats() if state.gateway else {}
 
     def drain(self, state: EndpointState) -> None:
         """Wait until versions without a role have answered their last request; needs no lock."""
@@ -119,7 +130,7 @@ class LocalEndpoint:
         return ModelProcesses(self.file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
 
     def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
-        """Start the gateway if it does not run.
+        """Start the gateway if it does not run; it has the weights before it answers anybody who waited.
 
         A dead server's port may be somebody else's by now: its slot leads nowhere until it is started
         again, so that its requests fail over and are charged to it.
@@ -128,22 +139,27 @@ class LocalEndpoint:
             return ()
         state.gateway = None  # written before it starts: nobody takes its counters for the old one's
         self.file.write(state)
-        state.gateway, state.port = self._listening(state.port)
+        slots = {
+            server.slot: (
+                server.port if is_up(server) else NOBODY,
+                weight(state, version) if server.healthy else 0,
+            )
+            for version, server in state.servers.items()
+        }
+        state.gateway, state.port = self._listening(state.port, slots)
         for server in state.servers.values():
             server.baseline = Count()
         self.file.write(state)
-        for server in state.servers.values():
-            self.gateway.assign(server.slot, server.port if is_up(server) else NOBODY)
         self.apply(state)
         return ("gateway",)
 
-    def _listening(self, known: int) -> tuple[Process, int]:
+    def _listening(self, known: int, slots: dict[str, tuple[int, int]]) -> tuple[Process, int]:
         if self.port:
-            return self.gateway.start(self.port)
+            return self.gateway.start(self.port, slots)
         try:
-            return self.gateway.start(known)
+            return self.gateway.start(known, slots)
         except InvalidConfigError:
-            return self.gateway.start(0)
+            return self.gateway.start(0, slots)
 
     def _launch(self, state: EndpointState, server: Server) -> None:
         self._processes(state).launch(state, server)
