@@ -12,6 +12,7 @@ from pathlib import Path
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.trigger import Trigger
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import DAG
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
@@ -52,13 +53,18 @@ def trigger_of(serving, endpoint, plan):
     )
 
 
-def defer(dag, trigger, session):
+def plain_trigger(at, index, count):
+    """Return the control: Airflow's own trigger; all fire within ten seconds, as analyses decide."""
+    return DateTimeTrigger(moment=datetime.fromtimestamp(at + 10.0 * index / count, UTC))
+
+
+def defer(dag, trigger, run_id, session):
     """Write a run whose only task waits for a trigger."""
     row = Trigger.from_object(trigger)
     session.add(row)
     session.flush()
     run = dag.create_dagrun(
-        run_id=trigger.endpoint,
+        run_id=run_id,
         run_after=datetime.now(UTC),
         run_type=DagRunType.MANUAL,
         triggered_by=DagRunTriggeredByType.TEST,
@@ -75,8 +81,10 @@ def main(site_file):
     plan, serving = RolloutPlan.from_json(known["plan"]), LocalServing(Path(known["state_dir"]))
     with create_session() as session:
         dag = write_dag(plan, session)
-        for endpoint in known["endpoints"]:
-            defer(dag, trigger_of(serving, endpoint, plan), session)
+        endpoints, at = known["endpoints"], known.get("control_at")
+        for index, endpoint in enumerate(endpoints):
+            plain = at and plain_trigger(at, index, len(endpoints))
+            defer(dag, plain or trigger_of(serving, endpoint, plan), endpoint, session)
 
 
 if __name__ == "__main__":

@@ -45,19 +45,31 @@ def reap(options: argparse.Namespace) -> int:
     if options.every is not None and options.every < LEAST_SECONDS:
         msg = f"--every {options.every:g}: allowed: {LEAST_SECONDS:g} s or more"
         raise InvalidConfigError(msg)
+    if options.every is not None and options.state_dir and not _wait_for(options.state_dir, options.every):
+        return PASSED
     serving = _serving(options)
     if options.revive and not hasattr(serving, "revive"):
         msg = f"--revive: {type(serving).__name__} has no processes of this machine, allowed: local serving"
         raise InvalidConfigError(msg)
     code = _look(serving, time.time(), revives=options.revive)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         while options.every is not None:
             time.sleep(options.every)
             _bury()
             code = _look(serving, time.time(), revives=options.revive)
-    except KeyboardInterrupt:
-        pass
     return code
+
+
+def _wait_for(folder: str, seconds: float) -> bool:
+    """Wait for the first deployment, which makes the folder; false if the command is ended meanwhile."""
+    if not Path(folder).is_dir():
+        print(f"waiting for {folder}: no such folder yet", flush=True)
+    try:
+        while not Path(folder).is_dir():
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _bury() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -15,6 +16,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.analysis import hand_over, keep_state
 from airflow_mlops.task.notices import tell_held
+from airflow_mlops.triggers.answer import AnswerTrigger
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
 
 if TYPE_CHECKING:
@@ -78,7 +80,24 @@ class AskRolloutOperator(HITLOperator):
         state = RolloutState.from_json(self.state)
         if not state.asks:
             return state.to_json()
-        ti_id = str(context["task_instance"].id)
+        ti = context["task_instance"]
+        if ti.try_number > 1:  # Airflow may have dropped an answer, and asking again would delete it
+            self.defer(trigger=AnswerTrigger(ti_id=str(ti.id)), method_name="execute_unless_answered")
+        self._ask(context, state)
+        return {}
+
+    def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the answer that Airflow holds for an earlier try, if it was given to this very question."""
+        state = RolloutState.from_json(self.state)
+        if event:
+            at = datetime.fromisoformat(event["responded_at"])
+            if at.timestamp() >= state.clock:
+                self.log.warning("the question was answered before and the task did not hear it; it holds")
+                return self.execute_complete(context, {**event, "responded_at": at})
+        self._ask(context, state)
+        return {}
+
+    def _ask(self, context: Context, state: RolloutState) -> None:
         upsert_hitl_detail(
             ti_id=context["task_instance"].id,
             options=self.options,
@@ -88,8 +107,8 @@ class AskRolloutOperator(HITLOperator):
             params={},
             assigned_users=self.assigned_users,
         )
-        self._watch(state, ti_id, time.time() + self.answer_within.total_seconds())
-        return {}
+        until = time.time() + self.answer_within.total_seconds()
+        self._watch(state, str(context["task_instance"].id), until)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any], *, until: float = 0.0

@@ -33,10 +33,41 @@ def test_endpoint_in_trouble_is_reported(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: m: ")
 
 
+def test_folder_that_the_first_deployment_will_make_is_waited_for_when_looking_again(
+    tmp_path, monkeypatch, capsys
+):
+    folder, slept = tmp_path / "serving", []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            unwatched(folder)
+        elif len(slept) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert main(["reap", "--state-dir", str(folder), "--every", "7"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        f"waiting for {folder}: no such folder yet",
+        "m: canary at 0 %, lease of m__rollout/run-1 ran out",
+    ]
+    assert slept == [7.0] * 4
+
+
+def test_reaper_that_is_ended_while_it_waits_ends_in_peace(tmp_path, monkeypatch, capsys):
+    def sleep(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert main(["reap", "--state-dir", str(tmp_path / "none"), "--every", "7"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--state-dir", "/no/such/folder"], "/no/such/folder: no such folder"),
+        (["--state-dir", "/no/such/folder", "--once"], "/no/such/folder: no such folder"),
         (["--state-dir", ".", "--every", "0.1"], "--every 0.1: allowed: 1 s or more"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -91,7 +90,7 @@ class InferenceTableMetrics:
         self.read(Arms(canary="", stable=""), Reading(until=now - 1.0 - self.settle_seconds), now=now)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on a worker; rows without traffic are no missing data, a table without is an error."""
+        """Read; rows without traffic are no missing data, a table without is an error."""
         until = now - self.settle_seconds
         if after.until >= until:
             return after
@@ -103,10 +102,6 @@ class InferenceTableMetrics:
         if self.columns.labelled_at:
             labelled = self._counts(self.columns.labelled_at, self._quality(), versions, (after.until, until))
         return _grown(after, until, answered, labelled, self.columns)
-
-    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on the triggerer, beside its loop."""
-        return await asyncio.to_thread(self.read, arms, after, now=now)
 
     def _measures(self) -> dict[str, sa.ColumnElement[Any]]:
         known = self.columns

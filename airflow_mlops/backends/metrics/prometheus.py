@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass, replace
 from functools import cache
@@ -133,7 +132,7 @@ class PrometheusMetrics:
             raise InvalidConfigError(msg)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on a worker."""
+        """Read all queries one after the other."""
         until, queries = now - self.settle_seconds, self._queries(arms, after, now)
         with httpx.Client(timeout=10, headers=self.headers, verify=_tls()) as client:
             try:
@@ -141,16 +140,6 @@ class PrometheusMetrics:
             except httpx.HTTPError as error:
                 raise self._gone(error) from error
         return self._reading(arms, after, until, self._parsed(queries, answers))
-
-    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on the triggerer, all queries at once."""
-        until, queries = now - self.settle_seconds, self._queries(arms, after, now)
-        async with httpx.AsyncClient(timeout=10, headers=self.headers, verify=_tls()) as client:
-            try:
-                answers = await asyncio.gather(*(client.get(self._api, params=q) for q in queries.values()))
-            except httpx.HTTPError as error:
-                raise self._gone(error) from error
-        return self._reading(arms, after, until, self._parsed(queries, list(answers)))
 
     @property
     def _api(self) -> str:

@@ -48,12 +48,9 @@ class MetricsSource(Protocol):
         """
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on a worker.
+        """Read what came since; blocks, so never call it on an event loop.
 
         :param now: seconds since the epoch.
         :raises ServiceUnavailableError: the source does not answer.
         :raises InvalidConfigError: the source does not understand what it is asked.
         """
-
-    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on the triggerer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.protocol import Arms
@@ -36,14 +35,9 @@ class LabelledMetrics:
         self.source.check(now=now)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on a worker."""
+        """Read by the labels of now; ``None`` if a version has none."""
         named = _renamed(arms, self.labels())
         return None if named is None else self.source.read(named, after, now=now)
-
-    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on the triggerer."""
-        named = _renamed(arms, await asyncio.to_thread(self.labels))
-        return None if named is None else await self.source.aread(named, after, now=now)
 
 
 def _renamed(arms: Arms, labels: Mapping[str, str]) -> Arms | None:

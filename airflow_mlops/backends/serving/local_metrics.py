@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ class LocalMetrics:
         """Nothing is configured that could be wrong."""
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on a worker."""
+        """Read the gateway's counters and the answers of this window."""
         counted = reading_of(self.serving.counters(self.endpoint), arms)
         if counted is None:
             return None
@@ -53,10 +52,6 @@ class LocalMetrics:
         stable = answers.get(arms.stable, []) if arms.stable is not None else None
         fresh = slow_answers(answers.get(arms.canary, []), stable, after.until, until)
         return reading if fresh is None else replace(reading, latency=_sum(reading.latency or NOTHING, fresh))
-
-    async def aread(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read on the triggerer, beside its loop."""
-        return await asyncio.to_thread(self.read, arms, after, now=now)
 
     def latencies(self, *, since: float, until: float) -> dict[str, Latency]:
         """Return p50 and p99 of each version's answers in ``(since, until]``, epoch seconds."""

@@ -66,9 +66,13 @@ def conclude(state, its_plan=APPROVE, **more):
     return CanaryAnalysisSensor(task_id="c", state=state, **known | more)
 
 
-def context_of(task):
+def context_of(task, *, try_number=1):
     dag_run = SimpleNamespace(dag_id="m__stage", run_id="run-1", partition_key="")
-    return {"dag_run": dag_run, "task": task, "task_instance": SimpleNamespace(id=TASK)}
+    return {
+        "dag_run": dag_run,
+        "task": task,
+        "task_instance": SimpleNamespace(id=TASK, try_number=try_number),
+    }
 
 
 @pytest.fixture
@@ -117,6 +121,40 @@ def test_who_rejects_rolls_back(serving, world):
     with pytest.raises(AirflowFailException, match="rollback: Ann rolled back version 2 at 10 %"):
         answered(asking_state(), approval.ROLL_BACK)
     assert world.evidence.runs["m__stage/run-1"].documents["canary/10pct_answered.json"]
+
+
+def given(state, *, after):
+    """An answer that Airflow holds, so many seconds after the state was looked at."""
+    at = datetime.fromtimestamp(state.clock + after, UTC).isoformat()
+    said = {"chosen_options": [approval.GO_ON], "params_input": {}, "responded_by_user": ANN}
+    return {**said, "responded_at": at}
+
+
+def test_next_try_looks_for_an_answer_before_it_would_delete_it(questions):
+    task = ask(asking_state())
+    with pytest.raises(TaskDeferred) as waits:
+        task.execute(context_of(task, try_number=2))
+    assert questions == []
+    assert (waits.value.trigger.ti_id, waits.value.method_name) == (TASK, "execute_unless_answered")
+
+
+def test_answer_that_airflow_dropped_holds_in_the_next_try(serving, questions):
+    state = asking_state()
+    task = ask(state)
+    after = task.execute_unless_answered(context_of(task, try_number=2), given(state, after=1.0))
+    assert RolloutState.from_json(after).said == Answer(percent=10, go_on=True, by="Ann")
+    assert questions == []
+
+
+@pytest.mark.parametrize("after", [None, -1.0], ids=["no answer", "answer to an earlier question"])
+def test_next_try_asks_when_nobody_answered_this_question(questions, after):
+    state = asking_state()
+    task = ask(state)
+    event = {} if after is None else given(state, after=after)
+    with pytest.raises(TaskDeferred) as waits:
+        task.execute_unless_answered(context_of(task, try_number=2), event)
+    assert len(questions) == 1
+    assert isinstance(waits.value.trigger, AskedRolloutTrigger)
 
 
 def test_nobodys_answer_in_time_rolls_back(serving):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -79,7 +78,7 @@ def test_windows_that_follow_each_other_count_each_answer_once(engine):
     whole = source(engine).read(ARMS, SINCE, now=125.0)
     last = SINCE
     for now in (101.0, 107.5, 107.6, 125.0):
-        last = asyncio.run(source(engine).aread(ARMS, last, now=now))
+        last = source(engine).read(ARMS, last, now=now)
     assert last == whole
     assert sum(counts(whole)[::2]) == 99
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from fakes.remote_serving import REMOTE
 
@@ -39,9 +37,6 @@ class Source:
     def read(self, arms, after, *, now):
         return Reading(generation=f"{arms.canary}/{arms.stable}", until=now)
 
-    async def aread(self, arms, after, *, now):
-        return self.read(arms, after, now=now)
-
 
 @pytest.mark.parametrize(
     ("arms", "asked"),
@@ -57,4 +52,3 @@ def test_version_that_is_not_up_has_no_data(arms, asked):
     metrics = LabelledMetrics(Source(), lambda: {"1": "one", "2": "two"})
     found = metrics.read(arms, Reading(), now=7.0)
     assert (found and found.generation) == asked
-    assert asyncio.run(metrics.aread(arms, Reading(), now=7.0)) == found
