@@ -41,6 +41,8 @@ class KeptListener:
         fresh = process.listener(port)
         try:
             fresh.listen(process.BACKLOG)
+            # Connections that linger when all who held it were killed must not keep the port from the next.
+            fresh.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._keep(fresh)
         except BaseException:
             fresh.close()
