@@ -85,7 +85,7 @@ lease-drill: setup-test
 KILLS ?= 46
 SEED  ?= 20261121
 chaos: setup-test
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
+	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR) $(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
