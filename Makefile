@@ -43,12 +43,15 @@ types: setup-test
 imports: setup-test
 	$(BIN)/lint-imports --no-logo
 
+# About half of the time that tests of servers take.
+FIRST := tests/browser $(wildcard tests/integration/test_[a-l]*.py)
+
 # What CI runs, in streams that share the cores: simulations need no server, the tests of servers mostly wait for them.
 test: lint types imports
 	@mkdir -p build; $(BIN)/coverage erase
 	@$(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
-	$(BIN)/coverage run -p -m pytest -m integration tests/integration > build/integration.log 2>&1 & airflow=$$!; \
-	$(BIN)/coverage run -p -m pytest -m integration --ignore tests/integration > build/servers.log 2>&1 & servers=$$!; \
+	$(BIN)/coverage run -p -m pytest -m integration $(FIRST) > build/integration.log 2>&1 & airflow=$$!; \
+	$(BIN)/coverage run -p -m pytest -m integration $(FIRST:%=--ignore=%) > build/servers.log 2>&1 & servers=$$!; \
 	$(BIN)/coverage run -p -m pytest -m "not slow and not integration"; failed=$$?; \
 	for stream in $$servers $$airflow $$slow; do wait $$stream || failed=1; done; \
 	cat build/servers.log build/integration.log build/slow.log; exit $$failed

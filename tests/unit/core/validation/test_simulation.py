@@ -16,7 +16,7 @@ from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION,
 from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 pytestmark = pytest.mark.slow
-ALPHA, REPETITIONS = 0.05, 2000
+ALPHA, REPETITIONS = 0.05, 1000
 DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "validation.md"
 PASSING = (Outcome.PASS, Outcome.WARN)
 AREA = 0.85
