@@ -17,8 +17,8 @@ from airflow_mlops.core.validation.approval import Answered, Choice, Decision, W
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import skip_refused
-from airflow_mlops.operators.card import VALIDATION_PATH, kept_json
-from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.operators.card import kept_json
+from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.update_report import HTML_PATH, keep_update
 from airflow_mlops.triggers.answer import AnswerTrigger

@@ -11,8 +11,7 @@ from airflow_mlops.core.validation.card import Statement
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import read_text
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.operators.readiness import READINESS_PATH
-from airflow_mlops.task.evidence import note_report, open_evidence
+from airflow_mlops.task.evidence import READINESS_PATH, VALIDATION_PATH, note_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.update_report import keep_update
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.card_sections import CardFacts
     from airflow_mlops.task.evidence import RunEvidence
 
-VALIDATION_PATH = "validation_report.json"
 CARD_PATH = "model_card"
 
 

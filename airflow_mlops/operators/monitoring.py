@@ -18,10 +18,16 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.card import VALIDATION_PATH
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.training import CANDIDATE_PATH, SCORE_PROFILE_PATH
-from airflow_mlops.task.evidence import evidence_key, keep_report, keep_skew, open_evidence
+from airflow_mlops.operators.training import SCORE_PROFILE_PATH
+from airflow_mlops.task.evidence import (
+    CANDIDATE_PATH,
+    VALIDATION_PATH,
+    evidence_key,
+    keep_report,
+    keep_skew,
+    open_evidence,
+)
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.profiles import StoredProfiles, newest_cells
 

@@ -11,7 +11,7 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.readiness import ReadinessPolicy, ReadinessReport
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator, skip_refused
-from airflow_mlops.task.evidence import keep_report, open_evidence
+from airflow_mlops.task.evidence import READINESS_PATH, keep_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.update_report import keep_update
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.outcome import Verdict
     from airflow_mlops.core.validation.readiness import Readiness
     from airflow_mlops.task.evidence import RunEvidence
-
-READINESS_PATH = "readiness_report.json"
 
 
 class CheckReadinessOperator(CandidateOperator):

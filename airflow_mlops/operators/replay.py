@@ -21,8 +21,8 @@ from airflow_mlops.core.training.replay import (
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.training import CANDIDATE_PATH, RECIPE_PATH, fit_and_measure
-from airflow_mlops.task.evidence import keep_report, open_evidence
+from airflow_mlops.operators.training import RECIPE_PATH, fit_and_measure
+from airflow_mlops.task.evidence import CANDIDATE_PATH, keep_report, open_evidence
 from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:

@@ -28,10 +28,11 @@ from airflow_mlops.operators.deployment import (
     restore_champion,
     roll_back,
 )
-from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.notices import NotifyingOperator
 from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout, number_of
+from airflow_mlops.task.update_report import ROLLOUT, STAGE, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import Traffic
     from airflow_mlops.core.rollout.history import RolloutHistory
     from airflow_mlops.core.rollout.plan import RolloutPlan
-
-REPORT_PATH = "validation_report.json"
-"""Where the training run keeps what validation said."""
 
 
 class RolloutOperator(NotifyingOperator):
@@ -90,9 +88,7 @@ class DeployCanaryOperator(RolloutOperator):
             if metrics is not None and champion is not None:
                 self._check(metrics)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-            evidence.store.set_tags(
-                evidence.run, {"mlops.version": version.version, "mlops.stage": "rollout"}
-            )
+            evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
             backend.claim(self.model, holder)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
@@ -270,7 +266,7 @@ def _claim(model: str, state: RolloutState, registry: ModelRegistry, evidence_ru
         from_version=state.champion,
         to_version=state.version,
         reason="; ".join(state.reasons),
-        verdicts=(f"{trained_in}/{REPORT_PATH}", f"{evidence_run}/canary/{state.percent}pct.json"),
+        verdicts=(f"{trained_in}/{VALIDATION_PATH}", f"{evidence_run}/canary/{state.percent}pct.json"),
         approval=said[-1].sentence if said else "",
         evidence_run=evidence_run,
     )

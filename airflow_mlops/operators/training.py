@@ -12,7 +12,7 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.evidence import CANDIDATE_PATH, open_evidence
 from airflow_mlops.task.failure import fail_fast
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.task.evidence import RunEvidence
 
-CANDIDATE_PATH = "candidate.json"
 SCORE_PROFILE_PATH = "score_profile.json"
 RECIPE_PATH = "training_recipe.json"
 """The function and the roles of the columns: what else is needed to train the same again."""

@@ -14,7 +14,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator
-from airflow_mlops.task.evidence import open_evidence
+from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
 from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.update_report import NOMINATED, keep_update
 
@@ -74,7 +74,7 @@ class ValidateModelOperator(BaseOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             report = self._judge(candidate, MlflowHook(self.mlflow_conn_id).registry())
-        evidence.keep("validation_report.json", report)
+        evidence.keep(VALIDATION_PATH, report)
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
         keep_update(evidence, candidate, context)

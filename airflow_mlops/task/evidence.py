@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.skew_report import SkewReport
 
+CANDIDATE_PATH = "candidate.json"
+VALIDATION_PATH = "validation_report.json"
+READINESS_PATH = "readiness_report.json"
+
 
 @dataclass(frozen=True, slots=True)
 class RunEvidence:

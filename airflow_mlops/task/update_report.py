@@ -13,6 +13,7 @@ from airflow_mlops.core.brief import Brief, brief
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
+from airflow_mlops.task.evidence import CANDIDATE_PATH, READINESS_PATH, VALIDATION_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,13 +124,13 @@ def _parts(kept: _Kept, model: str, version: str) -> Parts:
 
     skew = kept.read("skew", SKEW_PATH, _skew) or (None, None)
     return Parts(
-        candidate=kept.read("candidate", "candidate.json", Candidate.from_json),
+        candidate=kept.read("candidate", CANDIDATE_PATH, Candidate.from_json),
         data=_data(kept),
         schema=kept.read("schema", SCHEMA_PATH, _schema),
         skew_verdict=skew[0],
         skew=skew[1],
-        validation=kept.read("validation", "validation_report.json", Report.from_json),
-        readiness=kept.read("readiness", "readiness_report.json", ReadinessReport.from_json),
+        validation=kept.read("validation", VALIDATION_PATH, Report.from_json),
+        readiness=kept.read("readiness", READINESS_PATH, ReadinessReport.from_json),
         card=kept.read("card", "model_card.json", _card),
         approval=kept.read("approval", "approval.json", partial(_decision, version)),
         nominated=kept.store.tags(kept.runs[0]).get(NOMINATED) == version,
