@@ -46,6 +46,9 @@ imports: setup-test
 # About half of the time that tests of servers take.
 FIRST := tests/browser $(wildcard tests/integration/test_[a-l]*.py)
 
+# Each stream has half a core: threads of linear algebra would only wait for each other.
+test: export OPENBLAS_NUM_THREADS = 1
+
 # What CI runs, in streams that share the cores: simulations need no server, the tests of servers mostly wait for them.
 test: lint types imports
 	@mkdir -p build; $(BIN)/coverage erase

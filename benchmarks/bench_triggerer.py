@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.demo.services import Services
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from postgres_server import find_binaries, run_postgres
+from postgres_server import airflow_database
 
 COUNT = int(os.environ.get("ANALYSES", "1000"))
 CONTROL = bool(os.environ.get("CONTROL"))
@@ -84,20 +83,7 @@ class Cost:
         return sum(sum(p.cpu_times()[:2]) for p in self._family(pid))
 
 
-@contextmanager
-def database(home):
-    binaries = find_binaries()
-    if binaries is None:
-        yield f"sqlite:///{home / 'airflow.db'}"
-        return
-    with run_postgres(binaries) as url:
-        yield url.replace("postgresql://", "postgresql+psycopg://")
-
-
-def services_of(home, url):
-    settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
-    if not url.startswith("sqlite"):
-        settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = url  # asyncpg need not be there
+def services_of(home, settings):
     services = Services(home, environment={"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **settings})
     services.ports = {name: free_port() for name in ("mlflow", "api-server", "worker-log", "trigger-log")}
     migrate = [Path(sys.executable).with_name("airflow"), "db", "migrate"]
@@ -190,14 +176,14 @@ def print_blocks(during):
 def main():
     with tempfile.TemporaryDirectory(prefix="trig-") as folder:
         home = Path(folder)
-        with database(home) as url, open_site(home, count=COUNT, lease_seconds=HOUR) as site:
-            services = services_of(home, url)
+        with airflow_database() as settings, open_site(home, count=COUNT, lease_seconds=HOUR) as site:
+            services = services_of(home, settings)
             known = {"plan": PLAN.to_json(), "state_dir": str(site.serving.state_dir)}
             fires_at = time.time() + CONTROL_SECONDS
             known |= {"control_at": fires_at} if CONTROL else {}
             (home / "site.json").write_text(json.dumps({**known, "endpoints": site.endpoints}))
             write_rows(home / "site.json", services.environment())
-            engine = sqlalchemy.create_engine(url)
+            engine = sqlalchemy.create_engine(services.environment()["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
             try:
                 if CONTROL:
                     during = control(home, services, engine, fires_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -75,9 +76,22 @@ def run_postgres(binaries: Path):
         _wait(url, server, folder / "log")
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # whoever is still connected is cut off
         server.wait(30)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def airflow_database():
+    """Yield the variables that put Airflow on a new server; none where Postgres is not installed: SQLite."""
+    binaries = find_binaries()
+    if binaries is None:
+        yield {}
+        return
+    with run_postgres(binaries) as url:
+        url = url.replace("postgresql://", "postgresql+psycopg://")
+        prefix = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+        yield {prefix: url, f"{prefix}_ASYNC": url}  # asyncpg need not be there
 
 
 def _wait(url, server, log):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from guarded_model import write_plans
+from postgres_server import airflow_database
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.profiling.arrow import profile_window
@@ -40,6 +41,14 @@ def write_data(folder):
 @contextmanager
 def standing_airflow(home, *dag_ids, **environment):
     """Services on free ports, once they know the DAGs; nothing of them is left afterwards."""
+    with airflow_database() as database, _standing(home, dag_ids, database | environment) as standing:
+        yield standing
+    commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
+    assert [command for command in commands if str(home) in command] == []
+
+
+@contextmanager
+def _standing(home, dag_ids, environment):
     calls, plans = home / "calls", home / "plans"
     write_plans(plans)
     services = Services(
@@ -62,8 +71,6 @@ def standing_airflow(home, *dag_ids, **environment):
         yield SimpleNamespace(services=services, api=api, registry=registry, calls=calls, plans=plans)
     finally:
         services.stop()
-    commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
-    assert [command for command in commands if str(home) in command] == []
 
 
 def wait_for_form(standing, model, partition):

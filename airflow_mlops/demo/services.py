@@ -144,8 +144,8 @@ class Services:
             "API_AUTH__JWT_SECRET": self._secret("jwt"),
             "CORE__FERNET_KEY": "",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",  # new and changed files are parsed at once
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",

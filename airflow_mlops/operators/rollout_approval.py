@@ -14,7 +14,7 @@ from airflow_mlops.core.rollout.machine import answer
 from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.analysis import hand_over, keep_state
+from airflow_mlops.task.analysis import hand_over, is_of_another_step, keep_state
 from airflow_mlops.task.notices import tell_held
 from airflow_mlops.triggers.answer import AnswerTrigger
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
@@ -115,7 +115,9 @@ class AskRolloutOperator(HITLOperator):
     ) -> dict[str, Any]:
         """Take the answer into account, or what was seen of the canary before anybody answered."""
         if "phase" in event:
-            state = RolloutState.from_json(event)
+            own, state = RolloutState.from_json(self.state), RolloutState.from_json(event)
+            if is_of_another_step(state, own):
+                self._watch(own, str(context["task_instance"].id), until)
         else:
             state = self._answered(super().execute_complete(context, event))
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=True)

@@ -9,7 +9,7 @@ from airflow_mlops.backends.serving.watch import is_news, look, reply
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.analysis import hand_over, keep_state
+from airflow_mlops.task.analysis import hand_over, is_of_another_step, keep_state
 from airflow_mlops.task.notices import NotifyingOperator, tell_held
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
@@ -68,7 +68,9 @@ class CanaryAnalysisSensor(NotifyingOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Keep the evidence, then return the state or fail with the reason; wait on if it is held."""
-        state = RolloutState.from_json(event)
+        own, state = RolloutState.from_json(self.state), RolloutState.from_json(event)
+        if is_of_another_step(state, own):
+            self._defer(own)
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=state.said is not None)
         tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         if state.is_open and not (self.asks and state.asks):

@@ -35,6 +35,18 @@ def keep_state(
         log.warning("%s", "; ".join(state.reasons))
 
 
+def is_of_another_step(seen: RolloutState, own: RolloutState) -> bool:
+    """Whether a state is not what became of a task's own: its trigger watched traffic of an earlier try.
+
+    Airflow hands events to tasks by the number of their trigger, and SQLite gives the number of a deleted
+    trigger to the next one: a step that was cleared may hear of its former self.
+    """
+    if seen.step_since == own.step_since:
+        return False
+    log.warning("what a trigger of an earlier try saw does not count; watching on")
+    return True
+
+
 def hand_over(state: RolloutState, *, traced: bool = False) -> dict[str, Any]:
     """Return a state as JSON for the next task.
 

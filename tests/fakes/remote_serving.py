@@ -26,6 +26,7 @@ from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
 PREDICTOR = {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 2}
 PATIENCE = Patience(ready_seconds=60)
+ME, ISVC = "rollout/run-1", ("inferenceservices", "demo")
 
 
 def no_counts(endpoint, releases):
@@ -116,3 +117,15 @@ def written(cluster, plural="inferenceservices"):
     """Return the specs that were written, oldest first."""
     changes = [call for call in cluster.calls if call[1] == plural and call[0] in ("POST", "PATCH")]
     return [json.loads(json.dumps(body["spec"])) for *_, body in changes]
+
+
+def shape(traffic):
+    return traffic.stable, traffic.canary, traffic.canary_percent
+
+
+def uri_of(backend):
+    return backend.cluster.objects[ISVC]["spec"]["predictor"]["model"]["storageUri"]
+
+
+def pauses(backend):
+    return backend.site.waiting.clock.slept

@@ -4,6 +4,7 @@ import threading
 
 import httpx
 import pytest
+from mlflow_service import MlflowService
 from standing import standing_airflow
 
 
@@ -13,6 +14,15 @@ def airflow(tmp_path_factory):
     known = ("steady__training", "steady__rollout", "steady__rollout_on_worker")
     with standing_airflow(tmp_path_factory.mktemp("airflow"), *known) as standing:
         yield standing
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A real MLflow server that a test may kill and start again."""
+    service = MlflowService(tmp_path_factory.mktemp("mlflow"))
+    service.start()
+    yield service
+    service.stop()
 
 
 class Clients(threading.Thread):

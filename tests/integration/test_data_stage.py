@@ -7,6 +7,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from postgres_server import airflow_database
 
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
@@ -47,14 +48,17 @@ def airflow(tmp_path):
         "AIRFLOW_VAR_SCHEMA": str(tmp_path / "schema.yaml"),
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
-    services = Services(tmp_path / "services", dags_folder=tmp_path / "dags", environment=settings)
-    try:
-        services.start()
-        api = AirflowApi(services.airflow_url)
-        api.wait_for_dags("arrivals", "mlops__accept_schema")
-        yield api
-    finally:
-        services.stop()
+    with airflow_database() as database:
+        services = Services(
+            tmp_path / "services", dags_folder=tmp_path / "dags", environment=settings | database
+        )
+        try:
+            services.start()
+            api = AirflowApi(services.airflow_url)
+            api.wait_for_dags("arrivals", "mlops__accept_schema")
+            yield api
+        finally:
+            services.stop()
 
 
 def wait_for_state(airflow, dag_id, run, task, state):

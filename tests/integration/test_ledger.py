@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mlflow_service import MlflowService
+from builders import promotion
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry import history
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.triggers.registry import ModelRegistryTrigger
@@ -26,14 +26,6 @@ from airflow_mlops.triggers.registry import ModelRegistryTrigger
 pytestmark = pytest.mark.integration
 ROUNDS = 30
 PROMOTER = Path(__file__).parents[1] / "promoter.py"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    service = MlflowService(tmp_path_factory.mktemp("mlflow"))
-    service.start()
-    yield service
-    service.stop()
 
 
 @pytest.fixture
@@ -49,10 +41,7 @@ def model(service, request):
 
 
 def entry(name, from_version, to_version):
-    run = f"run-{to_version}"
-    return LedgerEntry(
-        model=name, from_version=from_version, to_version=to_version, dag_id="d", run_id=run, reason="r"
-    )
+    return promotion(name, from_version, to_version, run=f"run-{to_version}")
 
 
 @contextmanager

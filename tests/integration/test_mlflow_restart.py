@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow_service import MlflowService
 from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
@@ -42,14 +41,6 @@ def execute(operator, run_id):
     return operator.execute(
         {"dag_run": dag_run, "task": operator, "ti": ti, "outlet_events": defaultdict(list)}
     )
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    service = MlflowService(tmp_path_factory.mktemp("mlflow"))
-    service.start()
-    yield service
-    service.stop()
 
 
 @pytest.fixture(autouse=True)

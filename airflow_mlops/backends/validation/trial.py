@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.models import LoadedModel, loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
@@ -77,7 +79,8 @@ class Trial:
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
-        report = judge(sample, self.policy, own=self._own(sample), besides=findings)
+        with threadpool_limits(1, user_api="blas"):  # small products: threads would wait for each other
+            report = judge(sample, self.policy, own=self._own(sample), besides=findings)
         return replace(report, versions=versions)
 
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:

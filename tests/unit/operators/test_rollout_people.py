@@ -273,3 +273,17 @@ def test_intervention_is_said_in_the_log_and_the_step_waits_on(serving, world):
     with pytest.raises(TaskDeferred):
         sensor.execute_complete(context_of(sensor), event)
     assert world.evidence.runs["m__stage/run-1"].tags["mlops.rollout"] == "intervened"
+
+
+def test_event_of_the_try_before_does_not_end_a_step_that_was_done_again(serving, world):
+    """The row number of a deleted trigger is given to the next one by SQLite, and its event with it."""
+    before, again = asking_state(), replace(asking_state(), step_since=5.0)
+    lost = roll_back(before, "lease of me with token 1 is lost", now=99.0)
+    sensor = CanaryAnalysisSensor(task_id="a", model="m", plan=APPROVE, state=again.to_json())
+    task = ask(again)
+    for waiting, more in ((sensor, {}), (task, {"until": 7.0})):
+        with pytest.raises(TaskDeferred) as waits:
+            waiting.execute_complete(context_of(waiting), lost.to_json(), **more)
+        assert waits.value.trigger.state == again.to_json()
+    assert waits.value.trigger.until == 7.0
+    assert world.evidence.runs == {}

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.remote_serving import kserve
-
-ME = "rollout/run-1"
+from fakes.remote_serving import ME, kserve
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from fakes.remote_serving import http_route, written
+from fakes.remote_serving import ME, http_route, shape, written
 
 from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
 
-ME, ROUTE = "rollout/run-1", ("httproutes", "demo")
+ROUTE = ("httproutes", "demo")
 
 
 @pytest.fixture
@@ -18,10 +18,6 @@ def serve(tmp_path):
             if version == "1":
                 backend.promote("demo", "1", holder=ME)
         yield backend
-
-
-def shape(traffic):
-    return traffic.stable, traffic.canary, traffic.canary_percent
 
 
 def rules(backend):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from fakes import crd_schemas
-from fakes.remote_serving import PREDICTOR, kserve, written
+from fakes.remote_serving import ISVC, ME, PREDICTOR, kserve, shape, uri_of, written
 
 from airflow_mlops.backends.serving.kserve_standard import rolled_out
 from airflow_mlops.core.errors import (
@@ -12,22 +12,9 @@ from airflow_mlops.core.errors import (
     TrafficConflictError,
 )
 
-ME, MODE = "rollout/run-1", "serving.kserve.io/deploymentMode"
-ISVC = ("inferenceservices", "demo")
+MODE = "serving.kserve.io/deploymentMode"
 PODS = ("replicas", "updatedReplicas", "availableReplicas")
 BOTH = pytest.mark.parametrize("mode", ["Knative", "Standard"])
-
-
-def shape(traffic):
-    return traffic.stable, traffic.canary, traffic.canary_percent
-
-
-def uri_of(backend):
-    return backend.cluster.objects[ISVC]["spec"]["predictor"]["model"]["storageUri"]
-
-
-def pauses(backend):
-    return backend.site.waiting.clock.slept
 
 
 def test_model_and_percent_are_written_together_when_a_canary_is_deployed(serve):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from fakes.kubernetes_client import objects_client
-from fakes.remote_serving import kserve
+from fakes.remote_serving import ISVC, ME, kserve, pauses, shape, uri_of
 
 from airflow_mlops.backends.serving.remote import RemoteServing
 from airflow_mlops.core.errors import (
@@ -13,21 +13,8 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
 )
 
-ME, MODE = "rollout/run-1", "serving.kserve.io/deploymentMode"
-ISVC = ("inferenceservices", "demo")
+MODE = "serving.kserve.io/deploymentMode"
 BOTH = pytest.mark.parametrize("mode", ["Knative", "Standard"])
-
-
-def shape(traffic):
-    return traffic.stable, traffic.canary, traffic.canary_percent
-
-
-def uri_of(backend):
-    return backend.cluster.objects[ISVC]["spec"]["predictor"]["model"]["storageUri"]
-
-
-def pauses(backend):
-    return backend.site.waiting.clock.slept
 
 
 @BOTH

@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from fakes.remote_serving import ENDPOINT, vertex
+from fakes.remote_serving import ENDPOINT, ME, shape, vertex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,6 @@ from airflow_mlops.core.errors import (
     TrafficConflictError,
 )
 
-ME = "rollout/run-1"
 ONE, TWO = deployed_id("demo", "1"), deployed_id("demo", "2")
 
 
@@ -36,10 +35,6 @@ def found(backend):
     return backend.fake.endpoints[ENDPOINT]
 
 
-def shape(traffic):
-    return traffic.stable, traffic.canary, traffic.canary_percent
-
-
 def test_machine_is_passed_on_and_new_model_gets_no_traffic(serve, tmp_path):
     serve.deploy("demo", "2", tmp_path, holder=ME)
     model = serve.fake.deploys[-1]
@@ -48,20 +43,13 @@ def test_machine_is_passed_on_and_new_model_gets_no_traffic(serve, tmp_path):
     assert found(serve)["traffic_split"] == {ONE: 100}
 
 
-def test_retry_waits_for_the_deployment_that_was_begun(serve, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("part", "step"), [("fake", "operation"), ("site", "_mark")])
+def test_retry_deploys_once_whether_the_operation_was_written_down_or_not(
+    serve, tmp_path, monkeypatch, part, step
+):
     serve.fake.looks = 20
     with monkeypatch.context() as patch:
-        patch.setattr(serve.fake, "operation", dies)
-        with pytest.raises(KeyboardInterrupt):
-            serve.deploy("demo", "2", tmp_path, holder=ME)
-    assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
-    assert [model["id"] for model in serve.fake.deploys] == [ONE, TWO]
-
-
-def test_retry_deploys_once_although_the_operation_was_never_written_down(serve, tmp_path, monkeypatch):
-    serve.fake.looks = 20
-    with monkeypatch.context() as patch:
-        patch.setattr(serve.site, "_mark", dies)
+        patch.setattr(getattr(serve, part), step, dies)
         with pytest.raises(KeyboardInterrupt):
             serve.deploy("demo", "2", tmp_path, holder=ME)
     assert shape(serve.deploy("demo", "2", tmp_path, holder=ME)) == ("1", "2", 0)
