@@ -13,9 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+BEYOND_64_BITS = 2**63
+
+
 @cache
 def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
+
+
+def _portable(data: Any) -> Any:
+    """Write numbers that do not survive a database and msgpack as text, which is read back as numbers.
+
+    Postgres's JSON turns 1e25 into an integer, which Airflow cannot hand to a task, and refuses infinity.
+    """
+    if isinstance(data, dict):
+        return {key: _portable(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_portable(value) for value in data]
+    if isinstance(data, float | int) and not abs(data) < BEYOND_64_BITS:
+        return repr(data)
+    return data
 
 
 class Record:
@@ -29,6 +46,11 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types only: what XCom and asset events may carry."""
+        data: dict[str, Any] = _portable(self.to_document())
+        return data
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the same for a file of our own, with every number as it is."""
         data: dict[str, Any] = _adapter(cast("Any", type(self))).dump_python(self, mode="json")
         return data
 

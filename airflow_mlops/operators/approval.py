@@ -19,7 +19,7 @@ from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import skip_refused
 from airflow_mlops.operators.card import kept_json
 from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
-from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.failure import fail_fast, retries_of_a_question
 from airflow_mlops.task.update_report import HTML_PATH, keep_update
 from airflow_mlops.triggers.answer import AnswerTrigger
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 APPROVAL_PATH = "approval.json"
 ASKED = "mlops.approval_asked"
 LONGEST_COMMENT = 1000
-RETRIES = 2
-"""At least, unless the author says otherwise: Airflow may drop an answer, and that must not fail the run."""
 COMMENT = Param(
     "", type=["null", "string"], title="Comment", description="Why? Kept in the ledger.", source="task"
 )
@@ -88,8 +86,7 @@ class ApproveModelOperator(ApprovalOperator):
             response_timeout=timeout,
             **kwargs,
         )
-        if "retries" not in (kwargs.get("default_args") or {}) | kwargs:
-            self.retries = max(self.retries, RETRIES)
+        self.retries = retries_of_a_question(self.retries, kwargs)
         self.model = model
         self.candidate = candidate
         self.verdicts = verdicts

@@ -15,6 +15,7 @@ from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.analysis import hand_over, is_of_another_step, keep_state
+from airflow_mlops.task.failure import retries_of_a_question
 from airflow_mlops.task.notices import tell_held
 from airflow_mlops.triggers.answer import AnswerTrigger
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
@@ -47,6 +48,7 @@ class AskRolloutOperator(HITLOperator):
 
     template_fields = ("model", "state")
     operator_extra_links = (EvidenceRunLink(),)
+    retries: int
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class AskRolloutOperator(HITLOperator):
             assigned_users=approvers,
             **kwargs,
         )
+        self.retries = retries_of_a_question(self.retries, kwargs)
         self.model = model
         self.plan = plan
         self.state = state

@@ -30,7 +30,7 @@ def to_suite(schema: Schema) -> ExpectationSuite:
     return gx.ExpectationSuite(
         name=schema.name,
         expectations=[
-            {k: v for k, v in rule.to_json().items() if v is not None} for rule in schema.expectations
+            {k: v for k, v in rule.to_document().items() if v is not None} for rule in schema.expectations
         ],
         meta=dict(schema.meta),
         notes=schema.notes,

@@ -76,7 +76,7 @@ class Schema(Record):
 
     def document(self) -> dict[str, Any]:
         """Return the suite as plain data, without what is empty."""
-        data = self.to_json()
+        data = self.to_document()
         data["expectations"] = [_without_empty(rule, ("kwargs",)) for rule in data["expectations"]]
         return _without_empty(data)
 

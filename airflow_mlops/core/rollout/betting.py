@@ -16,7 +16,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LOG_LIMIT = 300.0
+LOG_LIMIT, MOST = 300.0, 1e15
 LOST = -1e9  # not -inf: that is no JSON
 
 
@@ -31,8 +31,8 @@ def require_share(name: str, value: float) -> None:
 
 
 def mean_exp(logs: Sequence[float]) -> float:
-    """Mean of exp(logs), capped far above any bar so that it stays finite."""
-    return sum(math.exp(min(value, LOG_LIMIT)) for value in logs) / len(logs)
+    """Mean of exp(logs), at most 1e15: far above any bar, and exact wherever it is written."""
+    return min(sum(math.exp(min(value, LOG_LIMIT)) for value in logs) / len(logs), MOST)
 
 
 def bet(logs: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:

@@ -67,7 +67,7 @@ class PredictionShareTest(Record):
     @property
     def strangest_bin(self) -> int:
         """Index of the bin with most evidence, 0 before the first window."""
-        return max(range(len(self.logs)), key=lambda i: mean_exp(self.logs[i]), default=0)
+        return max(range(len(self.logs)), key=lambda i: max(self.logs[i]), default=0)
 
     def observe(self, counts: BinCounts) -> None:
         """Bet on one window.

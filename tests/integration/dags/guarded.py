@@ -21,6 +21,7 @@ PLANS = Path(os.environ.get("GUARDED_PLANS", "/nonexistent"))
 for path in sorted(PLANS.glob("*.json")):
     given = json.loads(path.read_text())
     people = People(answer_within=timedelta(seconds=given.pop("answer_within", 3600)))
-    with DAG(f"guarded__{path.stem}", schedule=None, params=FORM, default_args={"retries": 0}):
+    tried = {"retries": 2, "retry_delay": timedelta(seconds=1)}  # Airflow may drop what a task waited for
+    with DAG(f"guarded__{path.stem}", schedule=None, params=FORM, default_args=tried):
         plan = RolloutPlan.from_json(QUICK | given)
         canary_rollout(model="guarded", version=VERSION, plan=plan, people=people)

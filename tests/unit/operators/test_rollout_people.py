@@ -287,3 +287,9 @@ def test_event_of_the_try_before_does_not_end_a_step_that_was_done_again(serving
         assert waits.value.trigger.state == again.to_json()
     assert waits.value.trigger.until == 7.0
     assert world.evidence.runs == {}
+
+
+def test_question_is_tried_again_when_airflow_drops_its_answer_unless_the_author_wants_no_retries():
+    known = {"model": "m", "plan": APPROVE, "state": {}, "answer_within": timedelta(hours=1)}
+    assert AskRolloutOperator(task_id="a", **known).retries == 2
+    assert AskRolloutOperator(task_id="b", retries=0, **known).retries == 0
