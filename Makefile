@@ -44,7 +44,7 @@ imports: setup-test
 	$(BIN)/lint-imports --no-logo
 
 # About half of the time that tests of servers take.
-FIRST := tests/browser $(wildcard tests/integration/test_[a-l]*.py)
+FIRST := tests/browser tests/contracts $(wildcard tests/integration/test_[a-l]*.py)
 
 # Each stream has half a core: threads of linear algebra would only wait for each other.
 test: export OPENBLAS_NUM_THREADS = 1

@@ -10,6 +10,7 @@ import resource
 import time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from airflow_mlops.core.validation.against import contests
 from airflow_mlops.core.validation.compare import judge
@@ -83,7 +84,8 @@ def worst_difference(sample, loop):
 def main():
     sample = data()
     begin, cpu = time.perf_counter(), time.process_time()
-    report = judge(sample, POLICY)
+    with threadpool_limits(1, user_api="blas"):  # as ValidateModelOperator does
+        report = judge(sample, POLICY)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     begin = time.perf_counter()
     loop = plain_loop(sample, sorted(set(sample.segments["segment"]))[:LOOP_SEGMENTS])
