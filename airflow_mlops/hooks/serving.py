@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class ServingHook(BaseHook):
         :raises InvalidConfigError: another connection type, an unknown back end or extra, a missing one.
         :raises MissingDependencyError: the back end's optional packages are not installed.
         """
-        extra = self._extra()
+        extra = self._extra
         if extra.get("backend", LOCAL) == LOCAL:
             self._check_ports(extra)
         try:
@@ -66,7 +67,7 @@ class ServingHook(BaseHook):
 
         Built anew when the connection's extra is another, and now and then for credentials that change.
         """
-        key = (json.dumps(self._extra(), sort_keys=True), time.monotonic() // SHARED_SECONDS)
+        key = (json.dumps(self._extra, sort_keys=True), time.monotonic() // SHARED_SECONDS)
         with BUILDING:
             known = SHARED.get(self.serving_conn_id)
             if known is None or known[0] != key:
@@ -82,14 +83,14 @@ class ServingHook(BaseHook):
         :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric nobody measures.
         """
         try:
-            return metrics_of(self._extra(), backend, endpoint, wanted)
+            return metrics_of(self._extra, backend, endpoint, wanted)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 
     @property
     def inference_log_dir(self) -> Path:
         """Folder of the inference log."""
-        extra = self._extra()
+        extra = self._extra
         if extra.get("inference_log_dir"):
             return Path(extra["inference_log_dir"])
         if extra.get("backend", LOCAL) != LOCAL:
@@ -104,7 +105,7 @@ class ServingHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the state directory can be used, or the back end be built."""
         try:
-            extra = self._extra()
+            extra = self._extra
             if extra.get("backend", LOCAL) != LOCAL:
                 self.backend()
                 return True, f"{extra['backend']}: understood; no endpoint was read"
@@ -114,7 +115,9 @@ class ServingHook(BaseHook):
             return False, str(error)
         return True, f"endpoints live in {state_dir}"
 
+    @cached_property
     def _extra(self) -> dict[str, Any]:
+        """Asked for once per hook: on a triggerer each question goes through its supervisor."""
         connection = self.get_connection(self.serving_conn_id)
         if connection.conn_type not in (LOCAL_TYPE, ANY_TYPE):
             msg = f"type {connection.conn_type!r}; allowed: {LOCAL_TYPE}, {ANY_TYPE}"
