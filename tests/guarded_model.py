@@ -13,7 +13,7 @@ from airflow_mlops.backends.serving.endpoint_state import StateFile
 
 MODEL = "guarded"
 PLANS = {
-    "asking": {"steps": [{"percent": 20, "approve": True}, 50], "lease_seconds": 8.0},
+    "asking": {"steps": [{"percent": 20, "approve": True}, 50], "lease_seconds": 20.0},
     "impatient": {"steps": [{"percent": 20, "approve": True}], "answer_within": 5},
     "plain": {"steps": [20, 50], "lease_seconds": 60.0, "bake_seconds": 6.0},
     "brief": {"steps": [20, 50], "lease_seconds": 8.0, "bake_seconds": 60.0},

@@ -29,7 +29,7 @@ def test_person_who_thinks_longer_than_the_lease_goes_on(guarded, clients):
             f"May version {rollout.version} of guarded go on from 20 %?"
         ]
         asked, before = time.time(), guarded.lease().expires_at
-        rollout.api.wait(lambda: time.time() > max(before, asked + 10), 30, "the lease to have run out")
+        rollout.api.wait(lambda: time.time() > max(before, asked + 22), 60, "the lease to have run out")
         assert reap(guarded.serving, now=time.time()) == []
         assert guarded.shape() == (rollout.stable, rollout.version, 20)
         assert guarded.lease().expires_at > time.time()
@@ -119,7 +119,7 @@ def test_run_that_somebody_marks_failed_leaves_its_canary_to_the_reaper(guarded,
         assert rollout.end() == "failed"
         assert guarded.shape() == (rollout.stable, rollout.version, 20)
         ends = guarded.lease().expires_at + 6.0
-        rollout.api.wait(lambda: time.time() > ends, 30, "the lease to run out")
+        rollout.api.wait(lambda: time.time() > ends, 60, "the lease to run out")
         assert [found.endpoint for found in reap(guarded.serving, now=time.time())] == [MODEL]
         assert guarded.shape() == (rollout.stable, rollout.version, 0)
         rollout.clear("roll_back")
