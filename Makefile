@@ -51,14 +51,13 @@ test: export OPENBLAS_NUM_THREADS = 1
 
 # What CI runs, in streams that share the cores: simulations need no server, the tests of servers mostly wait for them.
 test: lint types imports
-	@mkdir -p build; $(BIN)/coverage erase
-	@$(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
-	$(BIN)/coverage run -p -m pytest -m integration $(FIRST) > build/integration.log 2>&1 & airflow=$$!; \
-	$(BIN)/coverage run -p -m pytest -m integration $(FIRST:%=--ignore=%) > build/servers.log 2>&1 & servers=$$!; \
-	$(BIN)/coverage run -p -m pytest -m "not slow and not integration"; failed=$$?; \
-	for stream in $$servers $$airflow $$slow; do wait $$stream || failed=1; done; \
+	@mkdir -p build
+	@$(BIN)/pytest -m integration $(FIRST) > build/integration.log 2>&1 & first=$$!; \
+	$(BIN)/pytest -m integration $(FIRST:%=--ignore=%) > build/servers.log 2>&1 & second=$$!; \
+	$(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
+	$(BIN)/coverage run -m pytest -m "not slow and not integration"; failed=$$?; \
+	for stream in $$first $$second $$slow; do wait $$stream || failed=1; done; \
 	cat build/servers.log build/integration.log build/slow.log; exit $$failed
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='airflow_mlops/core/*' --fail-under=97
 

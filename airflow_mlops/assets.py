@@ -4,6 +4,9 @@
 its rollout; the rollout announces the new ``champion``; monitoring announces a ``retraining`` request,
 which starts training. Every event carries a partition key (the data's partition, or the model's version),
 so each starts a run of its own and a repeated event changes nothing.
+
+The scheme begins with ``x-``, which Airflow leaves as it is. For any other it asks all providers how to read
+it: where Google's is installed, that imports the client of its storage in every task that parses the file.
 """
 
 from __future__ import annotations
@@ -13,19 +16,19 @@ from airflow.sdk import Asset
 
 def data_asset(model: str) -> Asset:
     """Return the asset whose partitions are new data of a model; partition key: the data's."""
-    return Asset(name=f"mlops/{model}/data", uri=f"mlops://{model}/data", group="mlops")
+    return Asset(name=f"mlops/{model}/data", uri=f"x-mlops://{model}/data", group="mlops")
 
 
 def challenger_asset(model: str) -> Asset:
     """Return the asset of versions that passed validation; partition key: the version."""
-    return Asset(name=f"mlops/{model}/challenger", uri=f"mlops://{model}/challenger", group="mlops")
+    return Asset(name=f"mlops/{model}/challenger", uri=f"x-mlops://{model}/challenger", group="mlops")
 
 
 def champion_asset(model: str) -> Asset:
     """Return the asset of versions that were promoted; partition key: the version."""
-    return Asset(name=f"mlops/{model}/champion", uri=f"mlops://{model}/champion", group="mlops")
+    return Asset(name=f"mlops/{model}/champion", uri=f"x-mlops://{model}/champion", group="mlops")
 
 
 def retraining_asset(model: str) -> Asset:
     """Return the asset of requests to retrain; partition key: the data's; extra: trigger and reason."""
-    return Asset(name=f"mlops/{model}/retraining", uri=f"mlops://{model}/retraining", group="mlops")
+    return Asset(name=f"mlops/{model}/retraining", uri=f"x-mlops://{model}/retraining", group="mlops")

@@ -68,6 +68,11 @@ def open_spark(folder):
     import ibis
     from pyspark.sql import SparkSession
 
+    java = [
+        "-Duser.timezone=America/New_York",
+        f"-Dderby.system.home={folder}",
+        "-XX:TieredStopAtLevel=1",  # what is compiled here runs once
+    ]
     options = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -75,7 +80,7 @@ def open_spark(folder):
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": f"-Duser.timezone=America/New_York -Dderby.system.home={folder}",
+        "spark.driver.extraJavaOptions": " ".join(java),
     }
     session = SparkSession.builder.master("local[2]").config(map=options).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -22,7 +22,7 @@ from airflow.sdk import DAG
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.dag_factories.rollout import FORM, canary_rollout
 
-plan = RolloutPlan(steps=(10, 50, 100), bake_seconds=0.0, window_seconds=0.1, deadline_seconds=300.0)
+plan = RolloutPlan(steps=(10, 50, 100), bake_seconds=0.0, window_seconds=0.1, max_error_rate=0.1, burst=1)
 with DAG("demo__rollout", schedule=None, params=FORM) as dag:
     canary_rollout(model="demo", version="{{ params.version }}", plan=plan)
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
 
 DAGS = Path(__file__).parent / "integration" / "dags"
+USERS = "admin:admin,op:op,viewer:viewer,guest:"
+"""User to role; *guest* may sign in and has no role."""
 
 
 def write_data(folder):
@@ -39,18 +42,19 @@ def write_data(folder):
 
 
 @contextmanager
-def standing_airflow(home, *dag_ids, **environment):
-    """Services on free ports, once they know the DAGs; nothing of them is left afterwards."""
-    with airflow_database() as database, _standing(home, dag_ids, database | environment) as standing:
+def standing_airflow(home):
+    """Services on free ports; nothing of them is left afterwards."""
+    with airflow_database() as database, _standing(home, database) as standing:
         yield standing
     commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
     assert [command for command in commands if str(home) in command] == []
 
 
 @contextmanager
-def _standing(home, dag_ids, environment):
+def _standing(home, database):
     calls, plans = home / "calls", home / "plans"
     write_plans(plans)
+    (home / "lake").mkdir()
     services = Services(
         home / "services",
         dags_folder=DAGS,
@@ -59,23 +63,35 @@ def _standing(home, dag_ids, environment):
             "AIRFLOW_VAR_STEADY_URI": str(home / "data"),
             "AIRFLOW_VAR_STEADY_SCHEMA": str(write_data(home / "data")),
             "STEADY_CALLS": str(calls),
+            "AIRFLOW_VAR_LAKE": str(home / "lake"),
+            "AIRFLOW_VAR_LAKE_SCHEMA": str(home / "lake.yaml"),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": USERS,
             "GUARDED_PLANS": str(plans),
-            **environment,
+            **database,
         },
     )
     try:
         services.start()
         api = AirflowApi(services.airflow_url)
-        api.wait_for_dags(*dag_ids)
         registry = MlflowRegistry(MlflowServer(services.mlflow_url))
-        yield SimpleNamespace(services=services, api=api, registry=registry, calls=calls, plans=plans)
+        standing = SimpleNamespace(services=services, api=api, registry=registry, calls=calls, plans=plans)
+        standing.home, standing.url = home, services.airflow_url
+        standing.passwords = json.loads((services.home / "passwords.json").read_text())
+        yield standing
     finally:
         services.stop()
+
+
+def pause(standing, dag_id):
+    """Let no run of a DAG begin."""
+    standing.api._send("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
 def wait_for_form(standing, model, partition):
     """Announce data and wait until the candidate trained on it is put before a person; return the run."""
     training = f"{model}__training"
+    standing.api.wait_for_dags(training, f"{model}__rollout")
+    pause(standing, f"{model}__rollout")
     standing.api.announce(f"mlops/{model}/data", partition)
     run = standing.api.wait_for_partition(training, partition)
 

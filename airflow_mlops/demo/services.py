@@ -17,6 +17,7 @@ from airflow_mlops.backends.serving.local import LocalServing
 from airflow_mlops.backends.serving.model_process import free_port
 from airflow_mlops.backends.serving.process import Process, start, tail
 from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.demo.preload import write_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +117,7 @@ class Services:
             "GIT_PYTHON_REFRESH": "quiet",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
             "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps({"conn_type": "mlflow", "host": self.mlflow_url}),
             "AIRFLOW_CONN_MLOPS_SERVING": json.dumps(
                 {"conn_type": "mlops_local_serving", "extra": {"state_dir": str(self.home / "serving")}}
@@ -172,6 +174,7 @@ class Services:
 
     def _prepare(self) -> None:
         (self.home / "plugins").mkdir(exist_ok=True)
+        write_settings(self.home)
         (self.home / "passwords.json").write_text(json.dumps({user: user for user in USERS}))
         (self.home / "passwords.json").chmod(0o600)
 

@@ -1,33 +1,16 @@
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
-from standing import standing_airflow
 
 from airflow_mlops.demo.api import AirflowApi
-
-USERS = "admin:admin,op:op,viewer:viewer,guest:"
-"""User to role; *guest* may sign in and has no role."""
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory):
-    """A real Airflow with MLflow and four users; rollouts do not start by themselves."""
-    if shutil.which("chromium") is None:
-        pytest.skip("Chromium is not installed")
-    settings = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": USERS}
-    home = tmp_path_factory.mktemp("airflow")
-    with standing_airflow(home, "careful__training", "careful__rollout", **settings) as standing:
-        standing.api._send("PATCH", "dags/careful__rollout", json={"is_paused": True})
-        standing.url = standing.services.airflow_url
-        standing.passwords = json.loads((standing.services.home / "passwords.json").read_text())
-        yield standing
 
 
 @pytest.fixture(scope="module")
 def chromium():
+    if shutil.which("chromium") is None:
+        pytest.skip("Chromium is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

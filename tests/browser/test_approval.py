@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import httpx
+import mlflow
 import pytest
 from standing import wait_for_form
 
@@ -15,6 +16,7 @@ from airflow_mlops.cli import main
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 TRAINING = "careful__training"
 SHOTS = Path(__file__).parents[2] / "build" / "browser"
+UNANSWERED = "careful__unanswered"
 SUBJECT = "Make version {} of careful a challenger?"
 
 
@@ -44,6 +46,17 @@ def decide(airflow, page, run, button, comment):
     assert airflow.api.wait_for_run(TRAINING, run)["state"] == "success"
 
 
+def form_of(run):
+    return f"dags/{TRAINING}/dagRuns/{run}/taskInstances/approve_model/-1/hitlDetails"
+
+
+def document(registry, version, name):
+    """Return what the evidence run of a version keeps under a name."""
+    read = mlflow.artifacts.load_dict if name.endswith(".json") else mlflow.artifacts.load_text
+    with registry.server.session():
+        return read(f"runs:/{registry.version('careful', version).evidence_run}/{name}")
+
+
 @pytest.fixture(scope="module")
 def approved(airflow):
     """The run whose candidate is approved; the form waits."""
@@ -64,6 +77,17 @@ def test_person_who_is_no_approver_sees_the_form_and_cannot_decide(airflow, appr
     page.get_by_text("You do not have permission to perform this action.").wait_for()
     assert state_of(airflow, approved) == "awaiting_input"
     assert airflow.registry.decisions("careful") == []
+
+
+def test_form_names_the_documents_and_who_may_answer(airflow, approved, api_of):
+    asked = airflow.api.get(form_of(approved))
+    assert asked["subject"] == SUBJECT.format(1)
+    assert "| all | roc\\_auc |" in asked["body"]
+    assert "/artifacts/model_card.html)" in asked["body"]
+    assert "/artifacts/update_report.html)" in asked["body"]
+    assert [user["id"] for user in asked["assigned_users"]] == ["admin"]
+    answer = {"chosen_options": ["Approve"], "params_input": {"comment": "me too"}}
+    assert api_of("op").patch(f"/api/v2/{form_of(approved)}", json=answer).status_code == 403
 
 
 def test_person_sees_the_comparison_and_the_links_and_approves_with_a_comment(airflow, approved, signed_in):
@@ -111,6 +135,29 @@ def test_both_decisions_are_in_the_ledger_and_no_champion_changed(decided, capsy
     assert "  comment not on a Friday\n" in said
 
 
+def test_documents_of_both_candidates_tell_the_decision(decided):
+    registry = decided.registry
+    tags = registry.version("careful", "1").tags
+    assert (tags["mlops.approval"], tags["mlops.approval_by"]) == ("approved", "admin")
+    assert tags["mlops.approval_comment"] == "good on storms"
+    assert registry.version("careful", "2").tags["mlops.approval_comment"] == "not on a Friday"
+    decision = document(registry, "2", "approval.json")
+    assert (decision["answer"], decision["by"], decision["because"]) == ("rejected", "admin", "person")
+    card = document(registry, "2", "model_card.md")
+    assert "- 1: A test." in card
+    assert "- Latency: p50" in card
+    assert document(registry, "2", "readiness_report.json")["verdict"]["outcome"] in ("pass", "warn")
+    before, after = (document(registry, version, "update_report.json") for version in ("1", "2"))
+    assert (before["state"], after["state"]) == ("challenger", "rejected")
+    missing = ["rollout", "calibration", "fairness", "behaviour", "security"]
+    assert [one["part"] for one in before["missing"]] == missing
+    assert "rejected by admin: not on a Friday" in document(registry, "2", "update_report.html")
+    run = registry.decisions("careful")[-1].run_id
+    link = decided.api.get(f"dags/{TRAINING}/dagRuns/{run}/taskInstances/write_model_card/links")
+    assert link["extra_links"]["Full report"].endswith("/artifacts/model_card.html")
+    assert link["extra_links"]["Update report"].endswith("/artifacts/update_report.html")
+
+
 @pytest.mark.parametrize(
     ("user", "status"), [(None, 401), ("guest", 403), ("viewer", 200)], ids=["nobody", "guest", "viewer"]
 )
@@ -140,6 +187,21 @@ def test_name_that_is_none_is_refused(decided, api_of, name, status):
     assert answer.status_code == status
 
 
+def test_question_that_nobody_answers_is_answered_by_its_default_and_by_no_person(decided):
+    api, registry = decided.api, decided.registry
+    run = registry.decisions("careful")[-1].run_id
+    told = {
+        "candidate": api.xcom(TRAINING, run, "train_model"),
+        "verdict": api.xcom(TRAINING, run, "validate_model"),
+    }
+    again = api.trigger(UNANSWERED, conf=told)
+    assert api.wait_for_run(UNANSWERED, again, 120)["state"] == "success"
+    last = registry.decisions("careful")[-1]
+    assert (last.decision, last.because, last.actor, last.user) == ("rejected", "timeout", "", "")
+    assert (last.run_id, last.by) == (again, "the default: nobody answered in time")
+    assert (registry.ledger("careful"), registry.settle("careful")) == ([], None)
+
+
 def test_entry_changed_by_hand_and_an_mlflow_that_is_away_are_named(decided, api_of):
     with decided.registry.server.session() as client:
         client.create_registered_model("broken")
@@ -164,7 +226,7 @@ def test_entry_changed_by_hand_and_an_mlflow_that_is_away_are_named(decided, api
 
 
 def test_page_shows_champions_and_decisions_and_leads_to_the_run(decided, signed_in):
-    promoted, last = decided.registry.decisions("careful")
+    promoted, _, last = decided.registry.decisions("careful")
     known = {"model": "careful", "dag_id": TRAINING, "run_id": promoted.run_id, "actor": "admin"}
     decided.registry.promote(
         LedgerEntry(
@@ -190,12 +252,13 @@ def test_page_shows_champions_and_decisions_and_leads_to_the_run(decided, signed
     assert [(row[1].lower(), row[2], row[3]) for row in rows] == [
         ("rollback", "1 → 2", "admin"),
         ("promotion", "none → 1", "admin"),
+        ("rejected", "2", "the default: nobody answered in time"),
         ("rejected", "2", "admin"),
         ("approved", "1", "admin"),
     ]
     assert rows[0][5] == "complaints <b>since noon</b>"
     assert "before it approved by admin: good on storms" in rows[1][5]
-    assert rows[2][5] == "not on a Friday"
+    assert rows[3][5] == "not on a Friday"
     page.set_viewport_size({"width": 1400, "height": 580})
     shot(page, "ledger-page")
     table.get_by_role("link").last.click()

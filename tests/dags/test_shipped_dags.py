@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("mlflow", "great_expectations", "pandas", "numpy", "scipy", "sklearn", "pyarrow")
+HEAVY = (
+    "mlflow",
+    "great_expectations",
+    "pandas",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pyarrow",
+    "google.auth",
+    "kubernetes",
+)
 OPERATORS = [
     f"airflow_mlops.{path.parent.name}.{path.stem}"
     for folder in ("operators", "sensors", "triggers", "hooks", "dag_factories", "plugin")

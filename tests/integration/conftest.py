@@ -5,15 +5,6 @@ import threading
 import httpx
 import pytest
 from mlflow_service import MlflowService
-from standing import standing_airflow
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory):
-    """A real Airflow with MLflow, on free ports; nothing of it is left afterwards."""
-    known = ("steady__training", "steady__rollout", "steady__rollout_on_worker")
-    with standing_airflow(tmp_path_factory.mktemp("airflow"), *known) as standing:
-        yield standing
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from killing import kill_now, worker_of
+from standing import pause
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
 
@@ -31,6 +32,8 @@ def shape(airflow):
 
 
 def test_worker_killed_in_training_and_triggerer_in_a_canary_step(airflow, clients):
+    airflow.api.wait_for_dags(TRAINING, ROLLOUT, ON_WORKER)
+    airflow.calls.unlink(missing_ok=True)
     airflow.api.announce("mlops/steady/data", "2013-01")
     run = airflow.api.wait_for_partition(TRAINING, "2013-01")
     airflow.api.wait(airflow.calls.exists, 120, "training to begin")
@@ -54,7 +57,7 @@ def test_worker_killed_in_training_and_triggerer_in_a_canary_step(airflow, clien
 
 
 def test_retraining_request_closes_the_loop_and_a_worker_is_killed_in_a_canary_step(airflow, clients):
-    airflow.api._send("PATCH", f"dags/{ROLLOUT}", json={"is_paused": True})
+    pause(airflow, ROLLOUT)
     airflow.api.announce("mlops/steady/retraining", "2013-02", trigger="drift", reason="x moved")
     run = airflow.api.wait_for_partition(TRAINING, "2013-02")
     assert airflow.api.wait_for_run(TRAINING, run)["state"] == "success"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from guarded_model import MODEL, Guarded
+from guarded_model import MODEL
 from rollout_run import Rollout
 
 from airflow_mlops.backends.serving.process import start
@@ -26,12 +26,6 @@ class Story:
 
     def tell(self, line):
         sys.stdout.write(f"{time.monotonic() - self.began:6.1f} s  {line}\n")
-
-
-@pytest.fixture
-def guarded(airflow, tmp_path):
-    airflow.api.wait_for_dags("guarded__brief")
-    return Guarded(airflow, tmp_path)
 
 
 @pytest.fixture

@@ -65,13 +65,13 @@ def tried(model_dir, **policy):
 
 def test_steady_model_is_ready_and_its_needs_are_measured(tmp_path):
     model_dir = saved(tmp_path, lambda rows: rows["x"].fillna(0).clip(-1, 1).to_numpy())
-    found, verdict = tried(model_dir, load=LoadPolicy(per_second=20, seconds=1), max_p99_ms=2000)
+    found, verdict = tried(model_dir, load=LoadPolicy(per_second=4, seconds=5), max_p99_ms=2000)
     assert verdict.outcome is Outcome.WARN
     assert verdict.reasons == ("nosuch: recorded ==2, serving has none",)
     assert {answer.status for answer in found.answers} == {200, 400}
     assert 0 < found.one_by_one.p50_ms <= found.one_by_one.p99_ms < 2000
     assert found.at_once.requests == 30
-    assert found.load.per_second > 19
+    assert found.load.per_second > 3.8
     assert 50 < found.rss_mb < 2000
     assert 0 < found.model_mb < 1
 

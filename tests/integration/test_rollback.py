@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import pytest
+from standing import pause
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-TRAINING, ROLLOUT = "steady__training", "steady__rollout"
+MODEL, TRAINING, ROLLOUT = "restored", "restored__training", "restored__rollout"
 ROLLBACK, REPLAY, WATCHING = "mlops__rollback", "mlops__replay", "on_new_champion"
 
 
 def promote(airflow, old, new):
     entry = LedgerEntry(
-        model="steady", from_version=old, to_version=new, dag_id="d", run_id=f"run-{new}", reason=""
+        model=MODEL, from_version=old, to_version=new, dag_id="d", run_id=f"run-{new}", reason=""
     )
     airflow.registry.promote(entry)
 
 
 def serve(airflow, version, folder):
     serving = airflow.services.serving
-    serving.claim("steady", "setup")
-    serving.deploy("steady", version, airflow.registry.download("steady", version, folder), holder="setup")
-    serving.promote("steady", version, holder="setup")
-    serving.clean_up("steady", holder="setup")
-    serving.release("steady", "setup")
+    serving.claim(MODEL, "setup")
+    serving.deploy(MODEL, version, airflow.registry.download(MODEL, version, folder), holder="setup")
+    serving.promote(MODEL, version, holder="setup")
+    serving.clean_up(MODEL, holder="setup")
+    serving.release(MODEL, "setup")
 
 
 @pytest.fixture(scope="module")
 def second(airflow, tmp_path_factory):
     """Version 1 was trained and champion; version 2 is champion and serves."""
-    airflow.api.wait_for_dags(ROLLBACK, REPLAY, WATCHING)
-    airflow.api._send("PATCH", f"dags/{ROLLOUT}", json={"is_paused": True})
-    airflow.api.announce("mlops/steady/data", "2013-01")
+    airflow.api.wait_for_dags(ROLLBACK, REPLAY, WATCHING, TRAINING, ROLLOUT)
+    pause(airflow, ROLLOUT)
+    airflow.api.announce("mlops/restored/data", "2013-01")
     run = airflow.api.wait_for_partition(TRAINING, "2013-01")
     assert airflow.api.wait_for_run(TRAINING, run)["state"] == "success"
-    airflow.registry.register("steady", "another-run", "models:/steady/1", {})
+    airflow.registry.register(MODEL, "another-run", f"models:/{MODEL}/1", {})
     promote(airflow, None, "1")
     promote(airflow, "1", "2")
     serve(airflow, "2", tmp_path_factory.mktemp("model"))
@@ -43,15 +44,15 @@ def second(airflow, tmp_path_factory):
 
 
 def test_person_goes_back_to_an_earlier_version_within_30_seconds_and_nobody_notices(second, clients):
-    form = {"model": "steady", "version": "1", "reason": "complaints since noon"}
-    with clients(second.services.serving.url("steady")) as sent:
+    form = {"model": MODEL, "version": "1", "reason": "complaints since noon"}
+    with clients(second.services.serving.url(MODEL)) as sent:
         run = second.api.trigger(ROLLBACK, conf=form)
         assert second.api.wait_for_run(ROLLBACK, run)["state"] == "success"
         second.api.wait(lambda: sent.answers[-1][0] == "1", 10, "an answer of version 1")
     assert {status for _, status in sent.answers} == {200}
-    assert second.services.serving.traffic("steady").stable == "1"
-    assert second.registry.alias("steady", CHAMPION) == "1"
-    entry = second.registry.ledger("steady")[-1]
+    assert second.services.serving.traffic(MODEL).stable == "1"
+    assert second.registry.alias(MODEL, CHAMPION) == "1"
+    entry = second.registry.ledger(MODEL)[-1]
     assert (entry.kind, entry.actor, entry.reason) == ("rollback", "admin", "complaints since noon")
     assert second.api.tasks(ROLLBACK, run)["restore"]["duration"] <= 30
 
@@ -69,12 +70,12 @@ def test_change_of_the_registry_starts_a_dag_that_knows_what_changed(second):
         return any(change["alias"] == "champion" for change in moved)
 
     second.api.wait(told, 60, "the champion's change")
-    assert {change["model"] for change in moved} == {"steady"}
+    assert {change["model"] for change in moved} == {MODEL}
 
 
 def test_version_is_had_again_from_its_record(second):
-    run = second.api.trigger(REPLAY, conf={"model": "steady", "version": "1"})
+    run = second.api.trigger(REPLAY, conf={"model": MODEL, "version": "1"})
     assert second.api.wait_for_run(REPLAY, run)["state"] == "success"
     verdict = second.api.xcom(REPLAY, run, "replay")
     assert verdict["outcome"] == "pass"
-    assert second.registry.version("steady", "1").tags["mlops.replay"] == "pass"
+    assert second.registry.version(MODEL, "1").tags["mlops.replay"] == "pass"

@@ -11,8 +11,8 @@ from airflow_mlops.triggers.registry import ModelRegistryTrigger
 rollback_dag()
 replay_dag()
 
-trigger = ModelRegistryTrigger(model="steady", on=["alias"], poll_seconds=1)
-registry = Asset(name="steady_registry", watchers=[AssetWatcher(name="registry", trigger=trigger)])
+trigger = ModelRegistryTrigger(model="restored", on=["alias"], poll_seconds=1)
+registry = Asset(name="restored_registry", watchers=[AssetWatcher(name="registry", trigger=trigger)])
 
 with DAG("on_new_champion", schedule=[registry]):
 

@@ -1,4 +1,4 @@
-"""DAGs for tests that kill processes: an airflow dag whose training and steps last long enough to hit."""
+"""DAGs whose training and steps last long enough to kill them; one for a model that people restore."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from airflow_mlops.dag_factories.rollout import FORM, VERSION, canary_rollout
 
 PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05, "burst": 1}
 
-ModelDag(
-    "steady",
-    data=Data(
-        uri="{{ var.value.steady_uri }}",
-        schema="{{ var.value.steady_schema }}",
-        target="late",
-        key=("id",),
-        history=1,
-    ),
-    train=Train("steady_model:fit"),
-    validate=Validate(margin={"roc_auc": 0.05}),
-    rollout=Rollout(**PLAN, bake="8s", deadline="3m", window="1s"),
-    retrain=Retrain(cooldown=0, min_new_rows=100),
-    retry_delay="1s",
-)
+for model in ("steady", "restored"):
+    ModelDag(
+        model,
+        data=Data(
+            uri="{{ var.value.steady_uri }}",
+            schema="{{ var.value.steady_schema }}",
+            target="late",
+            key=("id",),
+            history=1,
+        ),
+        train=Train("steady_model:fit"),
+        validate=Validate(margin={"roc_auc": 0.05}),
+        rollout=Rollout(**PLAN, bake="8s", deadline="3m", window="1s"),
+        retrain=Retrain(cooldown=0, min_new_rows=100),
+        retry_delay="1s",
+    )
 
 with DAG(
     "steady__rollout_on_worker",
