@@ -1,4 +1,5 @@
-# Everything runs from one virtual environment; only python3.11, make and pip are needed.
+# Everything runs from one virtual environment; only python3.11, make and pip are needed. Modules are compiled
+# when they are first imported: most never are, and pip would compile all of them on one core.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -15,13 +16,13 @@ setup-test: $(TESTED)
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (one to two minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo]'
 	@touch $@
 
 # What only tests need on top: other engines, linters.
 $(TESTED): $(READY)
 	@echo "adding what the tests need (a minute)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 demo: setup
@@ -46,6 +47,9 @@ imports: setup-test
 # About half of the time that tests of servers take.
 FIRST := tests/browser tests/contracts $(wildcard tests/integration/test_[a-l]*.py)
 
+# Simulations that wait until the unit tests are through, so that all streams take about as long.
+LATER := tests/unit/core/validation
+
 # Each stream has half a core: threads of linear algebra would only wait for each other.
 test: export OPENBLAS_NUM_THREADS = 1
 
@@ -54,8 +58,9 @@ test: lint types imports
 	@mkdir -p build
 	@$(BIN)/pytest -m integration $(FIRST) > build/integration.log 2>&1 & first=$$!; \
 	$(BIN)/pytest -m integration $(FIRST:%=--ignore=%) > build/servers.log 2>&1 & second=$$!; \
-	$(BIN)/pytest -m "slow and not integration" > build/slow.log 2>&1 & slow=$$!; \
+	$(BIN)/pytest -m "slow and not integration" $(LATER:%=--ignore=%) > build/slow.log 2>&1 & slow=$$!; \
 	$(BIN)/coverage run -m pytest -m "not slow and not integration"; failed=$$?; \
+	$(BIN)/pytest -m "slow and not integration" $(LATER) || failed=1; \
 	for stream in $$first $$second $$slow; do wait $$stream || failed=1; done; \
 	cat build/servers.log build/integration.log build/slow.log; exit $$failed
 	$(BIN)/coverage report --fail-under=85

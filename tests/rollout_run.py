@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import httpx
+
 from airflow_mlops.demo.api import AirflowApi
 
 STEP_1, STEP_2 = "step_1_20pct", "step_2_50pct"
@@ -34,8 +36,17 @@ class Rollout:
     def end(self):
         return self.api.wait_for_run(self.dag_id, self.run_id, 80)["state"]
 
-    def log(self, name, attempt=1):
-        return self.api.log(self.dag_id, self.run_id, name, attempt)
+    def log(self, name):
+        """Return what all tries said: Airflow may drop an answer, and the next try finds it."""
+        return "\n".join(self._tries(name))
+
+    def _tries(self, name):
+        for attempt in range(1, self.task(name)["try_number"] + 1):
+            try:
+                yield self.api.log(self.dag_id, self.run_id, name, attempt)
+            except httpx.HTTPStatusError as error:  # of a try that it dropped, Airflow may keep nothing
+                if error.response.status_code != httpx.codes.NOT_FOUND:
+                    raise
 
     def time_of(self, name):
         return datetime.fromisoformat(self.task(name)["start_date"]).timestamp()

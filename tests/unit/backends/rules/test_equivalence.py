@@ -57,7 +57,7 @@ def test_answer_is_that_of_the_rows_when_not_every_value_is_named(question):
 def test_every_answered_type_is_held_against_the_rows_hundreds_of_times():
     held = Counter()
 
-    @settings(max_examples=140, suppress_health_check=QUIET)
+    @settings(max_examples=150, suppress_health_check=QUIET)
     @given(questions(each=4))
     def hold(question):
         held.update(hold_against_rows(*question))
