@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TESTED := $(VENV)/.ready-test
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
@@ -13,17 +14,19 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 setup: $(READY)
 setup-test: $(TESTED)
 
-$(READY): pyproject.toml constraints.txt
-	@echo "setting up $(VENV) (one to two minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo]'
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) (a minute)"
+	@$(INSTALL) '.[demo]'
 	@touch $@
 
-# What only tests need on top: other engines, linters.
-$(TESTED): $(READY)
-	@echo "adding what the tests need (a minute)"
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
-	@touch $@
+# What tests need comes with what the demo needs: other engines, linters.
+$(TESTED): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) with what the tests need (two minutes)"
+	@$(INSTALL) '.[test]'
+	@touch $(READY) $@
 
 demo: setup
 	@$(BIN)/python -m airflow_mlops.demo run
@@ -48,7 +51,7 @@ imports: setup-test
 FIRST := tests/browser tests/contracts $(wildcard tests/integration/test_[a-l]*.py)
 
 # Simulations that wait until the unit tests are through, so that all streams take about as long.
-LATER := tests/unit/core/validation
+LATER := tests/unit/core/validation/test_simulation.py
 
 # Each stream has half a core: threads of linear algebra would only wait for each other.
 test: export OPENBLAS_NUM_THREADS = 1
