@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, chain
 
-from airflow_mlops.operators.schema import AcceptSchemaOperator, ProposeSchemaOperator
+from airflow_mlops.operators.schema import AcceptSchemaOperator, ApproveSchemaOperator, ProposeSchemaOperator
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
@@ -54,12 +53,13 @@ def accept_schema_dag(
             changes="{{ params.changes }}",
             **common,
         )
-        approve = ApprovalOperator(
+        approve = ApproveSchemaOperator(
             task_id="approve",
             subject=f"Accept {{{{ {PROPOSED}['changes'] }}}} changes of {{{{ params.schema }}}}?",
             body=f"{{{{ {PROPOSED}['text'] }}}}",
             assigned_users=approvers,
             response_timeout=response_timeout,
+            retry_delay=timedelta(seconds=5),  # Airflow may drop the answer; the next try finds it
         )
         chain(propose, approve, AcceptSchemaOperator(task_id="write", decision=approve.output, **common))
     return dag

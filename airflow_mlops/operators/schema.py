@@ -1,18 +1,21 @@
-"""Schema operators: propose changes that data asks for, write those a person accepted."""
+"""Schema operators: propose changes that data asks for, ask a person, write those that were accepted."""
 
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_text, write_text
 from airflow_mlops.operators.data import DataOperator
 from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
-from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.failure import fail_fast, retries_of_a_question
 from airflow_mlops.task.profiles import StoredProfiles
+from airflow_mlops.triggers.answer import AnswerTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,6 +93,39 @@ class ProposeSchemaOperator(DataOperator):
             return [change.id for change in found.changes if change.needed]
         named = self.changes.split(",") if isinstance(self.changes, str) else self.changes
         return [name.strip() for name in named if name.strip()]
+
+
+class ApproveSchemaOperator(ApprovalOperator):
+    """Asks a person whether changes of a schema are accepted; an answer that Airflow dropped is found again.
+
+    Its arguments are those of Airflow's ``ApprovalOperator``; two retries unless the author says otherwise.
+    Fails without a retry when nobody answers in time.
+    """
+
+    retries: int
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.retries = retries_of_a_question(self.retries, kwargs)
+
+    def execute(self, context: Context) -> Any:
+        """Look for the answer to an earlier try; asking again would delete it."""
+        self.defer(trigger=AnswerTrigger(ti_id=str(context["ti"].id)), method_name="execute_unless_answered")
+
+    def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
+        """Take the answer that Airflow holds, or ask."""
+        if not event:
+            return super().execute(context)
+        self.log.warning("the form was answered before and the task did not hear it; the answer holds")
+        at = datetime.fromisoformat(event["responded_at"])
+        return self.execute_complete(context, {**event, "responded_at": at})
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Hand over who answered; a rejection skips what follows directly."""
+        if event.get("error_type") == "timeout":
+            msg = f"{self.subject} Nobody answered within {self.response_timeout}; nothing was written"
+            raise AirflowFailException(msg)
+        return super().execute_complete(context, event)
 
 
 class AcceptSchemaOperator(DataOperator):

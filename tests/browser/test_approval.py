@@ -14,9 +14,8 @@ from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerE
 from airflow_mlops.cli import main
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-TRAINING = "careful__training"
+TRAINING, UNANSWERED = "careful__training", "careful__unanswered"
 SHOTS = Path(__file__).parents[2] / "build" / "browser"
-UNANSWERED = "careful__unanswered"
 SUBJECT = "Make version {} of careful a challenger?"
 
 
@@ -58,7 +57,7 @@ def document(registry, version, name):
 
 
 @pytest.fixture(scope="module")
-def approved(airflow):
+def approved(airflow, chromium):
     """The run whose candidate is approved; the form waits."""
     return wait_for_form(airflow, "careful", "2013-01")
 

@@ -47,6 +47,16 @@ def world(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def forms(monkeypatch):
+    """What is put before people, instead of Airflow's supervisor."""
+    shown = []
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **form: shown.append(form)
+    )
+    return shown
+
+
+@pytest.fixture
 def run(world):
     """Execute an operator as a task of one DAG run."""
 

@@ -42,16 +42,6 @@ def registered(world):
     return world
 
 
-@pytest.fixture
-def forms(monkeypatch):
-    """What is put before people, instead of Airflow's supervisor."""
-    shown = []
-    monkeypatch.setattr(
-        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **form: shown.append(form)
-    )
-    return shown
-
-
 def with_evidence(world, run_report):
     world.evidence.runs[RUN].documents["validation_report.json"] = run_report.to_json()
 

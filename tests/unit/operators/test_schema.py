@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
 from airflow_mlops.operators.data import ProfileDataOperator
-from airflow_mlops.operators.schema import AcceptSchemaOperator, ProposeSchemaOperator
+from airflow_mlops.operators.schema import AcceptSchemaOperator, ApproveSchemaOperator, ProposeSchemaOperator
 
 TEXT = """\
 name: churn
@@ -101,3 +105,48 @@ def test_schema_on_object_storage_is_changed_there(world, lake, bucket, run):
 def test_partition_that_is_not_there_is_named(world, lake, schema, run):
     with pytest.raises(AirflowFailException, match="no partition '2013-09'; partitions: 2013-01, 2013-02"):
         propose(run, schema, lake, partition="2013-09")
+
+
+ANSWERED = {
+    "chosen_options": ["Approve"],
+    "params_input": {},
+    "responded_at": "2026-01-02T00:00:00+00:00",
+    "responded_by_user": {"id": "ann", "name": "Ann"},
+}
+TASK = SimpleNamespace(id="ti")
+
+
+def approve(**more):
+    return ApproveSchemaOperator(task_id="a", subject="Accept 1 change?", body="it", **more)
+
+
+def test_every_try_looks_for_an_answer_before_it_asks():
+    with pytest.raises(TaskDeferred) as waits:
+        approve().execute({"ti": TASK})
+    assert (waits.value.trigger.ti_id, waits.value.method_name) == ("ti", "execute_unless_answered")
+
+
+def test_answer_that_airflow_dropped_holds(forms):
+    said = approve().execute_unless_answered({"ti": TASK}, ANSWERED)
+    assert (said["chosen_options"], said["responded_by_user"]["name"]) == (["Approve"], "Ann")
+    assert forms == []
+
+
+def test_form_is_shown_when_nobody_has_answered(forms):
+    with pytest.raises(TaskAwaitingInput):
+        approve().execute_unless_answered({"ti": TASK, "task_instance": TASK}, {})
+    assert [(form["ti_id"], form["subject"], form["body"]) for form in forms] == [
+        ("ti", "Accept 1 change?", "it")
+    ]
+
+
+def test_question_that_nobody_answers_fails_without_asking_again():
+    task = approve(response_timeout=timedelta(days=7))
+    with pytest.raises(AirflowFailException, match=r"Accept 1 change\? Nobody answered within 7 days"):
+        task.execute_complete({"ti": TASK}, {"error": "late", "error_type": "timeout"})
+
+
+def test_dropped_answer_fails_nothing_unless_the_author_wants_no_retries():
+    assert approve().retries == 2
+    with DAG("d", schedule=None, default_args={"retries": 0}):
+        assert approve().retries == 0
