@@ -16,19 +16,23 @@ from airflow.sdk import Asset
 
 def data_asset(model: str) -> Asset:
     """Return the asset whose partitions are new data of a model; partition key: the data's."""
-    return Asset(name=f"mlops/{model}/data", uri=f"x-mlops://{model}/data", group="mlops")
+    return _asset(model, "data")
 
 
 def challenger_asset(model: str) -> Asset:
     """Return the asset of versions that passed validation; partition key: the version."""
-    return Asset(name=f"mlops/{model}/challenger", uri=f"x-mlops://{model}/challenger", group="mlops")
+    return _asset(model, "challenger")
 
 
 def champion_asset(model: str) -> Asset:
     """Return the asset of versions that were promoted; partition key: the version."""
-    return Asset(name=f"mlops/{model}/champion", uri=f"x-mlops://{model}/champion", group="mlops")
+    return _asset(model, "champion")
 
 
 def retraining_asset(model: str) -> Asset:
     """Return the asset of requests to retrain; partition key: the data's; extra: trigger and reason."""
-    return Asset(name=f"mlops/{model}/retraining", uri=f"x-mlops://{model}/retraining", group="mlops")
+    return _asset(model, "retraining")
+
+
+def _asset(model: str, kind: str) -> Asset:
+    return Asset(name=f"mlops/{model}/{kind}", uri=f"x-mlops://{model}/{kind}", group="mlops")

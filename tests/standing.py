@@ -87,6 +87,15 @@ def pause(standing, dag_id):
     standing.api._send("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
+def state_of(standing, dag_id, run, task):
+    return standing.api.tasks(dag_id, run)[task]["state"]
+
+
+def wait_for_state(standing, dag_id, run, task, state):
+    reached = lambda: state_of(standing, dag_id, run, task) == state  # noqa: E731
+    standing.api.wait(reached, 120, f"{task} to be {state}")
+
+
 def wait_for_form(standing, model, partition):
     """Announce data and wait until the candidate trained on it is put before a person; return the run."""
     training = f"{model}__training"
@@ -96,7 +105,7 @@ def wait_for_form(standing, model, partition):
     run = standing.api.wait_for_partition(training, partition)
 
     def asked():
-        state = standing.api.tasks(training, run)["approve_model"]["state"]
+        state = state_of(standing, training, run, "approve_model")
         assert state not in ("failed", "upstream_failed", "skipped", "success"), state
         return state == "awaiting_input"
 

@@ -19,9 +19,9 @@ from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import skip_refused
 from airflow_mlops.operators.card import kept_json
 from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
-from airflow_mlops.task.failure import fail_fast, retries_of_a_question
+from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.task.question import look_for_answer, retries_of_a_question, take_answer
 from airflow_mlops.task.update_report import HTML_PATH, keep_update
-from airflow_mlops.triggers.answer import AnswerTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,18 +105,14 @@ class ApproveModelOperator(ApprovalOperator):
         if kept is not None:
             return self._act(context, evidence, kept)
         if self._asked_before(evidence, candidate):
-            self.defer(
-                trigger=AnswerTrigger(ti_id=str(context["ti"].id)), method_name="execute_unless_answered"
-            )
+            look_for_answer(self, context["ti"].id)
         return self._ask(context, evidence)
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the answer that Airflow holds for an earlier try; ask again if there is none."""
         if not event:
             return self._ask(context, open_evidence(self.mlflow_conn_id, self.model, context))
-        self.log.warning("the form was answered before and the task did not hear it; the answer holds")
-        at = datetime.fromisoformat(event["responded_at"])
-        return self.execute_complete(context, {**event, "responded_at": at})
+        return take_answer(self, context, event)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Keep the decision; a rejection skips the tasks that follow directly."""

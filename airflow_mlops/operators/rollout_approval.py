@@ -15,9 +15,8 @@ from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.task.analysis import hand_over, is_of_another_step, keep_state
-from airflow_mlops.task.failure import retries_of_a_question
 from airflow_mlops.task.notices import tell_held
-from airflow_mlops.triggers.answer import AnswerTrigger
+from airflow_mlops.task.question import look_for_answer, retries_of_a_question, take_answer
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
 
 if TYPE_CHECKING:
@@ -84,19 +83,17 @@ class AskRolloutOperator(HITLOperator):
         if not state.asks:
             return state.to_json()
         ti = context["task_instance"]
-        if ti.try_number > 1:  # Airflow may have dropped an answer, and asking again would delete it
-            self.defer(trigger=AnswerTrigger(ti_id=str(ti.id)), method_name="execute_unless_answered")
+        if ti.try_number > 1:  # Airflow may have dropped an answer
+            look_for_answer(self, ti.id)
         self._ask(context, state)
         return {}
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the answer that Airflow holds for an earlier try, if it was given to this very question."""
         state = RolloutState.from_json(self.state)
-        if event:
-            at = datetime.fromisoformat(event["responded_at"])
-            if at.timestamp() >= state.clock:
-                self.log.warning("the question was answered before and the task did not hear it; it holds")
-                return self.execute_complete(context, {**event, "responded_at": at})
+        if event and datetime.fromisoformat(event["responded_at"]).timestamp() >= state.clock:
+            concluded: dict[str, Any] = take_answer(self, context, event)
+            return concluded
         self._ask(context, state)
         return {}
 

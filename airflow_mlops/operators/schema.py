@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -13,9 +12,9 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_text, write_text
 from airflow_mlops.operators.data import DataOperator
 from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
-from airflow_mlops.task.failure import fail_fast, retries_of_a_question
+from airflow_mlops.task.failure import fail_fast
 from airflow_mlops.task.profiles import StoredProfiles
-from airflow_mlops.triggers.answer import AnswerTrigger
+from airflow_mlops.task.question import look_for_answer, retries_of_a_question, take_answer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -110,15 +109,11 @@ class ApproveSchemaOperator(ApprovalOperator):
 
     def execute(self, context: Context) -> Any:
         """Look for the answer to an earlier try; asking again would delete it."""
-        self.defer(trigger=AnswerTrigger(ti_id=str(context["ti"].id)), method_name="execute_unless_answered")
+        look_for_answer(self, context["ti"].id)
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the answer that Airflow holds, or ask."""
-        if not event:
-            return super().execute(context)
-        self.log.warning("the form was answered before and the task did not hear it; the answer holds")
-        at = datetime.fromisoformat(event["responded_at"])
-        return self.execute_complete(context, {**event, "responded_at": at})
+        return take_answer(self, context, event) if event else super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Hand over who answered; a rejection skips what follows directly."""

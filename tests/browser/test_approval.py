@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import mlflow
 import pytest
-from standing import wait_for_form
+from standing import state_of, wait_for_form, wait_for_state
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerEntry
 from airflow_mlops.cli import main
@@ -34,14 +34,10 @@ def open_form(page, version):
     page.get_by_role("heading", name="What the checks say").wait_for()
 
 
-def state_of(airflow, run):
-    return airflow.api.tasks(TRAINING, run)["approve_model"]["state"]
-
-
 def decide(airflow, page, run, button, comment):
     page.locator("[name=element_comment]").fill(comment)
     page.get_by_role("button", name=button, exact=True).click()
-    airflow.api.wait(lambda: state_of(airflow, run) == "success", 120, "the answer to be heard")
+    wait_for_state(airflow, TRAINING, run, "approve_model", "success")
     assert airflow.api.wait_for_run(TRAINING, run)["state"] == "success"
 
 
@@ -74,7 +70,7 @@ def test_person_who_is_no_approver_sees_the_form_and_cannot_decide(airflow, appr
     open_form(page, 1)
     page.get_by_role("button", name="Approve", exact=True).click()
     page.get_by_text("You do not have permission to perform this action.").wait_for()
-    assert state_of(airflow, approved) == "awaiting_input"
+    assert state_of(airflow, TRAINING, approved, "approve_model") == "awaiting_input"
     assert airflow.registry.decisions("careful") == []
 
 

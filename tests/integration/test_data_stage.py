@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from standing import wait_for_state
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SCHEMA = """\
@@ -16,19 +17,12 @@ expectations:
 """
 
 
-def wait_for_state(api, dag_id, run, task, state):
-    def reached():
-        return api.tasks(dag_id, run)[task]["state"] == state
-
-    api.wait(reached, 120, f"{task} to be {state}")
-
-
 def test_unknown_value_stops_the_run_until_a_person_accepts_it(airflow):
     api, schema, lake = airflow.api, airflow.home / "lake.yaml", airflow.home / "lake"
     schema.write_text(SCHEMA)
     api.wait_for_dags("arrivals", "mlops__accept_schema")
     first = api.trigger("arrivals")
-    wait_for_state(api, "arrivals", first, "wait", "deferred")
+    wait_for_state(airflow, "arrivals", first, "wait", "deferred")
     pq.write_table(pa.table({"plan": ["a", "b", "c"] * 200}), lake / "2013-01.parquet")
     assert api.wait_for_run("arrivals", first)["state"] == "failed"
     assert api.xcom("arrivals", first, "wait") == ["2013-01"]
@@ -38,7 +32,7 @@ def test_unknown_value_stops_the_run_until_a_person_accepts_it(airflow):
 
     form = {"model": "plans", "schema": str(schema), "uri": str(lake)}
     accept = api.trigger("mlops__accept_schema", conf=form)
-    wait_for_state(api, "mlops__accept_schema", accept, "approve", "awaiting_input")
+    wait_for_state(airflow, "mlops__accept_schema", accept, "approve", "awaiting_input")
     path = f"dags/mlops__accept_schema/dagRuns/{accept}/taskInstances/approve/-1/hitlDetails"
     asked = api.get(path)
     assert "expect_column_values_to_be_in_set:plan" in asked["body"]
@@ -49,4 +43,4 @@ def test_unknown_value_stops_the_run_until_a_person_accepts_it(airflow):
     assert "# agreed with the source team" in schema.read_text()
 
     api.post("dags/arrivals/clearTaskInstances", {"dag_run_id": first, "dry_run": False})
-    wait_for_state(api, "arrivals", first, "check", "success")
+    wait_for_state(airflow, "arrivals", first, "check", "success")

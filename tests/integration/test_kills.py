@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from killing import kill_now, worker_of
-from standing import pause
+from standing import pause, wait_for_state
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
 
@@ -15,15 +15,6 @@ TRAINING, ROLLOUT, ON_WORKER = "steady__training", "steady__rollout", "steady__r
 def kill_worker_of(airflow, dag_id, run_id, task_id):
     pid = airflow.api.tasks(dag_id, run_id)[task_id]["pid"]
     kill_now(*worker_of(pid, airflow.services.processes["scheduler"].pid))
-
-
-def state_of(airflow, dag_id, run_id, task_id):
-    return airflow.api.tasks(dag_id, run_id)[task_id]["state"]
-
-
-def wait_until(airflow, dag_id, run_id, task_id, state):
-    condition = lambda: state_of(airflow, dag_id, run_id, task_id) == state  # noqa: E731
-    airflow.api.wait(condition, 120, f"{task_id} to be {state}")
 
 
 def shape(airflow):
@@ -44,7 +35,7 @@ def test_worker_killed_in_training_and_triggerer_in_a_canary_step(airflow, clien
     assert [v.version for v in airflow.registry.versions("steady")] == ["1"]
 
     rollout = airflow.api.wait_for_partition(ROLLOUT, "1")
-    wait_until(airflow, ROLLOUT, rollout, "step_1_20pct.analyse", "deferred")
+    wait_for_state(airflow, ROLLOUT, rollout, "step_1_20pct.analyse", "deferred")
     with clients(airflow.services.serving.url("steady")) as sent:
         airflow.api.wait(lambda: len(sent.answers) > 30, 30, "requests")
         airflow.services.processes["triggerer"].stop(grace_seconds=0)
@@ -64,7 +55,7 @@ def test_retraining_request_closes_the_loop_and_a_worker_is_killed_in_a_canary_s
     assert airflow.api.xcom(TRAINING, run, "retrain_gate")["reasons"] == ["drift: x moved"]
     with clients(airflow.services.serving.url("steady")) as sent:
         rollout = airflow.api.trigger(ON_WORKER, conf={"version": "2"})
-        wait_until(airflow, ON_WORKER, rollout, "step_1_20pct.analyse", "running")
+        wait_for_state(airflow, ON_WORKER, rollout, "step_1_20pct.analyse", "running")
         assert shape(airflow) == ("1", "2", 20)
         kill_worker_of(airflow, ON_WORKER, rollout, "step_1_20pct.analyse")
         assert shape(airflow) == ("1", "2", 20)

@@ -5,19 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG
+from steady_data import DATA
 
-from airflow_mlops.dag_factories import Approval, Card, Data, ModelDag, Readiness, Retrain, Train, Validate
+from airflow_mlops.dag_factories import Approval, Card, ModelDag, Readiness, Retrain, Train, Validate
 from airflow_mlops.operators.approval import ApproveModelOperator
 
 ModelDag(
     "careful",
-    data=Data(
-        uri="{{ var.value.steady_uri }}",
-        schema="{{ var.value.steady_schema }}",
-        target="late",
-        key=("id",),
-        history=1,
-    ),
+    data=DATA,
     train=Train("steady_model:fit"),
     validate=Validate(margin={"roc_auc": 0.05}),
     readiness=Readiness(nulls="untested", max_p99_ms=5000, requests=30),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG
+from steady_data import DATA
 
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.dag_factories import Data, ModelDag, Retrain, Rollout, Train, Validate
+from airflow_mlops.dag_factories import ModelDag, Retrain, Rollout, Train, Validate
 from airflow_mlops.dag_factories.rollout import FORM, VERSION, canary_rollout
 
 PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05, "burst": 1}
@@ -13,13 +14,7 @@ PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05, "burst": 
 for model in ("steady", "restored"):
     ModelDag(
         model,
-        data=Data(
-            uri="{{ var.value.steady_uri }}",
-            schema="{{ var.value.steady_schema }}",
-            target="late",
-            key=("id",),
-            history=1,
-        ),
+        data=DATA,
         train=Train("steady_model:fit"),
         validate=Validate(margin={"roc_auc": 0.05}),
         rollout=Rollout(**PLAN, bake="8s", deadline="3m", window="1s"),

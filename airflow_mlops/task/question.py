@@ -1,0 +1,44 @@
+"""What every task that asks a person does about answers that Airflow drops; see the how-to on approval."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.triggers.answer import AnswerTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.standard.operators.hitl import HITLOperator
+    from airflow.sdk import Context
+
+LEAST_RETRIES = 2
+
+
+def retries_of_a_question(retries: int, given: Mapping[str, Any]) -> int:
+    """Return how often a task that asks a person is tried again: twice at least, unless its author says so.
+
+    Airflow may drop an answer, and that must not fail the run.
+
+    :param given: arguments of the operator.
+    """
+    if "retries" in (given.get("default_args") or {}) | dict(given):
+        return retries
+    return max(retries, LEAST_RETRIES)
+
+
+def look_for_answer(task: HITLOperator, ti_id: object) -> None:
+    """Defer until it is known what Airflow holds of an earlier try: asking again would delete it.
+
+    The task goes on in its ``execute_unless_answered``, with ``{}`` if there is no answer.
+    """
+    trigger = AnswerTrigger(ti_id=str(ti_id))
+    task.defer(trigger=trigger, method_name="execute_unless_answered")
+
+
+def take_answer(task: HITLOperator, context: Context, event: dict[str, Any]) -> Any:
+    """Go on as if the task had heard the answer that Airflow holds."""
+    task.log.warning("the question was answered before and the task did not hear it; the answer holds")
+    at = datetime.fromisoformat(event["responded_at"])
+    return task.execute_complete(context, {**event, "responded_at": at})

@@ -1,0 +1,13 @@
+"""The data that the models of these DAGs are trained on."""
+
+from __future__ import annotations
+
+from airflow_mlops.dag_factories import Data
+
+DATA = Data(
+    uri="{{ var.value.steady_uri }}",
+    schema="{{ var.value.steady_schema }}",
+    target="late",
+    key=("id",),
+    history=1,
+)
