@@ -10,7 +10,7 @@ import numpy as np
 from canary_plan import METRICS, everything_watched, judged_as_the_core_judges, mixed
 from canary_rules import PEERS, AdvanceRule, KayentaRule, Race, ShareRule, Traffic
 
-from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
 from airflow_mlops.core.rollout.machine import RESERVE
 
 SECONDS, HOUR, STEP, LADDER = 2, 3600, 600, (0.05, 0.25, 0.5)

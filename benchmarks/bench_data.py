@@ -23,15 +23,15 @@ DECODE = "import sys, pyarrow.parquet as pq; pq.read_table(sys.argv[1])"
 STREAM = "import sys, pyarrow.parquet as pq\nfor batch in pq.ParquetFile(sys.argv[1]).iter_batches(): pass"
 PROFILE = """
 import sys
-from airflow_mlops.backends.profiling.arrow import profile_window
+from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.core.data.window import Window
 profile_window(Window(uri=sys.argv[1]))
 """
 CACHED = """
 import json, sys
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.core.data.profile import Profile
-from airflow_mlops.core.data.skew import compare_profiles
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.core.data.profile.profile import Profile
+from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.window import Window
 reference = Profile.from_json(json.loads(open(sys.argv[1]).read()))
 current = profile_window(Window(uri=sys.argv[2]), cells_from=reference)

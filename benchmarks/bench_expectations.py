@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from data import MILLION, table
 from process import run
 
-from airflow_mlops.core.data.answers_types import TYPE_NAMES
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.core.data.expectations.types import TYPE_NAMES
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
 
 COLUMNS = 35
 TARGET = 7.0
@@ -46,7 +46,7 @@ def schema(names):
 
 
 def from_profile(path, rules):
-    from airflow_mlops.backends.profiling.arrow import profile_window
+    from airflow_mlops.backends.profiling.files.arrow import profile_window
     from airflow_mlops.backends.rules.great_expectations import check_schema
     from airflow_mlops.core.data.window import Window
 
@@ -57,7 +57,7 @@ def from_profile(path, rules):
 
 
 def on_rows(path, rules):
-    from airflow_mlops.backends.profiling.dataset import read_window
+    from airflow_mlops.backends.profiling.files.dataset import read_window
     from airflow_mlops.backends.rules.great_expectations import as_frame, evaluate
     from airflow_mlops.core.data.window import Window
 

@@ -15,9 +15,9 @@ import data
 import ibis
 import numpy as np
 
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window
-from airflow_mlops.backends.profiling.sql import profile_relation
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window
+from airflow_mlops.backends.profiling.tables.sql import profile_relation
 
 LIMIT = 1.3
 TIMES = 5

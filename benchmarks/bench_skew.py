@@ -14,19 +14,19 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.calibration import calibrate
-from airflow_mlops.core.data.column import Column, Kind
-from airflow_mlops.core.data.distance import (
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.profile import Profile, merge
+from airflow_mlops.core.data.skew.bounds import measure
+from airflow_mlops.core.data.skew.calibration import calibrate
+from airflow_mlops.core.data.skew.compare import compare_profiles
+from airflow_mlops.core.data.skew.distance import (
     Cells,
     jensen_shannon,
     largest_change,
     wasserstein,
 )
-from airflow_mlops.core.data.distance_bounds import measure
-from airflow_mlops.core.data.profile import Profile, merge
-from airflow_mlops.core.data.skew import compare_profiles
-from airflow_mlops.core.data.skew_policy import Distance, SkewPolicy
+from airflow_mlops.core.data.skew.policy import Distance, SkewPolicy
 
 REPETITIONS = 200
 SIZES = [(10**3, 10**3), (10**4, 10**4), (10**5, 10**5), (10**6, 10**6), (10**6, 10**3)]

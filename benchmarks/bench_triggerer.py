@@ -21,7 +21,7 @@ import psutil
 import sqlalchemy
 from triggerer_site import open_site, write_rows
 
-from airflow_mlops.backends.serving.model_process import free_port
+from airflow_mlops.backends.serving.local.model_process import free_port
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.demo.services import Services
 

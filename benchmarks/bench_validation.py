@@ -12,11 +12,11 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.core.validation.against import contests
 from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.comparison import contests
+from airflow_mlops.core.validation.evaluation import Study
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
-from airflow_mlops.core.validation.study import Study
-from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 ROWS, SEGMENTS, RESAMPLES = 1_000_000, 50, 2_000
 LOOP_SEGMENTS, LOOP_RESAMPLES = 3, 600

@@ -10,11 +10,11 @@ import itertools
 import numpy as np
 from canary_rules import ALPHA, Race, ShareRule, Traffic, column, retried
 
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.evidence.prediction import RATIOS
+from airflow_mlops.core.rollout.evidence.rate import ABOVE_STAKES, RECENT
 from airflow_mlops.core.rollout.machine import RESERVE, advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.core.rollout.prediction import RATIOS
-from airflow_mlops.core.rollout.rate import ABOVE_STAKES, RECENT
 from airflow_mlops.core.rollout.state import Phase
 
 SECONDS, STEPS, ALLOWED = 2, (5, 25, 50, 100), 0.02

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from airflow_mlops.core.rollout.evidence import HARMLESS_RATIOS, TOLERATED_RATIO, WORSE_RATIOS
-from airflow_mlops.core.rollout.rate import BELOW_TILTS, LEAST_BLOCK, RECENT
+from airflow_mlops.core.rollout.evidence.rate import BELOW_TILTS, LEAST_BLOCK, RECENT
+from airflow_mlops.core.rollout.evidence.share import HARMLESS_RATIOS, TOLERATED_RATIO, WORSE_RATIOS
 
 ALPHA = 0.05
 

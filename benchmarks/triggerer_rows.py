@@ -20,11 +20,11 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
-from airflow_mlops.backends.serving.endpoint_state import StateFile
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.watch import first_reading
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.state import StateFile
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.observe import first_reading
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 

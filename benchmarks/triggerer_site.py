@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
-from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
-from airflow_mlops.backends.serving.gateway import Gateway
-from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.gateway import Gateway
+from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
 from airflow_mlops.core.rollout.lease import Lease
 
 VERSIONS = {"1": 80, "2": 20}

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.report import Answer, Comparison, Report
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 
 def finding(outcome=Outcome.PASS, subject="x", reason="x: said so", **more):

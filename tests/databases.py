@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import postgres_server
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.backends.profiling.sql import profile_relation
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.backends.profiling.tables.sql import profile_relation
 
 
 class ArrowEngine:

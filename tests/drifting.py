@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.skew import compare_profiles
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.skew.compare import compare_profiles
 
 
 def frame(rng, rows, *, shift=0.0, scale=1.0, mix=0.0, nulls=0.0, new=0.0):

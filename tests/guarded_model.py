@@ -9,7 +9,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.serving.endpoint_state import StateFile
+from airflow_mlops.backends.serving.local.state import StateFile
 
 MODEL = "guarded"
 PLANS = {

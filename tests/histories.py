@@ -5,11 +5,11 @@ from __future__ import annotations
 from builders import reading
 from hypothesis import strategies as st
 
-from airflow_mlops.core.rollout.evidence import Window
+from airflow_mlops.core.rollout.evidence.prediction import BinCounts
+from airflow_mlops.core.rollout.evidence.share import Window
 from airflow_mlops.core.rollout.freeze import FreezePeriod
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step, intervene, promote
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Step, Strategy
-from airflow_mlops.core.rollout.prediction import BinCounts
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState
 
 FREEZE = FreezePeriod(start="1970-01-01T00:00:05+00:00", end="1970-01-01T00:00:20+00:00")

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from airflow_mlops.backends.serving import model_process
-from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.local.backend import LocalServing, model_process
 
 HERE = Path(__file__).parent
 ME = "m__rollout/run-1"

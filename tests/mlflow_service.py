@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from airflow_mlops.backends.serving.model_process import free_port
-from airflow_mlops.backends.serving.process import start, tail
+from airflow_mlops.backends.serving.local.model_process import free_port
+from airflow_mlops.backends.serving.local.process import start, tail
 
 if TYPE_CHECKING:
     from pathlib import Path

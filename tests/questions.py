@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from airflow_mlops.core.data.answers import COLUMN_ANSWERS, TABLE_ANSWERS
-from airflow_mlops.core.data.answers_types import KNOWN, TYPE_NAMES
-from airflow_mlops.core.data.schema import Rule
+from airflow_mlops.core.data.expectations.evaluate import COLUMN_ANSWERS, TABLE_ANSWERS
+from airflow_mlops.core.data.expectations.types import KNOWN, TYPE_NAMES
+from airflow_mlops.core.data.schema.schema import Rule
 
 WORDS = ["", "a", "b", "ab", "é", "日本", "👍🏽", "true", "1", " a", "A", "nan"]
 MOMENTS = [

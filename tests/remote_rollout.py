@@ -84,7 +84,7 @@ def in_kserve(spec, version):
 
 def label(name, version):
     """Return what a version is called in metrics while it is the canary."""
-    from airflow_mlops.backends.serving.vertex_state import deployed_id
+    from airflow_mlops.backends.serving.vertex.labels import deployed_id
 
     return {
         "kserve-knative": f"demo-predictor-{int(version):05}",

@@ -15,10 +15,10 @@ from guarded_model import write_plans
 from postgres_server import airflow_database
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.core.data.inference import infer_schema
+from airflow_mlops.core.data.schema.inference import infer_schema
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
 

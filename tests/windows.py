@@ -8,9 +8,9 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window
-from airflow_mlops.core.data.profile import Profile
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window
+from airflow_mlops.core.data.profile.profile import Profile
 
 ROWS = 5000
 TABLE = pa.table(

@@ -33,12 +33,12 @@ def profile(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Judge a dataset by a schema."""
-    from airflow_mlops.backends.profiling.arrow import profile_window
-    from airflow_mlops.backends.profiling.dataset import describe_window
+    from airflow_mlops.backends.profiling.files.arrow import profile_window
+    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.rules.great_expectations import check_schema
     from airflow_mlops.backends.rules.schema_file import read_schema
     from airflow_mlops.backends.rules.suite import require_known
-    from airflow_mlops.core.data.schema import require_environment
+    from airflow_mlops.core.data.schema.schema import require_environment
 
     require_environment(options.environment)
     schema = read_schema(options.schema)
@@ -52,7 +52,7 @@ def check(options: argparse.Namespace) -> int:
 def skew(options: argparse.Namespace) -> int:
     """Compare a dataset with a reference."""
     from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
-    from airflow_mlops.backends.profiling.dataset import describe_window
+    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.reporting.skew_html import write_skew
     from airflow_mlops.backends.reporting.skew_text import skew_text
 

@@ -15,7 +15,7 @@ from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 if TYPE_CHECKING:
     import argparse
 
-    from airflow_mlops.backends.serving.local import LocalServing
+    from airflow_mlops.backends.serving.local.backend import LocalServing
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
 LEAST_SECONDS = 1.0
@@ -80,7 +80,7 @@ def _bury() -> None:
 
 
 def _look(serving: ServingBackend, now: float, *, revives: bool) -> int:
-    from airflow_mlops.backends.serving.leases import reap, revive
+    from airflow_mlops.backends.serving.reaper import reap, revive
 
     try:
         found = [*(revive(cast("LocalServing", serving)) if revives else ()), *reap(serving, now=now)]
@@ -103,7 +103,7 @@ def _serving(options: argparse.Namespace) -> ServingBackend:
     :raises InvalidConfigError: no such folder, or a connection that is not understood.
     """
     if options.state_dir:
-        from airflow_mlops.backends.serving.local import LocalServing
+        from airflow_mlops.backends.serving.local.backend import LocalServing
 
         if not Path(options.state_dir).is_dir():
             msg = f"--state-dir {options.state_dir}: no such folder"

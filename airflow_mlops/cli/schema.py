@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from airflow_mlops.core.data.schema import Schema
-    from airflow_mlops.core.data.schema_diff import SchemaDiff
+    from airflow_mlops.core.data.schema.schema import Schema
+    from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
 
 SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def infer(options: argparse.Namespace) -> int:
     """Propose a schema from data."""
-    from airflow_mlops.backends.profiling.arrow import profile_window
-    from airflow_mlops.backends.profiling.dataset import describe_window
+    from airflow_mlops.backends.profiling.files.arrow import profile_window
+    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.rules.confirm import confirm_estimates
-    from airflow_mlops.core.data.inference import infer_schema
+    from airflow_mlops.core.data.schema.inference import infer_schema
 
     window = describe_window(options.uri, options.partition)
     with reading(window.rows) as on_rows:
@@ -56,7 +56,7 @@ def compare(options: argparse.Namespace) -> int:
 def evolve(options: argparse.Namespace) -> int:
     """Accept changes into a schema."""
     from airflow_mlops.backends.rules.schema_file import evolve_text, read_text
-    from airflow_mlops.core.data.schema import schema_from_yaml
+    from airflow_mlops.core.data.schema.schema import schema_from_yaml
 
     text = read_text(options.schema)
     found = _changes(schema_from_yaml(text, options.schema), options.data, options.partition)
@@ -85,7 +85,7 @@ def _accepted(found: SchemaDiff, options: argparse.Namespace) -> list[str]:
 def _changes(schema: Schema, new: str, partitions: Sequence[str]) -> SchemaDiff:
     """Compare a schema with another one, or with data."""
     from airflow_mlops.backends.rules.schema_file import read_schema
-    from airflow_mlops.core.data.schema_diff import diff, diff_from_data
+    from airflow_mlops.core.data.schema.schema_diff import diff, diff_from_data
 
     if Path(new).suffix in SCHEMA_SUFFIXES:
         return diff(schema, read_schema(new))

@@ -7,13 +7,13 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
 
-    from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.profile.profile import Profile
 
 PASSED, FAILED, NOT_MEASURED = 0, 1, 2
 CODES = {Outcome.PASS: PASSED, Outcome.WARN: PASSED, Outcome.FAIL: FAILED}
@@ -23,9 +23,9 @@ LONG_ROWS = 2_000_000
 
 def scan(uri: str, partitions: Sequence[str]) -> Profile:
     """Profile files, or a table of a database."""
-    from airflow_mlops.backends.profiling.arrow import profile_window
-    from airflow_mlops.backends.profiling.dataset import describe_window
-    from airflow_mlops.backends.profiling.sql_table import is_table_uri, profile_table_uri
+    from airflow_mlops.backends.profiling.files.arrow import profile_window
+    from airflow_mlops.backends.profiling.files.dataset import describe_window
+    from airflow_mlops.backends.profiling.tables.sql_table import is_table_uri, profile_table_uri
 
     if is_table_uri(uri):
         return profile_table_uri(uri, partitions)[1]

@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_t
 from pydantic import BeforeValidator, ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.spelling import meant
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Class = TypeVar("Class", bound=type)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from airflow_mlops.core.data.reference import Reference as ReferenceChoice
-from airflow_mlops.core.data.skew_policy import ColumnLimits, SkewPolicy, known_limits
+from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_limits
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.card import SECTIONS, Statement
-from airflow_mlops.core.validation.readiness import LoadPolicy, ReadinessPolicy
+from airflow_mlops.core.release.card import SECTIONS, Statement
+from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
 from airflow_mlops.dag_factories.checked import Duration, config, values_of
 
 
@@ -36,7 +36,7 @@ class Readiness(ReadinessPolicy):
 class Card:
     """What people say in the model card, and which sections must be filled before production.
 
-    :param required: names of sections; see ``airflow_mlops.core.validation.card.SECTIONS``.
+    :param required: names of sections; see ``airflow_mlops.core.release.card.SECTIONS``.
     :param more: further sections: title to text.
     """
 

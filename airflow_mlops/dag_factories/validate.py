@@ -6,18 +6,18 @@ from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at ru
 from dataclasses import field
 from typing import Any, Literal
 
-from airflow_mlops.core.outcome import Outcome, Severity
 from airflow_mlops.core.validation.author import Check as AuthorsCheck
 from airflow_mlops.core.validation.author import OwnMetric
-from airflow_mlops.core.validation.names import check_metric
-from airflow_mlops.core.validation.security import PoisoningPolicy
-from airflow_mlops.core.validation.threshold import (
+from airflow_mlops.core.validation.metrics.names import check_metric
+from airflow_mlops.core.validation.policy import (
     CalibrationPolicy,
     FairnessPolicy,
     OnUnusableChampion,
     SlicePolicy,
     ValidationPolicy,
 )
+from airflow_mlops.core.validation.security.security import PoisoningPolicy
+from airflow_mlops.core.verdict import Outcome, Severity
 from airflow_mlops.dag_factories.checked import config, values_of
 
 OWN = ("metrics", "checks")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.model_process import free_port
-from airflow_mlops.backends.serving.process import Process, start, tail
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.model_process import free_port
+from airflow_mlops.backends.serving.local.process import Process, start, tail
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.demo.preload import write_settings
 

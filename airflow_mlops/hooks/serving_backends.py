@@ -11,9 +11,9 @@ from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
-    from airflow_mlops.backends.serving.patience import Waiting
+    from airflow_mlops.backends.serving.kubernetes.objects import KubernetesObjects
     from airflow_mlops.backends.serving.protocol import ServingBackend
+    from airflow_mlops.backends.serving.remote.retry import Waiting
 
 Extra = dict[str, Any]
 LOCAL = "local"
@@ -75,7 +75,7 @@ def build(extra: Extra) -> ServingBackend:
 
 
 def _local(extra: Extra) -> ServingBackend:
-    from airflow_mlops.backends.serving.local import LocalServing
+    from airflow_mlops.backends.serving.local.backend import LocalServing
 
     log_dir, workers = extra.get("inference_log_dir"), extra.get("workers", 1)
     if workers < 1:
@@ -90,8 +90,8 @@ def _local(extra: Extra) -> ServingBackend:
 
 
 def _kserve(extra: Extra) -> ServingBackend:
-    from airflow_mlops.backends.serving.kserve import KserveSite, kserve_serving
-    from airflow_mlops.backends.serving.model_store import ModelStore
+    from airflow_mlops.backends.serving.kubernetes.kserve import KserveSite, kserve_serving
+    from airflow_mlops.backends.serving.remote.model_store import ModelStore
 
     models = ModelStore(extra["models"], upload=extra.get("upload", False))
     options = {key: extra[key] for key in ("names", "predictor", "mode") if key in extra}
@@ -99,19 +99,19 @@ def _kserve(extra: Extra) -> ServingBackend:
 
 
 def _http_route(extra: Extra) -> ServingBackend:
-    from airflow_mlops.backends.serving.http_route import RouteSite, http_route_serving
-    from airflow_mlops.backends.serving.model_store import ModelStore
+    from airflow_mlops.backends.serving.kubernetes.http_route import RouteSite, http_route_serving
+    from airflow_mlops.backends.serving.remote.model_store import ModelStore
 
     options = {key: extra[key] for key in ("names", "port", "replicas") if key in extra}
     return http_route_serving(RouteSite(_objects(extra), ModelStore(extra["services"]), **options))
 
 
 def _vertex(extra: Extra) -> ServingBackend:
-    from airflow_mlops.backends.serving.model_store import ModelStore
-    from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
-    from airflow_mlops.backends.serving.vertex_book import VertexBook
-    from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
-    from airflow_mlops.backends.serving.vertex_state import region_of
+    from airflow_mlops.backends.serving.remote.model_store import ModelStore
+    from airflow_mlops.backends.serving.vertex.client import GoogleEndpoints
+    from airflow_mlops.backends.serving.vertex.labels import region_of
+    from airflow_mlops.backends.serving.vertex.platform import VertexSite, vertex_serving
+    from airflow_mlops.backends.serving.vertex.state import VertexBook
 
     regions = {region_of(endpoint, name) for endpoint, name in extra["endpoints"].items()}
     if len(regions) != 1:
@@ -125,7 +125,7 @@ def _vertex(extra: Extra) -> ServingBackend:
 
 
 def _objects(extra: Extra) -> KubernetesObjects:
-    from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
+    from airflow_mlops.backends.serving.kubernetes.objects import KubernetesObjects
 
     try:
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
@@ -146,7 +146,7 @@ def _google(extra: Extra, region: str) -> Any:
 
 
 def _waiting(extra: Extra) -> Waiting:
-    from airflow_mlops.backends.serving.patience import Patience, Waiting
+    from airflow_mlops.backends.serving.remote.retry import Patience, Waiting
 
     usual = Patience()
     ready = float(extra.get("ready_seconds", usual.ready_seconds))

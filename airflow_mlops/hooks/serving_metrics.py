@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.rollout.plan import Metric
-from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from airflow_mlops.backends.metrics.protocol import MetricsSource
-    from airflow_mlops.backends.serving.local import LocalServing
+    from airflow_mlops.backends.serving.local.backend import LocalServing
     from airflow_mlops.backends.serving.protocol import ServingBackend
-    from airflow_mlops.backends.serving.remote import RemoteServing
+    from airflow_mlops.backends.serving.remote.backend import RemoteServing
 
 Extra = dict[str, Any]
 LOCAL = "local"
@@ -58,14 +58,14 @@ def metrics_of(
 
 
 def _local(backend: ServingBackend, endpoint: str) -> MetricsSource:
-    from airflow_mlops.backends.serving.local_metrics import LocalMetrics
+    from airflow_mlops.backends.serving.local.metrics import LocalMetrics
 
     return LocalMetrics(cast("LocalServing", backend), endpoint)
 
 
 def _prometheus(given: dict[str, Any], backend: ServingBackend, endpoint: str) -> MetricsSource:
     from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
-    from airflow_mlops.backends.serving.labelled_metrics import LabelledMetrics
+    from airflow_mlops.backends.metrics.version_labels import LabelledMetrics
 
     if set(given) - PROMETHEUS or not {"url", "requests", "errors"} <= set(given):
         msg = f"extra 'prometheus' has {sorted(given)}; allowed: url, requests, errors, and fast, headers"

@@ -11,17 +11,17 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, PERSON, TIMEOUT, DecisionEntry
-from airflow_mlops.core.outcome import Verdict
+from airflow_mlops.core.release.approval import Answered, Choice, Decision, When, must_ask, question
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.validation.approval import Answered, Choice, Decision, When, must_ask, question
+from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import skip_refused
 from airflow_mlops.operators.card import kept_json
-from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.question import look_for_answer, retries_of_a_question, take_answer
-from airflow_mlops.task.update_report import HTML_PATH, keep_update
+from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
+from airflow_mlops.runtime.update_report import HTML_PATH, keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.core.validation.report import Report
-    from airflow_mlops.task.evidence import RunEvidence
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 APPROVAL_PATH = "approval.json"
 ASKED = "mlops.approval_asked"

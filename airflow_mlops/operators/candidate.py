@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.verdict import Outcome, Verdict
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
 
 if TYPE_CHECKING:

@@ -6,22 +6,22 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import CardIncompleteError, InvalidRecordError
+from airflow_mlops.core.release.card import Statement
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.validation.card import Statement
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import read_text
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.task.evidence import READINESS_PATH, VALIDATION_PATH, note_report, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.update_report import keep_update
+from airflow_mlops.runtime.evidence import READINESS_PATH, VALIDATION_PATH, note_report, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_mlops.core.validation.card_sections import CardFacts
-    from airflow_mlops.task.evidence import RunEvidence
+    from airflow_mlops.core.release.card_sections import CardFacts
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 CARD_PATH = "model_card"
 
@@ -59,7 +59,7 @@ class WriteModelCardOperator(CandidateOperator):
     def execute(self, context: Context) -> dict[str, str]:
         """Write the card, then fail if something that must be said is not."""
         from airflow_mlops.backends.reporting.card_html import render_card
-        from airflow_mlops.core.validation.card_sections import card_of
+        from airflow_mlops.core.release.card_sections import card_of
 
         skip_refused(self.verdict)
         candidate = Candidate.from_json(self.candidate)
@@ -81,8 +81,8 @@ class WriteModelCardOperator(CandidateOperator):
         return kept
 
     def _facts(self, candidate: Candidate, evidence: RunEvidence) -> CardFacts:
-        from airflow_mlops.core.validation.card_sections import CardFacts
-        from airflow_mlops.core.validation.readiness import Readiness
+        from airflow_mlops.core.release.card_sections import CardFacts
+        from airflow_mlops.core.release.readiness import Readiness
         from airflow_mlops.core.validation.report import Report
 
         report, tried = kept_json(evidence, VALIDATION_PATH), kept_json(evidence, READINESS_PATH)
@@ -106,7 +106,7 @@ def kept_json(evidence: RunEvidence, path: str) -> dict[str, Any] | None:
 
 
 def _schema_facts(path: str) -> dict[str, str]:
-    from airflow_mlops.core.data.schema import schema_from_yaml
+    from airflow_mlops.core.data.schema.schema import schema_from_yaml
 
     text = read_text(path)
     schema = schema_from_yaml(text, path)

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.core.brief import brief
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.summary import brief
+from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import database_url, filesystem_of, is_table, read_text
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.references import FoundReference, find_reference
-from airflow_mlops.task.evidence import evidence_key, keep_report, keep_skew, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.lineage import Measured, lineage_of
-from airflow_mlops.task.profiles import (
+from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.lineage import Measured, lineage_of
+from airflow_mlops.runtime.profiles import (
     ACCEPTED,
     PROFILE_PATH,
     StoredProfiles,
@@ -27,17 +26,18 @@ from airflow_mlops.task.profiles import (
     newest_cells,
     schema_tags,
 )
+from airflow_mlops.runtime.references import FoundReference, find_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_mlops.core.data.profile import Profile
-    from airflow_mlops.core.data.schema import Schema
-    from airflow_mlops.core.data.skew_policy import SkewPolicy
-    from airflow_mlops.core.data.skew_report import SkewReport
-    from airflow_mlops.task.evidence import RunEvidence
+    from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.data.schema.schema import Schema
+    from airflow_mlops.core.data.skew.policy import SkewPolicy
+    from airflow_mlops.core.data.skew.report import SkewReport
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 MOST_KEYS_HANDED_OVER = 100
 WINDOW_PATH = "window.json"
@@ -121,12 +121,12 @@ class ProfileDataOperator(DataOperator):
     def _measure(self, keys: list[str], cells: Profile | None) -> tuple[Window, Profile]:
         files = filesystem_of(self.uri)
         if is_table(self.uri):
-            from airflow_mlops.backends.profiling.sql_table import profile_table_uri
+            from airflow_mlops.backends.profiling.tables.sql_table import profile_table_uri
 
             url = database_url(self.table_conn_id) if self.table_conn_id else ""
             return profile_table_uri(self.uri, keys, cells_from=cells, connection=url)
-        from airflow_mlops.backends.profiling.arrow import profile_window
-        from airflow_mlops.backends.profiling.dataset import describe_window
+        from airflow_mlops.backends.profiling.files.arrow import profile_window
+        from airflow_mlops.backends.profiling.files.dataset import describe_window
 
         window = describe_window(self.uri, keys, files)
         return window, profile_window(window, cells_from=cells, filesystem=files)
@@ -240,9 +240,9 @@ class CheckSkewOperator(DataOperator):
         return find_reference(profiles, registry, self.reference, window, current)
 
     def _compare(self, found: FoundReference, current: Profile) -> SkewReport:
-        from airflow_mlops.core.data.calibration import calibrate
-        from airflow_mlops.core.data.skew import compare_profiles
-        from airflow_mlops.core.data.skew_report import SkewReport
+        from airflow_mlops.core.data.skew.calibration import calibrate
+        from airflow_mlops.core.data.skew.compare import compare_profiles
+        from airflow_mlops.core.data.skew.report import SkewReport
 
         if found.profile is None:
             verdict = Verdict.of(self.gate, [found.missing()])
@@ -254,7 +254,7 @@ class CheckSkewOperator(DataOperator):
 
 def read_profile(store: Any, ref: ProfileRef) -> Profile:
     """Return the profile a reference points to."""
-    from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.profile.profile import Profile
 
     return Profile.from_json(store.read_json(ref.evidence_run, ref.path))
 
@@ -277,7 +277,7 @@ def _hand_over(ref: ProfileRef, evidence: RunEvidence) -> ProfileRef:
 
 
 def _schema(path: str) -> Schema:
-    from airflow_mlops.core.data.schema import schema_from_yaml
+    from airflow_mlops.core.data.schema.schema import schema_from_yaml
 
     try:
         text = read_text(path)

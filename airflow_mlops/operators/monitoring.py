@@ -9,18 +9,18 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
-from airflow_mlops.core.brief import brief
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
+from airflow_mlops.core.summary import brief
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.data import ProfileRef
 from airflow_mlops.operators.training import SCORE_PROFILE_PATH
-from airflow_mlops.task.evidence import (
+from airflow_mlops.runtime.evidence import (
     CANDIDATE_PATH,
     VALIDATION_PATH,
     evidence_key,
@@ -28,8 +28,8 @@ from airflow_mlops.task.evidence import (
     keep_skew,
     open_evidence,
 )
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.profiles import StoredProfiles, newest_cells
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.profiles import StoredProfiles, newest_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from airflow.sdk import Context
 
-    from airflow_mlops.core.data.skew_report import SkewReport
+    from airflow_mlops.core.data.skew.report import SkewReport
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.metrics.base import Array
 
 PREDICTION_DRIFT = "prediction_drift"
 
@@ -95,7 +95,7 @@ class MonitoringOperator(BaseOperator):
     def served(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the partition's labels and the logged requests they belong to."""
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
-        from airflow_mlops.backends.profiling.dataset import describe_window, read_window
+        from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
 
         key = self.data.key[0]
         with fail_fast():
@@ -118,7 +118,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         import pyarrow as pa
 
         from airflow_mlops.backends.metrics.inference_log import BASE
-        from airflow_mlops.backends.profiling.arrow import profile_table
+        from airflow_mlops.backends.profiling.files.arrow import profile_table
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         _, log = self.served()
@@ -213,9 +213,9 @@ class CheckPredictionsOperator(MonitoringOperator):
 
     def _compare(self, champion: str | None, answers: pd.Series[float]) -> SkewReport:
         from airflow_mlops.backends.profiling.scores import COLUMN, profile_scores
-        from airflow_mlops.core.data.profile import Profile
-        from airflow_mlops.core.data.skew import compare_profiles
-        from airflow_mlops.core.data.skew_report import SkewReport
+        from airflow_mlops.core.data.profile.profile import Profile
+        from airflow_mlops.core.data.skew.compare import compare_profiles
+        from airflow_mlops.core.data.skew.report import SkewReport
 
         kept = self.promised(champion, SCORE_PROFILE_PATH)
         if kept is None or answers.empty:

@@ -6,21 +6,21 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.brief import brief
+from airflow_mlops.core.release.readiness import ReadinessPolicy, ReadinessReport
+from airflow_mlops.core.summary import brief
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.validation.readiness import ReadinessPolicy, ReadinessReport
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator, skip_refused
-from airflow_mlops.task.evidence import READINESS_PATH, keep_report, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.update_report import keep_update
+from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.core.outcome import Verdict
-    from airflow_mlops.core.validation.readiness import Readiness
-    from airflow_mlops.task.evidence import RunEvidence
+    from airflow_mlops.core.release.readiness import Readiness
+    from airflow_mlops.core.verdict import Verdict
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 
 class CheckReadinessOperator(CandidateOperator):
@@ -43,7 +43,7 @@ class CheckReadinessOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Try the version, keep the report, then fail or return the verdict."""
-        from airflow_mlops.core.validation.readiness_verdict import judge_readiness
+        from airflow_mlops.core.release.readiness_verdict import judge_readiness
 
         skip_refused(self.verdict)
         candidate, policy = Candidate.from_json(self.candidate), self.policy or ReadinessPolicy()
@@ -73,7 +73,7 @@ class CheckReadinessOperator(CandidateOperator):
             evidence.store.close(evidence.run, succeeded=False)
 
     def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> Readiness:
-        from airflow_mlops.backends.serving.readiness import try_version
+        from airflow_mlops.backends.serving.readiness.probe import try_version
 
         task, dag_run = context["ti"], context["dag_run"]
         names = (dag_run.dag_id, dag_run.run_id, self.task_id, getattr(task, "map_index", -1))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.training.replay import (
@@ -18,12 +17,13 @@ from airflow_mlops.core.training.replay import (
     same_metrics,
     same_software,
 )
+from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.training import RECIPE_PATH, fit_and_measure
-from airflow_mlops.task.evidence import CANDIDATE_PATH, keep_report, open_evidence
-from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.runtime.evidence import CANDIDATE_PATH, keep_report, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.backends.registry.protocol import ModelVersion
-    from airflow_mlops.core.outcome import Verdict
+    from airflow_mlops.core.verdict import Verdict
 
 REPORT_PATH = "replay_report.json"
 
@@ -93,7 +93,7 @@ class ReplayTrainingOperator(BaseOperator):
     def _replay(
         self, version: ModelVersion, candidate: Candidate, recipe: Mapping[str, Any], tolerance: float
     ) -> Verdict:
-        from airflow_mlops.backends.profiling.dataset import describe_window
+        from airflow_mlops.backends.profiling.files.dataset import describe_window
         from airflow_mlops.backends.training.in_process import load_function
         from airflow_mlops.backends.training.mlflow_log import version_tags
         from airflow_mlops.backends.training.rows import read_rows

@@ -9,14 +9,14 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
-from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide
+from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.evidence import open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.profiles import broken_partitions
+from airflow_mlops.runtime.evidence import open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.profiles import broken_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class ReadTrainingRequestOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the request."""
-        from airflow_mlops.backends.profiling.dataset import list_partitions
+        from airflow_mlops.backends.profiling.files.dataset import list_partitions
 
         form, trigger = context["params"], _trigger(context)
         with fail_fast():

@@ -9,10 +9,10 @@ from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 from airflow_mlops.core.rollout.notice import Event
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
-from airflow_mlops.operators.deployment import deploy, holder_of, ledger_entry
 from airflow_mlops.operators.rollout import RolloutOperator
-from airflow_mlops.task.evidence import open_evidence
-from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
+from airflow_mlops.runtime.evidence import open_evidence
+from airflow_mlops.runtime.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

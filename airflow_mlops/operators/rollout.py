@@ -11,7 +11,6 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.serving.watch import first_reading
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.notice import Event
@@ -19,7 +18,8 @@ from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
-from airflow_mlops.operators.deployment import (
+from airflow_mlops.observe import first_reading
+from airflow_mlops.runtime.deployment import (
     clean_up,
     deploy,
     holder_of,
@@ -28,11 +28,11 @@ from airflow_mlops.operators.deployment import (
     restore_champion,
     roll_back,
 )
-from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.notices import NotifyingOperator
-from airflow_mlops.task.rollout_report import keep_beginning, keep_rollout, number_of
-from airflow_mlops.task.update_report import ROLLOUT, STAGE, VERSION
+from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.notices import NotifyingOperator
+from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
+from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
-from airflow_mlops.backends.serving.watch import look
 from airflow_mlops.core.rollout.machine import answer
 from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.analysis import hand_over, is_of_another_step, keep_state
-from airflow_mlops.task.notices import tell_held
-from airflow_mlops.task.question import look_for_answer, retries_of_a_question, take_answer
+from airflow_mlops.observe import look
+from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
+from airflow_mlops.runtime.notices import tell_held
+from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
 
 if TYPE_CHECKING:

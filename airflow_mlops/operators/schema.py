@@ -11,17 +11,17 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_text, write_text
 from airflow_mlops.operators.data import DataOperator
-from airflow_mlops.task.evidence import evidence_key, keep_report, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.profiles import StoredProfiles
-from airflow_mlops.task.question import look_for_answer, retries_of_a_question, take_answer
+from airflow_mlops.runtime.evidence import evidence_key, keep_report, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.profiles import StoredProfiles
+from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.core.data.profile import Profile
-    from airflow_mlops.core.data.schema_diff import Change, SchemaDiff
-    from airflow_mlops.task.evidence import RunEvidence
+    from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.data.schema.schema_diff import Change, SchemaDiff
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 PROPOSAL_PATH = "schema_diff.json"
 MOST_BYTES_SHOWN = 8_000
@@ -54,8 +54,8 @@ class ProposeSchemaOperator(DataOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, keep the proposal, hand it over or skip."""
-        from airflow_mlops.core.data.schema import schema_from_yaml
-        from airflow_mlops.core.data.schema_diff import diff_from_data
+        from airflow_mlops.core.data.schema.schema import schema_from_yaml
+        from airflow_mlops.core.data.schema.schema_diff import diff_from_data
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
@@ -71,7 +71,7 @@ class ProposeSchemaOperator(DataOperator):
         return {"changes": len(accepted), "of": len(found.changes), "text": described(accepted)}
 
     def _profile(self, evidence: RunEvidence, context: Context) -> Profile:
-        from airflow_mlops.backends.profiling.dataset import list_partitions
+        from airflow_mlops.backends.profiling.files.dataset import list_partitions
 
         known = [self.partition] if self.partition else list_partitions(self.uri, filesystem_of(self.uri))
         if not known:
@@ -155,7 +155,7 @@ class AcceptSchemaOperator(DataOperator):
 
     def _write(self, evidence: RunEvidence, proposal: dict[str, Any], before: str) -> None:
         from airflow_mlops.backends.rules.schema_file import evolve_text
-        from airflow_mlops.core.data.schema_diff import SchemaDiff
+        from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
 
         if _digest(before) != proposal["schema_sha256"]:
             msg = f"{self.schema}: changed since it was compared; compare again"

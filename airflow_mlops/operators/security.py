@@ -9,15 +9,15 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.evidence import open_evidence
-from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.runtime.evidence import open_evidence
+from airflow_mlops.runtime.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_mlops.core.validation.security import ExtractionPolicy
+    from airflow_mlops.core.validation.security.security import ExtractionPolicy
 
 HOUR = 3600.0
 
@@ -54,7 +54,7 @@ class CheckExtractionOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Count, keep, return the verdict."""
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
-        from airflow_mlops.core.validation.extraction import judge_extraction
+        from airflow_mlops.core.validation.security.extraction import judge_extraction
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():

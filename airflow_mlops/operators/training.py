@@ -12,8 +12,8 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.evidence import CANDIDATE_PATH, open_evidence
-from airflow_mlops.task.failure import fail_fast
+from airflow_mlops.runtime.evidence import CANDIDATE_PATH, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.task.evidence import RunEvidence
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 SCORE_PROFILE_PATH = "score_profile.json"
 RECIPE_PATH = "training_recipe.json"
@@ -85,7 +85,7 @@ class TrainModelOperator(BaseOperator):
                 raise
 
     def _train(self, context: Context, evidence: RunEvidence) -> dict[str, Any]:
-        from airflow_mlops.backends.profiling.dataset import describe_window
+        from airflow_mlops.backends.profiling.files.dataset import describe_window
         from airflow_mlops.backends.profiling.scores import profile_scores
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
@@ -150,7 +150,7 @@ def fit_and_measure(
     """Train on the rows a model may learn from; return it with scores and metrics of those held back."""
     from airflow_mlops.backends.training import in_process
     from airflow_mlops.backends.validation.rows import labels_of
-    from airflow_mlops.core.validation.metrics import summary
+    from airflow_mlops.core.validation.metrics.registry import summary
 
     model = in_process.fit(function, rows, spec, params)
     scores = in_process.scores(model, rows.holdout[rows.features])

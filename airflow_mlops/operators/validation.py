@@ -8,15 +8,15 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
-from airflow_mlops.core.outcome import Verdict
 from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator
-from airflow_mlops.task.evidence import VALIDATION_PATH, open_evidence
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.update_report import NOMINATED, keep_update
+from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.update_report import NOMINATED, keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.author import Check, OwnMetric
+    from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.report import Report
-    from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 
 class ValidateModelOperator(BaseOperator):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.serving.watch import is_news, look, reply
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.task.analysis import hand_over, is_of_another_step, keep_state
-from airflow_mlops.task.notices import NotifyingOperator, tell_held
+from airflow_mlops.observe import is_news, look, reply
+from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
+from airflow_mlops.runtime.notices import NotifyingOperator, tell_held
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from airflow_mlops.core.data.arrival import Arrival, Complete, Contents, decide
+from airflow_mlops.core.data.partitions import Arrival, Complete, Contents, decide
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
-from airflow_mlops.task.failure import fail_fast
-from airflow_mlops.task.profiles import profiled_partitions
+from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.profiles import profiled_partitions
 from airflow_mlops.triggers.data import NewPartitionTrigger, look
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from uuid import UUID
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_mlops.backends.serving.watch import is_news, look, reply
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.observe import is_news, look, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_mlops.core.data.arrival import Arrival, Contents, decide
+from airflow_mlops.core.data.partitions import Arrival, Contents, decide
 from airflow_mlops.hooks.storage import filesystem_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def look(uri: str, arrival: Arrival, filesystem: AbstractFileSystem | None) -> dict[str, Contents]:
     """List the wanted partitions; a storage that does not answer this time is asked again later."""
-    from airflow_mlops.backends.profiling import contents
+    from airflow_mlops.backends.profiling.files import partition_files as contents
 
     try:
         return contents.look(uri, arrival, filesystem)

@@ -19,11 +19,11 @@ from killing import kill_now
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.process import Process, start
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.process import Process, start
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
-from airflow_mlops.operators.deployment import deploy
+from airflow_mlops.runtime.deployment import deploy
 
 HERE = Path(__file__).parent
 MODEL, ON_TRIGGERER, ON_WORKER = "chaos", "chaos__rollout", "chaos__rollout_on_worker"

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.backends.profiling.sql_table import profile_table_uri
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.profile import merge
-from airflow_mlops.core.data.skew import compare_profiles
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.backends.profiling.tables.sql_table import profile_table_uri
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.profile import merge
+from airflow_mlops.core.data.skew.compare import compare_profiles
+from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidDataError
 
 pytest.importorskip("ibis")

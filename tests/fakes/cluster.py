@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 from fakes.remote_serving import no_counts
 
-from airflow_mlops.backends.serving.kubernetes_objects import LEASE
+from airflow_mlops.backends.serving.kubernetes.objects import LEASE
 
 MODELS = os.environ.get("MLOPS_TEST_MODELS", "s3://models/{endpoint}/{version}")
 FORMAT = os.environ.get("MLOPS_TEST_MODEL_FORMAT", "mlflow")

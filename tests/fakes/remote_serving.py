@@ -13,15 +13,15 @@ from fakes.serving_faults import ClusterFaults, VertexFaults
 from fakes.vertex import FakeEndpoints
 from fakes.vertex_grpc import google_client
 
-from airflow_mlops.backends.serving.http_route import RouteSite, http_route_serving
-from airflow_mlops.backends.serving.kserve import KserveSite, kserve_serving
-from airflow_mlops.backends.serving.kubernetes_objects import KubernetesObjects
-from airflow_mlops.backends.serving.model_store import ModelStore
-from airflow_mlops.backends.serving.patience import Patience, Waiting
+from airflow_mlops.backends.serving.kubernetes.http_route import RouteSite, http_route_serving
+from airflow_mlops.backends.serving.kubernetes.kserve import KserveSite, kserve_serving
+from airflow_mlops.backends.serving.kubernetes.objects import KubernetesObjects
 from airflow_mlops.backends.serving.protocol import Count, Counters
-from airflow_mlops.backends.serving.vertex import VertexSite, vertex_serving
-from airflow_mlops.backends.serving.vertex_book import VertexBook
-from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
+from airflow_mlops.backends.serving.remote.model_store import ModelStore
+from airflow_mlops.backends.serving.remote.retry import Patience, Waiting
+from airflow_mlops.backends.serving.vertex.client import GoogleEndpoints
+from airflow_mlops.backends.serving.vertex.platform import VertexSite, vertex_serving
+from airflow_mlops.backends.serving.vertex.state import VertexBook
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
 PREDICTOR = {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 2}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from airflow_mlops.backends.serving.vertex_state import deployed_id
+from airflow_mlops.backends.serving.vertex.labels import deployed_id
 
 
 class ClusterFaults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from airflow_mlops.backends.serving.patience import RefusedError
+from airflow_mlops.backends.serving.remote.retry import RefusedError
 
 
 class FakeEndpoints:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_mlops.backends.serving.patience import RefusedError
+from airflow_mlops.backends.serving.remote.retry import RefusedError
 
 if TYPE_CHECKING:
     from fakes.vertex import FakeEndpoints

@@ -12,10 +12,9 @@ import pytest
 from killing import kill_now
 from local_serving import ME, Clients, ask, deployed, light_serving, model
 
-from airflow_mlops.backends.serving import model_process
-from airflow_mlops.backends.serving.gateway import Gateway
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.process import find_by_argument
+from airflow_mlops.backends.serving.local.backend import LocalServing, model_process
+from airflow_mlops.backends.serving.local.gateway import Gateway
+from airflow_mlops.backends.serving.local.process import find_by_argument
 from airflow_mlops.core.errors import ServiceUnavailableError
 
 pytestmark = pytest.mark.integration

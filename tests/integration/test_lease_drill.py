@@ -11,7 +11,7 @@ import pytest
 from guarded_model import MODEL
 from rollout_run import Rollout
 
-from airflow_mlops.backends.serving.process import start
+from airflow_mlops.backends.serving.local.process import start
 from airflow_mlops.demo.services import AIRFLOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -9,14 +9,14 @@ import pytest
 from builders import plan
 from local_serving import Clients, light_serving, model
 
-from airflow_mlops.backends.serving.local_metrics import LocalMetrics
-from airflow_mlops.backends.serving.watch import first_reading, look
-from airflow_mlops.core.rollout.evidence import Decision
-from airflow_mlops.core.rollout.latency import LEAST_ANSWERS
+from airflow_mlops.backends.serving.local.metrics import LocalMetrics
+from airflow_mlops.core.rollout.evidence.latency import LEAST_ANSWERS
+from airflow_mlops.core.rollout.evidence.share import Decision
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.core.rollout.state import Phase
 from airflow_mlops.hooks.serving import ServingHook
+from airflow_mlops.observe import first_reading, look
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ME = "m__rollout/run-1"

@@ -13,9 +13,8 @@ import psutil
 import pytest
 from local_serving import ME, Clients, ask, deployed, light_serving, model, processes_of, until
 
-from airflow_mlops.backends.serving import model_process
-from airflow_mlops.backends.serving.gateway import Gateway
-from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.local.backend import LocalServing, model_process
+from airflow_mlops.backends.serving.local.gateway import Gateway
 from airflow_mlops.core.errors import (
     EndpointMissingError,
     InvalidConfigError,

@@ -14,11 +14,11 @@ from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
-from airflow_mlops.backends.serving import readiness
+from airflow_mlops.backends.serving.readiness import probe as readiness
 from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.release.readiness import Readiness
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.readiness import Readiness
-from airflow_mlops.core.validation.threshold import ValidationPolicy
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.readiness import CheckReadinessOperator
 from airflow_mlops.operators.training import TrainModelOperator

@@ -19,8 +19,8 @@ from builders import plan
 from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.rollout.evidence import Decision
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.evidence.share import Decision
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.state import Phase
 

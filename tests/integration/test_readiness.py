@@ -15,12 +15,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from airflow_mlops.backends.serving.process import find_by_argument
-from airflow_mlops.backends.serving.readiness import try_version
+from airflow_mlops.backends.serving.local.process import find_by_argument
+from airflow_mlops.backends.serving.readiness.probe import try_version
 from airflow_mlops.backends.training.mlflow_log import signature
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.readiness import LoadPolicy, ReadinessPolicy
-from airflow_mlops.core.validation.readiness_verdict import judge_readiness
+from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
+from airflow_mlops.core.release.readiness_verdict import judge_readiness
+from airflow_mlops.core.verdict import Outcome
 
 pytestmark = pytest.mark.integration
 ROWS = pd.DataFrame({"x": [1.0, 2.0], "plan": ["a", "b"]})
@@ -113,8 +113,8 @@ def test_no_server_outlives_a_task_that_is_killed_and_the_next_try_is_clean(tmp_
     model_dir = saved(tmp_path, lambda rows: rows["x"].fillna(0).to_numpy())
     script = f"""
         from pathlib import Path
-        from airflow_mlops.backends.serving.readiness import try_version
-        from airflow_mlops.core.validation.readiness import LoadPolicy, ReadinessPolicy
+        from airflow_mlops.backends.serving.readiness.probe import try_version
+        from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
         policy = ReadinessPolicy(requests=1, load=LoadPolicy(per_second=5, seconds=60))
         try_version(Path({str(model_dir)!r}), "m", "1", policy, key={str(model_dir)!r})
     """

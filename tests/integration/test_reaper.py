@@ -13,13 +13,13 @@ from builders import plan
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
-from airflow_mlops.backends.serving.leases import reap
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.watch import look
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.reaper import reap
 from airflow_mlops.cli import main
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.state import Phase
+from airflow_mlops.observe import look
 
 pytestmark = pytest.mark.integration
 ME = "m__rollout/run-1"

@@ -13,7 +13,7 @@ from killing import family, kill_now
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
-from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.cli import main
 from airflow_mlops.core.errors import TrafficConflictError
 

@@ -9,7 +9,7 @@ import pytest
 from guarded_model import MODEL, PLANS, write_plan
 from rollout_run import STEP_1, STEP_2, Rollout
 
-from airflow_mlops.backends.serving.leases import reap
+from airflow_mlops.backends.serving.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

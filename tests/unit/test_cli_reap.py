@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from airflow_mlops.backends.serving.endpoint_state import EndpointState, StateFile
+from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.cli import main
 from airflow_mlops.core.rollout.lease import Lease
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window
 from airflow_mlops.cli import main, terminal
 
 

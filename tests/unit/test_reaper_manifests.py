@@ -18,7 +18,7 @@ from fakes.vertex import FakeEndpoints
 from fakes.vertex_grpc import listening
 from kubernetes.client import ApiClient
 
-from airflow_mlops.backends.serving.endpoint_state import StateFile
+from airflow_mlops.backends.serving.local.state import StateFile
 from airflow_mlops.cli import main
 from airflow_mlops.core.rollout.lease import Lease
 from airflow_mlops.hooks.serving import ServingHook

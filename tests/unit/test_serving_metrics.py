@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.backends.serving.local_metrics import LocalMetrics
+from airflow_mlops.backends.serving.local.metrics import LocalMetrics
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.plan import Metric
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.serving_metrics import TABLE_ADDS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.metrics.base import Array
 
 BASE = pa.schema(
     [

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.evidence import Window
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.evidence.prediction import BinCounts
+from airflow_mlops.core.rollout.evidence.share import Window
 from airflow_mlops.core.rollout.plan import Metric
-from airflow_mlops.core.rollout.prediction import BinCounts
 
 ARMS = ("canary", "stable")
 NO_ROWS: dict[str, int] = {}

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from airflow_mlops.backends.metrics.series import Series, parse_matrix, total
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.evidence import Window
-from airflow_mlops.core.rollout.ledger import NOTHING
+from airflow_mlops.core.rollout.counters import NOTHING
+from airflow_mlops.core.rollout.evidence.share import Window
 from airflow_mlops.core.rollout.plan import Metric
-from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
     from airflow_mlops.backends.metrics.protocol import Arms
-    from airflow_mlops.core.rollout.ledger import Reading
+    from airflow_mlops.core.rollout.counters import Reading
 
 SELECTOR = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
 LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.rollout.ledger import Reading
+    from airflow_mlops.core.rollout.counters import Reading
     from airflow_mlops.core.rollout.plan import Metric
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window, list_partitions, read_window
-from airflow_mlops.core.data.calibration import calibrate
-from airflow_mlops.core.data.profile import merge
-from airflow_mlops.core.data.skew import compare_profiles, with_multivariate
-from airflow_mlops.core.data.skew_policy import SkewPolicy, policy_from_yaml
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window, list_partitions, read_window
+from airflow_mlops.core.data.profile.profile import merge
+from airflow_mlops.core.data.skew.calibration import calibrate
+from airflow_mlops.core.data.skew.compare import compare_profiles, with_multivariate
+from airflow_mlops.core.data.skew.policy import SkewPolicy, policy_from_yaml
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_mlops.core.data.profile import Profile
-    from airflow_mlops.core.data.skew_report import SkewReport
+    from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.data.skew.report import SkewReport
     from airflow_mlops.core.data.window import Window
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_mlops.backends.profiling.cells import kind_of, plain
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.skew_report import Importance, MultivariateResult
+from airflow_mlops.backends.profiling.files.bins import kind_of, plain
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.skew.report import Importance, MultivariateResult
 from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.files.arrow import profile_table
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.profile.profile import Profile
 
 COLUMN = "prediction"
 

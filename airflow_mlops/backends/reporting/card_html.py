@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.reporting.page import render
-from airflow_mlops.core.validation.card import EMPTY
+from airflow_mlops.core.release.card import EMPTY
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.validation.card import Card
+    from airflow_mlops.core.release.card import Card
 
 
 def render_card(card: Card) -> str:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.skew_distributions import OTHERS
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.skew.distributions import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.data.skew_report import Distribution, Effect
+    from airflow_mlops.core.data.skew.report import Distribution, Effect
 
 WIDTH, HEIGHT = 320, 120
 BINS = 32

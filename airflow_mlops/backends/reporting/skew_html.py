@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.backends.reporting.plots import HEIGHT, WIDTH, interval, plot_of
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.skew_report import SkewReport, SkewTest
+    from airflow_mlops.core.data.skew.report import SkewReport, SkewTest
 
 TABLE_ROWS = 300
 OPEN_ROWS = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.skew_report import SkewReport, SkewTest
+    from airflow_mlops.core.data.skew.report import SkewReport, SkewTest
 
 ROWS = 40
 HEAD = ("column", "test", "moved", "surely", "allowed", "threshold is", "")

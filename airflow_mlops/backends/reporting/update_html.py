@@ -9,17 +9,17 @@ from airflow_mlops.backends.reporting.forest import RIGHT, ROW, WIDTH
 from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.backends.reporting.rollout_html import drawn
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.card_sections import COMPARED, compared_row
+from airflow_mlops.core.release.card_sections import COMPARED, compared_row
+from airflow_mlops.core.release.update import State
+from airflow_mlops.core.release.version_status import sections_of
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
-from airflow_mlops.core.validation.standing import sections_of
-from airflow_mlops.core.validation.update import State
+from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.outcome import Finding
-    from airflow_mlops.core.validation.readiness import ReadinessReport
+    from airflow_mlops.core.release.readiness import ReadinessReport
+    from airflow_mlops.core.release.update import UpdateReport
     from airflow_mlops.core.validation.report import Report
-    from airflow_mlops.core.validation.update import UpdateReport
+    from airflow_mlops.core.verdict import Finding
 
 REASONS = 8
 SEGMENT_ROWS = 200

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.reporting.forest import Bar, Forest, forest
-from airflow_mlops.core.validation.names import CLASSES, QUERIES, RANKS
+from airflow_mlops.core.validation.metrics.names import CLASSES, QUERIES, RANKS
 from airflow_mlops.core.validation.report import Answer
 from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.proposals import ESTIMATED
-from airflow_mlops.core.outcome import Severity
+from airflow_mlops.core.data.schema.proposals import ESTIMATED
+from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.schema import Rule, Schema
+    from airflow_mlops.core.data.schema.schema import Rule, Schema
     from airflow_mlops.core.data.window import Window
 
 
@@ -23,7 +23,7 @@ def _confirmed(rule: Rule, window: Window) -> Rule | None:
     """Return the rule that values differ if they do."""
     import pyarrow.compute as pc
 
-    from airflow_mlops.backends.profiling.dataset import read_window
+    from airflow_mlops.backends.profiling.files.dataset import read_window
 
     values = read_window(window, [rule.kwargs["column"]]).column(0)
     present = len(values) - values.null_count

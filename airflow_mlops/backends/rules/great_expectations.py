@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.rules.suite import build_expectation
-from airflow_mlops.core.data.answers import answer, finding
-from airflow_mlops.core.data.answers_types import NULLABLE, WHOLE
-from airflow_mlops.core.data.catalogue import ARGUMENTS, arguments_of
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
+from airflow_mlops.core.data.expectations.evaluate import answer, finding
+from airflow_mlops.core.data.expectations.signatures import ARGUMENTS, arguments_of
+from airflow_mlops.core.data.expectations.types import NULLABLE, WHOLE
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from airflow_mlops.core.data.profile import Profile
-    from airflow_mlops.core.data.schema import Rule, Schema
+    from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.data.schema.schema import Rule, Schema
     from airflow_mlops.core.data.window import Window
 
 SUBJECTS = {"column", "column_A", "column_B", "column_list"}
@@ -121,7 +121,7 @@ def _rows(
     there: Sequence[str],
     filesystem: fsspec.AbstractFileSystem | None,
 ) -> pd.DataFrame:
-    from airflow_mlops.backends.profiling.dataset import read_window
+    from airflow_mlops.backends.profiling.files.dataset import read_window
 
     needed = needed_columns(rules)
     columns = None if needed is None else [name for name in there if name in needed] or list(there[:1])

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.schema import Rule, Schema, as_yaml, schema_from_yaml
-from airflow_mlops.core.data.schema_diff import evolved_rules
+from airflow_mlops.core.data.schema.schema import Rule, Schema, as_yaml, schema_from_yaml
+from airflow_mlops.core.data.schema.schema_diff import evolved_rules
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.data.schema_diff import Change
+    from airflow_mlops.core.data.schema.schema_diff import Change
 
 WIDTH = 110
 

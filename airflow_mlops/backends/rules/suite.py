@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.catalogue import ARGUMENTS
-from airflow_mlops.core.data.schema import Rule, Schema
-from airflow_mlops.core.data.schema_text import VERSION_KEY, as_plain, plain_arguments
+from airflow_mlops.core.data.expectations.signatures import ARGUMENTS
+from airflow_mlops.core.data.schema.schema import Rule, Schema
+from airflow_mlops.core.data.schema.schema_text import VERSION_KEY, as_plain, plain_arguments
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.counters import Reading
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_mlops.backends.metrics.protocol import Arms
     from airflow_mlops.core.rollout.lease import Lease
 
 
@@ -52,6 +54,21 @@ class Counters(Record):
     endpoint: str
     generation: str
     versions: dict[str, Count] = field(default_factory=dict)
+
+    def reading(self, arms: Arms) -> Reading | None:
+        """Return the counts of a rollout's two arms; ``None`` if one of them has none."""
+        canary, stable = self.versions.get(arms.canary), self.versions.get(arms.stable or "")
+        if canary is None or (stable is None and arms.stable is not None):
+            return None
+        return Reading(
+            generation=self.generation,
+            canary_generation=canary.generation,
+            stable_generation=stable.generation if stable else "",
+            canary_requests=canary.requests,
+            canary_errors=canary.errors,
+            stable_requests=stable.requests if stable else 0,
+            stable_errors=stable.errors if stable else 0,
+        )
 
 
 class ServingBackend(Protocol):

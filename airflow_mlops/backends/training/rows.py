@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from airflow_mlops.backends.profiling.dataset import read_window
+from airflow_mlops.backends.profiling.files.dataset import read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:

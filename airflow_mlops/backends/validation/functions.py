@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.training.in_process import load_function
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
-from airflow_mlops.core.validation.metric import Metric
+from airflow_mlops.core.validation.metrics.base import Metric
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_mlops.core.validation.author import Check, OwnMetric
-    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.metrics.base import Array
 
 log = logging.getLogger(__name__)
 ALLOWED = "None, a Finding, findings or a Verdict"

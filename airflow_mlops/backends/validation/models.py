@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
-    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.metrics.base import Array
 
 
 class LoadedModel:

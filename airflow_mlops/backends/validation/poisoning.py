@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops.core.errors import InvalidDataError
-from airflow_mlops.core.outcome import Finding, Outcome, Severity
-from airflow_mlops.core.validation.poisoning import conflicts, flips, label_rates
+from airflow_mlops.core.validation.security.poisoning import conflicts, flips, label_rates
+from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.core.validation.security import PoisoningPolicy
+    from airflow_mlops.core.validation.security.security import PoisoningPolicy
 
 MOST_CLASSES = 100
 BINS = 8

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.core.validation.metric import Array, BoolArray
-    from airflow_mlops.core.validation.threshold import ValidationPolicy
+    from airflow_mlops.core.validation.metrics.base import Array, BoolArray
+    from airflow_mlops.core.validation.policy import ValidationPolicy
 
 MOST_CLASSES = 1000
 

@@ -9,13 +9,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.spelling import meant
-from airflow_mlops.core.validation.metric import Metric
-from airflow_mlops.core.validation.names import SCORER
+from airflow_mlops.core.validation.metrics.base import Metric
+from airflow_mlops.core.validation.metrics.names import SCORER
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.validation.metric import Array
+    from airflow_mlops.core.validation.metrics.base import Array
 
 
 class _Classes(ClassifierMixin, BaseEstimator):

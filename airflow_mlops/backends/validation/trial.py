@@ -17,18 +17,18 @@ from airflow_mlops.core.errors import InvalidDataError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import Check, OwnMetric
 from airflow_mlops.core.validation.compare import judge
-from airflow_mlops.core.validation.names import SCORER
+from airflow_mlops.core.validation.metrics.names import SCORER
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import noted
 from airflow_mlops.core.validation.sample import CHALLENGER
-from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.backends.training.rows import Rows
-    from airflow_mlops.core.outcome import Finding
-    from airflow_mlops.core.validation.metric import Array, Metric
+    from airflow_mlops.core.validation.metrics.base import Array, Metric
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.validation.sample import Sample
+    from airflow_mlops.core.verdict import Finding
 
 LONGEST_REASON = 500
 

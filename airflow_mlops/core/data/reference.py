@@ -8,15 +8,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import time
 
-    from airflow_mlops.core.data.profile import Profile
+    from airflow_mlops.core.data.profile.profile import Profile
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
 
@@ -121,7 +121,7 @@ def shortfall(reference: Reference, chosen: Collection[str]) -> str:
 
 def add_up(profiles: Sequence[Profile]) -> Profile:
     """Merge profiles; columns that are not counted alike in all of them are left out."""
-    from airflow_mlops.core.data.profile import merge  # loads numpy: not while DAGs are parsed
+    from airflow_mlops.core.data.profile.profile import merge  # loads numpy: not while DAGs are parsed
 
     names = dict.fromkeys(name for profile in profiles for name in profile.names)
     alike = {name for name in names if _add_up(name, profiles)}

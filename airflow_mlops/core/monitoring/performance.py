@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.validation.bootstrap import lower_bound, resampled, upper_bound
-from airflow_mlops.core.validation.metrics import metric
+from airflow_mlops.core.validation.metrics.registry import metric
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
-    from airflow_mlops.core.validation.metric import Array, BoolArray
+    from airflow_mlops.core.validation.metrics.base import Array, BoolArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

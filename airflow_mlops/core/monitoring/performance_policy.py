@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.names import CUT, QUERIES, SCORER, check_metric
+from airflow_mlops.core.validation.metrics.names import CUT, QUERIES, SCORER, check_metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome, Verdict
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.verdict import Outcome, Verdict
 
 WEEK_SECONDS = 7 * 86400.0
 

@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.evidence import Window
-from airflow_mlops.core.rollout.ledger import NOTHING
+from airflow_mlops.core.rollout.counters import NOTHING
+from airflow_mlops.core.rollout.evidence.share import Window
 from airflow_mlops.core.rollout.state import Phase, TracePoint
 
 if TYPE_CHECKING:

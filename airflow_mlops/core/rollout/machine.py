@@ -9,14 +9,14 @@ import copy
 from dataclasses import replace
 
 from airflow_mlops.core.errors import TrafficOrderError
-from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.counters import Arrival, Fresh, Reading, carried, fresh_since, retire
+from airflow_mlops.core.rollout.decide import Judgement, is_alone, judge, trace_point
+from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
+from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
+from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
-from airflow_mlops.core.rollout.interval import OddsRatioInterval
-from airflow_mlops.core.rollout.judging import Judgement, is_alone, judge, trace_point
-from airflow_mlops.core.rollout.ledger import Arrival, Fresh, Reading, carried, fresh_since, retire
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
-from airflow_mlops.core.rollout.prediction import PredictionShareTest
-from airflow_mlops.core.rollout.rate import ErrorRateTest
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, thinned
 
 TRACE_LIMIT = 400

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.core.did_you_mean import meant
 from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import RolloutPlan, Step
-from airflow_mlops.core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

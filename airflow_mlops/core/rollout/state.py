@@ -7,13 +7,13 @@ from enum import StrEnum
 from itertools import groupby
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest, Window
-from airflow_mlops.core.rollout.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.counters import NOTHING, Arrival, Reading
+from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
+from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
+from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest, Window
 from airflow_mlops.core.rollout.lease import Lease
-from airflow_mlops.core.rollout.ledger import NOTHING, Arrival, Reading
 from airflow_mlops.core.rollout.plan import Metric
-from airflow_mlops.core.rollout.prediction import PredictionShareTest
-from airflow_mlops.core.rollout.rate import ErrorRateTest
 
 
 class Phase(StrEnum):

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Severity
+from airflow_mlops.core.verdict import Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

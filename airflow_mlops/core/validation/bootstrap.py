@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_mlops.core.validation.estimate import Estimate
-from airflow_mlops.core.validation.metric import Array, IntArray, Scored
+from airflow_mlops.core.validation.metrics.base import Array, IntArray, Scored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_mlops.core.validation.metric import Metric
+    from airflow_mlops.core.validation.metrics.base import Metric
 
 MOST_BLOCKS = 4096
 NUMBERS_AT_ONCE = 40_000_000

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.outcome import Finding, Outcome
-from airflow_mlops.core.validation.metric import Metric, Scored
+from airflow_mlops.core.validation.metrics.base import Metric, Scored
 from airflow_mlops.core.validation.sample import CHALLENGER
+from airflow_mlops.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.validation.metric import Array
-    from airflow_mlops.core.validation.study import Study
+    from airflow_mlops.core.validation.evaluation import Study
+    from airflow_mlops.core.validation.metrics.base import Array
 
 
 def calibration(study: Study) -> list[Finding]:

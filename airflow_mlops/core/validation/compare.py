@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
-from airflow_mlops.core.validation.against import answered, contests, finding, holm, known
 from airflow_mlops.core.validation.calibration import calibration
+from airflow_mlops.core.validation.comparison import answered, contests, finding, holm, known
+from airflow_mlops.core.validation.evaluation import Study
 from airflow_mlops.core.validation.fairness import fairness
+from airflow_mlops.core.validation.policy import OnUnusableChampion
 from airflow_mlops.core.validation.report import Report, Value, noted
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, row_problems
 from airflow_mlops.core.validation.slices import weak_slices
-from airflow_mlops.core.validation.study import Study
 from airflow_mlops.core.validation.suitability import check_metrics, model_problem
-from airflow_mlops.core.validation.threshold import OnUnusableChampion
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from airflow_mlops.core.validation.metric import Metric
+    from airflow_mlops.core.validation.metrics.base import Metric
+    from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.report import Comparison
     from airflow_mlops.core.validation.sample import Sample
-    from airflow_mlops.core.validation.threshold import ValidationPolicy
 
 
 def judge(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from airflow_mlops.core.validation.metric import Array
+from airflow_mlops.core.validation.metrics.base import Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

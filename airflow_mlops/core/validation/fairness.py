@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Finding, Outcome
 from airflow_mlops.core.validation.sample import CHALLENGER
+from airflow_mlops.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
     from airflow_mlops.core.validation.estimate import Estimate
-    from airflow_mlops.core.validation.study import Part, Study
-    from airflow_mlops.core.validation.threshold import FairnessPolicy
+    from airflow_mlops.core.validation.evaluation import Part, Study
+    from airflow_mlops.core.validation.policy import FairnessPolicy
 
 
 def fairness(study: Study) -> list[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 
 class Answer(StrEnum):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_mlops.core.outcome import Finding, Outcome
-from airflow_mlops.core.validation.metric import Array, IntArray
+from airflow_mlops.core.validation.metrics.base import Array, IntArray
+from airflow_mlops.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
     Values = np.ndarray[Any, Any]

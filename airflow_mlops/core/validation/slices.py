@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from airflow_mlops.core.outcome import Finding, Severity
-from airflow_mlops.core.validation.metric import Scored
-from airflow_mlops.core.validation.metrics import METRICS
-from airflow_mlops.core.validation.names import MEANS
+from airflow_mlops.core.validation.metrics.base import Scored
+from airflow_mlops.core.validation.metrics.names import MEANS
+from airflow_mlops.core.validation.metrics.registry import METRICS
 from airflow_mlops.core.validation.report import WeakSlice, noted
 from airflow_mlops.core.validation.sample import CHALLENGER, CHAMPION
+from airflow_mlops.core.verdict import Finding, Severity
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.validation.metric import Array, IntArray
+    from airflow_mlops.core.validation.evaluation import Study
+    from airflow_mlops.core.validation.metrics.base import Array, IntArray
+    from airflow_mlops.core.validation.policy import SlicePolicy
     from airflow_mlops.core.validation.sample import Values
-    from airflow_mlops.core.validation.study import Study
-    from airflow_mlops.core.validation.threshold import SlicePolicy
 
 BLOCKS = 512
 QUARTILES = (0.25, 0.5, 0.75)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.names import (
+from airflow_mlops.core.validation.metrics.names import (
     CLASSES,
     OF_CLASSES,
     OF_PROBABILITIES,

@@ -14,7 +14,7 @@ from fakes.remote_serving import REMOTE
 from serving_contract import LOCAL, ME
 
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
-from airflow_mlops.backends.serving.local import LocalServing
+from airflow_mlops.backends.serving.local.backend import LocalServing
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pytest
 from fakes.remote_serving import REMOTE
 from serving_contract import ME, OTHER, shape, until
 
-from airflow_mlops.backends.serving.leases import Reaped, reap
-from airflow_mlops.backends.serving.remote import RemoteServing
+from airflow_mlops.backends.serving.reaper import Reaped, reap
+from airflow_mlops.backends.serving.remote.backend import RemoteServing
 from airflow_mlops.core.errors import (
     EndpointBusyError,
     EndpointMissingError,

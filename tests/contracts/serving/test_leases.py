@@ -7,7 +7,7 @@ import time
 import pytest
 from serving_contract import ME, OTHER, shape, until
 
-from airflow_mlops.backends.serving.leases import Reaped, reap
+from airflow_mlops.backends.serving.reaper import Reaped, reap
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError
 
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
-from airflow_mlops.backends.serving.gateway import Gateway
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.process import Process, find_by_argument, start
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.gateway import Gateway
+from airflow_mlops.backends.serving.local.process import Process, find_by_argument, start
+from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError, ServiceUnavailableError
 
 

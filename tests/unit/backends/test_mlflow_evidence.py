@@ -5,7 +5,7 @@ import pytest
 from airflow_mlops.backends import mlflow_server
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
-from airflow_mlops.backends.serving.model_process import free_port
+from airflow_mlops.backends.serving.local.model_process import free_port
 from airflow_mlops.core.errors import ServiceUnavailableError
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from builders import finding
 
-from airflow_mlops.core.brief import LIMIT_BYTES, LONGEST_TEXT, brief
-from airflow_mlops.core.outcome import Outcome, Severity, Verdict
+from airflow_mlops.core.summary import LIMIT_BYTES, LONGEST_TEXT, brief
+from airflow_mlops.core.verdict import Outcome, Severity, Verdict
 
 REPORT = {"evidence_run": "r" * 32, "path": "schema_report.json"}
 

@@ -4,7 +4,7 @@ import pytest
 from builders import finding
 
 from airflow_mlops.core.errors import GateFailedError, InvalidRecordError
-from airflow_mlops.core.outcome import Finding, Outcome, Verdict
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from builders import plan, state_at, watched
 
-from airflow_mlops.core.outcome import Finding, Outcome
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.state import RolloutState
+from airflow_mlops.core.verdict import Finding, Outcome
 
 
 @dataclass(frozen=True)

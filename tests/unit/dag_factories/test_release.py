@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.readiness import Reply
+from airflow_mlops.core.release.readiness import Reply
+from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.dag_factories import Approval, Card, Readiness
 from airflow_mlops.dag_factories.config import load_config
 from airflow_mlops.dag_factories.model import model_dags

@@ -8,11 +8,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
-from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.core.data.column import Column, Kind
-from airflow_mlops.core.data.inference import infer_schema
-from airflow_mlops.core.data.profile import Profile
+from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.profile import Profile
+from airflow_mlops.core.data.schema.inference import infer_schema
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.operators.data import (
     CheckSchemaOperator,
@@ -21,7 +21,7 @@ from airflow_mlops.operators.data import (
     ProfileRef,
     read_window_of,
 )
-from airflow_mlops.task.profiles import StoredProfiles, broken_partitions
+from airflow_mlops.runtime.profiles import StoredProfiles, broken_partitions
 
 ASKING = EvidenceKey(model="m", dag_id="m__stage", run_id="asking")
 

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.serving.inference_writer import InferenceWriter
+from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.operators.monitoring import CheckPerformanceOperator

@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, T
 from airflow_mlops.assets import data_asset
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.core.data.window import Window
+from airflow_mlops.runtime.profiles import data_profile_tags
 from airflow_mlops.sensors.data import NewPartitionSensor
-from airflow_mlops.task.profiles import data_profile_tags
 from airflow_mlops.triggers.data import NewPartitionTrigger
 
 

@@ -8,11 +8,11 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 from builders import candidate, comparison, report, verdict
 
-from airflow_mlops.backends.serving import readiness
+from airflow_mlops.backends.serving.readiness import probe as readiness
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.card import Statement
-from airflow_mlops.core.validation.readiness import Answer, Difference, Kind, Readiness, Timing
+from airflow_mlops.core.release.card import Statement
+from airflow_mlops.core.release.readiness import Answer, Difference, Kind, Readiness, Timing
+from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.operators import approval as module
 from airflow_mlops.operators.approval import ApproveModelOperator
 from airflow_mlops.operators.card import WriteModelCardOperator

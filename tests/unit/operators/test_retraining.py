@@ -10,12 +10,12 @@ from builders import verdict
 from airflow_mlops.assets import retraining_asset
 from airflow_mlops.backends.profiling.scores import profile_scores
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.serving.inference_writer import InferenceWriter
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
+from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.retraining.policy import RetrainPolicy
 from airflow_mlops.core.training.job import DatasetSpec
+from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.operators.monitoring import (
     CheckPerformanceOperator,
     CheckPredictionsOperator,

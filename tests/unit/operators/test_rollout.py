@@ -7,7 +7,7 @@ from builders import plan
 from airflow_mlops.assets import champion_asset
 from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
-from airflow_mlops.core.rollout.evidence import Decision
+from airflow_mlops.core.rollout.evidence.share import Decision
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (

@@ -7,10 +7,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from builders import plan
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
-from airflow_mlops.backends.serving.watch import look
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.plan import OnInconclusive
 from airflow_mlops.core.rollout.state import Phase, RolloutState
+from airflow_mlops.observe import look
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,

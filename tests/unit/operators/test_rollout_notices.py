@@ -27,8 +27,8 @@ from airflow_mlops.operators.rollout import (
     SetTrafficOperator,
 )
 from airflow_mlops.operators.rollout_approval import AskRolloutOperator
+from airflow_mlops.runtime.notices import tell
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor
-from airflow_mlops.task.notices import tell
 
 PLAN = plan(bake_seconds=0.0, window_seconds=0.001, deadline_seconds=60.0)
 HOLD = plan(on_inconclusive=OnInconclusive.HOLD, bake_seconds=0.0, window_seconds=0.001, lease_seconds=60.0)
@@ -50,7 +50,7 @@ def told(tmp_path):
 @pytest.fixture
 def warned():
     """Warnings about notifiers, as they are logged."""
-    seen, log = [], logging.getLogger("airflow_mlops.task.notices")
+    seen, log = [], logging.getLogger("airflow_mlops.runtime.notices")
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: seen.append(record.getMessage())
     log.addHandler(handler)

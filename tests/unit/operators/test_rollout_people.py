@@ -11,10 +11,10 @@ from airflow.providers.standard.triggers import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from builders import plan, state_at, watched
 
-from airflow_mlops.backends.serving.watch import first_reading
 from airflow_mlops.core.rollout.machine import intervene, roll_back
 from airflow_mlops.core.rollout.plan import OnInconclusive, Step
 from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
+from airflow_mlops.observe import first_reading
 from airflow_mlops.operators import rollout_approval as approval
 from airflow_mlops.operators.rollout_approval import AskRolloutOperator
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor

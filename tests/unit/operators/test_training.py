@@ -16,7 +16,7 @@ from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.training.rows import read_rows
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.threshold import ValidationPolicy
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
 

@@ -9,11 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.serving.inference_writer import InferenceWriter
+from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import Check
-from airflow_mlops.core.validation.security import ExtractionPolicy
-from airflow_mlops.core.validation.threshold import ValidationPolicy
+from airflow_mlops.core.validation.policy import ValidationPolicy
+from airflow_mlops.core.validation.security.security import ExtractionPolicy
 from airflow_mlops.operators.security import CheckExtractionOperator
 from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.operators.validation import ValidateModelOperator

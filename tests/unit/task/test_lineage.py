@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from builders import finding
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.profile import Profile
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.profile.profile import Profile
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.outcome import Outcome, Severity, Verdict
-from airflow_mlops.task.lineage import MOST_ASSERTIONS, Measured, dataset_name, lineage_of
+from airflow_mlops.core.verdict import Outcome, Severity, Verdict
+from airflow_mlops.runtime.lineage import MOST_ASSERTIONS, Measured, dataset_name, lineage_of
 
 TABLE = pa.table(
     {

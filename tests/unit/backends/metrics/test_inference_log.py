@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops.backends.metrics.inference_log import answers, read_inference_log
-from airflow_mlops.backends.serving.inference_writer import InferenceWriter
+from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
 from airflow_mlops.core.errors import InvalidDataError
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from airflow_mlops.backends.metrics.inference_table import InferenceTable, InferenceTableMetrics
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
 
 ARMS = Arms(canary="2", stable="1")
 ALL = InferenceTable(

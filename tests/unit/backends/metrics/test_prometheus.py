@@ -12,7 +12,7 @@ from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, Prometh
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.backends.metrics.series import Series, total
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
 
 ARMS = Arms(canary="2", stable="1")
 SELECTORS = PrometheusSelectors(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from windows import ROWS, TABLE, lay, measure, parquet
 
-from airflow_mlops.backends.profiling.dataset import describe_window, read_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 CSV = b"x,y,c\n" + b"".join(b"%d,%.2f,name%d\n" % (i, i / 7, i) for i in range(300))

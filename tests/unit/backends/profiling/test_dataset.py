@@ -5,8 +5,8 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window, list_partitions, read_window
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window, list_partitions, read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 TABLE = pa.table({"x": [1, 2, 3], "c": ["a", "b", "a"]})

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.files.arrow import profile_table
 
 
 @pytest.mark.parametrize("kind", [pa.decimal128(12, 2), pa.decimal128(38, 9), pa.decimal256(40, 2)], ids=str)

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.backends.profiling.arrow import profile_table
 from airflow_mlops.backends.profiling.domain_classifier import tell_windows_apart
-from airflow_mlops.core.data.skew import compare_profiles
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.errors import InvalidDataError
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from strategies import LEAVES, SMALL, TEXTS, WHOLE, damage, fuzz, tables
 from windows import lay, measure, parquet, require_sound
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.backends.profiling.dataset import describe_window, read_window
-from airflow_mlops.core.data.profile import merge
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
+from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.errors import MlopsError
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from windows import lay, measure, require_sound
 
-from airflow_mlops.backends.profiling.arrow import profile_table, profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window
-from airflow_mlops.core.data.column import Kind
+from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window
+from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.errors import MlopsError
 
 NAN, INF = float("nan"), float("inf")

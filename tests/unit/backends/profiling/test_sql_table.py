@@ -5,10 +5,10 @@ import traceback
 
 import pytest
 
-from airflow_mlops.backends.profiling import sql
-from airflow_mlops.backends.profiling.sql import profile_relation
-from airflow_mlops.backends.profiling.sql_table import TableUri, is_table_uri, profile_table_uri
-from airflow_mlops.core.data.column import Kind
+from airflow_mlops.backends.profiling.tables import sql
+from airflow_mlops.backends.profiling.tables.sql import profile_relation
+from airflow_mlops.backends.profiling.tables.sql_table import TableUri, is_table_uri, profile_table_uri
+from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.errors import (
     InvalidDataError,
     MissingDependencyError,

@@ -6,9 +6,9 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from airflow_mlops.backends.profiling.sql import dialect_of, field_of
-from airflow_mlops.backends.profiling.sql_text import DIALECTS, profile_text, sample_text
-from airflow_mlops.core.data.column import Column, Kind
+from airflow_mlops.backends.profiling.tables.sql import dialect_of, field_of
+from airflow_mlops.backends.profiling.tables.sql_text import DIALECTS, profile_text, sample_text
+from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.errors import InvalidDataError
 
 ibis = pytest.importorskip("ibis")

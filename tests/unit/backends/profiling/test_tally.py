@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.profiling import kernels
-from airflow_mlops.backends.profiling.arrow import profile_table, profile_window
-from airflow_mlops.backends.profiling.cells import grid_of
-from airflow_mlops.backends.profiling.dataset import describe_window
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.profile import merge
-from airflow_mlops.core.data.sketch import DISTINCT_ERROR
+from airflow_mlops.backends.profiling.files import kernels
+from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
+from airflow_mlops.backends.profiling.files.bins import grid_of
+from airflow_mlops.backends.profiling.files.dataset import describe_window
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.profile import merge
+from airflow_mlops.core.data.profile.sketch import DISTINCT_ERROR
 
 EDGES = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=64, unique=True).map(sorted)
 VALUES = st.lists(st.floats(), max_size=50)

@@ -8,7 +8,7 @@ from builders import plan, reading, state_at, watched
 
 from airflow_mlops.backends.reporting.rollout_html import render_rollout
 from airflow_mlops.backends.reporting.rollout_plots import BINS, HEIGHT, TOP, WIDTH, plots_of
-from airflow_mlops.core.rollout.evidence import Window
+from airflow_mlops.core.rollout.evidence.share import Window
 from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rolled_back
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
 from airflow_mlops.core.rollout.plan import Metric, Step

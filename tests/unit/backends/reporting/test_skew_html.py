@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.reporting.plots import plot_of
 from airflow_mlops.backends.reporting.skew_html import render_skew, write_skew
 from airflow_mlops.backends.reporting.skew_text import skew_text
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.skew import compare_profiles, with_multivariate
-from airflow_mlops.core.data.skew_policy import SkewPolicy
-from airflow_mlops.core.data.skew_report import Distribution, MultivariateResult
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.skew.compare import compare_profiles, with_multivariate
+from airflow_mlops.core.data.skew.policy import SkewPolicy
+from airflow_mlops.core.data.skew.report import Distribution, MultivariateResult
 from airflow_mlops.core.errors import InvalidConfigError
 
 EVIL = "<script>alert(1)</script>"

@@ -9,21 +9,21 @@ from builders import candidate, comparison, finding, report, state_at, watched
 from airflow_mlops.backends.reporting.forest import RIGHT, Bar, forest, shortened, ticks_of
 from airflow_mlops.backends.reporting.update_html import render_update
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
-from airflow_mlops.core.outcome import Outcome, Verdict
-from airflow_mlops.core.rollout.history import RolloutHistory, steps_of
-from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.core.validation.approval import Answered, Decision
-from airflow_mlops.core.validation.readiness import (
+from airflow_mlops.core.release.approval import Answered, Decision
+from airflow_mlops.core.release.readiness import (
     Difference,
     Readiness,
     ReadinessPolicy,
     ReadinessReport,
     Timing,
 )
-from airflow_mlops.core.validation.readiness_verdict import judge_readiness
+from airflow_mlops.core.release.readiness_verdict import judge_readiness
+from airflow_mlops.core.release.update import CardState, Data, Missing, Parts, Rollout
+from airflow_mlops.core.release.version_status import update_report
+from airflow_mlops.core.rollout.history import RolloutHistory, steps_of
+from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.validation.report import Answer, Value, WeakSlice
-from airflow_mlops.core.validation.standing import update_report
-from airflow_mlops.core.validation.update import CardState, Data, Missing, Parts, Rollout
+from airflow_mlops.core.verdict import Outcome, Verdict
 
 NASTY = "<script>alert(1)</script>"
 VALUES = tuple(

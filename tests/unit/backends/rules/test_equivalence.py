@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from questions import large_tables, questions
 
-from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.rules.great_expectations import as_frame, evaluate, nullable_columns
-from airflow_mlops.core.data.answers import COLUMN_ANSWERS, TABLE_ANSWERS, answer
-from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.data.expectations.evaluate import COLUMN_ANSWERS, TABLE_ANSWERS, answer
+from airflow_mlops.core.verdict import Outcome
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 ANSWERED = {*COLUMN_ANSWERS, *TABLE_ANSWERS}

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.backends.profiling import dataset
-from airflow_mlops.backends.profiling.arrow import profile_window
-from airflow_mlops.backends.profiling.dataset import describe_window, read_window
+from airflow_mlops.backends.profiling.files import dataset
+from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
 from airflow_mlops.backends.rules.great_expectations import as_frame, check_schema, evaluate, needed_columns
-from airflow_mlops.core.data.inference import infer_schema
-from airflow_mlops.core.data.schema import Rule, Schema
+from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.schema import Rule, Schema
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome, Severity
+from airflow_mlops.core.verdict import Outcome, Severity
 
 REGEX = "expect_column_values_to_match_regex"
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.rules.schema_file import evolve_text, read_schema, write_text
-from airflow_mlops.core.data.schema import Rule, Schema, schema_from_yaml
-from airflow_mlops.core.data.schema_diff import diff, evolve
+from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.core.data.schema.schema_diff import diff, evolve
 from airflow_mlops.core.errors import InvalidConfigError
 
 TEXT = """\

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.rules.suite import build_expectation, from_suite, require_known, to_suite
-from airflow_mlops.core.data.catalogue import ARGUMENTS, COMMON, arguments_of
-from airflow_mlops.core.data.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.core.data.expectations.signatures import ARGUMENTS, COMMON, arguments_of
+from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Severity
+from airflow_mlops.core.verdict import Severity
 
 TEXT = st.text(min_size=1, max_size=8)
 NUMBER = st.one_of(st.integers(-(2**40), 2**40), st.floats(allow_nan=False, allow_infinity=False))

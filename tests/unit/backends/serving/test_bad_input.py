@@ -12,20 +12,20 @@ import psutil
 import pytest
 from builders import plan, reading, state_at
 
-from airflow_mlops.backends.serving import gateway as gateway_module
-from airflow_mlops.backends.serving.endpoint_state import Server, StateFile
-from airflow_mlops.backends.serving.gateway import SLOTS, Gateway
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.process import Process
-from airflow_mlops.backends.serving.watch import look
+from airflow_mlops.backends.serving.local import gateway as gateway_module
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.gateway import SLOTS, Gateway
+from airflow_mlops.backends.serving.local.process import Process
+from airflow_mlops.backends.serving.local.state import Server, StateFile
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError, ServiceUnavailableError
-from airflow_mlops.core.rollout.evidence import Decision, Window
-from airflow_mlops.core.rollout.ledger import Arrival
+from airflow_mlops.core.rollout.counters import Arrival
+from airflow_mlops.core.rollout.evidence.share import Decision, Window
 from airflow_mlops.core.rollout.machine import advance
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, Strategy
 from airflow_mlops.core.rollout.state import Phase
 from airflow_mlops.dag_factories.rollout_config import Rollout
+from airflow_mlops.observe import look
 
 ME = "m__rollout/run-1"
 NAN = math.nan

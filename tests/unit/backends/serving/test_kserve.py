@@ -4,7 +4,7 @@ import pytest
 from fakes import crd_schemas
 from fakes.remote_serving import ISVC, ME, PREDICTOR, kserve, shape, uri_of, written
 
-from airflow_mlops.backends.serving.kserve_standard import rolled_out
+from airflow_mlops.backends.serving.kubernetes.standard import rolled_out
 from airflow_mlops.core.errors import (
     EndpointMissingError,
     InvalidConfigError,

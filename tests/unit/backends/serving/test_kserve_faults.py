@@ -4,7 +4,7 @@ import pytest
 from fakes.kubernetes_client import objects_client
 from fakes.remote_serving import ISVC, ME, kserve, pauses, shape, uri_of
 
-from airflow_mlops.backends.serving.remote import RemoteServing
+from airflow_mlops.backends.serving.remote.backend import RemoteServing
 from airflow_mlops.core.errors import (
     AccessDeniedError,
     EndpointBusyError,

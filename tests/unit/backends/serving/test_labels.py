@@ -4,9 +4,9 @@ import pytest
 from fakes.remote_serving import REMOTE
 
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.backends.serving.labelled_metrics import LabelledMetrics
-from airflow_mlops.backends.serving.vertex_state import deployed_id
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.backends.metrics.version_labels import LabelledMetrics
+from airflow_mlops.backends.serving.vertex.labels import deployed_id
+from airflow_mlops.core.rollout.counters import Reading
 
 ME = "rollout/run-1"
 LABELS = {

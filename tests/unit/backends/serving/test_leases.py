@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.backends.metrics.haproxy import ServerStat
-from airflow_mlops.backends.serving.endpoint_state import EndpointState, Server, StateFile
-from airflow_mlops.backends.serving.leases import Reaped, reap
-from airflow_mlops.backends.serving.local import LocalServing
-from airflow_mlops.backends.serving.process import Process
+from airflow_mlops.backends.serving.local.backend import LocalServing
+from airflow_mlops.backends.serving.local.process import Process
+from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
+from airflow_mlops.backends.serving.reaper import Reaped, reap
 from airflow_mlops.core.errors import (
     EndpointBusyError,
     LeaseLostError,
@@ -158,7 +158,7 @@ def test_weights_left_half_moved_by_a_dead_process_are_moved_on(serving, monkeyp
 
     serving._gateway("m").weights = {"a": 80, "b": 20}
     monkeypatch.setattr(serving._gateway("m"), "set_weight", die)
-    monkeypatch.setattr("airflow_mlops.backends.serving.local.is_up", lambda server: True)
+    monkeypatch.setattr("airflow_mlops.backends.serving.local.backend.is_up", lambda server: True)
     with pytest.raises(KeyboardInterrupt):
         serving.set_traffic("m", "2", 50, holder=ME)
     serving._gateway("m").weights = {"a": 80, "b": 50}
@@ -172,6 +172,6 @@ def test_weights_left_half_moved_by_a_dead_process_are_moved_on(serving, monkeyp
 def test_weights_changed_by_somebody_else_are_still_a_conflict(serving, monkeypatch):
     canary_at(serving, 20)
     serving._gateway("m").weights = {"a": 80, "b": 50}
-    monkeypatch.setattr("airflow_mlops.backends.serving.local.is_up", lambda server: True)
+    monkeypatch.setattr("airflow_mlops.backends.serving.local.backend.is_up", lambda server: True)
     with pytest.raises(TrafficConflictError, match="canary gets 38 %, last written was 20 %"):
         serving.set_traffic("m", "2", 50, holder=ME)

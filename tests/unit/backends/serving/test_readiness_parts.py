@@ -5,11 +5,11 @@ import json
 import httpx
 import pytest
 
-from airflow_mlops.backends.serving.edge_rows import Inputs, problem_of, requests_of
-from airflow_mlops.backends.serving.readiness import ask
-from airflow_mlops.backends.serving.requirements import differences
-from airflow_mlops.backends.serving.stopwatch import Stopwatch, timing
-from airflow_mlops.core.validation.readiness import Kind, LoadPolicy
+from airflow_mlops.backends.serving.readiness.load_test import Stopwatch, timing
+from airflow_mlops.backends.serving.readiness.probe import ask
+from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, problem_of, requests_of
+from airflow_mlops.backends.serving.readiness.requirements import differences
+from airflow_mlops.core.release.readiness import Kind, LoadPolicy
 
 INPUTS = Inputs({"x": "double", "small": "float", "n": "long", "plan": "string"}, [[1.5, 2.0, 3, "a"]], True)
 

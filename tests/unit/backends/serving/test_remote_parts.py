@@ -5,12 +5,18 @@ from fakes.clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.serving import remote_state as move
-from airflow_mlops.backends.serving.kserve_knative import KnativeMode
-from airflow_mlops.backends.serving.kserve_standard import StandardMode
-from airflow_mlops.backends.serving.model_store import ModelStore
-from airflow_mlops.backends.serving.patience import NO_ANSWER, Patience, RefusedError, SystemClock, Waiting
-from airflow_mlops.backends.serving.remote_state import Release, RemoteState
+from airflow_mlops.backends.serving.kubernetes.knative import KnativeMode
+from airflow_mlops.backends.serving.kubernetes.standard import StandardMode
+from airflow_mlops.backends.serving.remote import state as move
+from airflow_mlops.backends.serving.remote.model_store import ModelStore
+from airflow_mlops.backends.serving.remote.retry import (
+    NO_ANSWER,
+    Patience,
+    RefusedError,
+    SystemClock,
+    Waiting,
+)
+from airflow_mlops.backends.serving.remote.state import Release, RemoteState
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
 
 

@@ -7,9 +7,9 @@ from fakes.remote_serving import ENDPOINT, ME, shape, vertex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.serving.patience import RefusedError
-from airflow_mlops.backends.serving.remote_state import Phase, Release, RemoteState
-from airflow_mlops.backends.serving.vertex_state import deployed_id, read_labels, write_labels
+from airflow_mlops.backends.serving.remote.retry import RefusedError
+from airflow_mlops.backends.serving.remote.state import Phase, Release, RemoteState
+from airflow_mlops.backends.serving.vertex.labels import deployed_id, read_labels, write_labels
 from airflow_mlops.core.errors import (
     EndpointBusyError,
     EndpointMissingError,
@@ -192,7 +192,7 @@ def test_ids_of_deployed_models_are_allowed_and_differ():
 
 def test_googles_own_errors_become_refusals():
     exceptions = pytest.importorskip("google.api_core.exceptions")
-    from airflow_mlops.backends.serving.vertex_client import GoogleEndpoints
+    from airflow_mlops.backends.serving.vertex.client import GoogleEndpoints
 
     def raising(error):
         def call(**_):

@@ -13,9 +13,9 @@ from airflow_mlops.backends.training.rows import Rows, held_back_rows, servable
 from airflow_mlops.backends.validation.models import LoadedModel
 from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.threshold import OnUnusableChampion, ValidationPolicy
+from airflow_mlops.core.validation.policy import OnUnusableChampion, ValidationPolicy
+from airflow_mlops.core.verdict import Outcome
 
 ROWS = 3000
 SPEC = DatasetSpec(target="late", key=("id",), segments=("origin",), exclude=("origin",))

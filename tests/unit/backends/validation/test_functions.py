@@ -8,8 +8,8 @@ from sklearn import metrics as sk
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.scorers import scorer
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Finding, Outcome, Severity, Verdict
 from airflow_mlops.core.validation.author import Check, OwnMetric
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 ROWS = pd.DataFrame({"age": [20.0, 40.0, 60.0], "sex": ["f", "m", "f"]})
 SAID = Finding(check="mine", subject="age", outcome=Outcome.FAIL, reason="age: said so")

@@ -13,11 +13,11 @@ from airflow_mlops.backends.training.rows import Rows, held_back_rows, servable
 from airflow_mlops.backends.validation.rows import rows_digest
 from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import Check, OwnMetric
-from airflow_mlops.core.validation.security import PoisoningPolicy
-from airflow_mlops.core.validation.threshold import FairnessPolicy, ValidationPolicy
+from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy
+from airflow_mlops.core.validation.security.security import PoisoningPolicy
+from airflow_mlops.core.verdict import Outcome
 
 SPEC = DatasetSpec(target="late", key=("id",), segments=("origin",), exclude=("origin", "customer", "month"))
 POLICY = ValidationPolicy(margin={"roc_auc": 0.05}, resamples=150, min_segment_rows=50, max_segment_drop=0.2)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.answers import answer
-from airflow_mlops.core.data.inference import infer_schema
-from airflow_mlops.core.data.profile import Profile
-from airflow_mlops.core.data.schema import Rule
-from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.profile.profile import Profile
+from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.schema import Rule
+from airflow_mlops.core.verdict import Outcome
 
 START = dt.datetime.fromisoformat("2013-01-01")
 TABLE = pa.table(

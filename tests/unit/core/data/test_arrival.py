@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.core.data.arrival import MOST_PARTITIONS, Arrival, Contents, decide
+from airflow_mlops.core.data.partitions import MOST_PARTITIONS, Arrival, Contents, decide
 from airflow_mlops.core.errors import InvalidConfigError
 
 SOME, MORE, MARKED, NONE = (

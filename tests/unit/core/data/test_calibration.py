@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_mlops.core.data.calibration import LEAST_BLOCKS, calibrate
-from airflow_mlops.core.data.column import Column, Kind
-from airflow_mlops.core.data.profile import Profile, merge
-from airflow_mlops.core.data.skew import compare_profiles
-from airflow_mlops.core.data.skew_policy import ColumnLimits, Distance, SkewPolicy
+from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.profile import Profile, merge
+from airflow_mlops.core.data.skew.calibration import LEAST_BLOCKS, calibrate
+from airflow_mlops.core.data.skew.compare import compare_profiles
+from airflow_mlops.core.data.skew.policy import ColumnLimits, Distance, SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError
 
 EDGES = (-1.0, 0.0, 1.0)

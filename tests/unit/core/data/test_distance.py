@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from airflow_mlops.core.data.distance import (
+from airflow_mlops.core.data.skew.bounds import measure, rises
+from airflow_mlops.core.data.skew.distance import (
     Cells,
     jensen_shannon,
     join_rare,
@@ -17,8 +18,7 @@ from airflow_mlops.core.data.distance import (
     total_variation,
     wasserstein,
 )
-from airflow_mlops.core.data.distance_bounds import measure, rises
-from airflow_mlops.core.data.skew_policy import Distance
+from airflow_mlops.core.data.skew.policy import Distance
 
 
 def cells(*columns, points=None):

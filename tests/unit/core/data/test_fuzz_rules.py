@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SMALL, edits, fuzz, tables
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.answers import answer
-from airflow_mlops.core.data.inference import infer_schema
-from airflow_mlops.core.data.schema import schema_from_yaml
-from airflow_mlops.core.data.skew import compare_profiles
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.schema import schema_from_yaml
+from airflow_mlops.core.data.skew.compare import compare_profiles
+from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
-from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.verdict import Outcome
 
 pytestmark = pytest.mark.slow
 PROFILE = profile_table(SMALL)

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.answers import answer
-from airflow_mlops.core.data.answers_types import TYPE_NAMES
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.inference import InferenceOptions, infer_schema
-from airflow_mlops.core.outcome import Outcome, Severity
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.expectations.types import TYPE_NAMES
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.schema.inference import InferenceOptions, infer_schema
+from airflow_mlops.core.verdict import Outcome, Severity
 
 ROWS = 3000
 START = dt.datetime.fromisoformat("2013-01-01")

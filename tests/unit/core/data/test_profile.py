@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.column import Kind
-from airflow_mlops.core.data.profile import Profile, merge
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.profile import Profile, merge
 from airflow_mlops.core.errors import InvalidRecordError
 
 VALUES = st.lists(

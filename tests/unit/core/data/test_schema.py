@@ -6,12 +6,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.answers import answer
-from airflow_mlops.core.data.inference import infer_schema
-from airflow_mlops.core.data.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome, Severity
+from airflow_mlops.core.verdict import Outcome, Severity
 
 FLIGHTS = pa.table(
     {

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.inference import infer_schema
-from airflow_mlops.core.data.schema import Rule, Schema
-from airflow_mlops.core.data.schema_diff import ChangeKind, SchemaDiff, diff, diff_from_data, evolve
-from airflow_mlops.core.data.strictness import Effect
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.schema import Rule, Schema
+from airflow_mlops.core.data.schema.schema_diff import ChangeKind, SchemaDiff, diff, diff_from_data, evolve
+from airflow_mlops.core.data.schema.strictness import Effect
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Severity
+from airflow_mlops.core.verdict import Severity
 
 NULLS = "expect_column_values_to_not_be_null"
 RANGE = "expect_column_values_to_be_between"

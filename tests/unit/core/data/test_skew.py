@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 from drifting import compared, frame, skewed
 
-from airflow_mlops.backends.profiling.arrow import profile_table
-from airflow_mlops.core.data.column import Column, Kind
-from airflow_mlops.core.data.profile import Profile
-from airflow_mlops.core.data.skew import DISTRIBUTIONS_KEPT, compare_profiles, with_multivariate
-from airflow_mlops.core.data.skew_policy import ColumnLimits, Distance, Role, SkewPolicy
-from airflow_mlops.core.data.skew_report import MultivariateResult, SkewReport
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.profile import Profile
+from airflow_mlops.core.data.skew.compare import DISTRIBUTIONS_KEPT, compare_profiles, with_multivariate
+from airflow_mlops.core.data.skew.policy import ColumnLimits, Distance, Role, SkewPolicy
+from airflow_mlops.core.data.skew.report import MultivariateResult, SkewReport
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
+from airflow_mlops.core.verdict import Outcome
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.profiling.arrow import profile_table
+from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.reporting.skew_html import render_skew
 from airflow_mlops.backends.reporting.skew_text import skew_text
-from airflow_mlops.core.data.calibration import calibrate
-from airflow_mlops.core.data.profile import merge
-from airflow_mlops.core.data.skew import compare_profiles
-from airflow_mlops.core.data.skew_policy import Distance, SkewPolicy
-from airflow_mlops.core.data.skew_report import SkewReport
+from airflow_mlops.core.data.profile.profile import merge
+from airflow_mlops.core.data.skew.calibration import calibrate
+from airflow_mlops.core.data.skew.compare import compare_profiles
+from airflow_mlops.core.data.skew.policy import Distance, SkewPolicy
+from airflow_mlops.core.data.skew.report import SkewReport
 
 SPECIAL = [0.0, 1.0, -1e300, 1e300, float("nan"), float("inf"), float("-inf")]
 NUMBERS = st.one_of(st.none(), st.floats(-1e300, 1e300), st.sampled_from(SPECIAL))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.core.data.skew_policy import ColumnLimits, Distance, Role, SkewPolicy, policy_from_yaml
+from airflow_mlops.core.data.skew.policy import ColumnLimits, Distance, Role, SkewPolicy, policy_from_yaml
 from airflow_mlops.core.errors import InvalidConfigError
 
 TEXT = """

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from drifting import compared, skewed
 
-from airflow_mlops.core.data.column import Column, Kind
-from airflow_mlops.core.data.profile import Profile
-from airflow_mlops.core.data.skew import compare_profiles
-from airflow_mlops.core.data.skew_policy import SkewPolicy
+from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.profile import Profile
+from airflow_mlops.core.data.skew.compare import compare_profiles
+from airflow_mlops.core.data.skew.policy import SkewPolicy
 
 
 @pytest.mark.slow

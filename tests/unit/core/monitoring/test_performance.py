@@ -8,8 +8,8 @@ import pytest
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.monitoring.performance import judge_performance
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.metrics import metric
+from airflow_mlops.core.validation.metrics.registry import metric
+from airflow_mlops.core.verdict import Outcome
 
 POLICY = PerformancePolicy(metric="roc_auc", max_drop=0.02, min_rows=100, resamples=300)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide
+from airflow_mlops.core.verdict import Outcome
 
 POLICY = RetrainPolicy(cooldown_seconds=100, min_new_rows=10, max_per_week=3)
 DAY = 86400.0

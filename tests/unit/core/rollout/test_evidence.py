@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import nchypergeom_fisher
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
-from airflow_mlops.core.rollout.evidence import Decision, ErrorShareTest
-from airflow_mlops.core.rollout.interval import OddsRatioInterval
-from airflow_mlops.core.rollout.prediction import PredictionShareTest
+from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
+from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
 
 
 def test_canary_that_fails_alone_is_rolled_back_within_few_errors():

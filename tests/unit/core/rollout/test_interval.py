@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from airflow_mlops.core.rollout.evidence import Window
-from airflow_mlops.core.rollout.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
+from airflow_mlops.core.rollout.evidence.share import Window
 
 
 def window(canary, canary_errors, stable, stable_errors):

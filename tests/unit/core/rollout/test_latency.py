@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_mlops.core.rollout.evidence import ErrorShareTest, Window
-from airflow_mlops.core.rollout.latency import LEAST_ANSWERS, Latency, latency, slow_answers
+from airflow_mlops.core.rollout.evidence.latency import LEAST_ANSWERS, Latency, latency, slow_answers
+from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, Window
 
 
 def before(*milliseconds):

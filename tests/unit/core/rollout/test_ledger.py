@@ -6,9 +6,9 @@ import pytest
 from builders import reading
 
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.rollout.evidence import Window
-from airflow_mlops.core.rollout.ledger import Arrival, fresh_since, retire
-from airflow_mlops.core.rollout.prediction import BinCounts
+from airflow_mlops.core.rollout.counters import Arrival, fresh_since, retire
+from airflow_mlops.core.rollout.evidence.prediction import BinCounts
+from airflow_mlops.core.rollout.evidence.share import Window
 
 LAST = reading(100, 5, 900, 9)
 

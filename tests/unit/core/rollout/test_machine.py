@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import InvalidPlanError, TrafficOrderError
-from airflow_mlops.core.rollout.evidence import Decision
+from airflow_mlops.core.rollout.evidence.share import Decision
 from airflow_mlops.core.rollout.machine import (
     RESERVE,
     TRACE_LIMIT,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from builders import plan, reading, state_at, watched
 
-from airflow_mlops.core.rollout.evidence import Decision, Window
+from airflow_mlops.core.rollout.evidence.prediction import BinCounts
+from airflow_mlops.core.rollout.evidence.share import Decision, Window
 from airflow_mlops.core.rollout.freeze import FreezePeriod
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, Step, Strategy
-from airflow_mlops.core.rollout.prediction import BinCounts
 from airflow_mlops.core.rollout.state import Answer, Phase
 
 FREEZE = FreezePeriod(start="1970-01-01T00:00:00+00:00", end="1970-01-01T00:01:00+00:00")  # to second 60

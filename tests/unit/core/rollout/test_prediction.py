@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.rollout.prediction import BinCounts, PredictionShareTest
+from airflow_mlops.core.rollout.evidence.prediction import BinCounts, PredictionShareTest
 
 FLAT = np.full(10, 0.1)
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.rollout.evidence import Window
-from airflow_mlops.core.rollout.rate import ErrorRateTest
+from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
+from airflow_mlops.core.rollout.evidence.share import Window
 
 
 def window(canary, errors=0):

@@ -21,7 +21,7 @@ from bench_canary import (
 from canary_plan import everything_watched, judged_as_the_core_judges, mixed
 from canary_rules import PEERS, ShareRule
 
-from airflow_mlops.core.rollout.ledger import Reading
+from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan, Strategy
 from airflow_mlops.core.rollout.state import Phase

@@ -6,8 +6,8 @@ import pytest
 
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.replay import require_tolerance, same_data, same_metrics, same_software
+from airflow_mlops.core.verdict import Outcome
 
 
 @pytest.mark.parametrize(

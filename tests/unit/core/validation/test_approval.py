@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from builders import comparison, report, verdict
 
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.approval import Choice, When, must_ask, question
+from airflow_mlops.core.release.approval import Choice, When, must_ask, question
 from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.verdict import Outcome
 
 PASS, WARN = verdict(Outcome.PASS, "validation"), verdict(Outcome.WARN, "readiness")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy
 from airflow_mlops.core.validation.report import Answer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
-from airflow_mlops.core.validation.threshold import FairnessPolicy, ValidationPolicy
+from airflow_mlops.core.verdict import Outcome
 
 UNITS = {
     "margin in per cent": (

@@ -7,8 +7,8 @@ from scipy import stats
 from airflow_mlops.core.validation import bootstrap
 from airflow_mlops.core.validation.bootstrap import Resampling, resampled
 from airflow_mlops.core.validation.estimate import Estimate
-from airflow_mlops.core.validation.metric import Metric, Scored
-from airflow_mlops.core.validation.metrics import METRICS
+from airflow_mlops.core.validation.metrics.base import Metric, Scored
+from airflow_mlops.core.validation.metrics.registry import METRICS
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from builders import candidate, comparison, report
 
 from airflow_mlops.backends.reporting.card_html import render_card
 from airflow_mlops.core.errors import CardIncompleteError
-from airflow_mlops.core.validation.card import EMPTY, SECTIONS, Statement
-from airflow_mlops.core.validation.card_sections import CardFacts, card_of
-from airflow_mlops.core.validation.readiness import Difference, Readiness, Timing
+from airflow_mlops.core.release.card import EMPTY, SECTIONS, Statement
+from airflow_mlops.core.release.card_sections import CardFacts, card_of
+from airflow_mlops.core.release.readiness import Difference, Readiness, Timing
 
 STATEMENT = Statement(
     owners=("Ann <ann@example.org>", "ops"),

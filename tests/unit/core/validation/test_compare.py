@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation import compare
-from airflow_mlops.core.validation.metric import Metric
+from airflow_mlops.core.validation.metrics.base import Metric
+from airflow_mlops.core.validation.policy import OnUnusableChampion, ValidationPolicy
 from airflow_mlops.core.validation.report import Answer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
-from airflow_mlops.core.validation.threshold import OnUnusableChampion, ValidationPolicy
+from airflow_mlops.core.verdict import Outcome
 
 POLICY = ValidationPolicy(margin={"brier": 0.005}, resamples=300, min_segment_rows=100)
 

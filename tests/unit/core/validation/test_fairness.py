@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.policy import CalibrationPolicy, FairnessPolicy, ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, Sample
-from airflow_mlops.core.validation.threshold import CalibrationPolicy, FairnessPolicy, ValidationPolicy
+from airflow_mlops.core.verdict import Outcome
 
 
 @pytest.fixture

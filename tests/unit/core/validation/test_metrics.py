@@ -6,9 +6,9 @@ from sklearn import metrics as sk
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.bootstrap import Resampling
-from airflow_mlops.core.validation.metric import Scored
-from airflow_mlops.core.validation.metrics import METRICS, metric, summary
-from airflow_mlops.core.validation.names import NAMES, NEGATED, check_metric
+from airflow_mlops.core.validation.metrics.base import Scored
+from airflow_mlops.core.validation.metrics.names import NAMES, NEGATED, check_metric
+from airflow_mlops.core.validation.metrics.registry import METRICS, metric, summary
 
 ROWS, CLASSES = 400, 4
 

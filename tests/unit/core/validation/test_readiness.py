@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
-from airflow_mlops.core.validation.readiness import (
+from airflow_mlops.core.release.readiness import (
     Answer,
     Difference,
     Kind,
@@ -16,7 +15,8 @@ from airflow_mlops.core.validation.readiness import (
     Reply,
     Timing,
 )
-from airflow_mlops.core.validation.readiness_verdict import judge_readiness
+from airflow_mlops.core.release.readiness_verdict import judge_readiness
+from airflow_mlops.core.verdict import Outcome
 
 FAST = Timing(requests=200, p50_ms=3.0, p99_ms=10.0, per_second=100.0)
 GOOD = Readiness(

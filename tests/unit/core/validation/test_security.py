@@ -7,11 +7,11 @@ import pytest
 from airflow_mlops.backends.training.rows import Rows
 from airflow_mlops.backends.validation.poisoning import poisoning
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.extraction import judge_extraction
-from airflow_mlops.core.validation.poisoning import label_rates
-from airflow_mlops.core.validation.security import ExtractionPolicy, PoisoningPolicy
+from airflow_mlops.core.validation.security.extraction import judge_extraction
+from airflow_mlops.core.validation.security.poisoning import label_rates
+from airflow_mlops.core.validation.security.security import ExtractionPolicy, PoisoningPolicy
+from airflow_mlops.core.verdict import Outcome
 
 SPEC = DatasetSpec(target="late")
 POLICY = PoisoningPolicy(columns=("annotator",))

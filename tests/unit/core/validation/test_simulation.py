@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import Answer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
-from airflow_mlops.core.validation.threshold import ValidationPolicy
+from airflow_mlops.core.verdict import Outcome
 
 pytestmark = pytest.mark.slow
 ALPHA, REPETITIONS = 0.05, 500

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.outcome import Outcome
 from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.policy import SlicePolicy, ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.validation.slices import conditions
-from airflow_mlops.core.validation.threshold import SlicePolicy, ValidationPolicy
+from airflow_mlops.core.verdict import Outcome
 
 ROWS = 8000
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from builders import comparison, finding, report, verdict
 
-from airflow_mlops.core.outcome import Outcome, Verdict
+from airflow_mlops.core.release.approval import Answered, Decision
+from airflow_mlops.core.release.readiness import Readiness, ReadinessPolicy, ReadinessReport
+from airflow_mlops.core.release.update import FORMAT, Missing, Parts, Rollout, State, UpdateReport
+from airflow_mlops.core.release.version_status import missing_of, sections_of, update_report
 from airflow_mlops.core.rollout.history import RolloutHistory
-from airflow_mlops.core.validation.approval import Answered, Decision
-from airflow_mlops.core.validation.readiness import Readiness, ReadinessPolicy, ReadinessReport
-from airflow_mlops.core.validation.standing import missing_of, sections_of, update_report
-from airflow_mlops.core.validation.update import FORMAT, Missing, Parts, Rollout, State, UpdateReport
+from airflow_mlops.core.verdict import Outcome, Verdict
 
 PASSED, WARNED, FAILED, UNSURE = (
     report(comparison(), outcome=outcome)

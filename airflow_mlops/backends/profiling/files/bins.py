@@ -1,0 +1,184 @@
+"""Cells: where the counts of a column are kept; taken from a reference, or from a window's first rows."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_mlops.core.data.profile.column import Column, Kind
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.data.profile.profile import Profile
+
+NUMERIC_CELLS = 64
+CATEGORY_CELLS = 1000
+RARE = 1e-3
+"""Of a column with more than ``CATEGORY_CELLS`` values only those with a larger share get a cell."""
+GRID = 1 << 13
+EXACT_DIGITS = 15
+"""Whole numbers of so many digits are exact floats, so that one division rounds correctly."""
+
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def kind_of(arrow_type: pa.DataType) -> Kind:
+    """Return what a column of this Arrow type holds."""
+    if pa.types.is_dictionary(arrow_type):
+        return kind_of(arrow_type.value_type)
+    tests = {
+        Kind.BOOLEAN: (pa.types.is_boolean,),
+        Kind.INTEGER: (pa.types.is_integer,),
+        Kind.NUMBER: (pa.types.is_floating, pa.types.is_decimal),
+        Kind.STRING: (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        Kind.DATETIME: (pa.types.is_timestamp, pa.types.is_date),
+    }
+    return next((k for k, checks in tests.items() if any(c(arrow_type) for c in checks)), Kind.UNSUPPORTED)
+
+
+def numbers_of(values: Any, kind: Kind) -> tuple[Numbers, Integers | None]:
+    """Return values as float64, datetimes as epoch seconds, and whole numbers as they are stored.
+
+    What stands for a null is undefined; :func:`validity` tells which these are.
+    """
+    if pa.types.is_decimal(values.type):
+        return _rounded(values), None
+    if kind is Kind.NUMBER or pa.types.is_floating(values.type):
+        floats = values if pa.types.is_float64(values.type) else pc.cast(values, pa.float64(), safe=False)
+        return _buffer(floats, np.float64), None
+    if kind is Kind.INTEGER:
+        whole = _buffer(pc.cast(values, pa.int64(), safe=False), np.int64)
+        unsigned = pa.types.is_uint64(values.type)
+        return _frozen(
+            whole.view(np.uint64).astype(np.float64) if unsigned else whole.astype(np.float64)
+        ), whole
+    stamps = values if pa.types.is_timestamp(values.type) else pc.cast(values, pa.timestamp("s"))
+    whole = _buffer(pc.cast(stamps, pa.int64()), np.int64)
+    return _frozen(whole / {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[stamps.type.unit]), whole
+
+
+def _rounded(values: Any) -> Any:
+    """Return decimals as the nearest floats, as databases do; Arrow's own cast is off for up to 40 %."""
+    kind = values.type
+    data = values.buffers()[1]
+    if pa.types.is_decimal128(kind) and kind.precision <= EXACT_DIGITS and kind.scale >= 0 and data:
+        words = np.frombuffer(data, np.int64)[::2]
+        return _frozen(words[values.offset : values.offset + len(values)] / 10.0**kind.scale)
+    return _buffer(pc.cast(pc.cast(values, pa.string()), pa.float64()), np.float64)
+
+
+def _buffer(values: Any, dtype: Any) -> Any:
+    """Return the fixed-width values of an array without copying."""
+    data = values.buffers()[1]
+    if data is None or not len(values):
+        return _frozen(np.zeros(len(values), dtype))
+    return np.frombuffer(data, dtype)[values.offset : values.offset + len(values)]
+
+
+def _frozen(array: Any) -> Any:
+    """Forbid writing, as to Arrow's own memory: compiled loops are compiled once a type."""
+    array.setflags(write=False)
+    return array
+
+
+ALL_THERE = _frozen(np.zeros(0, np.uint8))
+
+
+def validity(values: Any) -> Any:
+    """Return the bitmap of values that are there; empty if all are."""
+    bits = values.buffers()[0] if values.null_count else None
+    return np.frombuffer(bits, np.uint8) if bits is not None else ALL_THERE
+
+
+def cells_of(field: pa.Field, first: pa.ChunkedArray | None, reference: Column | None) -> Column:
+    """Return an empty column with the cells to count a field in.
+
+    :param first: some of its rows, needed without a reference.
+    """
+    kind = kind_of(field.type)
+    known = reference if reference is not None and _fits(reference, kind) else None
+    kind = known.kind if known and pa.types.is_null(field.type) else kind
+    empty = {"name": field.name, "kind": kind, "arrow_type": str(field.type)}
+    if kind is Kind.UNSUPPORTED:
+        return Column(**empty)
+    if kind is Kind.BOOLEAN:
+        return Column(**empty, categories={"false": 0, "true": 0})
+    if kind.is_numeric:
+        edges = known.edges if known else edges_of(_present(first, kind))
+        return Column(**empty, edges=edges, counts=(0,) * (len(edges) + 1))
+    return Column(**empty, categories=dict.fromkeys(known.categories or () if known else _frequent(first), 0))
+
+
+def needs_rows(field: pa.Field, reference: Profile | None) -> bool:
+    """Say whether cells of a field have to come from the window's own rows."""
+    kind, known = kind_of(field.type), reference.column(field.name) if reference else None
+    return kind not in (Kind.UNSUPPORTED, Kind.BOOLEAN) and (known is None or not _fits(known, kind))
+
+
+def _fits(reference: Column, kind: Kind) -> bool:
+    """Say whether a reference's cells can hold this kind; one that never saw a value has none."""
+    if reference.kind is not Kind.UNSUPPORTED and kind is Kind.UNSUPPORTED:
+        return True
+    alike = reference.kind is kind or {reference.kind, kind} == {Kind.INTEGER, Kind.NUMBER}
+    return alike and bool(reference.edges or reference.categories)
+
+
+def _present(first: pa.ChunkedArray | None, kind: Kind) -> Numbers:
+    if first is None:
+        return np.zeros(0)
+    chunks = [numbers_of(pc.drop_null(plain(chunk)), kind)[0] for chunk in first.chunks]
+    return np.concatenate([np.zeros(0), *chunks])
+
+
+def plain(values: Any) -> Any:
+    """Return values without a dictionary."""
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def edges_of(numbers: Numbers) -> tuple[float, ...]:
+    """Return borders of cells that hold about equally many values; each value its own if they are few."""
+    finite = numbers[np.isfinite(numbers)]
+    if not finite.size:
+        return (0.0,) if np.isinf(numbers).any() else ()  # infinity alone lies on either side of 0
+    few = np.unique(finite)
+    if few.size <= NUMERIC_CELLS:
+        return tuple(few.tolist())
+    quantiles = np.quantile(finite, np.linspace(0, 1, NUMERIC_CELLS + 1)[:-1], method="higher")
+    return tuple(np.unique(quantiles).tolist())
+
+
+def _frequent(first: pa.ChunkedArray | None) -> tuple[str, ...]:
+    if first is None:
+        return ()
+    counted = pc.value_counts(pc.drop_null(pc.cast(plain(first.combine_chunks()), pa.large_string())))
+    values, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
+    least = RARE * len(first) if len(values) > CATEGORY_CELLS else 0
+    ranked = sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    return tuple(value for count, value in ranked[:CATEGORY_CELLS] if count >= least)
+
+
+def grid_of(edges: tuple[float, ...]) -> tuple[Any, Any]:
+    """Return what finds a value's cell without a search: (low, scale) and the first cell by place.
+
+    A place says "not below the cell of the place before": rounding cannot skip a cell.
+    """
+    if not edges:
+        return (0.0, 1.0), np.zeros(1, np.int16)
+    low, span = edges[0], min(edges[-1] - edges[0], sys.float_info.max)
+    scale = GRID / span if span > 0 else 1.0
+    scale = scale if np.isfinite(scale) else 1.0
+    with np.errstate(over="ignore"):  # places beyond the largest float are past every cell
+        places = low + np.arange(-1, GRID - 1) / scale
+    start = np.searchsorted(edges, places, side="right").astype(np.int16)
+    start[:2] = 0
+    return (low, scale), start
+
+
+def finite(value: float) -> float:
+    """Return the nearest number that JSON can hold; sums of the largest floats overflow."""
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)

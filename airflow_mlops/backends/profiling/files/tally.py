@@ -1,0 +1,222 @@
+"""Tallies: what is counted of one column while batches go by; each ends as a ``Column``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_mlops.backends.profiling.files import kernels
+from airflow_mlops.backends.profiling.files.bins import (
+    ALL_THERE,
+    finite,
+    grid_of,
+    numbers_of,
+    plain,
+    validity,
+)
+from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.sketch import REGISTERS, join_hitters, pack_registers
+
+ONCE = np.zeros(0, np.int64)
+
+
+def tally(cells: Column) -> NullTally:
+    """Return the tally for a column of this kind."""
+    if cells.kind.is_numeric:
+        return NumberTally(cells)
+    return {Kind.STRING: TextTally, Kind.BOOLEAN: FlagTally}.get(cells.kind, NullTally)(cells)
+
+
+class NullTally:
+    """Counts values and nulls: all that can be said of a type without an order or names."""
+
+    def __init__(self, cells: Column) -> None:
+        self.cells, self.nulls, self.other = cells, 0, 0
+
+    def add(self, values: Any) -> None:
+        """Count one batch."""
+        self.nulls += values.null_count
+        self.other += len(values) - values.null_count
+
+    def column(self) -> Column:
+        """Return what was counted."""
+        return replace(self.cells, nulls=self.nulls, other=self.other)
+
+
+class FlagTally(NullTally):
+    """Counts true and false."""
+
+    def __init__(self, cells: Column) -> None:
+        super().__init__(cells)
+        self.true = 0
+
+    def add(self, values: Any) -> None:
+        """Count one batch."""
+        super().add(values)
+        self.true += pc.sum(plain(values)).as_py() or 0
+
+    def column(self) -> Column:
+        """Return what was counted."""
+        return replace(
+            self.cells, nulls=self.nulls, categories={"false": self.other - self.true, "true": self.true}
+        )
+
+
+class NumberTally(NullTally):
+    """Counts numbers and datetimes in cells, adds up moments, notes distinct integers."""
+
+    def __init__(self, cells: Column) -> None:
+        super().__init__(cells)
+        (low, scale), self.start = grid_of(cells.edges)
+        self.grid = np.array([low, scale, cells.origin])
+        self.borders = np.array([*cells.edges, math.inf])
+        self.counts = np.zeros(len(self.borders), np.int64)
+        self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
+        self.seen = np.zeros(3, np.int64)
+        self.registers = np.zeros(REGISTERS, np.uint8)
+
+    def add(self, values: Any) -> None:
+        """Count one batch."""
+        if pa.types.is_null(values.type):
+            self.seen[0] += len(values)
+            return
+        values = plain(values)
+        (numbers, whole), bits = numbers_of(values, self.cells.kind), validity(values)
+        kernels.tally_numbers(
+            numbers,
+            bits,
+            values.offset,
+            self.borders,
+            self.grid,
+            self.start,
+            self.counts,
+            self.sums,
+            self.seen,
+        )
+        if whole is not None:
+            kernels.tally_distinct(whole, bits, values.offset, self.registers)
+
+    def column(self) -> Column:
+        """Return what was counted."""
+        least, greatest, total, squares = self.sums.tolist()
+        nulls, nans, infinite = self.seen.tolist()
+        return replace(
+            self.cells,
+            nulls=nulls + nans,
+            nans=nans,
+            infinite=infinite,
+            minimum=least if least <= greatest else None,
+            maximum=greatest if least <= greatest else None,
+            total=finite(total),
+            total_squares=finite(squares),
+            counts=tuple(self.counts.tolist()),
+            registers=pack_registers(self.registers),
+        )
+
+
+class TextTally(NullTally):
+    """Counts texts: those with a cell exactly, the frequent others within a stated error."""
+
+    def __init__(self, cells: Column) -> None:
+        super().__init__(cells)
+        self.index = np.full(kernels.SLOTS, -1, np.int16)
+        size = kernels.KEPT + len(cells.categories or ())
+        self.keys, self.counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
+        self.rows = np.zeros(size, np.int64)
+        self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
+        self.seen = np.zeros(5, np.int64)
+        self.registers = np.zeros(REGISTERS, np.uint8)
+        self.names: dict[int, str] = {}
+        self.codes: tuple[Any, Any] | None = None
+        self._reserve(list(cells.categories or ()))
+
+    def _reserve(self, categories: list[str]) -> None:
+        """Make the cells the table's first entries; what the loop notes of them is taken back."""
+        if categories:
+            self._count(pa.array(categories, pa.large_string()), ONCE)
+        self.seen[:] = [0, 0, self.seen[2], 0, self.seen[2]]
+        self.counts[:] = 0
+        self.registers[:] = 0
+        self.sums[:] = [math.inf, -math.inf, 0.0, 0.0]
+        self.names = {}
+
+    def add(self, values: Any) -> None:
+        """Count one batch; codes of a dictionary are counted until another dictionary comes."""
+        if pa.types.is_null(values.type):
+            self.seen[0] += len(values)
+        elif not pa.types.is_dictionary(values.type):
+            self._count(pc.cast(values, pa.large_string()), ONCE)
+        else:
+            self._count_codes(values)
+
+    def _count_codes(self, values: Any) -> None:
+        dictionary = values.dictionary
+        if self.codes is None or not self.codes[0].equals(dictionary):
+            self._flush()
+            self.codes = dictionary, np.zeros(len(dictionary), np.int64)
+        indices = pc.cast(values.indices, pa.int32())
+        codes = np.frombuffer(indices.buffers()[1], np.int32)[indices.offset : indices.offset + len(indices)]
+        self.seen[0] += kernels.tally_codes(codes, validity(indices), indices.offset, self.codes[1])
+
+    def _flush(self) -> None:
+        if self.codes is not None:
+            texts, weights = self.codes
+            self._count(pc.cast(texts, pa.large_string()), weights)
+            self.codes = None
+
+    def _count(self, texts: Any, weights: Any) -> None:
+        hashes, lengths = np.empty(len(texts), np.uint64), np.empty(len(texts), np.int64)
+        _, starts, data = texts.buffers()
+        starts = np.frombuffer(starts, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+        data = np.frombuffer(data, np.uint8) if data is not None and data.size else ALL_THERE
+        kernels.measure_text(starts, data, hashes, lengths)
+        self.rows[:] = -1  # no entry is new to this batch yet
+        table = self.index, self.keys, self.counts, self.rows
+        kernels.tally_text(
+            hashes,
+            lengths,
+            weights,
+            validity(texts),
+            texts.offset,
+            table,
+            self.registers,
+            self.sums,
+            self.seen,
+        )
+        self._name(texts)
+
+    def _name(self, texts: Any) -> None:
+        """Give the entries first met in this batch their names; forget those of entries given up."""
+        cells, entries = int(self.seen[4]), int(self.seen[2])
+        keys = self.keys[cells:entries].tolist()
+        fresh = {keys[i]: int(self.rows[cells + i]) for i in np.nonzero(self.rows[cells:entries] >= 0)[0]}
+        texts = texts.take(pa.array(fresh.values(), pa.int64())).to_pylist()
+        known = self.names | dict(zip(fresh, texts, strict=True))
+        self.names = {key: known[key] for key in keys}
+
+    def column(self) -> Column:
+        """Return what was counted."""
+        self._flush()
+        nulls, values, entries, cut, cells = self.seen.tolist()
+        counts, keys = self.counts.tolist(), self.keys.tolist()
+        found = {self.names[keys[i]]: counts[i] for i in range(cells, entries)}
+        hitters, left_out = join_hitters(found, {})
+        known = sum(counts[:cells])
+        return replace(
+            self.cells,
+            nulls=nulls,
+            minimum=self.sums[0].item() if values else None,
+            maximum=self.sums[1].item() if values else None,
+            total=self.sums[2].item(),
+            total_squares=self.sums[3].item(),
+            categories=dict(zip(self.cells.categories or (), counts, strict=False)),
+            other=values - known,
+            hitters=hitters,
+            hitters_error=cut + left_out,
+            registers=pack_registers(self.registers),
+        )

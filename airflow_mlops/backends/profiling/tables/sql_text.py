@@ -1,0 +1,208 @@
+"""Text of the query that profiles a relation: one reading of each column, all of them in one statement.
+
+Only the relation itself is compiled by ibis. The rest is the same standard SQL in every database, but for
+the few spellings that a :class:`Dialect` holds: see docs/adr/0010-push-down.md for why it is text.
+"""
+
+# ruff: noqa: S608 - names and values of the data are quoted by sqlglot, the rest is written here
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.sketch import HITTERS_KEPT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mlops.core.data.profile.column import Column
+
+NULL, INFINITE, NAN, NEGATIVE = -1, -2, -3, -4
+"""Cells beside the numbered ones; NEGATIVE is negative infinity."""
+ENTRY, TOTALS = 0, 1
+"""What a row of a text column says: one value and its count, or the sums over all values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What databases spell differently.
+
+    :param name: sqlglot's name of it, for quoting.
+    :param number: type of a 64-bit float; ``whole`` of a 64-bit integer, ``text`` of any text.
+    :param seconds: epoch seconds of a date or timestamp ``{x}`` as ``number``, correctly rounded from
+        microseconds; naive ones are in UTC. ``nanoseconds``: the same of a finer timestamp.
+    """
+
+    name: str
+    number: str = "DOUBLE"
+    whole: str = "BIGINT"
+    text: str = "STRING"
+    seconds: str
+    nanoseconds: str = ""
+
+    def quote(self, text: str) -> str:
+        """Return a text literal."""
+        from sqlglot import exp
+
+        return exp.Literal.string(text).sql(self.name)
+
+    def identifier(self, name: str) -> str:
+        """Return a quoted column name."""
+        from sqlglot import exp
+
+        return exp.to_identifier(name, quoted=True).sql(self.name)
+
+    def literal(self, number: float) -> str:
+        """Return a float literal; from text, since a bare one is a decimal in some databases."""
+        return f"CAST('{number!r}' AS {self.number})"
+
+
+DIALECTS = {
+    "duckdb": Dialect(
+        name="duckdb",
+        text="VARCHAR",
+        seconds="CAST(epoch_us({x}) AS DOUBLE) / 1e6",
+        nanoseconds="CAST(epoch_ns({x}) AS DOUBLE) / 1e9",
+    ),
+    "postgres": Dialect(
+        name="postgres",
+        number="DOUBLE PRECISION",
+        text="TEXT",
+        seconds="CAST(EXTRACT(EPOCH FROM {x}) AS DOUBLE PRECISION)",
+    ),
+    "pyspark": Dialect(
+        name="spark", seconds="CAST(unix_micros(CAST({x} AS TIMESTAMP)) AS DOUBLE) / CAST('1e6' AS DOUBLE)"
+    ),
+    "bigquery": Dialect(
+        name="bigquery",
+        number="FLOAT64",
+        whole="INT64",
+        seconds="CAST(UNIX_MICROS(CAST({x} AS TIMESTAMP)) AS FLOAT64) / 1e6",
+    ),
+    "snowflake": Dialect(
+        name="snowflake",
+        text="VARCHAR",
+        seconds="CAST(DATE_PART(EPOCH_MICROSECOND, {x}) AS DOUBLE) / CAST('1e6' AS DOUBLE)",
+    ),
+}
+"""By ibis's name of the database."""
+
+
+def values_of(column: Column, dialect: Dialect) -> str:
+    """Return an expression for a column's values: numbers as floats, flags and texts as text."""
+    name = dialect.identifier(column.name)
+    if column.kind is Kind.DATETIME:
+        fine = dialect.nanoseconds and "[ns" in column.arrow_type
+        return (dialect.nanoseconds if fine else dialect.seconds).format(x=name)
+    if column.kind is Kind.BOOLEAN:
+        return f"CASE WHEN {name} THEN 'true' WHEN NOT {name} THEN 'false' END"
+    if column.kind is Kind.UNSUPPORTED:
+        return f"CASE WHEN {name} IS NOT NULL THEN 1 END"
+    return f"CAST({name} AS {dialect.text if column.kind is Kind.STRING else dialect.number})"
+
+
+def sample_text(relation: str, columns: Sequence[Column], rows: int, dialect: Dialect) -> str:
+    """Return a query for some rows, each column under its position's name ``c0``, ``c1``, ..."""
+    names = (dialect.identifier(f"c{i}") for i in range(len(columns)))
+    values = (f"{values_of(column, dialect)} AS {n}" for column, n in zip(columns, names, strict=True))
+    return f"SELECT {', '.join(values)} FROM ({relation}) AS b LIMIT {rows}"
+
+
+def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> str:
+    """Return the query that counts columns in their cells.
+
+    Its rows: position of the column, cell (numbers) or ENTRY/TOTALS (texts), value, its count,
+    distinct values, least, greatest, sum, sum of squares.
+    """
+    shared, arms = [], []
+    for i, column in enumerate(columns):
+        source = f"(SELECT {values_of(column, dialect)} AS x FROM ({relation}) AS b) AS s"
+        if column.kind.is_numeric:
+            arms.append(_number_arm(i, column, source, dialect))
+        elif column.kind is Kind.UNSUPPORTED:
+            arms.append(_null_arm(i, source, dialect))
+        else:
+            shared.append(f"g{i} AS (SELECT x, COUNT(*) AS n FROM {source} GROUP BY x)")
+            arms += [_entry_arm(i, column, dialect), _total_arm(i, dialect)]
+    return f"{'WITH ' if shared else ''}{', '.join(shared)} {' UNION ALL '.join(arms)}".strip()
+
+
+def _row(i: int, dialect: Dialect, *, cell: str | int, n: str, **more: str) -> str:
+    """Return the select list of an arm; what an arm does not say is null."""
+    types = {"value": dialect.text, "d": dialect.whole} | dict.fromkeys(
+        ("low", "high", "total", "squares"), dialect.number
+    )
+    rest = (f"{more.get(name, f'CAST(NULL AS {kind})')} AS {name}" for name, kind in types.items())
+    return f"SELECT {i} AS c, {cell} AS cell, CAST({n} AS {dialect.whole}) AS n, {', '.join(rest)}"
+
+
+def _number_arm(i: int, column: Column, source: str, dialect: Dialect) -> str:
+    about = f"(x - {dialect.literal(column.origin)})"
+    row = _row(
+        i,
+        dialect,
+        cell="cell",
+        n="COUNT(*)",
+        low="MIN(x)",
+        high="MAX(x)",
+        total=f"SUM({about})",
+        squares=f"SUM({about} * {about})",
+    )
+    cell = _cell(column.edges, 0, len(column.edges), dialect)
+    return f"{row} FROM (SELECT x, {cell} AS cell FROM {source}) AS t GROUP BY cell"
+
+
+def _cell(edges: Sequence[float], low: int, high: int, dialect: Dialect) -> str:
+    """Return the search for a value's cell by halving: log2(cells) comparisons a value."""
+    if low < high:
+        middle = (low + high) // 2
+        below, above = _cell(edges, low, middle, dialect), _cell(edges, middle + 1, high, dialect)
+        return f"CASE WHEN x < {dialect.literal(edges[middle])} THEN {below} ELSE {above} END"
+    return _outer_cell(low, is_first=low == 0, is_last=low == len(edges), dialect=dialect)
+
+
+def _outer_cell(cell: int, *, is_first: bool, is_last: bool, dialect: Dialect) -> str:
+    """Return the cell; in the last also what no comparison holds for, in any order of NaN: null and NaN."""
+    greatest = sys.float_info.max
+    text = str(cell)
+    if is_first:
+        text = f"CASE WHEN x < {dialect.literal(-greatest)} THEN {NEGATIVE} ELSE {cell} END"
+    if is_last:
+        infinite = f"WHEN x = {dialect.literal(float('inf'))} THEN {INFINITE}"
+        text = (
+            f"CASE WHEN x <= {dialect.literal(greatest)} THEN {text} "
+            f"WHEN x IS NULL THEN {NULL} {infinite} ELSE {NAN} END"
+        )
+    return text
+
+
+def _null_arm(i: int, source: str, dialect: Dialect) -> str:
+    return f"{_row(i, dialect, cell=TOTALS, n='COUNT(*)', d='COUNT(x)')} FROM {source}"
+
+
+def _entry_arm(i: int, column: Column, dialect: Dialect) -> str:
+    """Return the arm of the values with a cell and the most frequent others; nulls first."""
+    names = [name for name in column.categories or () if dialect.name != "postgres" or "\0" not in name]
+    known = f"WHEN x IN ({', '.join(map(dialect.quote, names))}) THEN 1 " if names else ""
+    order = f"CASE WHEN x IS NULL THEN 0 {known}ELSE 2 END"
+    wanted = 1 + len(names) + HITTERS_KEPT + 1
+    top = f"(SELECT x, n FROM g{i} ORDER BY {order}, n DESC, x LIMIT {wanted}) AS t"
+    return f"{_row(i, dialect, cell=ENTRY, n='n', value='x')} FROM {top}"
+
+
+def _total_arm(i: int, dialect: Dialect) -> str:
+    row = _row(
+        i,
+        dialect,
+        cell=TOTALS,
+        n="SUM(n)",
+        d="COUNT(x)",
+        low="MIN(l)",
+        high="MAX(l)",
+        total="SUM(n * l)",
+        squares="SUM(n * l * l)",
+    )
+    length = f"CAST(LENGTH(x) AS {dialect.number})"
+    return f"{row} FROM (SELECT x, n, {length} AS l FROM g{i}) AS t"

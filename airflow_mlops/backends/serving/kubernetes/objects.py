@@ -1,0 +1,186 @@
+"""Objects of a Kubernetes API server: read, made, and changed only if nobody else changed them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_mlops.backends.serving.remote.retry import NO_ANSWER, MovedError, RefusedError, Waiting, refusal
+from airflow_mlops.core.errors import EndpointMissingError
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+CALL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource(Record):
+    """A kind of object and where it is found."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    def place(self, namespace: str) -> Json:
+        """Return the arguments that name the collection, and how long to wait for an answer."""
+        names = {"group": self.group, "version": self.version, "plural": self.plural}
+        return {**names, "namespace": namespace, "_request_timeout": CALL_SECONDS}
+
+    @property
+    def api_version(self) -> str:
+        """Return the value of an object's ``apiVersion``."""
+        return f"{self.group}/{self.version}"
+
+
+LEASE = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
+DEPLOYMENT = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
+
+
+class ObjectsClient(Protocol):
+    """The part of ``kubernetes.client.CustomObjectsApi`` that is used; all groups but the core one.
+
+    Errors carry the HTTP status as ``status``. Patches are JSON merge patches. The option
+    ``_request_timeout`` is in seconds; without it the client would wait for ever.
+    """
+
+    def get_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, name: str, **options: Any
+    ) -> Any:
+        """Read one."""
+
+    def list_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, **options: Any
+    ) -> Any:
+        """Read those that have the labels of option ``label_selector``."""
+
+    def create_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, body: Json, **options: Any
+    ) -> Any:
+        """Make one."""
+
+    def patch_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, name: str, body: Json, **options: Any
+    ) -> Any:
+        """Merge into one; refused with 409 when ``metadata.resourceVersion`` is not the current one."""
+
+    def delete_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, name: str, body: Json, **options: Any
+    ) -> Any:
+        """Delete one; refused with 409 when a precondition does not hold."""
+
+
+class KubernetesObjects:
+    """Objects of one namespace; every refusal becomes a named error."""
+
+    def __init__(self, client: ObjectsClient, namespace: str, waiting: Waiting) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.waiting = waiting
+
+    def find(self, resource: Resource, name: str) -> Json | None:
+        """Return an object, ``None`` if there is no such one."""
+        where = resource.place(self.namespace)
+        try:
+            return self._call(
+                "get", resource, name, lambda: self.client.get_namespaced_custom_object(name=name, **where)
+            )
+        except EndpointMissingError:
+            return None
+
+    def listed(self, resource: Resource, labels: str) -> list[Json]:
+        """Return the objects with such labels (``key=value``)."""
+        where = {**resource.place(self.namespace), "label_selector": labels}
+        found = self._call("list", resource, "", lambda: self.client.list_namespaced_custom_object(**where))
+        items: list[Json] = found["items"]
+        return items
+
+    def create(self, resource: Resource, name: str, body: Json) -> Json:
+        """Make an object.
+
+        :raises MovedError: there is one already.
+        """
+        where = resource.place(self.namespace)
+        body = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            **body,
+            "metadata": {"name": name, "namespace": self.namespace, **body.get("metadata", {})},
+        }
+        return self._call(
+            "create", resource, name, lambda: self.client.create_namespaced_custom_object(body=body, **where)
+        )
+
+    def patch(self, resource: Resource, seen: Json, change: Json) -> Json:
+        """Merge ``change`` into the object that was seen.
+
+        :raises MovedError: it changed since.
+        """
+        name, where = seen["metadata"]["name"], resource.place(self.namespace)
+        meta = {**change.get("metadata", {}), "resourceVersion": seen["metadata"]["resourceVersion"]}
+        body = {**change, "metadata": meta}
+        return self._call(
+            "patch",
+            resource,
+            name,
+            lambda: self.client.patch_namespaced_custom_object(name=name, body=body, **where),
+        )
+
+    def delete(self, resource: Resource, seen: Json) -> None:
+        """Delete the object that was seen.
+
+        :raises MovedError: it changed since.
+        """
+        name, where = seen["metadata"]["name"], resource.place(self.namespace)
+        body = {"preconditions": {"resourceVersion": seen["metadata"]["resourceVersion"]}}
+        self._call(
+            "delete",
+            resource,
+            name,
+            lambda: self.client.delete_namespaced_custom_object(name=name, body=body, **where),
+        )
+
+    def _call(self, verb: str, resource: Resource, name: str, call: Callable[[], Any]) -> Json:
+        what = f"{verb} {resource.plural} {self.namespace}/{name}"
+        try:
+            found: Json = self.waiting.insist(lambda: _translated(call), what)
+        except RefusedError as error:
+            if error.status == 404:
+                msg = f"{what}: there is no such object (deleted, or never made)"
+                raise EndpointMissingError(msg) from error
+            if error.status == 409:
+                raise MovedError(what) from error
+            raise refusal(error, what) from error
+        return found
+
+
+def _translated(call: Callable[[], Any]) -> Any:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return call()
+    except HTTPError as error:
+        raise RefusedError(NO_ANSWER, str(error)) from error
+    except Exception as error:
+        status = getattr(error, "status", None)
+        if not isinstance(status, int):
+            raise
+        headers = getattr(error, "headers", None) or {}
+        raise RefusedError(status, _message(error), retry_after=_seconds(headers)) from error
+
+
+def _message(error: Exception) -> str:
+    body = getattr(error, "body", None)
+    try:
+        return str(json.loads(body)["message"]) if body else str(error)
+    except (ValueError, KeyError, TypeError):
+        return str(error)
+
+
+def _seconds(headers: Any) -> float:
+    asked = str(headers.get("Retry-After", ""))
+    return float(asked) if asked.isdigit() else 0.0

@@ -1,0 +1,173 @@
+"""Gateway and model servers of one local endpoint: brought up, steered and taken down under its lock."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.serving.local.gateway import NOBODY
+from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
+from airflow_mlops.backends.serving.local.slots import count, free_slot, weight
+from airflow_mlops.backends.serving.local.state import Server
+from airflow_mlops.backends.serving.protocol import Count, Traffic
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_mlops.backends.metrics.haproxy import ServerStat
+    from airflow_mlops.backends.serving.local.gateway import Gateway
+    from airflow_mlops.backends.serving.local.process import Process
+    from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
+
+LONGEST_REQUEST_SECONDS = 65.0
+"""Above the gateway's own limit: no request that is still allowed to run is cut off."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class LocalEndpoint:
+    """What can be done to one endpoint; whoever calls holds its lock and writes the state afterwards.
+
+    :param port: the gateway's port; ``None``: the one it had, or a free one.
+    :param workers: processes that answer for a version.
+    """
+
+    def __init__(
+        self, file: StateFile, gateway: Gateway, log_dir: Path, *, port: int | None = None, workers: int = 1
+    ) -> None:
+        self.file = file
+        self.gateway = gateway
+        self.log_dir = log_dir
+        self.port = port
+        self.workers = workers
+
+    def revive(self, state: EndpointState) -> tuple[str, ...]:
+        """Bring back a gateway and a stable server that died, with the weights they had; say which."""
+        back = self._revive_gateway(state) if state.servers else ()
+        stable = state.servers.get(state.stable or "")
+        if stable is not None and not (stable.healthy and is_up(stable)):
+            self._launch(state, stable)
+            back = (*back, f"version {stable.version}")
+        if back or state.moving:
+            self.apply(state)
+        return back
+
+    def start(self, state: EndpointState, version: str, model_dir: Path) -> None:
+        """Start a version's server and give it a slot, out of traffic."""
+        if not NAME.fullmatch(version):
+            msg = f"version {version!r}: letters, digits, '_', '-' and '.' are allowed"
+            raise InvalidConfigError(msg)
+        self._revive_gateway(state)
+        self._processes(state).keep_model(version, model_dir)
+        known = state.servers.get(version)
+        server = Server(version=version, slot=known.slot if known else free_slot(state), workers=self.workers)
+        state.servers[version] = server
+        self._launch(state, server)
+        if version == state.canary:
+            state.percent = 0
+
+    def stand_up(self, state: EndpointState, server: Server) -> None:
+        """Start a server again that died while it was out of traffic."""
+        if not is_up(server):
+            self._launch(state, server)
+
+    def apply(self, state: EndpointState) -> Traffic:
+        """Set weights so that no moment has less capacity than before: raise first, drain after.
+
+        Written down before: weights found half moved are then known as ours, and moved on.
+        """
+        state.moving = True
+        self.file.write(state)
+        wanted = {v: weight(state, v) for v, server in state.servers.items() if server.healthy}
+        for version, share in sorted(wanted.items(), key=lambda item: -item[1]):
+            self.gateway.set_weight(state.servers[version].slot, share)
+        state.moving = False
+        return self.traffic(state)
+
+    def traffic(self, state: EndpointState) -> Traffic:
+        """Return what the gateway does now."""
+        stats = self.stats(state)
+        weights = {v: stats[server.slot].weight for v, server in state.servers.items()}
+        total = sum(weights.values())
+        return Traffic(
+            endpoint=state.endpoint,
+            stable=state.stable,
+            canary=state.canary,
+            canary_percent=round(100 * weights.get(state.canary or "", 0) / total) if total else 0,
+            holder=state.holder,
+        )
+
+    def stats(self, state: EndpointState) -> dict[str, ServerStat]:
+        """Return what the gateway counted per slot; nothing of an endpoint that has no servers yet.
+
+        :raises ServiceUnavailableError: the gateway does not answer, or is just being started again.
+        """
+        if state.gateway is None and state.servers:
+            msg = f"gateway of {state.endpoint!r} is not back yet"
+            raise ServiceUnavailableError(msg)
+        return self.gateway.stats() if state.gateway else {}
+
+    def drain(self, state: EndpointState) -> None:
+        """Wait until versions without a role have answered their last request; needs no lock."""
+        slots = [state.servers[version].slot for version in idle(state)]
+        deadline = time.monotonic() + LONGEST_REQUEST_SECONDS
+        while slots and self._busy(slots) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def retire(self, state: EndpointState, version: str) -> None:
+        """Stop a version's server and free its slot."""
+        server = state.servers[version]
+        self.gateway.vacate(server.slot)
+        self._processes(state).end(server)
+        del state.servers[version]
+
+    def _busy(self, slots: list[str]) -> bool:
+        stats = self.gateway.stats()
+        return any(stats[slot].current for slot in slots)
+
+    def _processes(self, state: EndpointState) -> ModelProcesses:
+        return ModelProcesses(self.file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
+
+    def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
+        """Start the gateway if it does not run; it has the weights before it answers anybody who waited.
+
+        A dead server's port may be somebody else's by now: its slot leads nowhere until it is started
+        again, so that its requests fail over and are charged to it.
+        """
+        if state.gateway is not None and state.gateway.is_alive():
+            return ()
+        state.gateway = None  # written before it starts: nobody takes its counters for the old one's
+        self.file.write(state)
+        slots = {
+            server.slot: (
+                server.port if is_up(server) else NOBODY,
+                weight(state, version) if server.healthy else 0,
+            )
+            for version, server in state.servers.items()
+        }
+        state.gateway, state.port = self._listening(state.port, slots)
+        for server in state.servers.values():
+            server.baseline = Count()
+        self.file.write(state)
+        self.apply(state)
+        return ("gateway",)
+
+    def _listening(self, known: int, slots: dict[str, tuple[int, int]]) -> tuple[Process, int]:
+        if self.port:
+            return self.gateway.start(self.port, slots)
+        try:
+            return self.gateway.start(known, slots)
+        except InvalidConfigError:
+            return self.gateway.start(0, slots)
+
+    def _launch(self, state: EndpointState, server: Server) -> None:
+        self._processes(state).launch(state, server)
+        self.gateway.assign(server.slot, server.port)
+        server.baseline = count(self.gateway.stats()[server.slot], Count())
+        server.healthy = True
+
+
+def idle(state: EndpointState) -> list[str]:
+    """Return versions that are neither stable nor canary."""
+    return [version for version in state.servers if version not in (state.stable, state.canary)]

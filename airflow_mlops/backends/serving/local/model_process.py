@@ -1,0 +1,136 @@
+"""Model servers of one endpoint: start one, wait until it is healthy, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from airflow_mlops.backends.serving.local import process
+from airflow_mlops.core.errors import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
+
+HEALTHY_SECONDS = 90.0
+KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TZ")
+MODULE = "airflow_mlops.backends.serving.local.model_server"
+
+
+class ModelProcesses:
+    """Starts and ends the scoring processes of one endpoint.
+
+    :param file: the endpoint's state file; written before and after a process is started.
+    :param log_dir: root of the inference log.
+    :param meanwhile: called again and again while a server starts, which takes seconds.
+    :param parent: pid of the process that the servers must not outlive; ``None`` if they may.
+    """
+
+    def __init__(
+        self,
+        file: StateFile,
+        log_dir: Path,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+        parent: int | None = None,
+    ) -> None:
+        self.file = file
+        self.log_dir = log_dir
+        self.meanwhile = meanwhile
+        self.parent = parent
+
+    def keep_model(self, version: str, model_dir: Path) -> None:
+        """Copy a model folder to where the version's server will read it, now and after a restart."""
+        shutil.rmtree(self._home(version), ignore_errors=True)
+        shutil.copytree(model_dir, self._home(version) / "model")
+
+    def launch(self, state: EndpointState, server: Server) -> None:
+        """Start a server on a free port and wait until it answers.
+
+        :raises ServiceUnavailableError: it did not; it is ended, and forgotten if it is not the stable one.
+        """
+        home = self._home(server.version)
+        model = str(home / "model")
+        for orphan in process.find_by_argument("-m", MODULE, model):
+            orphan.stop()
+        with process.listener(0) as listener:
+            server.healthy, server.process, server.port = False, None, listener.getsockname()[1]
+            self.file.write(state)
+            server.process = process.start(
+                self._command(server, listener),
+                log=home / "server.log",
+                folder=home,
+                environment=_environment(),
+                listener=listener,
+                marker=model,
+            )
+        self.file.write(state)
+        try:
+            self._wait_healthy(server, home / "server.log")
+        except ServiceUnavailableError:
+            server.process.stop()
+            if server.version != state.stable:
+                del state.servers[server.version]
+            self.file.write(state)
+            raise
+
+    def _wait_healthy(self, server: Server, log: Path) -> None:
+        deadline = time.monotonic() + HEALTHY_SECONDS
+        while is_up(server) and time.monotonic() < deadline:
+            self.meanwhile()
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
+                    return
+            time.sleep(0.1)
+        why = f"not healthy after {HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
+        msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
+        raise ServiceUnavailableError(msg)
+
+    def end(self, server: Server) -> None:
+        """Stop a server and remove its copy of the model."""
+        if server.process is not None:
+            server.process.stop()
+        shutil.rmtree(self._home(server.version), ignore_errors=True)
+
+    def _command(self, server: Server, listener: socket.socket) -> list[str]:
+        options = {
+            "--model-dir": str(self._home(server.version) / "model"),
+            "--listener": str(listener.fileno()),
+            "--endpoint": self.file.endpoint,
+            "--version": server.version,
+            "--log-dir": str(self.log_dir),
+            "--workers": str(server.workers),
+        }
+        if self.parent is not None:
+            options["--parent"] = str(self.parent)
+        return [sys.executable, "-m", MODULE, *(part for option in options.items() for part in option)]
+
+    def _home(self, version: str) -> Path:
+        return self.file.folder / "versions" / version
+
+
+def is_up(server: Server) -> bool:
+    """Say whether the server's process runs."""
+    return server.process is not None and server.process.is_alive()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _environment() -> dict[str, str]:
+    """Give a model server what Python needs and nothing secret."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,101 @@
+"""Sends requests to one server and times the answers."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import httpx
+
+from airflow_mlops.core.release.readiness import Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_mlops.core.release.readiness import LoadPolicy
+
+TIMEOUT_SECONDS = 10.0
+LONGEST_SECONDS = 60.0
+"""No part of the measurement sends requests for longer; what was answered by then counts."""
+WARM_UP = 5
+SENDERS = 32
+JSON = {"Content-Type": "application/json"}
+
+
+class Stopwatch:
+    """Times one body sent to one address.
+
+    :param clock: seconds; ``sleep`` waits for some. Both are given by tests.
+    """
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        body: bytes,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.client = client
+        self.body = body
+        self.clock = clock
+        self.sleep = sleep
+
+    def one_by_one(self, requests: int) -> Timing:
+        """Send each request after the answer to the one before."""
+        for _ in range(WARM_UP):
+            self._send()
+        return self._run(requests, clients=1)
+
+    def at_once(self, requests: int, clients: int) -> Timing:
+        """Send from several clients, each waiting for its answers."""
+        return self._run(requests, clients)
+
+    def load(self, policy: LoadPolicy) -> Timing:
+        """Send at a steady rate; a latency counts from when its request was due, so waiting is not hidden."""
+        requests, begun = max(1, round(policy.per_second * policy.seconds)), self.clock()
+
+        def due(number: int) -> float | None:
+            at = begun + number / policy.per_second
+            self.sleep(max(0.0, at - self.clock()))
+            is_late = self.clock() - begun > policy.seconds + LONGEST_SECONDS
+            return None if is_late else self._send(since=at)
+
+        with ThreadPoolExecutor(SENDERS) as pool:
+            seconds = list(pool.map(due, range(requests)))
+        took = max(self.clock() - begun, policy.seconds)
+        return timing(seconds, took)
+
+    def _run(self, requests: int, clients: int) -> Timing:
+        begun = self.clock()
+
+        def one(_: int) -> float | None:
+            return self._send() if self.clock() - begun < LONGEST_SECONDS else math.nan
+
+        with ThreadPoolExecutor(clients) as pool:
+            seconds = [s for s in pool.map(one, range(requests)) if s is None or not math.isnan(s)]
+        return timing(seconds, self.clock() - begun)
+
+    def _send(self, since: float | None = None) -> float | None:
+        begun = self.clock() if since is None else since
+        try:
+            answer = self.client.post("/invocations", content=self.body, headers=JSON)
+        except httpx.HTTPError:
+            return None
+        return self.clock() - begun if answer.status_code == httpx.codes.OK else None
+
+
+def timing(seconds: Sequence[float | None], took: float) -> Timing:
+    """Sum up latencies; ``None`` is a request that failed. Quantiles are those of the next larger answer."""
+    answered = sorted(1000 * one for one in seconds if one is not None)
+    if not answered:
+        return Timing(requests=len(seconds), failed=len(seconds))
+    return Timing(
+        requests=len(seconds),
+        failed=len(seconds) - len(answered),
+        p50_ms=answered[math.ceil(0.5 * len(answered)) - 1],
+        p99_ms=answered[math.ceil(0.99 * len(answered)) - 1],
+        per_second=len(answered) / took if took > 0 else None,
+    )

@@ -1,0 +1,168 @@
+"""A version tried in the very process that serves it locally, out of anybody's traffic."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+
+from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
+from airflow_mlops.backends.serving.local.state import Server, StateFile
+from airflow_mlops.backends.serving.readiness.load_test import JSON, TIMEOUT_SECONDS, Stopwatch
+from airflow_mlops.backends.serving.readiness.probe_requests import inputs_of, problem_of, requests_of
+from airflow_mlops.backends.serving.readiness.requirements import differences
+from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.release.readiness import Answer, Kind, Readiness, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, Request
+    from airflow_mlops.core.release.readiness import ReadinessPolicy
+
+MEGABYTE = 1e6
+LONGEST_PROBLEM = 300
+ENDING_SECONDS = 3.0
+PATIENCE = 3
+"""Requests in a row without an answer, after which no more are sent."""
+
+
+def try_version(model_dir: Path, model: str, version: str, policy: ReadinessPolicy, *, key: str) -> Readiness:
+    """Serve a model folder on a free port of 127.0.0.1, ask it, measure it, end it.
+
+    The server ends with this process, however that dies; what a killed one left behind is cleared by the
+    next try of the same ``key``.
+
+    :param key: names the try: the same for every attempt of a task.
+    """
+    requirements, unmet = differences(model_dir)
+    inputs = inputs_of(model_dir)
+    found = Readiness(
+        model=model,
+        version=version,
+        inputs=len(inputs.types) if inputs else None,
+        has_example=bool(inputs and inputs.has_example),
+        requirements=requirements,
+        differences=unmet,
+        model_mb=sum(f.stat().st_size for f in model_dir.rglob("*") if f.is_file()) / MEGABYTE,
+    )
+    with _folder(key) as folder:
+        processes = ModelProcesses(StateFile(folder, "readiness"), folder / "log", parent=os.getpid())
+        processes.keep_model(version, model_dir)
+        server, begun = Server(version=version, slot=""), time.perf_counter()
+        state = processes.file.read()
+        state.servers[version] = server
+        try:
+            processes.launch(state, server)
+            found = replace(found, start_seconds=time.perf_counter() - begun)
+            return _asked(found, server, inputs, policy)
+        except ServiceUnavailableError as error:
+            return replace(found, unusable=str(error))
+        finally:
+            processes.end(server)
+
+
+def _asked(found: Readiness, server: Server, inputs: Inputs | None, policy: ReadinessPolicy) -> Readiness:
+    if inputs is None:
+        return replace(found, rss_mb=_rss(server))
+    address = f"http://127.0.0.1:{server.port}"
+    with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+        wanted = (
+            r for r in requests_of(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
+        )
+        answers, unusable = ask(client, wanted, lambda: is_up(server), lambda: _let_end(server))
+        if unusable:
+            return replace(found, answers=answers, unusable=unusable)
+        watch = Stopwatch(client, inputs.request(Kind.EXAMPLE, "first row", inputs.rows[:1]).body)
+        return replace(
+            found,
+            answers=answers,
+            one_by_one=watch.one_by_one(policy.requests),
+            at_once=watch.at_once(policy.requests, policy.clients),
+            load=watch.load(policy.load) if policy.load else None,
+            rss_mb=_rss(server),
+        )
+
+
+def ask(
+    client: httpx.Client,
+    requests: Iterable[Request],
+    is_alive: Callable[[], bool],
+    let_end: Callable[[], None] = lambda: None,
+) -> tuple[tuple[Answer, ...], str]:
+    """Send requests; return the answers, and why the rest was not sent (empty if all were).
+
+    :param let_end: called when no answer came: a process that dies closes its connections first.
+    """
+    answers: list[Answer] = []
+    for request in requests:
+        answers.append(_answer(client, request))
+        if answers[-1].status is None:
+            let_end()
+        if not is_alive():
+            return tuple(answers), f"the server's process ended when it was sent: {request.subject}"
+        if len(answers) >= PATIENCE and all(one.status is None for one in answers[-PATIENCE:]):
+            return tuple(answers), f"{PATIENCE} requests in a row got no answer, the last: {request.subject}"
+    return tuple(answers), ""
+
+
+def _let_end(server: Server) -> None:
+    """Wait for a server's process to be gone, but not for long: it may only be slow."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while is_up(server) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _answer(client: httpx.Client, request: Request) -> Answer:
+    status, problem = None, ""
+    try:
+        answer = client.post("/invocations", content=request.body, headers=JSON)
+    except httpx.HTTPError as error:
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        status = answer.status_code
+        is_ok = status == httpx.codes.OK
+        problem = problem_of(answer.text, request.rows) if is_ok else _message(answer)
+    return Answer(kind=request.kind, subject=request.subject, status=status, problem=problem)
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        text = answer.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        text = answer.text
+    return " ".join(str(text).split())[:LONGEST_PROBLEM]
+
+
+def _rss(server: Server) -> float | None:
+    if server.process is None or not is_up(server):
+        return None
+    first = psutil.Process(server.process.pid)
+    family = [first, *first.children(recursive=True)]
+    return float(sum(one.memory_info().rss for one in family)) / MEGABYTE
+
+
+@contextmanager
+def _folder(key: str) -> Iterator[Path]:
+    """Yield the key's own folder, empty, below one that only this user can enter."""
+    ours = Path(tempfile.gettempdir()) / f"mlops-readiness-{os.getuid()}"
+    ours.mkdir(mode=0o700, exist_ok=True)
+    if ours.is_symlink() or ours.stat().st_uid != os.getuid():
+        msg = f"{ours}: belongs to somebody else; remove it, or set TMPDIR to a folder of your own"
+        raise InvalidConfigError(msg)
+    folder = ours / hashlib.sha256(key.encode()).hexdigest()[:16]
+    shutil.rmtree(folder / "log", ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,216 @@
+"""Column: what one pass over a window keeps of a column; columns with the same cells add up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.data.profile.sketch import (
+    estimate_distinct,
+    join_hitters,
+    join_registers,
+    unpack_registers,
+)
+from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+
+class Kind(StrEnum):
+    """What a column holds."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    STRING = "string"
+    DATETIME = "datetime"
+    UNSUPPORTED = "unsupported"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether values lie on a line and are counted in intervals."""
+        return self in (Kind.INTEGER, Kind.NUMBER, Kind.DATETIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column(Record):
+    """Summary of one column.
+
+    :param arrow_type: Arrow's names of the storage types met, joined by `` | ``.
+    :param nulls: missing values; NaN counts as missing and is told apart in ``nans``.
+    :param infinite: infinite values; they are in the outer cells, not in minimum, maximum and moments.
+    :param minimum: of finite values; strings: length in characters; datetimes: epoch seconds.
+    :param total: sum of (value - ``origin``) of finite values (strings: lengths), ``total_squares`` of
+        its squares; the origin keeps both exact for values far from zero.
+    :param edges: ascending cell borders of a numeric column; cell i holds edges[i-1] <= x < edges[i].
+    :param counts: values per cell, one more than there are edges.
+    :param categories: counts of the categories that have a cell of their own.
+    :param other: values in none of these cells.
+    :param hitters: frequent ones among the others; each count is at most ``hitters_error`` too low, and
+        a value that is not named occurred at most ``hitters_error`` times.
+    :param registers: distinct sketch, see :mod:`~airflow_mlops.core.data.profile.sketch`.
+    :param exact_distinct: number of distinct values where an engine counted them; lost in adding.
+    """
+
+    name: str
+    kind: Kind
+    arrow_type: str
+    nulls: int = 0
+    nans: int = 0
+    infinite: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
+    total: float = 0.0
+    total_squares: float = 0.0
+    edges: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    categories: dict[str, int] | None = None
+    other: int = 0
+    hitters: dict[str, int] = field(default_factory=dict)
+    hitters_error: int = 0
+    registers: str = ""
+    exact_distinct: int | None = None
+
+    @property
+    def present(self) -> int:
+        """Values that are not missing."""
+        return sum(self.counts) + sum((self.categories or {}).values()) + self.other
+
+    @property
+    def origin(self) -> float:
+        """What is taken off each value before it is summed: the middle cell border."""
+        return self.edges[len(self.edges) // 2] if self.edges else 0.0
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the finite values; of the lengths of strings."""
+        finite = self.present - self.infinite
+        return self.origin + self.total / finite if finite else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Population standard deviation of the finite values; of the lengths of strings."""
+        finite = self.present - self.infinite
+        if not finite:
+            return None
+        return math.sqrt(max(0.0, self.total_squares / finite - (self.total / finite) ** 2))
+
+    @property
+    def names_all(self) -> bool:
+        """Whether every value of a text column is named with its exact count."""
+        return self.categories is not None and self.hitters_error == 0 and self.named_others == self.other
+
+    @property
+    def named_others(self) -> int:
+        """Values without a cell that are named all the same."""
+        return sum(self.hitters.values())
+
+    @property
+    def named(self) -> dict[str, int]:
+        """Every value that is named and occurs, with its count; most frequent first."""
+        known = {**(self.categories or {}), **self.hitters}
+        return dict(sorted(((n, c) for n, c in known.items() if c), key=lambda pair: (-pair[1], pair[0])))
+
+    @property
+    def distinct(self) -> float | None:
+        """Number of distinct values, exact or within ``DISTINCT_ERROR``; ``None`` if not known."""
+        if self.exact_distinct is not None:
+            return self.exact_distinct
+        if self.names_all:
+            return len(self.named)
+        return estimate_distinct(unpack_registers(self.registers)) if self.registers else None
+
+    def null_share(self, rows: int) -> float:
+        """Share of missing values."""
+        return self.nulls / rows if rows else 0.0
+
+    def fits(self, other: Column) -> bool:
+        """Say whether both are counted in the same cells, so that they add up and compare."""
+        if not self.present or not other.present:
+            return True
+        alike = self.kind is other.kind or {self.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
+        same_names = (self.categories or {}).keys() == (other.categories or {}).keys()
+        return alike and self.edges == other.edges and (same_names or (self.names_all and other.names_all))
+
+    def with_cells(self, names: AbstractSet[str]) -> Column:
+        """Return a column that names all its values with cells for these names too."""
+        if self.categories is None or names <= self.categories.keys():
+            return self
+        counts = self.categories | {n: self.hitters.get(n, 0) for n in names if n not in self.categories}
+        hitters = {name: count for name, count in self.hitters.items() if name not in counts}
+        return replace(self, categories=counts, hitters=hitters, other=sum(hitters.values()))
+
+
+def add_columns(one: Column, other: Column) -> Column:
+    """Return the column of both windows' rows; one without values adds its nulls to any other.
+
+    :raises InvalidRecordError: different cells or kinds.
+    """
+    if not one.fits(other):
+        msg = f"column {one.name}: other cells or kinds ({one.kind}, {other.kind}) do not add up"
+        raise InvalidRecordError(msg)
+    if one.present and other.present:
+        mine, theirs = (one.categories or {}).keys(), (other.categories or {}).keys()
+        one, other = one.with_cells(theirs), other.with_cells(mine)
+    cells, rest = _leading(one, other)
+    hitters, cut = join_hitters(one.hitters, other.hitters)
+    return replace(
+        cells,
+        kind=Kind.NUMBER if {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER} else cells.kind,
+        arrow_type=_join_types(one.arrow_type, other.arrow_type),
+        nulls=one.nulls + other.nulls,
+        nans=one.nans + other.nans,
+        infinite=one.infinite + other.infinite,
+        minimum=_least(one.minimum, other.minimum),
+        maximum=_greatest(one.maximum, other.maximum),
+        total=one.total + other.total,
+        total_squares=one.total_squares + other.total_squares,
+        counts=_add_counts(cells.counts, rest.counts),
+        categories=_add_categories(cells.categories, rest.categories),
+        other=one.other + other.other,
+        hitters=hitters,
+        hitters_error=one.hitters_error + other.hitters_error + cut,
+        registers=join_registers(one.registers, other.registers) if _sketched(one, other) else "",
+        exact_distinct=None,
+    )
+
+
+def _leading(one: Column, other: Column) -> tuple[Column, Column]:
+    """Return first the column whose kind and cells the sum has: one with values, else by a fixed order."""
+
+    def weight(column: Column) -> tuple[bool, bool, str, tuple[float, ...], list[str]]:
+        usable = column.kind is not Kind.UNSUPPORTED
+        return bool(column.present), usable, column.kind, column.edges, sorted(column.categories or ())
+
+    return (one, other) if weight(one) >= weight(other) else (other, one)
+
+
+def _sketched(*columns: Column) -> bool:
+    """Say whether a distinct sketch saw all values; databases make none."""
+    return all(column.registers or not column.present for column in columns)
+
+
+def _join_types(one: str, other: str) -> str:
+    names = {*one.split(" | "), *other.split(" | ")}
+    return " | ".join(sorted(names - {"null"} or names))
+
+
+def _add_counts(cells: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ...]:
+    """Add cell by cell; a column without values may have other cells, all empty."""
+    return tuple(map(int.__add__, cells, rest)) if len(cells) == len(rest) else cells
+
+
+def _add_categories(cells: dict[str, int] | None, rest: dict[str, int] | None) -> dict[str, int] | None:
+    return {name: count + (rest or {}).get(name, 0) for name, count in cells.items()} if cells else cells
+
+
+def _least(*values: float | None) -> float | None:
+    return min((v for v in values if v is not None), default=None)
+
+
+def _greatest(*values: float | None) -> float | None:
+    return max((v for v in values if v is not None), default=None)

@@ -1,0 +1,145 @@
+"""Schema: what data must look like, as a Great Expectations suite that people edit as YAML.
+
+This module reads and checks the suite's structure. Sister modules infer one from a profile, compare two, and
+answer what a profile can answer. Everything else is left to Great Expectations (``backends.rules``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from airflow_mlops.core.data.schema.schema_text import read_document
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.verdict import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENVIRONMENTS = ("training", "serving")
+LINE_ENDS = ("\x85", "\u2028", "\u2029")
+SUBJECTS = ("column", "column_A", "column_B", "column_list")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Record):
+    """One expectation.
+
+    :param type: Great Expectations' name of it, ``expect_column_values_to_not_be_null`` for instance.
+    :param kwargs: its arguments.
+    :param meta: free notes; ``why`` says where an inferred rule comes from, ``environments`` (a list) where
+        the rule applies: ``training``, ``serving``; everywhere if absent.
+    :param id: Great Expectations' own identifier, of suites that came from there.
+    """
+
+    type: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    severity: Severity = Severity.CRITICAL
+    meta: dict[str, Any] = field(default_factory=dict)
+    notes: str | list[str] | None = None
+    description: str | None = None
+    id: str | None = None
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Where the rule applies."""
+        return tuple(self.meta.get("environments", ENVIRONMENTS))
+
+    @property
+    def subject(self) -> str:
+        """What the rule is about: a column, several joined by commas, or ``table``."""
+        named = [self.kwargs[key] for key in SUBJECTS if self.kwargs.get(key)]
+        return ",".join(str(n) if isinstance(n, str) else ",".join(map(str, n)) for n in named) or "table"
+
+    def applies_to(self, environment: str) -> bool:
+        """Say whether the rule is checked in this environment.
+
+        :raises InvalidConfigError: no such environment.
+        """
+        require_environment(environment)
+        return environment in self.environments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema(Record):
+    """A named list of rules."""
+
+    name: str
+    expectations: tuple[Rule, ...]
+    meta: dict[str, Any] = field(default_factory=dict)
+    notes: str | list[str] | None = None
+    id: str | None = None
+    suite_parameters: dict[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return the suite as plain data, without what is empty."""
+        data = self.to_document()
+        data["expectations"] = [_without_empty(rule, ("kwargs",)) for rule in data["expectations"]]
+        return _without_empty(data)
+
+    def to_yaml(self) -> str:
+        """Return the suite as YAML that people edit and Great Expectations loads."""
+        return as_yaml(self.document())
+
+    def identified(self) -> Iterator[tuple[str, Rule]]:
+        """Return each rule with a name that stays the same when its limits change: ``type:column``.
+
+        The second rule of the same type on the same column is ``type:column#2``, and so on.
+        """
+        seen: dict[str, int] = {}
+        for rule in self.expectations:
+            name = f"{rule.type}:{rule.subject}"
+            seen[name] = seen.get(name, 0) + 1
+            yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), rule
+
+
+def require_environment(name: str) -> None:
+    """Refuse a place that no rule can apply to.
+
+    :raises InvalidConfigError: names those there are.
+    """
+    if name not in ENVIRONMENTS:
+        msg = f"environment {name!r}; one of: {', '.join(ENVIRONMENTS)}"
+        raise InvalidConfigError(msg)
+
+
+def as_yaml(data: Any) -> str:
+    """Return plain data as YAML in the order given, short lists and mappings on one line."""
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110
+    )
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that escapes what YAML takes for the end of a line."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(mark in text for mark in LINE_ENDS) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def schema_from_yaml(text: str, source: str) -> Schema:
+    """Read a suite that people may have edited, or that Great Expectations wrote as JSON.
+
+    :param source: name of the file, for messages.
+    :raises InvalidConfigError: no YAML, an unknown or missing key or argument, a wrong value, a rule twice;
+        names the place and what is allowed.
+    """
+    document = read_document(text, source, ENVIRONMENTS)
+    try:
+        return Schema.from_json(document)
+    except InvalidRecordError as error:
+        msg = f"{source}: {error}"
+        raise InvalidConfigError(msg) from error
+
+
+def _without_empty(data: dict[str, Any], kept: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key in kept or value not in (None, {})}

@@ -1,0 +1,181 @@
+"""Columns of several profiles side by side: what of them can be compared, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.skew.distance import Cells, Flags, Floats, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_mlops.core.data.profile.column import Column
+    from airflow_mlops.core.data.profile.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideBySide:
+    """The comparable columns of several profiles.
+
+    :param names: the columns.
+    :param numeric: whether a column's cells lie on a line; ``categorical`` whether they are named;
+        ``listed`` whether each cell is one value or name, so that unknown ones can be told.
+    :param sizes: cells per column; a column that can only be compared in its nulls has one, empty.
+    :param counts: ``(n_profiles, n_cells)``, column after column; of named cells the last is all others.
+    :param others: values without a cell of their own, ``(n_profiles, n_columns)``; ``nulls`` alike.
+    :param rows: rows per profile, ``(n_profiles,)``.
+    """
+
+    names: tuple[str, ...]
+    numeric: Flags
+    categorical: Flags
+    listed: Flags
+    sizes: Ints
+    points: Floats
+    counts: Floats
+    others: Floats
+    nulls: Floats
+    rows: Floats
+
+    def add(self, counts: Floats) -> Floats:
+        """Sum counts per column."""
+        return np.add.reduceat(counts, np.cumsum(self.sizes) - self.sizes) if self.names else counts[:0]
+
+    def pair(self, reference: Floats, current: Floats, columns: Flags) -> Cells:
+        """Return some columns' cells with the given counts of all cells."""
+        every = Cells(sizes=self.sizes, reference=reference, current=current, points=self.points)
+        return every.select(columns)
+
+
+def side_by_side(
+    profiles: Sequence[Profile], ignore: Iterable[str] = ()
+) -> tuple[SideBySide, tuple[str, ...]]:
+    """Return what can be compared over all profiles, and the names of the columns that cannot."""
+    passed = set(ignore)
+    names = [name for name in dict.fromkeys(chain(*(p.names for p in profiles))) if name not in passed]
+    found, skipped = {}, []
+    for name in names:
+        columns = [profile.column(name) for profile in profiles]
+        kept = [column for column in columns if column is not None]
+        if len(kept) == len(columns) and _comparable(kept):
+            found[name] = kept
+        else:
+            skipped.append(name)
+    return _arrays(found, profiles), tuple(skipped)
+
+
+def _comparable(columns: list[Column]) -> bool:
+    """Say whether all have the same cells; all-null columns differ in their null share only."""
+    first = next((column for column in columns if column.present), columns[0])
+    return all(first.fits(column) for column in columns) and (
+        not first.present
+        or bool(first.edges)
+        or first.categories is not None
+        or all(column.kind is Kind.UNSUPPORTED for column in columns if column.present)
+    )
+
+
+def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> SideBySide:
+    leading = [next((c for c in columns if c.present), columns[0]) for columns in found.values()]
+    numeric = np.asarray([bool(c.edges) and len(c.counts) > 1 for c in leading], bool)
+    named = np.asarray([c.categories is not None for c in leading], bool) & ~numeric
+    sizes = [_size(*column) for column in zip(leading, numeric, named, strict=True)]
+    counts = np.stack(
+        [
+            _flat([_counts(*column) for column in zip(side, leading, sizes, strict=True)])
+            for side in zip(*found.values(), strict=True)
+        ]
+        or [np.zeros(0)] * len(profiles)
+    )
+    listed = named | np.asarray([n and _is_listed(c) for c, n in zip(leading, numeric, strict=True)], bool)
+    others = [
+        [_others(c, n, t) for c in columns]
+        for columns, n, t in zip(found.values(), numeric, listed, strict=True)
+    ]
+    nulls = [[float(c.nulls) for c in columns] for columns in found.values()]
+    return SideBySide(
+        names=tuple(found),
+        numeric=numeric,
+        categorical=named,
+        listed=listed,
+        sizes=np.asarray(sizes, np.int64),
+        points=_flat([_points(*column) for column in zip(leading, numeric, sizes, strict=True)]),
+        counts=counts,
+        others=np.where(
+            named,
+            counts[:, np.cumsum(sizes, dtype=int) - 1] if sizes else counts,
+            np.asarray(others, float).reshape(-1, len(profiles)).T,
+        ),
+        nulls=np.asarray(nulls, float).reshape(-1, len(profiles)).T,
+        rows=np.asarray([float(p.rows) for p in profiles]),
+    )
+
+
+def _is_listed(column: Column) -> bool:
+    """Say whether all values of a numeric column are cell borders: few values, each with its own cell."""
+    return not column.infinite and not column.counts[0] and _beside(column) == 0
+
+
+def _others(column: Column, numeric: bool, listed: bool) -> float:  # noqa: FBT001 - private
+    """Return how many values a numeric column has, at least, that are no cell border."""
+    if not (numeric and listed and column.present):
+        return 0.0
+    unseen = max(column.infinite, column.counts[0])  # negative infinity is in both
+    if unseen or column.maximum is None:
+        return float(unseen)
+    borders = (*column.edges, max(column.maximum, column.edges[-1]))
+    return _beside(column) / max(1e-300, *(high - low for low, high in pairwise(borders)))
+
+
+def _beside(column: Column) -> float:
+    """Return how far values lie above their cells' lower borders in sum; 0 for what is mere rounding."""
+    at_borders = sum(
+        count * (edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
+    )
+    span = sum(
+        count * abs(edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
+    )
+    beside = abs(column.total - at_borders)
+    return beside if beside > 1e-9 * max(span, abs(column.total)) else 0.0
+
+
+def _size(column: Column, numeric: bool, named: bool) -> int:  # noqa: FBT001 - private
+    if numeric:
+        return len(column.counts)
+    return len(column.categories or ()) + 1 if named else 1
+
+
+def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
+    """Return a column's counts in the leading column's cells."""
+    if leading.edges and size > 1:
+        return column.counts if column.present else (0,) * size
+    if leading.categories is None:
+        return (0,)
+    own = column.categories or {}
+    if own.keys() == leading.categories.keys():
+        return [*(own[name] for name in leading.categories), column.other]
+    known = own | column.hitters
+    counts = [known.get(name, 0) for name in leading.categories]
+    return [*counts, column.present - sum(counts)]
+
+
+def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noqa: FBT001 - private
+    """Return where cells lie: their middles; the open outer cells at their inner border.
+
+    From 0 to 1, halved on the way there: squares of what is near the largest float would overflow.
+    """
+    if not numeric:
+        return (0.0,) * size
+    edges = [edge / 2 for edge in column.edges]
+    middles = [low / 2 + high / 2 for low, high in pairwise(edges)]
+    span = edges[-1] - edges[0] or 1.0
+    return [(point - edges[0]) / span for point in (edges[0], *middles, edges[-1])]
+
+
+def _flat(parts: list[Sequence[float]]) -> Floats:
+    return np.fromiter(chain.from_iterable(parts), float)

@@ -1,0 +1,108 @@
+"""OddsRatioInterval: how many times likelier the canary fails, with an interval one may always look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.evidence.betting import (
+    bet,
+    factor,
+    highest_share,
+    lowest_share,
+    mean_exp,
+    require_share,
+)
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.rollout.evidence.share import Window
+
+GRID = tuple(2.0 ** (step / 4) for step in range(-16, 17))
+BETS = (1.25, 2.0, 5.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class OddsRatioInterval(Record):
+    """Confidence sequence for the odds ratio canary : stable of a bad answer, 1/16 to 16.
+
+    For each ratio of :data:`GRID` two e-processes on the window's share of bad answers: "at most this"
+    and "at least this". A ratio stays inside while neither reaches 2/alpha. With probability 1 - alpha
+    the true ratio is inside at all times, so an A/B test may stop as soon as 1 is outside.
+
+    :param alpha: chance that the interval ever misses, (0, 1).
+
+    >>> from airflow_mlops.core.rollout.evidence.share import Window
+    >>> seen = OddsRatioInterval(alpha=0.05)
+    >>> for _ in range(100):
+    ...     seen.observe(Window(canary_requests=50, canary_errors=5, stable_requests=50, stable_errors=10))
+    >>> low, high = seen.bounds
+    >>> round(low, 2), round(high, 2), seen.excludes_one
+    (0.35, 0.71, True)
+    """
+
+    alpha: float = 0.05
+    above: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(GRID)
+    below: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(GRID)
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("alpha", self.alpha)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest ratio not excluded; 0 and infinity where the grid says nothing."""
+        low, high = self._excluded(GRID, self.above), self._excluded(GRID[::-1], self.below[::-1])
+        return (low[-1] if low else 0.0), (high[-1] if high else float("inf"))
+
+    @property
+    def excludes_one(self) -> bool:
+        """Whether the arms are shown to differ."""
+        low, high = self.bounds
+        return low >= 1 or high <= 1
+
+    def _excluded(self, ratios: tuple[float, ...], logs: tuple[tuple[float, ...], ...]) -> list[float]:
+        """Ratios excluded without a gap from one end: then only the one next to the truth can be wrong."""
+        shown = takewhile(lambda pair: mean_exp(pair[1]) >= 2 / self.alpha, zip(ratios, logs, strict=True))
+        return [ratio for ratio, _ in shown]
+
+    def observe(self, window: Window) -> None:
+        """Bet on one window; one without bad answers, or with one arm only, says nothing."""
+        asked, others = window.canary_requests, window.stable_requests
+        errors = window.canary_errors + window.stable_errors
+        if 0 in (errors, asked, others):
+            return
+        seen, counts = window.canary_errors / errors, (asked, others, errors)
+        self.above = tuple(
+            _bet_above(logs, r, counts, seen) for r, logs in zip(GRID, self.above, strict=True)
+        )
+        self.below = tuple(
+            _bet_below(logs, r, counts, seen) for r, logs in zip(GRID, self.below, strict=True)
+        )
+
+    def sentence(self) -> str:
+        """Say the interval in words."""
+        low, high = self.bounds
+        return (
+            f"odds ratio canary : stable between {low:.3g} and {high:.3g} ({1 - self.alpha:.0%} at any time)"
+        )
+
+
+def _bet_above(
+    logs: tuple[float, ...], ratio: float, counts: tuple[int, int, int], seen: float
+) -> tuple[float, ...]:
+    null = highest_share(ratio, *counts)
+    return bet(logs, [_fair(null, highest_share(ratio * times, *counts), seen) for times in BETS])
+
+
+def _bet_below(
+    logs: tuple[float, ...], ratio: float, counts: tuple[int, int, int], seen: float
+) -> tuple[float, ...]:
+    null = lowest_share(ratio, *counts)
+    return bet(logs, [_fair(null, lowest_share(ratio / times, *counts), seen) for times in BETS])
+
+
+def _fair(null: float, claim: float, seen: float) -> float:
+    """Bet where there is room for one: a share of exactly 0 or 1 leaves none."""
+    return factor(null, claim, seen) if 0 < null < 1 else 1.0

@@ -1,0 +1,81 @@
+"""ErrorRateTest: whether the canary's error rate is below, or above, a fixed allowance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.evidence.betting import bet, mean_exp, require_share
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.rollout.evidence.share import Window
+
+BELOW_TILTS = (3.0, 0.9)
+ABOVE_STAKES = (0.02, 0.05, 0.1, 0.25, 0.5)
+RECENT = 30
+LEAST_BLOCK = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class ErrorRateTest(Record):
+    """Whether the canary's error rate is below (or above) a fixed allowance.
+
+    With k errors of n requests in a window and m the allowance, wealth on "below" is multiplied by
+    ``exp((m n (1 - exp(-t)) - t k) / b)``; by convexity of exp its mean is at most 1 when errors come up
+    to b at a time. Without ``burst`` all requests of a window may fail together: b is the most requests of
+    a recent window, 10 at least, and what exceeds one block counts as one. Known before the window, it is
+    not weakened by the retries that a failure adds. Wealth on "above" is multiplied by
+    ``1 + l (k - m n) / C``, ``l`` below ``1/m``, C the most requests of a recent window and this one.
+
+    To show a rate below 2 % takes 182 clean blocks, below 5 % 73. It lets a healthy canary advance, and
+    judges alone only where no stable arm answers.
+
+    :param allowed: share of failed requests, (0, 1).
+    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
+        fail independently of each other; ``None`` when nothing is known.
+
+    >>> from airflow_mlops.core.rollout.evidence.share import Window
+    >>> test = ErrorRateTest(allowed=0.05)
+    >>> for _ in range(73):
+    ...     test.observe(Window(canary_requests=10, canary_errors=0, stable_requests=0, stable_errors=0))
+    >>> test.below_e_value > 20, test.above_e_value < 1
+    (True, True)
+    """
+
+    allowed: float
+    burst: int | None = None
+    recent: tuple[int, ...] = ()
+    below_logs: tuple[float, ...] = field(default=(0.0,) * len(BELOW_TILTS))
+    above_logs: tuple[float, ...] = field(default=(0.0,) * len(ABOVE_STAKES))
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("allowed", self.allowed)
+
+    @property
+    def below_e_value(self) -> float:
+        """Evidence that the error rate is below the allowance."""
+        return mean_exp(self.below_logs)
+
+    @property
+    def above_e_value(self) -> float:
+        """Evidence that the error rate is above the allowance."""
+        return mean_exp(self.above_logs)
+
+    def observe(self, window: Window) -> None:
+        """Bet on one window; one in which the canary answered nothing says nothing."""
+        asked, failed = window.canary_requests, window.canary_errors
+        if asked == 0:
+            return
+        known = self.burst or max((LEAST_BLOCK, *self.recent))
+        most = math.inf if self.burst else known
+        fair, seen = self.allowed * min(asked, most) / known, min(failed, most) / known
+        self.below_logs = tuple(
+            log + fair * -math.expm1(-tilt) - tilt * seen
+            for log, tilt in zip(self.below_logs, BELOW_TILTS, strict=True)
+        )
+        self.recent = (*self.recent, asked)[-RECENT:]
+        over = (failed - self.allowed * asked) / self.allowed / max(self.recent)
+        self.above_logs = bet(self.above_logs, [1 + stake * over for stake in ABOVE_STAKES])

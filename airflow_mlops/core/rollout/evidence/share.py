@@ -1,0 +1,174 @@
+"""Sequential evidence on a canary's errors: a test that may be looked at after every window."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.evidence.betting import (
+    added,
+    bet,
+    factor,
+    lowest_share,
+    mean_exp,
+    odds_share,
+    rate_share,
+    require_share,
+)
+
+WORSE_RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
+TOLERATED_RATIO = 2.0
+HARMLESS_RATIOS = (1.5, 1.0, 0.5)
+
+
+class Decision(StrEnum):
+    """What the evidence says to do now."""
+
+    CONTINUE = "continue"
+    ROLL_BACK = "rollback"
+    ADVANCE = "advance"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window(Record):
+    """Requests of both arms and how many of them were bad, during one observation window."""
+
+    canary_requests: int
+    canary_errors: int
+    stable_requests: int
+    stable_errors: int
+
+    def __post_init__(self) -> None:
+        """Refuse counts that no window can have."""
+        for arm in ("canary", "stable"):
+            requests, errors = getattr(self, f"{arm}_requests"), getattr(self, f"{arm}_errors")
+            if not 0 <= errors <= requests:
+                msg = f"{arm}: {errors} errors of {requests} requests, allowed: 0 <= errors <= requests"
+                raise InvalidRecordError(msg)
+
+    def __add__(self, other: Window) -> Window:
+        """Return both windows as one."""
+        names = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
+        return Window(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence(Record):
+    """What a test concludes after a window.
+
+    :param e_value: evidence that the canary is worse; rolls back at 1/alpha or more.
+    """
+
+    e_value: float
+    decision: Decision
+    reasons: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class ErrorShareTest(Record):
+    """Whether the canary's share of each window's errors is larger than its share of requests.
+
+    Per window with K errors in all, k of them on the canary, and s the canary's share of requests,
+    ``e(r) = 1 + lambda_r (k/K - s)`` with ``lambda_r = (r-1) / (1 + s (r-1))``; the e-value is the mean
+    over :data:`WORSE_RATIOS` of the running products. Valid under any peeking, errors that come in
+    clusters inside a window, changing weights and outages shared by both arms. Never reset between
+    steps. The reverse bets test "odds of failing are twice the stable's, or more" on the same shares and
+    allow to advance; a window in which nearly everything fails says nearly nothing there.
+
+    "Error" is any bad answer: a failed request, one slower than the champion's p99, a wrong prediction.
+
+    Long good behaviour makes the bets poor: a canary that fails only at a later step would be found late.
+    :meth:`keep_back` therefore keeps part of the capital out of the bets, :meth:`invest` puts half of it in
+    when a step begins. Both are decided before a window is seen, so the e-value stays what it is.
+
+    :param alpha: chance to blame a canary that is as good as stable, however long it runs, (0, 1).
+    :param reserve: capital that was not bet yet, from 0 up to 1; part of the e-value.
+
+    >>> test = ErrorShareTest(alpha=0.05)
+    >>> test.update(10, 0, 190, 1).decision.value
+    'continue'
+    >>> for _ in range(3):
+    ...     evidence = test.update(10, 2, 190, 0)
+    >>> evidence.decision.value, evidence.e_value > 20
+    ('rollback', True)
+    """
+
+    alpha: float = 0.05
+    reserve: float = 0.0
+    worse_logs: tuple[float, ...] = field(default=(0.0,) * len(WORSE_RATIOS))
+    harmless_logs: tuple[float, ...] = field(default=(0.0,) * len(HARMLESS_RATIOS))
+
+    def __post_init__(self) -> None:
+        """Refuse a chance, or a rate, that is none."""
+        require_share("alpha", self.alpha)
+
+    @property
+    def e_value(self) -> float:
+        """Evidence that the canary is worse."""
+        return self.reserve + mean_exp(self.worse_logs)
+
+    @property
+    def harmless_e_value(self) -> float:
+        """Evidence that the canary's odds of failing are below twice the stable's."""
+        return mean_exp(self.harmless_logs)
+
+    def keep_back(self, share: float) -> None:
+        """Take a share of the capital out of the bets, to be invested later; (0, 1)."""
+        require_share("reserve", share)
+        self.reserve += share * mean_exp(self.worse_logs)
+        self.worse_logs = tuple(log + math.log1p(-share) for log in self.worse_logs)
+
+    def invest(self) -> None:
+        """Bet half of the reserve from now on: what went before is no hindrance to it."""
+        self.reserve /= 2
+        self.worse_logs = added(self.worse_logs, self.reserve)
+
+    def update(
+        self, canary_requests: int, canary_errors: int, stable_requests: int, stable_errors: int
+    ) -> Evidence:
+        """Take one window into account and conclude.
+
+        :raises InvalidRecordError: more errors than requests, or a negative count.
+        """
+        self.observe(
+            Window(
+                canary_requests=canary_requests,
+                canary_errors=canary_errors,
+                stable_requests=stable_requests,
+                stable_errors=stable_errors,
+            )
+        )
+        return self.conclude()
+
+    def observe(self, window: Window) -> None:
+        """Bet on one window; one without errors, or with one arm only, says nothing about shares."""
+        asked, others = window.canary_requests, window.stable_requests
+        errors = window.canary_errors + window.stable_errors
+        if 0 in (errors, asked, others):
+            return
+        share, seen = asked / (asked + others), window.canary_errors / errors
+        worse = [factor(share, rate_share(ratio, share), seen) for ratio in WORSE_RATIOS]
+        tolerated = lowest_share(TOLERATED_RATIO, asked, others, errors)
+        bets = [odds_share(ratio, asked, others, errors) for ratio in HARMLESS_RATIOS]
+        self.worse_logs = bet(self.worse_logs, worse)
+        self.harmless_logs = bet(self.harmless_logs, [factor(tolerated, b, seen) for b in bets])
+
+    def conclude(self, *, at_deadline: bool = False) -> Evidence:
+        """Say what the windows so far mean.
+
+        :param at_deadline: no more windows will come: what is undecided is inconclusive.
+        """
+        bar = 1 / self.alpha
+        if self.e_value >= bar:
+            why = f"canary fails more than stable: e-value {self.e_value:.3g}, rolls back at {bar:g}"
+            return Evidence(e_value=self.e_value, decision=Decision.ROLL_BACK, reasons=(why,))
+        if self.harmless_e_value >= bar:
+            why = f"odds of failing below {TOLERATED_RATIO:g} x stable's: e-value {self.harmless_e_value:.3g}"
+            return Evidence(e_value=self.e_value, decision=Decision.ADVANCE, reasons=(why,))
+        why = f"e-value {self.e_value:.3g} of {bar:g}; harmless {self.harmless_e_value:.3g} of {bar:g}"
+        undecided = Decision.INCONCLUSIVE if at_deadline else Decision.CONTINUE
+        return Evidence(e_value=self.e_value, decision=undecided, reasons=(why,))

@@ -1,0 +1,110 @@
+"""Study: one sample under one policy; each model's metrics are drawn once and used by every question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from airflow_mlops.core.validation.bootstrap import Resampling
+from airflow_mlops.core.validation.estimate import Estimate
+from airflow_mlops.core.validation.metrics.base import BoolArray, IntArray, Metric, Scored
+from airflow_mlops.core.validation.metrics.registry import metric
+from airflow_mlops.core.validation.policy import ValidationPolicy
+from airflow_mlops.core.validation.sample import CHALLENGER, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a partition of the rows.
+
+    :param rows: how many; ``rarest``: rows of its rarest class, for class labels.
+    """
+
+    name: str
+    rows: int
+    rarest: int | None
+
+
+@dataclass
+class Study:
+    """What the questions share.
+
+    :param own: the author's metrics and scikit-learn's scorers.
+    """
+
+    sample: Sample
+    policy: ValidationPolicy
+    own: Sequence[Metric] = ()
+    _draws: dict[tuple[str, str, str], list[Estimate]] = field(default_factory=dict)
+    _cells: dict[str, tuple[list[Part], IntArray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Draw the weights."""
+        sample, policy = self.sample, self.policy
+        entities = sample.queries if sample.entities is None else sample.entities
+        self.resampling = Resampling.of(
+            len(sample.labels), resamples=policy.resamples, seed=policy.seed, entities=entities
+        )
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name."""
+        return metric(name, self.own)
+
+    def parts(self, column: str) -> tuple[list[Part], IntArray]:
+        """Return the parts a segment column makes of the rows, and each row's part; "" for all rows."""
+        if column not in self._cells:
+            labels = self.sample.labels
+            if column:
+                known = {**self.sample.segments, **self.sample.groups}
+                values, cells = np.unique(known[column], return_inverse=True)
+                names = [f"{column}={value}" for value in values]
+            else:
+                names, cells = [""], np.zeros(len(labels), dtype=np.int64)
+            self._cells[column] = self._described(names, cells), cells
+        return self._cells[column]
+
+    def draws(self, model: str, name: str, column: str = "") -> list[Estimate]:
+        """Return a metric of a model in each part, with its resamples."""
+        key = (model, name, column)
+        if key not in self._draws:
+            parts, cells = self.parts(column)
+            sample = self.sample
+            scored = Scored(sample.labels, sample.scores[model], cells, sample.queries)
+            wanted = self.metric(name)
+            drawn = self.resampling.draws(wanted, scored, len(parts))
+            self._draws[key] = [
+                replace(one, units=min(one.units, part.rarest))
+                if wanted.by_class and part.rarest is not None
+                else one
+                for part, one in zip(parts, drawn, strict=True)
+            ]
+        return self._draws[key]
+
+    def differs(self, rival: str, column: str = "") -> BoolArray:
+        """Say of each part whether challenger and rival give any row of it different scores."""
+        parts, cells = self.parts(column)
+        mine, theirs = self.sample.scores[CHALLENGER], self.sample.scores[rival]
+        rows = np.ones(len(cells), dtype=bool)
+        if mine.shape == theirs.shape:
+            rows = (mine != theirs).reshape(len(cells), -1).any(axis=1)
+        return np.bincount(cells, weights=rows, minlength=len(parts)) > 0
+
+    def is_too_small(self, part: Part, *estimates: Estimate) -> bool:
+        """Say whether nothing can be concluded about a part: few rows, few of a class, few entities."""
+        policy = self.policy
+        few = policy.min_class_rows
+        return (
+            (bool(part.name) and part.rows < policy.min_segment_rows)
+            or (part.rarest is not None and part.rarest < few)
+            or any(not one.is_known or one.units < few for one in estimates)
+        )
+
+    def _described(self, names: list[str], cells: IntArray) -> list[Part]:
+        rows = np.bincount(cells, minlength=len(names))
+        rarest: list[int | None] = [None] * len(names)
+        if np.isin(self.sample.labels, (0.0, 1.0)).all():
+            good = np.bincount(cells, weights=self.sample.labels, minlength=len(names)).astype(int)
+            rarest = [int(min(g, n - g)) for g, n in zip(good, rows, strict=True)]
+        return [Part(*each) for each in zip(names, map(int, rows), rarest, strict=True)]

@@ -1,0 +1,101 @@
+"""Metrics that are means over rows, or simple functions of such means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_mlops.core.validation.metrics.base import Array, Metric, Scored, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Loss = Callable[[Array, Array], Array]
+
+TINY = float(np.finfo(np.float64).eps)
+
+
+def _mean(loss: Loss) -> Callable[[Scored], Sequence[Array]]:
+    def terms(scored: Scored) -> Sequence[Array]:
+        return loss(scored.labels, scored.scores), np.ones(len(scored.labels))
+
+    return terms
+
+
+def _log_loss(labels: Array, scores: Array) -> Array:
+    safe = np.clip(scores, TINY, 1 - TINY)
+    own = _of_label(labels, safe) if safe.ndim == 2 else None
+    loss: Array = labels * np.log(safe) + (1 - labels) * np.log1p(-safe) if own is None else np.log(own)
+    return -loss
+
+
+def _brier(labels: Array, scores: Array) -> Array:
+    """Binary: (y - p)²; k classes: sum over the classes, as scikit-learn's does."""
+    if scores.ndim == 2:
+        result: Array = (scores**2).sum(axis=1) - 2 * _of_label(labels, scores) + 1
+        return result
+    return (labels - scores) ** 2
+
+
+def _accuracy(labels: Array, scores: Array) -> Array:
+    right = scores.argmax(axis=1) == labels if scores.ndim == 2 else (scores >= 0.5) == (labels > 0.5)
+    result: Array = right.astype(float)
+    return result
+
+
+def _selected(labels: Array, scores: Array) -> Array:
+    """Say which rows are called positive: for fairness between groups, whatever their labels."""
+    return (scores >= 0.5).astype(float)
+
+
+def _of_label(labels: Array, scores: Array) -> Array:
+    picked: Array = scores[np.arange(len(labels)), labels.astype(int)]
+    return picked
+
+
+def _deviance(labels: Array, scores: Array) -> Array:
+    """Poisson: 2 (y log(y / m) - y + m), y log y = 0 at y = 0; infinite for a mean that is not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.where(labels > 0, labels * np.log(labels / scores), 0.0)
+    return np.where(scores > 0, 2 * (logs - labels + scores), np.inf)
+
+
+def _spread(scored: Scored) -> Sequence[Array]:
+    """Labels are taken about their mean: sums of squares of large numbers lose digits."""
+    labels = scored.labels - scored.labels.mean()
+    error = scored.labels - scored.scores
+    return np.ones(len(labels)), labels, labels**2, error, error**2
+
+
+def _r2(sums: Array) -> Array:
+    result: Array = 1 - sums[4] / (sums[2] - sums[1] ** 2 / sums[0])
+    return result
+
+
+def _explained(sums: Array) -> Array:
+    left = sums[4] - sums[3] ** 2 / sums[0]
+    result: Array = 1 - left / (sums[2] - sums[1] ** 2 / sums[0])
+    return result
+
+
+METRICS = (
+    Metric(name="accuracy", sign=1, terms=_mean(_accuracy), value=ratio, reach=1.0),
+    Metric(name="log_loss", sign=-1, terms=_mean(_log_loss), value=ratio),
+    Metric(name="brier", sign=-1, terms=_mean(_brier), value=ratio, reach=1.0),
+    Metric(name="mae", sign=-1, terms=_mean(lambda y, p: np.abs(y - p)), value=ratio),
+    Metric(name="mse", sign=-1, terms=_mean(lambda y, p: (y - p) ** 2), value=ratio),
+    Metric(
+        name="rmse", sign=-1, terms=_mean(lambda y, p: (y - p) ** 2), value=lambda sums: np.sqrt(ratio(sums))
+    ),
+    Metric(
+        name="mape",
+        sign=-1,
+        terms=_mean(lambda y, p: np.abs(y - p) / np.maximum(np.abs(y), TINY)),
+        value=ratio,
+    ),
+    Metric(name="poisson_deviance", sign=-1, terms=_mean(_deviance), value=ratio),
+    Metric(name="selection_rate", sign=1, terms=_mean(_selected), value=ratio, reach=1.0),
+    Metric(name="r2", sign=1, terms=_spread, value=_r2),
+    Metric(name="explained_variance", sign=1, terms=_spread, value=_explained),
+)

@@ -1,0 +1,172 @@
+"""ValidationPolicy: the bars a candidate has to clear."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.validation.metrics.names import check_bar, check_metric
+from airflow_mlops.core.validation.security.security import PoisoningPolicy
+from airflow_mlops.core.verdict import Outcome
+
+
+class OnUnusableChampion(StrEnum):
+    """What follows when the champion cannot score the held-back rows."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicePolicy(Record):
+    """Search for weak segments that nobody declared.
+
+    :param metric: a mean over rows; empty for the first such of the margins, else log loss or squared error.
+    :param max_drop: mean loss against the champion that a slice may surely exceed, in that metric's unit.
+    :param columns: features to search; empty for all.
+    :param depth: conditions of a slice, 1 or 2.
+    :param min_rows: smaller slices are not searched.
+    :param values: a text column with more values is left out; numbers are cut at quartiles.
+    :param outcome: of a weak slice: ``warn`` or ``fail``.
+    """
+
+    metric: str = ""
+    max_drop: float = 0.02
+    columns: tuple[str, ...] = ()
+    depth: int = 2
+    min_rows: int = 200
+    values: int = 20
+    outcome: Outcome = Outcome.WARN
+
+    def __post_init__(self) -> None:
+        """Refuse a search that cannot be meant."""
+        if self.metric:
+            check_metric(self.metric)
+        if (
+            self.depth not in (1, 2)
+            or not 0 <= self.max_drop < math.inf
+            or self.min_rows < 20
+            or self.values < 2
+        ):
+            msg = (
+                f"validate.slices: depth {self.depth}, max_drop {self.max_drop}, min_rows {self.min_rows}, "
+                f"values {self.values}; allowed: 1 or 2, 0 or more, 20 or more, 2 or more"
+            )
+            raise InvalidConfigError(msg)
+        if self.outcome not in (Outcome.WARN, Outcome.FAIL):
+            msg = f"validate.slices.outcome: {self.outcome}, allowed: warn, fail"
+            raise InvalidConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FairnessPolicy(Record):
+    """How far a metric may differ between the groups of a column.
+
+    :param limit: greatest allowed difference between two groups, in the metric's unit.
+    """
+
+    column: str
+    metric: str
+    limit: float
+
+    def __post_init__(self) -> None:
+        """Refuse a limit that cannot be meant."""
+        check_bar(f"validate.fairness.{self.column}", self.metric, self.limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationPolicy(Record):
+    """Whether probabilities may be taken at their word.
+
+    :param ece: greatest expected calibration error, (0, 1]; ``None`` for no limit.
+    :param in_the_large: greatest absolute difference of mean probability and observed share.
+    :param bins: bins of equal mass for the expected calibration error.
+    """
+
+    ece: float | None = None
+    in_the_large: float | None = None
+    bins: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot be meant."""
+        limits = [limit for limit in (self.ece, self.in_the_large) if limit is not None]
+        if not limits or any(not 0 < limit <= 1 for limit in limits) or self.bins < 2:
+            msg = (
+                f"validate.calibration: ece {self.ece}, in_the_large {self.in_the_large}, bins {self.bins}; "
+                "allowed: at least one limit in (0, 1], 2 bins or more"
+            )
+            raise InvalidConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationPolicy(Record):
+    """What "good enough to challenge the champion" means.
+
+    :param margin: per metric, how much worse than the champion is still accepted, in the metric's unit, >= 0.
+    :param relative_margin: the same as a share of the champion's absolute value, >= 0.
+    :param floor: per metric, the business bar that the candidate's confidence bound must clear.
+    :param max_segment_drop: margin inside each declared segment, for the metrics of ``margin``; those of
+        ``relative_margin`` keep their own.
+    :param min_segment_rows: smaller segments are "too small to tell" and decide nothing.
+    :param min_class_rows: nor do those with fewer rows of a class, or fewer entities.
+    :param alpha: chance to accept a candidate that is worse by exactly a margin, (0, 0.5].
+    :param resamples: bootstrap resamples.
+    :param entity: columns whose rows belong together and are drawn together, e.g. the customer.
+    :param query: column of the query a row answers, for ranking metrics.
+    """
+
+    margin: dict[str, float] = field(default_factory=lambda: {"roc_auc": 0.005})
+    relative_margin: dict[str, float] = field(default_factory=dict)
+    floor: dict[str, float] = field(default_factory=dict)
+    max_segment_drop: float = 0.02
+    min_segment_rows: int = 200
+    min_class_rows: int = 20
+    alpha: float = 0.05
+    resamples: int = 2000
+    seed: int = 20130101
+    entity: tuple[str, ...] = ()
+    query: str = ""
+    slices: SlicePolicy | None = SlicePolicy()
+    fairness: tuple[FairnessPolicy, ...] = ()
+    calibration: CalibrationPolicy | None = None
+    poisoning: PoisoningPolicy | None = None
+    on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
+
+    def __post_init__(self) -> None:
+        """Refuse bars that cannot be meant."""
+        if not self.metrics:
+            msg = "validate.margin: empty, allowed: at least one metric with its margin"
+            raise InvalidConfigError(msg)
+        for name, value in self.margin.items():
+            check_bar("validate.margin", name, value)
+            check_bar("validate", "max_segment_drop", self.max_segment_drop)
+        for name, value in self.floor.items():
+            check_bar("validate.floor", name, value, least=-math.inf)
+        for name, value in self.relative_margin.items():
+            if not 0 <= value <= 1:
+                msg = f"validate.relative_margin.{name}: {value:g}, allowed: a share from 0 to 1"
+                raise InvalidConfigError(msg)
+        if self.min_segment_rows < 1 or self.min_class_rows < 2:
+            msg = (
+                f"validate: min_segment_rows {self.min_segment_rows}, min_class_rows {self.min_class_rows}; "
+                "allowed: 1 or more, 2 or more"
+            )
+            raise InvalidConfigError(msg)
+        if not 0 < self.alpha <= 0.5 or self.resamples < 100:
+            msg = (
+                f"validate: alpha {self.alpha}, resamples {self.resamples}; allowed: (0, 0.5] and 100 or more"
+            )
+            raise InvalidConfigError(msg)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics compared with champion and baseline."""
+        return tuple(dict.fromkeys((*self.margin, *self.relative_margin)))
+
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """Every metric the policy names."""
+        return tuple(dict.fromkeys((*self.metrics, *self.floor, *(rule.metric for rule in self.fairness))))

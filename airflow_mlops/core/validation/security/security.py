@@ -1,0 +1,66 @@
+"""Bars of the security heuristics; loads no arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoisoningPolicy(Record):
+    """Signs that labels of the training rows were tampered with.
+
+    :param conflicts: allowed share of exact duplicates whose label is not their group's usual one.
+    :param flips: allowed share of rows that contradict nearly all their near duplicates.
+    :param columns: columns whose values should have much the same label rate, e.g. who labelled the row.
+    :param alpha: allowed share of false finds among the values of a column.
+    :param outcome: of a sign: ``warn`` or ``fail``.
+    """
+
+    conflicts: float = 0.01
+    flips: float = 0.01
+    columns: tuple[str, ...] = ()
+    alpha: float = 0.01
+    outcome: Outcome = Outcome.WARN
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot be meant."""
+        shares = (self.conflicts, self.flips)
+        if any(not 0 <= share < 1 for share in shares) or not 0 < self.alpha <= 0.5:
+            msg = (
+                f"validate.poisoning: conflicts {self.conflicts}, flips {self.flips}, alpha {self.alpha}; "
+                "allowed: [0, 1), [0, 1), (0, 0.5]"
+            )
+            raise InvalidConfigError(msg)
+        if self.outcome not in (Outcome.WARN, Outcome.FAIL):
+            msg = f"validate.poisoning.outcome: {self.outcome}, allowed: warn, fail"
+            raise InvalidConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionPolicy(Record):
+    """Signs that somebody copies the model by asking it.
+
+    :param client: logged column that says who asked.
+    :param per_hour: requests of one client in one clock hour that are never usual.
+    :param times_usual: or this many times the median client's busiest hour,
+    :param at_least: but no fewer than this.
+    """
+
+    client: str
+    per_hour: int = 10_000
+    times_usual: float = 20.0
+    at_least: int = 1_000
+    outcome: Outcome = Outcome.WARN
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot be meant."""
+        if self.per_hour < 1 or self.times_usual < 1 or self.at_least < 1:
+            msg = (
+                f"extraction: per_hour {self.per_hour}, times_usual {self.times_usual}, at_least "
+                f"{self.at_least}; allowed: 1 or more each"
+            )
+            raise InvalidConfigError(msg)

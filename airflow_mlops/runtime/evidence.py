@@ -1,0 +1,91 @@
+"""The evidence run of the running DAG run, as operators use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
+from airflow_mlops.core.record import Record
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import EVIDENCE_URL, REPORT_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.data.skew.report import SkewReport
+
+CANDIDATE_PATH = "candidate.json"
+VALIDATION_PATH = "validation_report.json"
+READINESS_PATH = "readiness_report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvidence:
+    """An evidence store with one of its runs opened."""
+
+    store: EvidenceStore
+    run: str
+
+    def keep(self, path: str, document: Record | Mapping[str, Any]) -> dict[str, str]:
+        """Keep a document and return where it lies: ``{"evidence_run": ..., "path": ...}``."""
+        self.store.write_json(
+            self.run, path, document.to_json() if isinstance(document, Record) else document
+        )
+        return {"evidence_run": self.run, "path": path}
+
+
+def evidence_key(model: str, context: Context) -> EvidenceKey:
+    """Return the identity of the running DAG run: the same for every task and try of it."""
+    dag_run = context["dag_run"]
+    return EvidenceKey(model=model, dag_id=dag_run.dag_id, run_id=dag_run.run_id)
+
+
+def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence:
+    """Open the evidence run of the running DAG run; its first task makes it."""
+    key = evidence_key(model, context)
+    tags = {"mlops.partition": str(context["dag_run"].partition_key or "")}
+    hook = MlflowHook(mlflow_conn_id)
+    store = hook.evidence()
+    run = store.open(key, tags)
+    setattr(context["task"], EVIDENCE_URL, hook.ui_url(run))
+    return RunEvidence(store=store, run=run)
+
+
+def keep_report(
+    evidence: RunEvidence, path: str, document: Record | Mapping[str, Any], context: Context
+) -> dict[str, str]:
+    """Keep a document as the task's full report: the button *Full report* leads to it."""
+    evidence.keep(path, document)
+    return note_report(evidence, path, context)
+
+
+def keep_skew(
+    evidence: RunEvidence, gate: str, report: SkewReport, context: Context, reference: Mapping[str, Any]
+) -> dict[str, str]:
+    """Keep a skew report as JSON and as a page with plots: the button leads to the page.
+
+    :param reference: what the window was compared with.
+    """
+    from airflow_mlops.backends.reporting.skew_html import render_skew
+
+    kept = evidence.keep(f"{gate}_report.json", report.to_json() | {"reference": dict(reference)})
+    page = render_skew(report, title=f"{gate} report".replace("_", " ").capitalize())
+    keep_page(evidence, f"{gate}_report.html", page, context)
+    return kept
+
+
+def keep_page(evidence: RunEvidence, path: str, text: str, context: Context) -> dict[str, str]:
+    """Keep a text, HTML for instance, as the task's full report."""
+    evidence.store.write_text(evidence.run, path, text)
+    return note_report(evidence, path, context)
+
+
+def note_report(evidence: RunEvidence, path: str, context: Context) -> dict[str, str]:
+    """Let the button *Full report* lead to a kept document; return where it lies."""
+    run_url = getattr(context["task"], EVIDENCE_URL, "")
+    setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
+    return {"evidence_run": evidence.run, "path": path}

@@ -1,0 +1,206 @@
+"""Stored profiles: found by partition, merged to references; only what was never profiled is read again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
+from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.core.data.reference import add_up
+from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
+from airflow_mlops.core.verdict import Outcome, Verdict
+from airflow_mlops.hooks.storage import filesystem_of, is_table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.core.data.profile.column import Column
+    from airflow_mlops.core.data.profile.profile import Profile
+
+log = logging.getLogger(__name__)
+
+PROFILE_PATH = "profile.json"
+DATA_PROFILE = {"mlops.profile": "data"}
+VALID_TAG, PARTITION_TAG, PARTS_TAG, URI_TAG = (
+    f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")
+)
+DIGEST_TAG = "mlops.digest"
+VALID, BROKEN = {VALID_TAG: "true"}, {VALID_TAG: "false"}
+ACCEPTED = (Outcome.PASS, Outcome.WARN)
+NEWEST_RUNS = 5
+
+
+def data_profile_tags(window: Window) -> dict[str, str]:
+    """Return the tags a data profile is found by."""
+    return {
+        **DATA_PROFILE,
+        PARTITION_TAG: window.label,
+        PARTS_TAG: str(len(window.partitions)),
+        URI_TAG: window.uri,
+        DIGEST_TAG: window.digest,
+    }
+
+
+def schema_tags(verdict: Verdict) -> dict[str, str]:
+    """Return the tags that say whether a profiled window met its schema."""
+    return {"mlops.schema": str(verdict.outcome), VALID_TAG: str(verdict.outcome in ACCEPTED).lower()}
+
+
+def newest_cells(store: EvidenceStore, model: str) -> Profile | None:
+    """Return the newest profile of a window that did not break its schema; later ones share its cells."""
+    for run, tags in store.search(model, {**DATA_PROFILE, **VALID}, limit=1) or store.search(
+        model, DATA_PROFILE, limit=NEWEST_RUNS
+    ):
+        if tags.get(VALID_TAG) != "false" and (profile := _load(store, run)) is not None:
+            return profile
+    return None
+
+
+def broken_partitions(store: EvidenceStore, model: str) -> set[str]:
+    """Return partitions whose newest check against the schema failed."""
+    failed = {tags[PARTITION_TAG] for _, tags in store.search(model, {**DATA_PROFILE, **BROKEN})}
+    return {key for key in failed if not _is_mended(store, model, key)}
+
+
+def profiled_partitions(store: EvidenceStore, model: str, uri: str) -> set[str]:
+    """Return the keys of a dataset's partitions that have a stored profile."""
+    return {
+        tags[PARTITION_TAG]
+        for _, tags in store.search(model, DATA_PROFILE)
+        if tags.get(PARTS_TAG, "1") == "1" and _is_of(tags, uri)
+    }
+
+
+def champion_window(registry: ModelRegistry, model: str) -> Window | None:
+    """Return the window the champion was trained on; ``None`` at a cold start."""
+    champion = registry.alias(model, CHAMPION)
+    if champion is None:
+        return None
+    tags = registry.version(model, champion).tags
+    keys = tuple(json.loads(tags["mlops.partitions"]))
+    return Window(uri=tags["mlops.uri"], partitions=keys, digest=tags.get(DIGEST_TAG, ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProfiles:
+    """A model's stored profiles, added up to references.
+
+    :param run: the DAG run that asks; a partition without a profile is read once and kept beside it.
+    """
+
+    store: EvidenceStore
+    model: str
+    run: EvidenceKey
+
+    def gathered(
+        self, uri: str, partitions: Collection[str], cells: Profile | None
+    ) -> tuple[list[Profile], dict[str, str]]:
+        """Return the newest profiles of partitions, counted in the same cells.
+
+        :param cells: profile whose cells they must have, to be compared with it.
+        :return: the profiles; and why partitions are not among them, by key.
+        """
+        found: list[Profile] = []
+        left_out = {}
+        for key in partitions:
+            wanted = _cells_of(cells, *found[:1])
+            try:
+                found.append(self._stored(uri, key, wanted) or self._read(uri, key, wanted))
+            except InvalidDataError as error:
+                left_out[key] = str(error)
+        return found, left_out
+
+    def champion(self, registry: ModelRegistry, cells: Profile | None) -> Profile | None:
+        """Return the profile of the champion's training window; ``None`` at a cold start."""
+        window = champion_window(registry, self.model)
+        if window is None:
+            return None
+        if not window.partitions:
+            return self.whole(window)
+        found, _ = self.gathered(window.uri, window.partitions, cells)
+        return add_up(found) if found else None
+
+    def whole(self, window: Window) -> Profile | None:
+        """Return the stored profile of a window without partitions; its data may have changed since."""
+        found = self.store.search(self.model, {**DATA_PROFILE, DIGEST_TAG: window.digest}, limit=1)
+        return _load(self.store, found[0][0]) if found else None
+
+    def _stored(self, uri: str, key: str, cells: Profile | None) -> Profile | None:
+        """Return the newest profile of a partition if it is counted in these cells."""
+        for run, tags in self.store.search(
+            self.model, {**DATA_PROFILE, PARTITION_TAG: key}, limit=NEWEST_RUNS
+        ):
+            profile = _load(self.store, run) if _is_of(tags, uri) else None
+            if profile is not None and (cells is None or not _counted_otherwise(profile, cells)):
+                return profile
+            if profile is not None and VALID_TAG in tags:
+                return None
+        return None
+
+    def _read(self, uri: str, key: str, cells: Profile | None) -> Profile:
+        from airflow_mlops.backends.profiling.files.arrow import profile_window
+        from airflow_mlops.backends.profiling.files.dataset import describe_window
+
+        if is_table(uri):
+            msg = f"{uri}: partition {key} has no stored profile with these cells; profile it"
+            raise InvalidDataError(msg)
+        log.info("partition %s has no stored profile with these cells: reading it once", key)
+        files = filesystem_of(uri)
+        window = describe_window(uri, [key], files)
+        profile = profile_window(window, cells_from=cells, filesystem=files)
+        kept = replace(self.run, run_id=f"{self.run.run_id} reference {key}")
+        run = self.store.open(kept, data_profile_tags(window))
+        self.store.write_json(run, PROFILE_PATH, profile.to_json())
+        self.store.close(run, succeeded=True)
+        return profile
+
+
+def _is_mended(store: EvidenceStore, model: str, key: str) -> bool:
+    """Say whether the newest check of a partition passed."""
+    checked = (
+        tags[VALID_TAG]
+        for _, tags in store.search(model, {**DATA_PROFILE, PARTITION_TAG: key}, limit=NEWEST_RUNS)
+        if VALID_TAG in tags
+    )
+    return next(checked, "false") == "true"
+
+
+def _is_of(tags: dict[str, str], uri: str) -> bool:
+    return tags.get(URI_TAG, uri).rstrip("/") == uri.rstrip("/")
+
+
+def _load(store: EvidenceStore, run: str) -> Profile | None:
+    """Return a run's profile; ``None`` if it holds none that this release can read."""
+    from airflow_mlops.core.data.profile.profile import Profile
+
+    try:
+        return Profile.from_json(store.read_json(run, PROFILE_PATH))
+    except InvalidRecordError as error:
+        log.warning("stored profile is passed over: %s", error)
+        return None
+
+
+def _cells_of(*profiles: Profile | None) -> Profile | None:
+    """Return the cells of every column any profile knows, the first one's where several do."""
+    known = {c.name: c for profile in reversed(profiles) if profile is not None for c in profile.columns}
+    first = next((profile for profile in profiles if profile is not None), None)
+    return replace(first, columns=tuple(known.values())) if first is not None else None
+
+
+def _counted_otherwise(profile: Profile, cells: Profile) -> bool:
+    """Say whether a column is of the same kind but in other cells: reading it again makes it comparable."""
+    pairs = [(column, cells.column(column.name)) for column in profile.columns]
+    return any(
+        not mine.fits(theirs) and _same_kind(mine, theirs) for mine, theirs in pairs if theirs is not None
+    )
+
+
+def _same_kind(one: Column, other: Column) -> bool:
+    from airflow_mlops.core.data.profile.column import Kind
+
+    return one.kind is other.kind or {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}

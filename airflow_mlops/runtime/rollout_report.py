@@ -1,0 +1,89 @@
+"""The report of a rollout, made of what its tasks kept in the evidence run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from airflow_mlops.core.errors import InvalidRecordError, MlopsError
+from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rolled_back
+from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.core.rollout.state import RolloutState
+from airflow_mlops.runtime.evidence import keep_page
+from airflow_mlops.runtime.update_report import keep_update_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops.runtime.evidence import RunEvidence
+
+BEGUN_PATH = "rollout.json"
+JSON_PATH, HTML_PATH = "rollout_report.json", "rollout_report.html"
+log = logging.getLogger(__name__)
+
+
+def state_path(percent: int, *, answered: bool = False) -> str:
+    """Return where the state a step ended with is kept."""
+    return f"canary/{percent}pct{'_answered' if answered else ''}.json"
+
+
+def keep_beginning(evidence: RunEvidence, plan: RolloutPlan, state: RolloutState) -> None:
+    """Keep what the report needs to know of a rollout that begins."""
+    begun = {"version": state.version, "champion": state.champion, "plan": plan.to_json()}
+    evidence.keep(BEGUN_PATH, begun)
+
+
+def number_of(evidence: RunEvidence, percent: int) -> int:
+    """Return the number of a step, 1 and up; 0 when the plan cannot be read."""
+    try:
+        begun = evidence.store.read_json(evidence.run, BEGUN_PATH)
+        return RolloutPlan.from_json(begun["plan"]).percents.index(percent) + 1
+    except (MlopsError, ValueError):
+        return 0
+
+
+def keep_rollout(
+    evidence: RunEvidence, model: str, context: Context, *, promoted: bool
+) -> RolloutHistory | None:
+    """Keep the report as JSON and as a page with plots; a report that fails never changes the outcome."""
+    from airflow_mlops.backends.reporting.rollout_html import render_rollout
+
+    try:
+        history = _history(evidence, model, promoted=promoted)
+        evidence.keep(JSON_PATH, history)
+        keep_page(evidence, HTML_PATH, render_rollout(history), context)
+    except MlopsError as error:
+        log.warning("no report of the rollout of %s: %s", model, error)
+        return None
+    finally:
+        keep_update_of(evidence, model, context)
+    return history
+
+
+def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHistory:
+    begun = evidence.store.read_json(evidence.run, BEGUN_PATH)
+    plan = RolloutPlan.from_json(begun["plan"])
+    paths = [
+        state_path(percent, answered=answered) for percent in plan.percents for answered in (False, True)
+    ]
+    found = [_state(evidence, path) for path in paths]
+    steps = steps_of([state for state in found if state])
+    return RolloutHistory(
+        model=model,
+        version=begun["version"],
+        champion=begun["champion"],
+        promoted=promoted,
+        reason="; ".join(steps[-1].reasons) if promoted and steps else why_rolled_back(steps),
+        bar=1 / plan.alpha_each,
+        advance_bar=1 / plan.alpha,
+        ended=time.time(),
+        steps=steps,
+    )
+
+
+def _state(evidence: RunEvidence, path: str) -> RolloutState | None:
+    try:
+        return RolloutState.from_json(evidence.store.read_json(evidence.run, path))
+    except InvalidRecordError:
+        return None

@@ -1,0 +1,212 @@
+"""The report of an update, made again of what its tasks kept whenever one of them kept more."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.backends.evidence.protocol import EvidenceStore
+from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.summary import Brief, brief
+from airflow_mlops.core.verdict import Verdict
+from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
+from airflow_mlops.runtime.evidence import CANDIDATE_PATH, READINESS_PATH, VALIDATION_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow.sdk import Context
+
+    from airflow_mlops.core.release.update import Parts, Rollout
+    from airflow_mlops.core.training.candidate import Candidate
+    from airflow_mlops.runtime.evidence import RunEvidence
+
+JSON_PATH, HTML_PATH = "update_report.json", "update_report.html"
+NOMINATED = "mlops.nominated"
+VERSION, STAGE = "mlops.version", "mlops.stage"
+UPDATE, ROLLOUT = "update", "rollout"
+SCHEMA_PATH, SKEW_PATH = "schema_report.json", "skew_report.json"
+MOST = 10
+MOST_ROLLOUTS = 3
+log = logging.getLogger(__name__)
+
+
+def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -> None:
+    """Write the report into the running DAG run's evidence, over an older one.
+
+    Nothing that goes wrong here changes what was decided: it is logged, and the next task writes it again.
+    """
+    model, version = candidate.model, candidate.version
+    try:
+        evidence.store.set_tags(evidence.run, {VERSION: version, STAGE: UPDATE})
+        kept = _Kept(evidence.store, tuple(dict.fromkeys((evidence.run, candidate.evidence_run))))
+        _write(kept, model, version, getattr(context["task"], EVIDENCE_URL, ""), context)
+    except Exception:
+        log.exception("no update report of %s version %s; what was decided holds", model, version)
+
+
+def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
+    """Write the report of a rollout's version again, where its newest one is."""
+    store = evidence.store
+    try:
+        version = store.tags(evidence.run)[VERSION]
+        reported = store.find(model, {VERSION: version, STAGE: UPDATE}, limit=1)
+        if not reported:
+            log.info("version %s of %s has no update report to write again", version, model)
+            return
+        before = store.read_json(reported[0], JSON_PATH).get("candidate") or {}
+        run_url = getattr(context["task"], EVIDENCE_URL, "").replace(evidence.run, reported[0])
+        runs = tuple(dict.fromkeys(filter(None, (reported[0], before.get("evidence_run")))))
+        _write(_Kept(store, runs), model, version, run_url, context)
+    except Exception:
+        log.exception("no update report of %s after its rollout; what was decided holds", model)
+
+
+def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context) -> None:
+    from airflow_mlops.backends.reporting.update_html import render_update
+    from airflow_mlops.core.release.version_status import update_report
+
+    run = kept.runs[0]
+    report = update_report(
+        _parts(kept, model, version),
+        model=model,
+        version=version,
+        evidence_run=run,
+        written_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    )
+    page = render_update(report, run_url)
+    kept.store.write_json(run, JSON_PATH, report.to_json())
+    kept.store.write_text(run, HTML_PATH, page)
+    setattr(context["task"], UPDATE_URL, run_url and f"{run_url}/artifacts/{HTML_PATH}")
+
+
+@dataclass
+class _Kept:
+    """Documents, and why one of them is not there.
+
+    :param runs: where to look, the DAG run's own first, then that of the training.
+    """
+
+    store: EvidenceStore
+    runs: tuple[str, ...]
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def read(self, part: str, path: str, make: Callable[[dict[str, Any]], Any]) -> Any:
+        """Return what ``make`` makes of a document; ``None`` and a reason if there is none."""
+        try:
+            document = self._document(path)
+            return self.lacks(part, "no task of this run kept it") if document is None else make(document)
+        except (InvalidRecordError, KeyError, TypeError, ValueError) as error:
+            return self.lacks(part, f"{path} cannot be read: {error}")
+
+    def _document(self, path: str) -> dict[str, Any] | None:
+        for run in self.runs:
+            try:
+                return self.store.read_json(run, path)
+            except InvalidRecordError:
+                continue
+        return None
+
+    def lacks(self, part: str, reason: str) -> None:
+        """Note a part that is not there."""
+        self.missing[part] = reason
+
+
+def _parts(kept: _Kept, model: str, version: str) -> Parts:
+    """Read everything that the run kept; what cannot be read is named."""
+    from airflow_mlops.core.release.readiness import ReadinessReport
+    from airflow_mlops.core.release.update import Missing, Parts
+    from airflow_mlops.core.training.candidate import Candidate
+    from airflow_mlops.core.validation.report import Report
+
+    skew = kept.read("skew", SKEW_PATH, _skew) or (None, None)
+    return Parts(
+        candidate=kept.read("candidate", CANDIDATE_PATH, Candidate.from_json),
+        data=_data(kept),
+        schema=kept.read("schema", SCHEMA_PATH, _schema),
+        skew_verdict=skew[0],
+        skew=skew[1],
+        validation=kept.read("validation", VALIDATION_PATH, Report.from_json),
+        readiness=kept.read("readiness", READINESS_PATH, ReadinessReport.from_json),
+        card=kept.read("card", "model_card.json", _card),
+        approval=kept.read("approval", "approval.json", partial(_decision, version)),
+        nominated=kept.store.tags(kept.runs[0]).get(NOMINATED) == version,
+        rollouts=_rollouts(kept, model, version),
+        missing=tuple(Missing(part=part, reason=reason) for part, reason in kept.missing.items()),
+    )
+
+
+def _data(kept: _Kept) -> Any:
+    from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.release.update import Column, Data
+
+    def summary(document: Mapping[str, Any]) -> Data:
+        profile = Profile.from_json(document)
+        shares = [Column(name=c.name, null_share=c.nulls / max(1, profile.rows)) for c in profile.columns]
+        worst = sorted((one for one in shares if one.null_share > 0), key=lambda one: -one.null_share)
+        return Data(
+            partitions=profile.partitions,
+            rows=profile.rows,
+            columns=len(profile.columns),
+            nulls=tuple(worst[:MOST]),
+        )
+
+    return kept.read("data", "profile.json", summary)
+
+
+def _decision(version: str, document: dict[str, Any]) -> Any:
+    from airflow_mlops.core.release.approval import Decision
+
+    decision = Decision.from_json(document)
+    if decision.version != version:
+        msg = f"it is about version {decision.version}"
+        raise InvalidRecordError(msg)
+    return decision
+
+
+def _schema(document: dict[str, Any]) -> Brief:
+    return brief(Verdict.from_json(document), {"path": SCHEMA_PATH})
+
+
+def _skew(document: dict[str, Any]) -> Any:
+    from airflow_mlops.core.data.skew.report import SkewReport
+    from airflow_mlops.core.release.update import Skew
+
+    report = SkewReport.from_json(document)
+    return brief(report.verdict, {"path": SKEW_PATH}), Skew(
+        reference_rows=report.reference_rows,
+        current_rows=report.current_rows,
+        skewed=report.skewed_columns,
+        tests=report.tests[:MOST],
+        notes=report.notes,
+    )
+
+
+def _card(document: dict[str, Any]) -> Any:
+    from airflow_mlops.core.release.card import Card
+    from airflow_mlops.core.release.update import CardState
+
+    sections = Card.from_json(document).sections
+    return CardState(
+        stated=tuple(one.title for one in sections if one.is_filled),
+        empty=tuple(one.title for one in sections if not one.is_filled),
+    )
+
+
+def _rollouts(kept: _Kept, model: str, version: str) -> tuple[Rollout, ...]:
+    """Return the version's rollouts, newest first: each is an evidence run of its own."""
+    from airflow_mlops.core.release.update import Rollout
+    from airflow_mlops.core.rollout.history import RolloutHistory
+
+    found = kept.store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=MOST_ROLLOUTS)
+    if not found:
+        kept.lacks("rollout", "no rollout of this version has begun")
+    rollouts = []
+    for run, tags in found:
+        its = _Kept(kept.store, (run,))
+        history = its.read("rollout", "rollout_report.json", RolloutHistory.from_json)
+        rollouts.append(Rollout(evidence_run=run, outcome=tags.get("mlops.rollout", ""), history=history))
+    return tuple(rollouts)
