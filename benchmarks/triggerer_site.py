@@ -1,4 +1,4 @@
-"""What many analyses look at: one real HAProxy with two versions, and for each analysis an endpoint."""
+"""Serving for the triggerer's benchmark: one real HAProxy with two versions, and an endpoint per analysis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUESTS_PER_SECOND = 25
 
 
 class Model(ThreadingHTTPServer):
-    """Answers at once: 200, or 500 when it is made to fail."""
+    """Model server that answers at once: 200, or 500 while ``fails`` is set."""
 
     daemon_threads = True
 
@@ -46,9 +46,9 @@ class Answer(BaseHTTPRequestHandler):
 
 
 class Site:
-    """Serving as the trigger meets it.
+    """Local endpoints behind one gateway, under a steady stream of requests.
 
-    :param home: folder; ``serving`` below is the connection's ``state_dir``.
+    :param home: folder; its sub-folder ``serving`` is the connection's ``state_dir``.
     """
 
     def __init__(self, home: Path, *, lease_seconds: float):
@@ -68,7 +68,7 @@ class Site:
         self._clients.start()
 
     def add(self, endpoint: str) -> None:
-        """Write the state of an endpoint under a lease; its gateway's socket is the one that all have."""
+        """Write the state of an endpoint under a lease; all endpoints share the gateway's socket."""
         lease = Lease(holder=endpoint, token=1, expires_at=time.time() + self.lease_seconds)
         servers = {
             version: Server(version=version, slot=f"slot{number}", healthy=True)
@@ -83,7 +83,7 @@ class Site:
         self.endpoints.append(endpoint)
 
     def looked_at(self) -> list[float]:
-        """Return when each endpoint was looked at last: that is when its lease was renewed."""
+        """Return when each endpoint was polled last: the time at which its lease was renewed."""
         paths = (self.serving.state_dir / endpoint / "state.json" for endpoint in self.endpoints)
         return [json.loads(p.read_text())["lease"]["expires_at"] - self.lease_seconds for p in paths]
 
@@ -115,7 +115,7 @@ def open_site(home, *, count, lease_seconds):
 
 
 def write_rows(site_file, environment):
-    """Write the deferred tasks in a process of its own: Airflow reads its settings when it is imported."""
+    """Write the deferred tasks in a separate process, as Airflow reads its settings on import."""
     script = Path(__file__).with_name("triggerer_rows.py")
     subprocess.run(
         [sys.executable, script, site_file], env=environment, check=True, stdout=subprocess.DEVNULL

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.serving.kubernetes.objects import KubernetesObjects
     from airflow_mlops.backends.serving.protocol import ServingBackend
-    from airflow_mlops.backends.serving.remote.retry import Waiting
+    from airflow_mlops.backends.serving.remote.retry import Retrier
 
 Extra = dict[str, Any]
 LOCAL = "local"
@@ -90,28 +90,28 @@ def _local(extra: Extra) -> ServingBackend:
 
 
 def _kserve(extra: Extra) -> ServingBackend:
-    from airflow_mlops.backends.serving.kubernetes.kserve import KserveSite, kserve_serving
+    from airflow_mlops.backends.serving.kubernetes.kserve import KservePlatform, kserve_serving
     from airflow_mlops.backends.serving.remote.model_store import ModelStore
 
     models = ModelStore(extra["models"], upload=extra.get("upload", False))
     options = {key: extra[key] for key in ("names", "predictor", "mode") if key in extra}
-    return kserve_serving(KserveSite(_objects(extra), models, **options))
+    return kserve_serving(KservePlatform(_objects(extra), models, **options))
 
 
 def _http_route(extra: Extra) -> ServingBackend:
-    from airflow_mlops.backends.serving.kubernetes.http_route import RouteSite, http_route_serving
+    from airflow_mlops.backends.serving.kubernetes.http_route import HttpRoutePlatform, http_route_serving
     from airflow_mlops.backends.serving.remote.model_store import ModelStore
 
     options = {key: extra[key] for key in ("names", "port", "replicas") if key in extra}
-    return http_route_serving(RouteSite(_objects(extra), ModelStore(extra["services"]), **options))
+    return http_route_serving(HttpRoutePlatform(_objects(extra), ModelStore(extra["services"]), **options))
 
 
 def _vertex(extra: Extra) -> ServingBackend:
     from airflow_mlops.backends.serving.remote.model_store import ModelStore
     from airflow_mlops.backends.serving.vertex.client import GoogleEndpoints
     from airflow_mlops.backends.serving.vertex.labels import region_of
-    from airflow_mlops.backends.serving.vertex.platform import VertexSite, vertex_serving
-    from airflow_mlops.backends.serving.vertex.state import VertexBook
+    from airflow_mlops.backends.serving.vertex.platform import VertexPlatform, vertex_serving
+    from airflow_mlops.backends.serving.vertex.state import VertexStateStore
 
     regions = {region_of(endpoint, name) for endpoint, name in extra["endpoints"].items()}
     if len(regions) != 1:
@@ -120,8 +120,8 @@ def _vertex(extra: Extra) -> ServingBackend:
         )
         raise InvalidConfigError(msg)
     client = GoogleEndpoints(_google(extra, regions.pop()))
-    book = VertexBook(client, ModelStore(extra["models"]), _waiting(extra), extra["endpoints"])
-    return vertex_serving(VertexSite(book, deployed_model=extra.get("deployed_model")))
+    store = VertexStateStore(client, ModelStore(extra["models"]), _retrier(extra), extra["endpoints"])
+    return vertex_serving(VertexPlatform(store, deployed_model=extra.get("deployed_model")))
 
 
 def _objects(extra: Extra) -> KubernetesObjects:
@@ -133,7 +133,7 @@ def _objects(extra: Extra) -> KubernetesObjects:
         raise _missing(extra, "kubernetes") from error
     hook = KubernetesHook(conn_id=extra.get("kubernetes_conn_id", "kubernetes_default"))
     namespace = extra.get("namespace") or hook.get_namespace() or "default"
-    return KubernetesObjects(hook.custom_object_client, namespace, _waiting(extra))
+    return KubernetesObjects(hook.custom_object_client, namespace, _retrier(extra))
 
 
 def _google(extra: Extra, region: str) -> Any:
@@ -145,13 +145,13 @@ def _google(extra: Extra, region: str) -> Any:
     return hook.get_endpoint_service_client(region)
 
 
-def _waiting(extra: Extra) -> Waiting:
-    from airflow_mlops.backends.serving.remote.retry import Patience, Waiting
+def _retrier(extra: Extra) -> Retrier:
+    from airflow_mlops.backends.serving.remote.retry import Retrier, RetryPolicy
 
-    usual = Patience()
-    ready = float(extra.get("ready_seconds", usual.ready_seconds))
-    poll = float(extra.get("poll_seconds", usual.poll_seconds))
-    return Waiting(patience=replace(usual, ready_seconds=ready, poll_seconds=poll))
+    default = RetryPolicy()
+    ready = float(extra.get("ready_seconds", default.ready_seconds))
+    poll = float(extra.get("poll_seconds", default.poll_seconds))
+    return Retrier(retry_policy=replace(default, ready_seconds=ready, poll_seconds=poll))
 
 
 def _missing(extra: Extra, name: str) -> MissingDependencyError:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 
 class FakeClock:
-    """Time that passes when somebody sleeps, and only then."""
+    """Implements ``Clock``: time passes only in ``sleep``, at once, and every pause is recorded."""
 
     def __init__(self):
         self.seconds = 0.0

@@ -43,26 +43,26 @@ def connected(extra):
         patch.setenv("AIRFLOW_CONN_MLOPS_SERVING", json.dumps(serving))
         backend = ServingHook().backend()
     backend.counts = no_counts
-    remove(backend.site.book)
+    remove(backend.platform.store)
     yield backend
-    remove(backend.site.book)
-    backend.site.objects.client.api_client.close()
+    remove(backend.platform.store)
+    backend.platform.objects.client.api_client.close()
 
 
-def remove(book):
+def remove(store):
     """Delete the endpoint's state, and the endpoint itself where the back end made it."""
-    page = book.look("demo")
-    if page.lease is not None:
-        book.objects.delete(LEASE, page.lease)
-    if page.target is None:
+    snapshot = store.read("demo")
+    if snapshot.lease is not None:
+        store.objects.delete(LEASE, snapshot.lease)
+    if snapshot.target is None:
         return
-    if book.found:
-        rules = page.target["spec"]["rules"]
+    if store.must_exist:
+        rules = snapshot.target["spec"]["rules"]
         rules[1]["backendRefs"] = []
-        book.objects.patch(book.resource, page.target, {"spec": {"rules": rules}})
+        store.objects.patch(store.resource, snapshot.target, {"spec": {"rules": rules}})
         return
-    book.objects.delete(book.resource, page.target)
-    while book.look("demo").target is not None:
+    store.objects.delete(store.resource, snapshot.target)
+    while store.read("demo").target is not None:
         time.sleep(POLL)
 
 

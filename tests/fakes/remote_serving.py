@@ -1,10 +1,11 @@
-"""The remote back ends over their fakes, ready for use."""
+"""Remote serving back ends over fakes of their platforms."""
 
 from __future__ import annotations
 
 import json
 from contextlib import contextmanager
 
+import pytest
 from fakes.clock import FakeClock
 from fakes.crd_schemas import require_schemas
 from fakes.kubernetes_api import ApiServer
@@ -13,20 +14,23 @@ from fakes.serving_faults import ClusterFaults, VertexFaults
 from fakes.vertex import FakeEndpoints
 from fakes.vertex_grpc import google_client
 
-from airflow_mlops.backends.serving.kubernetes.http_route import RouteSite, http_route_serving
-from airflow_mlops.backends.serving.kubernetes.kserve import KserveSite, kserve_serving
+from airflow_mlops.backends.serving.kubernetes.http_route import HttpRoutePlatform, http_route_serving
+from airflow_mlops.backends.serving.kubernetes.kserve import KservePlatform, kserve_serving
 from airflow_mlops.backends.serving.kubernetes.objects import KubernetesObjects
 from airflow_mlops.backends.serving.protocol import Count, Counters
 from airflow_mlops.backends.serving.remote.model_store import ModelStore
-from airflow_mlops.backends.serving.remote.retry import Patience, Waiting
+from airflow_mlops.backends.serving.remote.retry import Retrier, RetryPolicy
 from airflow_mlops.backends.serving.vertex.client import GoogleEndpoints
-from airflow_mlops.backends.serving.vertex.platform import VertexSite, vertex_serving
-from airflow_mlops.backends.serving.vertex.state import VertexBook
+from airflow_mlops.backends.serving.vertex.platform import VertexPlatform, vertex_serving
+from airflow_mlops.backends.serving.vertex.state import VertexStateStore
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
 PREDICTOR = {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 2}
-PATIENCE = Patience(ready_seconds=60)
-ME, ISVC = "rollout/run-1", ("inferenceservices", "demo")
+RETRY_POLICY = RetryPolicy(ready_seconds=60)
+ISVC = ("inferenceservices", "demo")
+MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
+
+in_both_modes = pytest.mark.parametrize("mode", ["Knative", "Standard"])
 
 
 def no_counts(endpoint, releases):
@@ -38,7 +42,7 @@ def kubernetes():
     require_schemas()
     with ApiServer() as server:
         client = objects_client(server.url)
-        server.objects = KubernetesObjects(client, "models", Waiting(FakeClock(), PATIENCE))
+        server.objects = KubernetesObjects(client, "models", Retrier(FakeClock(), RETRY_POLICY))
         yield server
         client.api_client.close()
 
@@ -48,14 +52,14 @@ def kserve(mode, predictor=PREDICTOR):
     with kubernetes() as server:
         models = ModelStore("s3://models/{endpoint}/{version}")
         backend = kserve_serving(
-            KserveSite(server.objects, models, predictor=predictor, mode=mode), counts=no_counts
+            KservePlatform(server.objects, models, predictor=predictor, mode=mode), counts=no_counts
         )
         backend.cluster, backend.faults = server.cluster, ClusterFaults(server.cluster, "inferenceservices")
         yield backend
 
 
 def deploy_demo(cluster, versions=("1", "2", "3")):
-    """Make what an HTTPRoute endpoint needs: a Deployment per version, and the route."""
+    """Create what an HTTPRoute endpoint needs: a Deployment per version, and the route."""
     for version in versions:
         spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
         cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
@@ -73,7 +77,7 @@ def http_route():
     with kubernetes() as server:
         deploy_demo(server.cluster)
         backend = http_route_serving(
-            RouteSite(server.objects, ModelStore("{endpoint}-{version}")), counts=no_counts
+            HttpRoutePlatform(server.objects, ModelStore("{endpoint}-{version}")), counts=no_counts
         )
         backend.cluster, backend.faults = server.cluster, ClusterFaults(server.cluster, "httproutes")
         yield backend
@@ -82,9 +86,9 @@ def http_route():
 def vertex_over(client, endpoints):
     machine = {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
     models = ModelStore("projects/p/locations/europe-west4/models/{endpoint}@{version}")
-    book = VertexBook(client, models, Waiting(FakeClock(), PATIENCE), {"demo": ENDPOINT})
-    site = VertexSite(book, deployed_model={"dedicated_resources": machine})
-    backend = vertex_serving(site, counts=no_counts)
+    store = VertexStateStore(client, models, Retrier(FakeClock(), RETRY_POLICY), {"demo": ENDPOINT})
+    platform = VertexPlatform(store, deployed_model={"dedicated_resources": machine})
+    backend = vertex_serving(platform, counts=no_counts)
     backend.fake, backend.faults = endpoints, VertexFaults(endpoints, ENDPOINT)
     return backend
 
@@ -119,13 +123,9 @@ def written(cluster, plural="inferenceservices"):
     return [json.loads(json.dumps(body["spec"])) for *_, body in changes]
 
 
-def shape(traffic):
-    return traffic.stable, traffic.canary, traffic.canary_percent
-
-
 def uri_of(backend):
     return backend.cluster.objects[ISVC]["spec"]["predictor"]["model"]["storageUri"]
 
 
 def pauses(backend):
-    return backend.site.waiting.clock.slept
+    return backend.platform.retrier.clock.slept

@@ -1,4 +1,4 @@
-"""What can go wrong beneath a remote endpoint, said in one way for all back ends."""
+"""Fault injection beneath a remote endpoint, with one interface for all platforms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_mlops.backends.serving.vertex.labels import deployed_id
 
 
 class ClusterFaults:
-    """Of endpoint ``demo`` in a fake cluster."""
+    """Faults of endpoint ``demo`` in a fake cluster."""
 
     def __init__(self, cluster, plural):
         self.cluster, self.plural = cluster, plural
@@ -27,7 +27,7 @@ class ClusterFaults:
         self.cluster.dropped = count
 
     def before_each_write(self, call):
-        """Call when the object that splits traffic is about to be written."""
+        """Call ``call`` just before the object that splits traffic is written."""
 
         def meddle(command, plural):
             if plural == self.plural:
@@ -36,7 +36,7 @@ class ClusterFaults:
         self.cluster.before_write = meddle if call else None
 
     def touch(self, number=0):
-        """Let somebody else write something that is not ours."""
+        """Write a field that the back end does not own, as another writer would."""
         self.cluster.patch(self.plural, "demo", {"metadata": {"labels": {"by": f"another-{number}"}}})
 
     def delete(self):
@@ -46,11 +46,11 @@ class ClusterFaults:
         self.cluster.broken |= {f"demo/{version}", f"demo-{version}"}
 
     def split(self):
-        """Return what is written now, whatever the status says."""
+        """Return the spec as it is now, whatever the status says."""
         return copy.deepcopy(self.target["spec"])
 
     def by_hand(self, percent):
-        """Let somebody give the canary another share."""
+        """Give the canary another share, as a person would."""
         spec = self.split()
         if self.plural == "httproutes":
             stable, canary = spec["rules"][1]["backendRefs"]
@@ -62,7 +62,7 @@ class ClusterFaults:
         self.cluster.patch(self.plural, "demo", {"spec": spec})
 
     def deploys(self, version):
-        """Return how often something was written that starts a version."""
+        """Return how many writes started a version."""
         starts = [body for verb, _, _, body in self.cluster.calls if verb in ("POST", "PATCH") and body]
         texts = [str(body.get("spec")) for body in starts if "holderIdentity" not in body.get("spec", {})]
         named = [f"demo/{version}'" in text or f"demo-{version}'" in text for text in texts]
@@ -70,7 +70,7 @@ class ClusterFaults:
 
 
 class VertexFaults:
-    """The same, of an endpoint of the fake Vertex AI."""
+    """Faults of an endpoint in the fake Vertex AI."""
 
     def __init__(self, endpoints, name):
         self.endpoints, self.name = endpoints, name

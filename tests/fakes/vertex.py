@@ -1,4 +1,4 @@
-"""Vertex AI's endpoint service as objects: etags, splits that add up, operations that take a few looks."""
+"""In-memory Vertex AI endpoint service: etags, validated splits, operations that end after some polls."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from airflow_mlops.backends.serving.remote.retry import RefusedError
 class FakeEndpoints:
     """Implements ``EndpointsClient``.
 
-    :param storm: statuses that the next calls are refused with; ``None``: not refused.
-    :param dropped: how many of the next updates are made, but never answered.
-    :param looks: how often an operation is looked at before it ends.
-    :param broken: texts; a deployment whose model has one of them fails.
+    :param storm: statuses with which the next calls are refused; ``None``: not refused.
+    :param dropped: number of the next updates that are made but not answered.
+    :param polls: number of polls after which an operation ends.
+    :param broken: texts; a deployment fails when its model contains one.
     """
 
-    def __init__(self, looks=2):
+    def __init__(self, polls=2):
         self.endpoints, self.operations = {}, {}
-        self.storm, self.deploys, self.looks, self.broken = [], [], looks, set()
+        self.storm, self.deploys, self.polls, self.broken = [], [], polls, set()
         self.count = 0
         self.before_write, self.dropped, self.splits = None, 0, []
 
@@ -37,7 +37,7 @@ class FakeEndpoints:
 
     def get(self, name):
         for running in [op for op in self.operations.values() if not op["done"]]:
-            self._look(running)  # time passes for all
+            self._poll(running)  # a read advances every operation
         return copy.deepcopy(self._found(name))
 
     def update(self, name, *, etag, labels, split):
@@ -79,12 +79,12 @@ class FakeEndpoints:
         if name not in self.operations:
             raise RefusedError(404, name)
         found = self.operations[name]
-        self._look(found)
-        return found["looks"] <= 0, found["error"] if found["looks"] <= 0 else ""
+        self._poll(found)
+        return found["polls"] <= 0, found["error"] if found["polls"] <= 0 else ""
 
-    def _look(self, operation):
-        operation["looks"] -= 1
-        if operation["looks"] <= 0:
+    def _poll(self, operation):
+        operation["polls"] -= 1
+        if operation["polls"] <= 0:
             self._end(operation)
 
     def _begin(self, endpoint, kind, model, error):
@@ -94,7 +94,7 @@ class FakeEndpoints:
             "kind": kind,
             "model": model,
             "error": error,
-            "looks": self.looks,
+            "polls": self.polls,
             "done": False,
         }
         return name

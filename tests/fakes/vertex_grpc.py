@@ -1,4 +1,4 @@
-"""The fake of Vertex AI behind gRPC, so that Airflow's hook and Google's own client talk to it."""
+"""The fake Vertex AI over gRPC, for Airflow's hook and Google's own client."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def handlers(fake):
 
 @contextmanager
 def serving(fake: FakeEndpoints):
-    """Yield a port on which the fake answers, and the list of channels to close at the end."""
+    """Yield the fake's port, and the list of channels to close at the end."""
     import grpc
 
     server, channels = grpc.server(futures.ThreadPoolExecutor(4)), []
@@ -116,9 +116,9 @@ def serving(fake: FakeEndpoints):
 
 @contextmanager
 def redirected(port, channels):
-    """Airflow's own hook, with anonymous credentials, makes clients of the fake while the block runs.
+    """Make Airflow's own hook connect to the fake, with anonymous credentials, while the block runs.
 
-    Only the address and the encryption are other ones than Google's.
+    Only the address and the encryption differ from Google's.
     """
     import grpc
     from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
@@ -138,14 +138,14 @@ def redirected(port, channels):
 
 @contextmanager
 def listening(fake: FakeEndpoints):
-    """Let every client that Airflow's hook makes in the block talk to the fake."""
+    """Connect every client that Airflow's hook creates in the block to the fake."""
     with serving(fake) as at, redirected(*at):
         yield
 
 
 @contextmanager
 def google_client(fake: FakeEndpoints):
-    """Yield a client that Airflow's hook made, connected to the fake."""
+    """Yield a client created by Airflow's hook and connected to the fake."""
     from airflow.providers.google.cloud.hooks.vertex_ai.endpoint_service import EndpointServiceHook
 
     with serving(fake) as at:

@@ -170,13 +170,13 @@ def test_package_that_is_not_installed_is_named(connection, monkeypatch, extra, 
 def test_kubernetes_connection_gives_client_and_namespace(connection, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", kubernetes_connection("http://127.0.0.1:9"))
     connection(conn_type="mlops_serving", extra={**KSERVE, "ready_seconds": 5, "mode": "Knative"})
-    objects = ServingHook("c").backend().site.objects
+    objects = ServingHook("c").backend().platform.objects
     assert ServingHook("c").test_connection() == (True, "kserve: understood; no endpoint was read")
     assert objects.namespace == "models"
     assert objects.client.api_client.configuration.host == "http://127.0.0.1:9"
-    assert objects.waiting.patience.ready_seconds == 5
+    assert objects.retrier.retry_policy.ready_seconds == 5
     connection(conn_type="mlops_serving", extra={"backend": "http_route", "services": "{endpoint}-{version}"})
-    assert ServingHook("c").backend().site.port == 80
+    assert ServingHook("c").backend().platform.port == 80
 
 
 def test_google_connection_gives_the_client_of_the_endpoints_region(connection, monkeypatch):
@@ -185,7 +185,7 @@ def test_google_connection_gives_the_client_of_the_endpoints_region(connection, 
     name = "projects/p/locations/europe-west4/endpoints/7"
     connection(conn_type="mlops_serving", extra={**VERTEX, "endpoints": {"m": name}})
     backend = ServingHook("c").backend()
-    assert backend.site.book.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
+    assert backend.platform.store.client.client.api_endpoint == "europe-west4-aiplatform.googleapis.com:443"
     assert backend.url("m") == f"https://europe-west4-aiplatform.googleapis.com/v1/{name}:predict"
 
 

@@ -57,7 +57,7 @@ def unwatched(backend):
 
 
 def address(backend):
-    return backend.site.objects.client.api_client.configuration.host
+    return backend.platform.objects.client.api_client.configuration.host
 
 
 def test_command_of_the_cron_job_stops_a_canary_with_no_more_rights_than_it_has(tmp_path):
@@ -121,7 +121,7 @@ def test_endpoints_of_a_vertex_connection_are_looked_after(monkeypatch, capsys):
         assert main(["reap", "--conn", "v"]) == 2
     said = capsys.readouterr()
     assert said.out == f"demo: canary at 0 %, lease of {ME} ran out\n"
-    assert said.err.startswith(f"error: demo: get {ENDPOINT}: there is no such endpoint")
+    assert said.err.startswith(f"error: demo: get {ENDPOINT}: endpoint not found")
 
 
 def test_cluster_that_cannot_be_read_is_an_error_and_not_all_is_well(monkeypatch, capsys):

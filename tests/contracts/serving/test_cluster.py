@@ -1,4 +1,4 @@
-"""A cluster found by KUBECONFIG is put to the same contract; here the fake one stands for it."""
+"""The contract also runs over a cluster that KUBECONFIG names; a fake cluster takes its place here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong beneath a remote endpoint ends in a named error or a hold, never in wrong traffic."""
+"""A fault beneath a remote endpoint ends in a named error, never in wrong traffic."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_weight_set_by_hand_is_seen_and_not_overwritten(serving, call):
     serving.faults.by_hand(40)
     until(lambda: shape(serving.traffic("demo")) == ("1", "2", 40))
     before = serving.faults.split()
-    with pytest.raises(TrafficConflictError, match="somebody changed it, nothing was overwritten"):
+    with pytest.raises(TrafficConflictError, match="changed by another writer, nothing was overwritten"):
         CALLS[call][0](serving)
     assert serving.faults.split() == before
 
 
-def test_weight_set_by_hand_keeps_nobody_from_rolling_back(serving):
+def test_weight_set_by_hand_does_not_prevent_a_rollback(serving):
     serving.faults.by_hand(90)
     assert shape(serving.roll_back("demo", "2", holder=ME)) == ("1", None, 0)
 
@@ -145,14 +145,16 @@ def test_write_in_between_is_read_again_and_endless_ones_are_named(serving):
     assert shape(serving.set_traffic("demo", "2", 25, holder=ME)) == ("1", "2", 25)
     assert left == [0]
     left[0] = 99
-    with pytest.raises(ServiceUnavailableError, match="changed by somebody else 6 times"):
+    with pytest.raises(
+        ServiceUnavailableError, match="conflict: changed by another writer in each of 6 attempts"
+    ):
         serving.set_traffic("demo", "2", 50, holder=ME)
     assert shape(serving.traffic("demo"))[2] == 25
 
 
 def test_of_two_that_begin_at_once_one_is_told_the_others_name(fresh):
     fresh.release("demo", ME)
-    other = RemoteServing(fresh.site)
+    other = RemoteServing(fresh.platform)
     other.claim("demo", OTHER)
     for call in (fresh.claim, lambda *at: fresh.take_lease(*at, now=time.time(), seconds=60)):
         with pytest.raises(EndpointBusyError, match=f"held by {OTHER}, not by {ME}"):
@@ -168,7 +170,7 @@ def test_write_under_way_when_the_reaper_comes_is_refused_or_undone(serving, per
     def reaper():
         if not met:
             met.append(True)
-            met.extend(reap(RemoteServing(serving.site), now=now + 120))
+            met.extend(reap(RemoteServing(serving.platform), now=now + 120))
 
     serving.faults.before_each_write(reaper)
     with pytest.raises(LeaseLostError, match="airflow-mlops reap") if percent else suppress(LeaseLostError):
@@ -184,34 +186,34 @@ def test_write_under_way_when_the_reaper_comes_is_refused_or_undone(serving, per
 
 
 class Wall:
-    """The fake clock's time as seconds since the epoch."""
+    """Wall clock that follows the fake clock."""
 
     def __init__(self, backend):
-        self.clock = backend.site.waiting.clock
+        self.clock = backend.platform.retrier.clock
 
     def __call__(self):
         return 1e9 + self.clock.now()
 
 
-def test_lease_is_kept_while_a_change_is_waited_for(serving):
+def test_lease_is_renewed_while_a_change_is_polled_for(serving):
     serving.wall = Wall(serving)
     lease = serving.take_lease("demo", ME, now=serving.wall(), seconds=20)
-    serving.site.missing = lambda sight: "it takes its time"
-    with pytest.raises(ServiceUnavailableError, match="not ready after 60 s: it takes its time"):
+    serving.platform.missing = lambda snapshot: "still starting"
+    with pytest.raises(ServiceUnavailableError, match="not ready after 60 s: still starting"):
         serving.set_traffic("demo", "2", 25, holder=ME, lease=lease)
     assert serving.keep_lease("demo", lease, now=serving.wall(), seconds=20).expires_at > serving.wall() + 13
 
 
-def test_waiting_ends_when_somebody_takes_over(serving):
+def test_polling_ends_when_the_lease_is_taken_over(serving):
     serving.wall = Wall(serving)
     lease, began = serving.take_lease("demo", ME, now=serving.wall(), seconds=20), serving.wall()
 
-    def overtaken(sight):
+    def overtaken(snapshot):
         if serving.wall() > began + 10:
-            RemoteServing(serving.site).take_lease("demo", ME, now=serving.wall(), seconds=20)
-        return "it takes its time"
+            RemoteServing(serving.platform).take_lease("demo", ME, now=serving.wall(), seconds=20)
+        return "still starting"
 
-    serving.site.missing = overtaken
+    serving.platform.missing = overtaken
     with pytest.raises(LeaseLostError, match=f"{ME} with token 2 holds"):
         serving.set_traffic("demo", "2", 25, holder=ME, lease=lease)
     assert serving.wall() - began < 20

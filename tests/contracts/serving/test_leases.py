@@ -1,4 +1,4 @@
-"""A canary that nobody watches is stopped; copies from the past write nothing."""
+"""A canary with an expired lease is stopped; writers with an outdated fencing token are refused."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_canary_keeps_its_traffic_as_long_as_it_is_watched(serving, endpoint, no
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_canary_that_nobody_watches_gets_nothing_and_its_rollout_may_not_go_on(
+def test_canary_with_an_expired_lease_gets_nothing_and_its_rollout_has_lost_the_lease(
     serving, endpoint, now, percent
 ):
     lease = serving.take_lease(endpoint, ME, now=now, seconds=60)

@@ -1,4 +1,4 @@
-"""What real clients of a real gateway see; the fakes answer no requests."""
+"""Behaviour seen by real clients of a real gateway; the fakes answer no requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ only_local = pytest.mark.parametrize("serving", [LOCAL], indirect=True)
 
 
 class Clients(threading.Thread):
-    """Sends requests without a pause until stopped; keeps version and status of each answer."""
+    """Sends requests without pauses until stopped; records version and status of each answer."""
 
     def __init__(self, url):
         super().__init__(daemon=True)

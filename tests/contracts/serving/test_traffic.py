@@ -1,4 +1,4 @@
-"""Versions, shares, promotion and rollback: the same everywhere, and each as often as you like."""
+"""Versions, shares, promotion and rollback: the same on every back end, and idempotent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_second_holder_is_refused_by_name(serving, endpoint):
         serving.set_traffic(endpoint, "2", 5, holder=OTHER)
 
 
-def test_release_by_a_stranger_changes_nothing(serving, endpoint):
+def test_release_by_another_holder_changes_nothing(serving, endpoint):
     serving.release(endpoint, OTHER)
     assert serving.traffic(endpoint).holder == ME
 

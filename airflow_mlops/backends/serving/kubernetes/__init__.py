@@ -1,1 +1,1 @@
-"""Kubernetes."""
+"""Serving on Kubernetes: KServe and Gateway API."""

@@ -1,4 +1,4 @@
-"""Serving by KServe: an InferenceService per endpoint, in either of its two deployment modes."""
+"""KServe platform: an InferenceService per endpoint, in Knative or Standard mode."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.serving.kubernetes.knative import KnativeMode
+from airflow_mlops.backends.serving.kubernetes.kserve_modes import KnativeMode, StandardMode, rolled_out
 from airflow_mlops.backends.serving.kubernetes.objects import DEPLOYMENT, KubernetesObjects, Resource
-from airflow_mlops.backends.serving.kubernetes.standard import StandardMode, rolled_out
-from airflow_mlops.backends.serving.kubernetes.state import EndpointBook, Page
+from airflow_mlops.backends.serving.kubernetes.state import KubernetesSnapshot, KubernetesStateStore
 from airflow_mlops.backends.serving.remote.backend import RemoteServing
 from airflow_mlops.backends.serving.remote.state import Release, RemoteState
 from airflow_mlops.core.errors import (
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from airflow_mlops.backends.serving.kubernetes.objects import Json
     from airflow_mlops.backends.serving.remote.backend import CountSource
     from airflow_mlops.backends.serving.remote.model_store import ModelStore
+    from airflow_mlops.backends.serving.remote.platform import Json
 
-ISVC = Resource(
+_INFERENCE_SERVICE = Resource(
     group="serving.kserve.io", version="v1beta1", plural="inferenceservices", kind="InferenceService"
 )
-MODE = "serving.kserve.io/deploymentMode"
-MODES = {
+_MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
+_MODES = {
     "Knative": "Knative",
     "Serverless": "Knative",
     "Standard": "Standard",
@@ -40,12 +39,12 @@ MODES = {
 }
 
 
-class KserveSite:
-    """Implements :class:`~airflow_mlops.backends.serving.remote.platform.Site` over InferenceServices.
+class KservePlatform:
+    """Implements :class:`~airflow_mlops.backends.serving.remote.platform.RemotePlatform` over KServe.
 
-    :param predictor: ``spec.predictor`` for an InferenceService that has to be made; without it, it has to
-        be there already.
-    :param mode: deployment mode where the InferenceService does not say; ``Knative`` or ``Standard``.
+    :param predictor: ``spec.predictor`` of an InferenceService that is created; without it, the
+        InferenceService must exist already.
+    :param mode: deployment mode of an InferenceService that names none: ``Knative`` or ``Standard``.
     """
 
     def __init__(
@@ -57,138 +56,145 @@ class KserveSite:
         predictor: Json | None = None,
         mode: str = "Standard",
     ) -> None:
-        if mode not in MODES:
-            msg = f"KServe deployment mode {mode!r}; allowed: {', '.join(MODES)}"
+        if mode not in _MODES:
+            msg = f"KServe deployment mode {mode!r}; allowed: {', '.join(_MODES)}"
             raise InvalidConfigError(msg)
         self.objects = objects
-        self.waiting = objects.waiting
-        self.book = EndpointBook(objects, ISVC, names or {}, self._adopt)
+        self.retrier = objects.retrier
+        self.store = KubernetesStateStore(objects, _INFERENCE_SERVICE, names or {}, self._adopt)
         self.models = models
         self.predictor = predictor
-        self.default_mode = MODES[mode]
+        self.default_mode = _MODES[mode]
 
-    def declare(self, sight: Page, state: RemoteState, *, force: bool = False) -> None:
-        """Store the intent, then patch model and percent together."""
-        mode, target = self._mode(sight.target), sight.target
+    def declare(self, snapshot: KubernetesSnapshot, state: RemoteState, *, force: bool = False) -> None:
+        """Store the state, then patch model and percent together."""
+        mode, target = self._mode(snapshot.target), snapshot.target
         seen = mode.layout_of(target) if target else None
         wanted = mode.layout(state)
-        self._require_ours(sight, state, seen, wanted, force=force)
+        self._require_ours(snapshot, state, seen, wanted, force=force)
         if target and wanted and mode.sources(seen) != mode.sources(wanted):
             state = replace(state, mark=mode.newest(target))
         if target and wanted and wanted.get("canary"):
             _require_annotation(target)
         layouts = (wanted,) if seen == wanted else (seen, wanted)
-        self.book.write_note(sight, state, layouts)
+        self.store.write_state(snapshot, state, layouts)
         if seen != wanted:
-            self._write(sight, wanted)
+            self._write(snapshot, wanted)
 
-    def missing(self, sight: Page) -> str:
-        """Say what KServe has not done yet."""
-        if sight.target is None:
-            return "there is no InferenceService" if sight.state.releases() else ""
-        mode = self._mode(sight.target)
-        problem = mode.missing(sight.target, sight.state)
-        uri = mode.rollout_of(sight.state) if isinstance(mode, StandardMode) else None
+    def missing(self, snapshot: KubernetesSnapshot) -> str:
+        """Say what KServe has not put into effect yet."""
+        if snapshot.target is None:
+            return "there is no InferenceService" if snapshot.state.releases() else ""
+        mode = self._mode(snapshot.target)
+        problem = mode.missing(snapshot.target, snapshot.state)
+        uri = mode.rollout_of(snapshot.state) if isinstance(mode, StandardMode) else None
         if problem or uri is None:
             return problem
-        name = f"{self.book.name(sight.state.endpoint)}-predictor"
+        name = f"{self.store.name(snapshot.state.endpoint)}-predictor"
         return rolled_out(self.objects.find(DEPLOYMENT, name), uri)
 
-    def percent(self, sight: Page) -> int:
+    def percent(self, snapshot: KubernetesSnapshot) -> int:
         """Return the canary's share as KServe reports it."""
-        if sight.target is None:
+        if snapshot.target is None:
             return 0
-        return self._mode(sight.target).percent(sight.target, sight.state)
+        return self._mode(snapshot.target).percent(snapshot.target, snapshot.state)
 
-    def label(self, sight: Page, release: Release) -> str:
+    def label(self, snapshot: KubernetesSnapshot, release: Release) -> str:
         """Return the Knative revision, or the predictor's Service in Standard mode."""
-        if sight.target is None or release not in (sight.state.stable, sight.state.canary):
+        if snapshot.target is None or release not in (snapshot.state.stable, snapshot.state.canary):
             return ""
-        return self._mode(sight.target).label(sight.target, sight.state, release)
+        return self._mode(snapshot.target).label(snapshot.target, snapshot.state, release)
 
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
-        """Put the model where KServe loads it from."""
+        """Upload the model to where KServe loads it from, if that is configured."""
         return self.models.publish(endpoint, version, model_dir)
 
-    def start(self, sight: Page, release: Release) -> None:
-        """Nothing: KServe starts what is declared."""
+    def start(self, snapshot: KubernetesSnapshot, release: Release) -> None:
+        """Do nothing: KServe starts what is declared."""
 
-    def stop(self, sight: Page, releases: tuple[Release, ...]) -> None:
-        """Nothing: KServe stops what is declared no more."""
+    def stop(self, snapshot: KubernetesSnapshot, releases: tuple[Release, ...]) -> None:
+        """Do nothing: KServe stops what is no longer declared."""
 
     def url(self, endpoint: str) -> str:
         """Return the URL in the InferenceService's status."""
-        target = self.book.look(endpoint).target or {}
+        target = self.store.read(endpoint).target or {}
         url = target.get("status", {}).get("url")
         if not url:
             msg = f"endpoint {endpoint!r} has no URL yet in namespace {self.objects.namespace}"
             raise ServiceUnavailableError(msg)
         return str(url)
 
-    def _adopt(self, page: Page) -> Page:
-        mode, endpoint = self._mode(page.target), page.state.endpoint
-        seen = mode.layout_of(page.target or {})
+    def _adopt(self, snapshot: KubernetesSnapshot) -> KubernetesSnapshot:
+        mode, endpoint = self._mode(snapshot.target), snapshot.state.endpoint
+        seen = mode.layout_of(snapshot.target or {})
         plain = {"uri": seen["uri"]}
         if any(value is not None for key, value in seen.items() if key != "uri"):
             msg = f"{endpoint}: {json.dumps(seen)} is there: a canary made by others; end it first"
             raise TrafficConflictError(msg)
         stable = Release(version=self.models.version_at(endpoint, plain["uri"]), source=plain["uri"])
-        return replace(page, state=replace(page.state, stable=stable), layouts=(seen,))
+        return replace(snapshot, state=replace(snapshot.state, stable=stable), layouts=(seen,))
 
     def _mode(self, target: Json | None) -> KnativeMode | StandardMode:
         found = target or {}
         said = found.get("status", {}).get("deploymentMode") or (
             found.get("metadata", {}).get("annotations") or {}
-        ).get(MODE)
-        mode = MODES.get(said) if said else self.default_mode
+        ).get(_MODE_ANNOTATION)
+        mode = _MODES.get(said) if said else self.default_mode
         if mode is None:
-            msg = f"{found['metadata']['name']}: deployment mode {said!r}; allowed: {', '.join(MODES)}"
+            msg = f"{found['metadata']['name']}: deployment mode {said!r}; allowed: {', '.join(_MODES)}"
             raise InvalidConfigError(msg)
         return KnativeMode() if mode == "Knative" else StandardMode()
 
-    def _require_ours(self, sight: Page, state: RemoteState, seen: Any, wanted: Any, *, force: bool) -> None:
+    def _require_ours(
+        self, snapshot: KubernetesSnapshot, state: RemoteState, seen: Any, wanted: Any, *, force: bool
+    ) -> None:
         if seen is None:
             return
-        mode = self._mode(sight.target)
-        known = {release.source for release in (*sight.state.releases(), *state.releases())}
+        mode = self._mode(snapshot.target)
+        known = {release.source for release in (*snapshot.state.releases(), *state.releases())}
         if not (force and mode.sources(seen) <= known):
-            self.book.require_known(sight, seen, wanted)
+            self.store.require_known(snapshot, seen, wanted)
 
-    def _write(self, sight: Page, wanted: Any) -> None:
-        name = self.book.name(sight.state.endpoint)
+    def _write(self, snapshot: KubernetesSnapshot, wanted: Any) -> None:
+        name = self.store.name(snapshot.state.endpoint)
         if wanted is None:
-            if sight.target is not None:
-                self.objects.delete(ISVC, sight.target)
-        elif sight.target is None:
-            self.objects.create(ISVC, name, self._new(name, wanted["uri"]))
+            if snapshot.target is not None:
+                self.objects.delete(_INFERENCE_SERVICE, snapshot.target)
+        elif snapshot.target is None:
+            self.objects.create(_INFERENCE_SERVICE, name, self._new_body(name, wanted["uri"]))
         else:
-            self._patch(sight.target, wanted)
+            self._patch(snapshot.target, wanted)
 
     def _patch(self, target: Json, wanted: Any) -> None:
         mode, name = self._mode(target), target["metadata"]["name"]
-        answer = self.objects.patch(ISVC, target, {"spec": mode.change(target, wanted)})
-        if mode.layout_of(answer) != wanted:
+        patched = self.objects.patch(_INFERENCE_SERVICE, target, {"spec": mode.change(target, wanted)})
+        if mode.layout_of(patched) != wanted:
             msg = f"{name}: the API server dropped the canary; Standard mode has canaries from KServe 0.20 on"
             raise InvalidConfigError(msg)
 
-    def _new(self, name: str, uri: str) -> Json:
+    def _new_body(self, name: str, uri: str) -> Json:
         if self.predictor is None:
             where = f"{self.objects.namespace}/{name}"
-            msg = f"inferenceservices {where}: there is none; make it, or say what 'predictor' is to be"
+            msg = f"inferenceservices {where}: not found; create it, or give 'predictor'"
             raise EndpointMissingError(msg)
         predictor = copy.deepcopy(self.predictor)
         predictor.setdefault("model", {})["storageUri"] = uri
-        return {"metadata": {"annotations": {MODE: self.default_mode}}, "spec": {"predictor": predictor}}
+        return {
+            "metadata": {"annotations": {_MODE_ANNOTATION: self.default_mode}},
+            "spec": {"predictor": predictor},
+        }
 
 
-def kserve_serving(site: KserveSite, *, counts: CountSource | None = None) -> RemoteServing:
-    """Return the back end."""
-    return RemoteServing(site, counts=counts)
+def kserve_serving(platform: KservePlatform, *, counts: CountSource | None = None) -> RemoteServing:
+    """Return the serving back end over KServe."""
+    return RemoteServing(platform, counts=counts)
 
 
 def _require_annotation(target: Json) -> None:
-    says = (target["metadata"].get("annotations") or {}).get(MODE)
+    says = (target["metadata"].get("annotations") or {}).get(_MODE_ANNOTATION)
     if says != "Standard":
         name = target["metadata"]["name"]
-        msg = f"{name}: KServe takes a canary only with annotation {MODE}: Standard; it is {says!r}"
+        msg = (
+            f"{name}: KServe takes a canary only with annotation {_MODE_ANNOTATION}: Standard; it is {says!r}"
+        )
         raise InvalidConfigError(msg)

@@ -1,4 +1,4 @@
-"""Objects of a Kubernetes API server: read, made, and changed only if nobody else changed them."""
+"""Objects of a Kubernetes API server: read, created, and written by compare-and-set."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_mlops.backends.serving.remote.retry import NO_ANSWER, MovedError, RefusedError, Waiting, refusal
+from airflow_mlops.backends.serving.remote.retry import NO_ANSWER, ConflictError, RefusedError, refusal
 from airflow_mlops.core.errors import EndpointMissingError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Json = dict[str, Any]
-CALL_SECONDS = 30.0
+    from airflow_mlops.backends.serving.remote.platform import Json
+    from airflow_mlops.backends.serving.remote.retry import Retrier
+
+_CALL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource(Record):
-    """A kind of object and where it is found."""
+    """A kind of object, and its place in the API."""
 
     group: str
     version: str
@@ -27,9 +29,9 @@ class Resource(Record):
     kind: str
 
     def place(self, namespace: str) -> Json:
-        """Return the arguments that name the collection, and how long to wait for an answer."""
+        """Return the arguments that name the collection, and the time-out of a call."""
         names = {"group": self.group, "version": self.version, "plural": self.plural}
-        return {**names, "namespace": namespace, "_request_timeout": CALL_SECONDS}
+        return {**names, "namespace": namespace, "_request_timeout": _CALL_SECONDS}
 
     @property
     def api_version(self) -> str:
@@ -42,48 +44,48 @@ DEPLOYMENT = Resource(group="apps", version="v1", plural="deployments", kind="De
 
 
 class ObjectsClient(Protocol):
-    """The part of ``kubernetes.client.CustomObjectsApi`` that is used; all groups but the core one.
+    """Part of ``kubernetes.client.CustomObjectsApi`` that is used; it serves all groups but the core one.
 
     Errors carry the HTTP status as ``status``. Patches are JSON merge patches. The option
-    ``_request_timeout`` is in seconds; without it the client would wait for ever.
+    ``_request_timeout`` is in seconds; without it the client sets no time-out.
     """
 
     def get_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, name: str, **options: Any
     ) -> Any:
-        """Read one."""
+        """Read an object."""
 
     def list_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, **options: Any
     ) -> Any:
-        """Read those that have the labels of option ``label_selector``."""
+        """List the objects that match the option ``label_selector``."""
 
     def create_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, body: Json, **options: Any
     ) -> Any:
-        """Make one."""
+        """Create an object."""
 
     def patch_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, name: str, body: Json, **options: Any
     ) -> Any:
-        """Merge into one; refused with 409 when ``metadata.resourceVersion`` is not the current one."""
+        """Patch an object; refused with 409 when ``metadata.resourceVersion`` is outdated."""
 
     def delete_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, name: str, body: Json, **options: Any
     ) -> Any:
-        """Delete one; refused with 409 when a precondition does not hold."""
+        """Delete an object; refused with 409 when a precondition does not hold."""
 
 
 class KubernetesObjects:
-    """Objects of one namespace; every refusal becomes a named error."""
+    """Objects of one namespace; calls are retried, and final refusals become named errors."""
 
-    def __init__(self, client: ObjectsClient, namespace: str, waiting: Waiting) -> None:
+    def __init__(self, client: ObjectsClient, namespace: str, retrier: Retrier) -> None:
         self.client = client
         self.namespace = namespace
-        self.waiting = waiting
+        self.retrier = retrier
 
     def find(self, resource: Resource, name: str) -> Json | None:
-        """Return an object, ``None`` if there is no such one."""
+        """Return an object, ``None`` if it does not exist."""
         where = resource.place(self.namespace)
         try:
             return self._call(
@@ -93,16 +95,16 @@ class KubernetesObjects:
             return None
 
     def listed(self, resource: Resource, labels: str) -> list[Json]:
-        """Return the objects with such labels (``key=value``)."""
+        """Return the objects that match a label selector (``key=value``)."""
         where = {**resource.place(self.namespace), "label_selector": labels}
         found = self._call("list", resource, "", lambda: self.client.list_namespaced_custom_object(**where))
         items: list[Json] = found["items"]
         return items
 
     def create(self, resource: Resource, name: str, body: Json) -> Json:
-        """Make an object.
+        """Create an object.
 
-        :raises MovedError: there is one already.
+        :raises ConflictError: it exists already.
         """
         where = resource.place(self.namespace)
         body = {
@@ -116,9 +118,10 @@ class KubernetesObjects:
         )
 
     def patch(self, resource: Resource, seen: Json, change: Json) -> Json:
-        """Merge ``change`` into the object that was seen.
+        """Merge ``change`` into an object by compare-and-set.
 
-        :raises MovedError: it changed since.
+        :param seen: the object as it was read.
+        :raises ConflictError: it changed since.
         """
         name, where = seen["metadata"]["name"], resource.place(self.namespace)
         meta = {**change.get("metadata", {}), "resourceVersion": seen["metadata"]["resourceVersion"]}
@@ -131,9 +134,10 @@ class KubernetesObjects:
         )
 
     def delete(self, resource: Resource, seen: Json) -> None:
-        """Delete the object that was seen.
+        """Delete an object by compare-and-set.
 
-        :raises MovedError: it changed since.
+        :param seen: the object as it was read.
+        :raises ConflictError: it changed since.
         """
         name, where = seen["metadata"]["name"], resource.place(self.namespace)
         body = {"preconditions": {"resourceVersion": seen["metadata"]["resourceVersion"]}}
@@ -147,13 +151,13 @@ class KubernetesObjects:
     def _call(self, verb: str, resource: Resource, name: str, call: Callable[[], Any]) -> Json:
         what = f"{verb} {resource.plural} {self.namespace}/{name}"
         try:
-            found: Json = self.waiting.insist(lambda: _translated(call), what)
+            found: Json = self.retrier.call(lambda: _translated(call), what)
         except RefusedError as error:
             if error.status == 404:
-                msg = f"{what}: there is no such object (deleted, or never made)"
+                msg = f"{what}: not found (deleted, or never created)"
                 raise EndpointMissingError(msg) from error
             if error.status == 409:
-                raise MovedError(what) from error
+                raise ConflictError(what) from error
             raise refusal(error, what) from error
         return found
 

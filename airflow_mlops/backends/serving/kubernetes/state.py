@@ -1,7 +1,7 @@
-"""An endpoint in Kubernetes: the object that splits traffic, and a Lease beside it that remembers.
+"""State store in Kubernetes: a Lease beside the object that splits traffic.
 
-The state is not kept in annotations of the object: KServe copies those to its pods, so that each write
-would start a new revision.
+The state is not stored in annotations of the object itself: KServe copies those to its pods, so that each
+write would start a new revision.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.serving.kubernetes.objects import LEASE, Json
-from airflow_mlops.backends.serving.remote.retry import MovedError
-from airflow_mlops.backends.serving.remote.state import RemoteState, forgotten
+from airflow_mlops.backends.serving.kubernetes.objects import LEASE
+from airflow_mlops.backends.serving.remote.platform import Json
+from airflow_mlops.backends.serving.remote.retry import ConflictError
+from airflow_mlops.backends.serving.remote.state import RemoteState, without_versions
 from airflow_mlops.core.errors import EndpointMissingError, InvalidConfigError, TrafficConflictError
 from airflow_mlops.core.record import Record
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.serving.kubernetes.objects import KubernetesObjects, Resource
 
-NOTE = "airflow-mlops/state"
-SPLITS = "airflow-mlops/splits"
-NAME = re.compile(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?")
+_STATE_ANNOTATION = "airflow-mlops/state"
+_KIND_LABEL = "airflow-mlops/splits"
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note(Record):
-    """What the Lease carries.
+class StoredState(Record):
+    """JSON document in the Lease's annotation.
 
-    :param layouts: what the object may look like: as it was before the last write, and as written. It is
-        the former if the writer died between the two writes.
+    :param layouts: layouts (models and shares) the object may have: before the last write, and as written.
+        It still has the former if the writer died between writing the Lease and the object.
     """
 
     state: RemoteState
@@ -40,8 +41,8 @@ class Note(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """One look at an endpoint."""
+class KubernetesSnapshot:
+    """State of an endpoint, with its Lease and its object as they were read."""
 
     state: RemoteState
     layouts: tuple[Any, ...] = ()
@@ -50,17 +51,19 @@ class Page:
 
     @property
     def is_new(self) -> bool:
-        """Whether the object was made by others and nothing of ours was written yet."""
+        """Whether the object was created by others and has no stored state yet."""
         return self.target is not None and not self.layouts
 
 
-class EndpointBook:
-    """Implements :class:`~airflow_mlops.backends.serving.remote.platform.Book`: intent first, then traffic.
+class KubernetesStateStore:
+    """Implements :class:`~airflow_mlops.backends.serving.remote.platform.StateStore` with Leases.
 
-    :param resource: the kind of object that splits traffic.
+    The Lease is written first (the intent), the object that splits traffic second, each by compare-and-set.
+
+    :param resource: kind of the object that splits traffic.
     :param names: object name per endpoint; the endpoint's own name otherwise.
-    :param adopt: takes over an object that was made by others.
-    :param found: the object has to be there before anything is deployed.
+    :param adopt: gives a snapshot of an object that was created by others its state.
+    :param must_exist: whether the object must exist before anything is deployed.
     """
 
     def __init__(
@@ -68,111 +71,115 @@ class EndpointBook:
         objects: KubernetesObjects,
         resource: Resource,
         names: Mapping[str, str],
-        adopt: Callable[[Page], Page],
+        adopt: Callable[[KubernetesSnapshot], KubernetesSnapshot],
         *,
-        found: bool = False,
+        must_exist: bool = False,
     ) -> None:
         self.objects = objects
         self.resource = resource
         self.names = dict(names)
         self.adopt = adopt
-        self.found = found
+        self.must_exist = must_exist
 
     def name(self, endpoint: str) -> str:
         """Return the object's name.
 
-        :raises InvalidConfigError: Kubernetes allows no such name.
+        :raises InvalidConfigError: Kubernetes does not allow it.
         """
         name = self.names.get(endpoint, endpoint)
-        if not NAME.fullmatch(name):
+        if not _NAME.fullmatch(name):
             msg = (
-                f"endpoint {endpoint!r}: object name {name!r}, allowed: small letters, digits, '-', at most "
-                "47; name another one in 'names'"
+                f"endpoint {endpoint!r}: object name {name!r}, allowed: lower-case letters, digits, '-', "
+                "at most 47; name another one in 'names'"
             )
             raise InvalidConfigError(msg)
         return name
 
     def endpoints(self) -> list[str]:
-        """Return the endpoints whose state is kept in this namespace for this kind of object."""
-        notes = [_note(lease) for lease in self.objects.listed(LEASE, f"{SPLITS}={self.resource.plural}")]
-        return sorted(note.state.endpoint for note in notes if note is not None)
+        """Return the endpoints with a state in this namespace, for this kind of object."""
+        leases = self.objects.listed(LEASE, f"{_KIND_LABEL}={self.resource.plural}")
+        found = [_stored(lease) for lease in leases]
+        return sorted(stored.state.endpoint for stored in found if stored is not None)
 
-    def look(self, endpoint: str) -> Page:
-        """Read both objects."""
+    def read(self, endpoint: str) -> KubernetesSnapshot:
+        """Read Lease and object as they are."""
         name = self.name(endpoint)
         lease = self.objects.find(LEASE, f"mlops-{name}")
         target = self.objects.find(self.resource, name)
-        note = _note(lease) or Note(state=RemoteState(endpoint=endpoint))
-        return Page(state=note.state, layouts=note.layouts, lease=lease, target=target)
+        stored = _stored(lease) or StoredState(state=RemoteState(endpoint=endpoint))
+        return KubernetesSnapshot(state=stored.state, layouts=stored.layouts, lease=lease, target=target)
 
-    def load(self, endpoint: str) -> Page:
-        """Read; an object made by others is taken over as it is."""
-        page = self.look(endpoint)
+    def load(self, endpoint: str) -> KubernetesSnapshot:
+        """Read a snapshot; an object created by others is adopted as it is."""
+        snapshot = self.read(endpoint)
         where = f"{self.resource.plural} {self.objects.namespace}/{self.name(endpoint)}"
-        if page.target is None and page.state.stable is not None:
-            msg = f"{where}: deleted while version {page.state.stable.version} served; nothing was changed"
+        if snapshot.target is None and snapshot.state.stable is not None:
+            msg = (
+                f"{where}: deleted while version {snapshot.state.stable.version} served; nothing was changed"
+            )
             raise EndpointMissingError(msg)
-        if page.target is None and self.found:
-            msg = f"{where}: there is none; make it"
+        if snapshot.target is None and self.must_exist:
+            msg = f"{where}: not found; create it first"
             raise EndpointMissingError(msg)
-        return self.adopt(page) if page.is_new else page
+        return self.adopt(snapshot) if snapshot.is_new else snapshot
 
-    def load_or_forget(self, endpoint: str) -> Page:
-        """Read; a deleted object leaves only the holder and the lease."""
-        page = self.look(endpoint)
-        if page.target is None:
-            return replace(page, state=forgotten(page.state), layouts=())
-        return self.adopt(page) if page.is_new else page
+    def load_or_new(self, endpoint: str) -> KubernetesSnapshot:
+        """Read a snapshot; a deleted object leaves only the holder and the lease."""
+        snapshot = self.read(endpoint)
+        if snapshot.target is None:
+            return replace(snapshot, state=without_versions(snapshot.state), layouts=())
+        return self.adopt(snapshot) if snapshot.is_new else snapshot
 
-    def remember(self, sight: Page, state: RemoteState) -> None:
+    def save(self, snapshot: KubernetesSnapshot, state: RemoteState) -> None:
         """Store a state that moves no traffic."""
-        self.write_note(sight, state, sight.layouts)
+        self.write_state(snapshot, state, snapshot.layouts)
 
-    def write_note(self, page: Page, state: RemoteState, layouts: tuple[Any, ...]) -> None:
+    def write_state(self, snapshot: KubernetesSnapshot, state: RemoteState, layouts: tuple[Any, ...]) -> None:
         """Store state and layouts unless they are stored already.
 
-        :raises MovedError: somebody stored another one since.
+        :raises ConflictError: the Lease was written since the snapshot.
         """
-        note = json.dumps(Note(state=state, layouts=layouts).to_json())
-        if note == _text(page.lease):
+        text = json.dumps(StoredState(state=state, layouts=layouts).to_json())
+        if text == _text(snapshot.lease):
             return
+        labels = {_KIND_LABEL: self.resource.plural}
         body: Json = {
-            "metadata": {"annotations": {NOTE: note}, "labels": {SPLITS: self.resource.plural}},
+            "metadata": {"annotations": {_STATE_ANNOTATION: text}, "labels": labels},
             "spec": {"holderIdentity": state.holder, "leaseTransitions": state.lease and state.lease.token},
         }
-        if page.lease is None:
+        if snapshot.lease is None:
             self.objects.create(LEASE, f"mlops-{self.name(state.endpoint)}", body)
         else:
-            self.objects.patch(LEASE, page.lease, body)
+            self.objects.patch(LEASE, snapshot.lease, body)
 
-    def require_known(self, page: Page, seen: Any, wanted: Any) -> None:
-        """Refuse an object that is neither as written, nor as before, nor as wanted.
+    def require_known(self, snapshot: KubernetesSnapshot, seen: Any, wanted: Any) -> None:
+        """Refuse an object whose layout is not the one written, the one before, or the one wanted.
 
-        :raises TrafficConflictError: says what is there.
+        :raises TrafficConflictError: names the layout found and the one last written.
         """
-        if seen not in (*page.layouts, wanted):
-            written = page.layouts[-1] if page.layouts else "nothing"
+        if seen not in (*snapshot.layouts, wanted):
+            written = snapshot.layouts[-1] if snapshot.layouts else "nothing"
             msg = (
-                f"{page.state.endpoint}: {json.dumps(seen)} is there, "
-                f"last written was {json.dumps(written)}; somebody changed it, nothing was overwritten"
+                f"{snapshot.state.endpoint}: {json.dumps(seen)} is there, "
+                f"last written was {json.dumps(written)}; changed by another writer, nothing was overwritten"
             )
             raise TrafficConflictError(msg)
 
-    def write_target(self, page: Page, change: Json) -> None:
-        """Merge into the object that was seen.
+    def write_target(self, snapshot: KubernetesSnapshot, change: Json) -> None:
+        """Merge ``change`` into the object that splits traffic.
 
-        :raises EndpointMissingError: deleted since.
-        :raises MovedError: changed since.
+        :raises EndpointMissingError: it was deleted since the snapshot.
+        :raises ConflictError: it was written since the snapshot.
         """
-        if page.target is None:
-            raise MovedError(self.resource.plural)
-        self.objects.patch(self.resource, page.target, change)
+        if snapshot.target is None:
+            raise ConflictError(self.resource.plural)
+        self.objects.patch(self.resource, snapshot.target, change)
 
 
 def _text(lease: Json | None) -> str:
-    return str(((lease or {}).get("metadata", {}).get("annotations") or {}).get(NOTE, ""))
+    return str(((lease or {}).get("metadata", {}).get("annotations") or {}).get(_STATE_ANNOTATION, ""))
 
 
-def _note(lease: Json | None) -> Note | None:
+def _stored(lease: Json | None) -> StoredState | None:
     text = _text(lease)
-    return Note.from_json(json.loads(text)) if text else None
+    return StoredState.from_json(json.loads(text)) if text else None

@@ -1,4 +1,4 @@
-"""Where remote endpoints load models from: a URI per version, filled from the local model folder."""
+"""Model store: a URI per version from which remote endpoints load, filled from the local model folder."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-LAST = "MLmodel"
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_LAST = "MLmodel"
 
 
 class ModelStore:
-    """Models by URI template.
+    """Model locations by URI template.
 
-    :param template: with ``{endpoint}`` and ``{version}``, ``s3://models/{endpoint}/{version}``.
-    :param upload: copy the model folder there (through fsspec); otherwise it has to be there already.
+    :param template: such as ``s3://models/{endpoint}/{version}``.
+    :param upload: copy the model folder there (through fsspec); otherwise the model must be there already.
     """
 
     def __init__(self, template: str, *, upload: bool = False) -> None:
@@ -30,25 +30,25 @@ class ModelStore:
         self.upload = upload
 
     def release(self, endpoint: str, version: str) -> Release:
-        """Return where a version is.
+        """Return a version with its location.
 
-        :raises InvalidConfigError: a version that cannot be part of a URI.
+        :raises InvalidConfigError: the version cannot be part of a URI.
         """
-        if not VERSION.fullmatch(version):
+        if not _VERSION.fullmatch(version):
             msg = f"version {version!r}: letters, digits, '_', '-' and '.' are allowed"
             raise InvalidConfigError(msg)
         return Release(version=version, source=str(_filled(self.template, endpoint, version)))
 
     def version_at(self, endpoint: str, source: str) -> str:
-        """Return the version a URI is of; the URI itself if it is not one of ours."""
+        """Return the version at a location; the location itself if it does not match the template."""
         pattern = re.escape(str(_filled(self.template, endpoint, "\0"))).replace(re.escape("\0"), "(.+)")
         found = re.fullmatch(pattern, source)
         return found[1] if found else source
 
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
-        """Return where a version is, after copying it there if that is wanted and not done.
+        """Return a version with its location; upload the model first if that is configured and not done.
 
-        The file ``MLmodel`` is copied last: where it is, the others are.
+        The file ``MLmodel`` is copied last: where it exists, the upload was complete.
         """
         release = self.release(endpoint, version)
         if self.upload:
@@ -59,13 +59,13 @@ class ModelStore:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(uri)
-        if files.exists(f"{root}/{LAST}"):
+        if files.exists(f"{root}/{_LAST}"):
             return
-        if not (model_dir / LAST).is_file():
-            msg = f"{model_dir}: no MLflow model (no file {LAST}); nothing was copied"
+        if not (model_dir / _LAST).is_file():
+            msg = f"{model_dir}: no MLflow model (no file {_LAST}); nothing was copied"
             raise InvalidDataError(msg)
         names = sorted(str(path.relative_to(model_dir)) for path in model_dir.rglob("*") if path.is_file())
-        for name in [*(name for name in names if name != LAST), LAST]:
+        for name in [*(name for name in names if name != _LAST), _LAST]:
             target = f"{root}/{name}"
             files.makedirs(target.rpartition("/")[0], exist_ok=True)
             files.put_file(str(model_dir / name), target)

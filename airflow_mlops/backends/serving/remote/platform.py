@@ -1,4 +1,4 @@
-"""What a place for remote endpoints has to offer: state under compare-and-set; start, stop, split."""
+"""Port: what a remote platform offers, and the store of its endpoints' state under compare-and-set."""
 
 from __future__ import annotations
 
@@ -7,72 +7,75 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_mlops.backends.serving.remote.retry import Waiting
+    from airflow_mlops.backends.serving.remote.retry import Retrier
     from airflow_mlops.backends.serving.remote.state import Release, RemoteState
 
+Json = dict[str, Any]
+"""An object as a platform's API represents it."""
 
-class Book(Protocol):
-    """Where an endpoint's state is kept.
 
-    ``load`` returns a *sight*: an object with ``state``, opaque to others. What is written is written on
-    condition that nothing changed since that sight.
+class StateStore(Protocol):
+    """Store of endpoints' state.
+
+    ``load`` returns a *snapshot*: an object with ``state``, otherwise opaque to callers. Writes are
+    compare-and-set: one that is based on an outdated snapshot fails with a conflict.
     """
 
     def endpoints(self) -> list[str]:
         """Return the endpoints that may have a state."""
 
     def load(self, endpoint: str) -> Any:
-        """Read state and endpoint.
+        """Read a snapshot: the state, and the endpoint as it is.
 
-        :raises EndpointMissingError: the state knows versions, but the endpoint is gone.
+        :raises EndpointMissingError: the state has versions, but the endpoint is gone.
         """
 
-    def load_or_forget(self, endpoint: str) -> Any:
-        """Read; versions of an endpoint that is gone are forgotten, its holder and its lease are not."""
+    def load_or_new(self, endpoint: str) -> Any:
+        """Read a snapshot; the state of an endpoint that is gone is new but for its holder and lease."""
 
-    def remember(self, sight: Any, state: RemoteState) -> None:
+    def save(self, snapshot: Any, state: RemoteState) -> None:
         """Store a state that moves no traffic.
 
-        :raises MovedError: somebody wrote since.
+        :raises ConflictError: the state was written since the snapshot.
         """
 
 
-class Site(Protocol):
-    """Where endpoints live."""
+class RemotePlatform(Protocol):
+    """Platform on which endpoints run."""
 
-    waiting: Waiting
+    retrier: Retrier
 
     @property
-    def book(self) -> Book:
-        """Return where the state is kept."""
+    def store(self) -> StateStore:
+        """Return the store of endpoints' state."""
 
-    def declare(self, sight: Any, state: RemoteState, *, force: bool = False) -> None:
-        """Store the state, then make the endpoint so; nothing is written when it is so already.
+    def declare(self, snapshot: Any, state: RemoteState, *, force: bool = False) -> None:
+        """Store the state, then change the endpoint accordingly; write nothing that is so already.
 
-        :param force: overwrite a weight somebody else set; never a model somebody else set.
-        :raises MovedError: somebody wrote since.
+        :param force: overwrite a weight that others set; a model that others set is never overwritten.
+        :raises ConflictError: state or endpoint was written since the snapshot.
         :raises TrafficConflictError: the endpoint is not what was last written.
         """
 
-    def missing(self, sight: Any) -> str:
-        """Say what of the state is not so yet; empty when all is.
+    def missing(self, snapshot: Any) -> str:
+        """Say which part of the state is not in effect yet; empty when all of it is.
 
-        :raises ServiceUnavailableError: it never will be.
+        :raises ServiceUnavailableError: it cannot come into effect any more.
         """
 
-    def percent(self, sight: Any) -> int:
+    def percent(self, snapshot: Any) -> int:
         """Return the canary's share as the endpoint reports it."""
 
-    def label(self, sight: Any, release: Release) -> str:
+    def label(self, snapshot: Any, release: Release) -> str:
         """Return what a release is called in metrics; empty when it is not up."""
 
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
-        """Put the model where the endpoint can load it; done twice, it is done once."""
+        """Put the model where the endpoint can load it; idempotent."""
 
-    def start(self, sight: Any, release: Release) -> None:
-        """Start what serves a release, out of traffic; done twice, it is done once."""
+    def start(self, snapshot: Any, release: Release) -> None:
+        """Start what serves a release, at 0 %; idempotent."""
 
-    def stop(self, sight: Any, releases: tuple[Release, ...]) -> None:
+    def stop(self, snapshot: Any, releases: tuple[Release, ...]) -> None:
         """Stop what serves releases that are out of traffic."""
 
     def url(self, endpoint: str) -> str:

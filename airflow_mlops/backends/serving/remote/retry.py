@@ -1,4 +1,8 @@
-"""How remote serving back ends wait: bounded retries and polls, on a clock that is handed in."""
+"""Retries of remote calls: tenacity under one retry policy, on an injected clock.
+
+tenacity's own time limits read the system clock; the limits here read the clock that is handed in, so that
+tests need not sleep.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +10,66 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_any,
+    wait_exponential,
+    wait_fixed,
+)
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
 from airflow_mlops.core.errors import AccessDeniedError, InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Answer = TypeVar("Answer")
+    from tenacity import RetryCallState
+
+_Result = TypeVar("_Result")
 
 NO_ANSWER = 0
-RETRIED = frozenset({NO_ANSWER, 429, 500, 502, 503, 504})
+_RETRIED = frozenset({NO_ANSWER, 429, 500, 502, 503, 504})
 
 
 class Clock(Protocol):
-    """Time, so that tests need not wait."""
+    """Source of time."""
 
     def now(self) -> float:
-        """Return seconds that never go backwards."""
+        """Return monotonic seconds."""
 
     def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
+        """Wait for ``seconds``."""
 
 
 class SystemClock:
-    """The machine's own time."""
+    """Implements :class:`Clock` with the machine's monotonic clock."""
 
     def now(self) -> float:
-        """Return seconds since some moment."""
+        """Return monotonic seconds; the origin is arbitrary."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for ``seconds``."""
         time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience(Record):
-    """How long a back end tries before it gives up.
+class RetryPolicy(Record):
+    """Limits of retries and polls.
 
-    :param attempts: calls made before a refusal that may pass counts as final.
-    :param first_seconds: pause after the first refused call; doubled each time, or what the service asks for.
-    :param longest_seconds: longest pause between two calls.
-    :param storm_seconds: how long refusals that may pass are waited out, whatever attempts are left.
-    :param ready_seconds: how long a version may take to get ready, or traffic to be as asked.
-    :param poll_seconds: pause between two looks.
+    :param attempts: largest number of calls, the first one included.
+    :param first_seconds: pause after the first attempt; it doubles with each (exponential backoff).
+    :param longest_seconds: longest pause, also when ``Retry-After`` asks for more.
+    :param storm_seconds: retry budget: no retry begins later than this after the first attempt.
+    :param ready_seconds: how long a version may take to become ready, or traffic to be as requested.
+    :param poll_seconds: interval of polls.
     """
 
     attempts: int = 6
@@ -59,13 +79,12 @@ class Patience(Record):
     ready_seconds: float = 900.0
     poll_seconds: float = 2.0
 
-    def pause(self, attempt: int, asked: float = 0.0) -> float:
-        """Return the seconds to wait after call number ``attempt`` (from 0)."""
-        return min(max(self.first_seconds * float(2**attempt), asked), self.longest_seconds)
-
 
 class RefusedError(Exception):
-    """A service answered with an error, or not at all (status 0); never leaves the back ends."""
+    """A service answered with an error, or not at all (status 0); internal to the back ends.
+
+    :param retry_after: seconds of the answer's ``Retry-After`` header, 0 without one.
+    """
 
     def __init__(self, status: int, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -73,65 +92,101 @@ class RefusedError(Exception):
         self.retry_after = retry_after
 
 
-class MovedError(Exception):
-    """What was read has changed since: read again, judge again; never leaves the back ends."""
+class ConflictError(Exception):
+    """Compare-and-set failed: the object changed since it was read; internal to the back ends."""
 
 
-class Waiting:
-    """Calls again and looks again within the limits of a :class:`Patience`."""
+class _BackoffOrRetryAfter(wait_base):
+    """Wait strategy: exponential backoff, at least ``Retry-After``, at most the policy's longest pause."""
 
-    def __init__(self, clock: Clock | None = None, patience: Patience | None = None) -> None:
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.backoff = wait_exponential(multiplier=policy.first_seconds)
+        self.longest_seconds = policy.longest_seconds
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked = error.retry_after if isinstance(error, RefusedError) else 0.0
+        return min(max(self.backoff(retry_state), asked), self.longest_seconds)
+
+
+class _StopAfter(stop_base):
+    """Stop condition: time is up on the injected clock, the pause before the next attempt included."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.began = clock.now()
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return self.clock.now() + retry_state.upcoming_sleep - self.began > self.seconds
+
+
+class Retrier:
+    """Retries and polls within the limits of a :class:`RetryPolicy`; safe to share between threads."""
+
+    def __init__(self, clock: Clock | None = None, retry_policy: RetryPolicy | None = None) -> None:
         self.clock = clock or SystemClock()
-        self.patience = patience or Patience()
+        self.retry_policy = retry_policy or RetryPolicy()
 
-    def insist(self, call: Callable[[], Answer], what: str) -> Answer:
-        """Call until it is answered; pauses grow.
+    def call(self, request: Callable[[], _Result], what: str) -> _Result:
+        """Send a request; retry it when there is no answer, too many requests, or a server error.
 
         :param what: verb and object, for the message.
-        :raises ServiceUnavailableError: no answer, too many requests or a server error, each time.
-        :raises RefusedError: any other refusal, at once.
+        :raises ServiceUnavailableError: every attempt failed so.
+        :raises RefusedError: any other refusal; it is not retried.
         """
-        began, attempt = self.clock.now(), 0
-        while True:
-            try:
-                return call()
-            except RefusedError as refused:
-                if refused.status not in RETRIED:
-                    raise
-                last = refused
-            pause = self.patience.pause(attempt, last.retry_after)
-            late = self.clock.now() + pause - began > self.patience.storm_seconds
-            attempt += 1
-            if late or attempt >= self.patience.attempts:
-                msg = f"{what}: {last.status or 'no answer'} ({last}) after {attempt} attempts"
-                raise ServiceUnavailableError(msg) from last
-            self.clock.sleep(pause)
+        policy = self.retry_policy
+        retrying = Retrying(
+            sleep=self.clock.sleep,
+            retry=retry_if_exception(_is_transient),
+            wait=_BackoffOrRetryAfter(policy),
+            stop=stop_any(stop_after_attempt(policy.attempts), _StopAfter(self.clock, policy.storm_seconds)),
+        )
+        try:
+            return retrying(request)
+        except RetryError as error:
+            last = error.last_attempt
+            refused = last.exception()
+            status = getattr(refused, "status", NO_ANSWER) or "no answer"
+            msg = f"{what}: {status} ({refused}) after {last.attempt_number} attempts"
+            raise ServiceUnavailableError(msg) from refused
 
-    def again_when_moved(self, change: Callable[[], Answer], what: str) -> Answer:
-        """Read, judge and write until nobody wrote in between.
+    def retry_on_conflict(self, change: Callable[[], _Result], what: str) -> _Result:
+        """Repeat a compare-and-set cycle (read, decide, write) while it ends in a conflict.
 
-        :raises ServiceUnavailableError: somebody did, each time.
+        :raises ServiceUnavailableError: every attempt ended in a conflict.
         """
-        for attempt in range(self.patience.attempts):
-            try:
-                return change()
-            except MovedError:
-                self.clock.sleep(self.patience.pause(attempt))
-        msg = f"{what}: changed by somebody else {self.patience.attempts} times while it was to be changed"
-        raise ServiceUnavailableError(msg)
+        policy = self.retry_policy
+        retrying = Retrying(
+            sleep=self.clock.sleep,
+            retry=retry_if_exception_type(ConflictError),
+            wait=_BackoffOrRetryAfter(policy),
+            stop=stop_after_attempt(policy.attempts),
+        )
+        try:
+            return retrying(change)
+        except RetryError as error:
+            msg = f"{what}: conflict: changed by another writer in each of {policy.attempts} attempts"
+            raise ServiceUnavailableError(msg) from error.last_attempt.exception()
 
-    def until(self, missing: Callable[[], str], what: str) -> None:
-        """Look until nothing is missing.
+    def wait_until(self, missing: Callable[[], str], what: str) -> None:
+        """Poll until nothing is missing.
 
-        :param missing: says what is not as wanted yet; empty when all is.
+        :param missing: says what is not as wanted yet; empty when everything is.
         :raises ServiceUnavailableError: time is up; names what was still missing.
         """
-        deadline = self.clock.now() + self.patience.ready_seconds
-        while problem := missing():
-            if self.clock.now() >= deadline:
-                msg = f"{what}: not ready after {self.patience.ready_seconds:g} s: {problem}"
-                raise ServiceUnavailableError(msg)
-            self.clock.sleep(self.patience.poll_seconds)
+        policy, began = self.retry_policy, self.clock.now()
+        polling = Retrying(
+            sleep=self.clock.sleep,
+            retry=retry_if_result(bool),
+            wait=wait_fixed(policy.poll_seconds),
+            stop=lambda _: self.clock.now() - began >= policy.ready_seconds,
+        )
+        try:
+            polling(missing)
+        except RetryError as error:
+            msg = f"{what}: not ready after {policy.ready_seconds:g} s: {error.last_attempt.result()}"
+            raise ServiceUnavailableError(msg) from None
 
 
 def refusal(error: RefusedError, what: str) -> AccessDeniedError | InvalidConfigError:
@@ -139,3 +194,7 @@ def refusal(error: RefusedError, what: str) -> AccessDeniedError | InvalidConfig
     if error.status in (401, 403):
         return AccessDeniedError(f"{what}: {error.status} {error}; see the permissions the back end needs")
     return InvalidConfigError(f"{what}: refused with {error.status}: {error}")
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, RefusedError) and error.status in _RETRIED

@@ -1,1 +1,1 @@
-"""Vertex."""
+"""Serving on Vertex AI."""

@@ -1,4 +1,4 @@
-"""Vertex AI's endpoint service through Google's own client."""
+"""Client of Vertex AI's endpoint service, over Google's library."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from airflow_mlops.backends.serving.remote.retry import NO_ANSWER, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Json = dict[str, Any]
+    from airflow_mlops.backends.serving.remote.platform import Json
 
 
 class GoogleEndpoints:
     """Implements :class:`~airflow_mlops.backends.serving.vertex.state.EndpointsClient`.
 
     :param client: ``google.cloud.aiplatform_v1.EndpointServiceClient`` of the endpoints' region. Its own
-        retries are turned off: the back end's apply.
-    :param timeout_seconds: of one call.
+        retries are disabled in favour of the back end's.
+    :param timeout_seconds: time-out of one call.
     """
 
     def __init__(self, client: Any, *, timeout_seconds: float = 60.0) -> None:
@@ -37,7 +37,7 @@ class GoogleEndpoints:
         }
 
     def update(self, name: str, *, etag: str, labels: dict[str, str], split: dict[str, int]) -> None:
-        """Replace labels and split if ``etag`` is the current one."""
+        """Replace labels and split by compare-and-set on ``etag``."""
         request = {
             "endpoint": {"name": name, "etag": etag, "labels": labels, "traffic_split": split},
             "update_mask": {"paths": ["labels", "traffic_split"]},
@@ -45,7 +45,7 @@ class GoogleEndpoints:
         _translated(lambda: self.client.update_endpoint(request=request, **self.options))
 
     def deploy(self, name: str, deployed_model: Json) -> str:
-        """Begin to deploy out of traffic: no split is sent, so that none is overwritten."""
+        """Begin to deploy out of traffic; no split is sent, so that the current one is kept."""
         request = {"endpoint": name, "deployed_model": deployed_model}
         begun = _translated(lambda: self.client.deploy_model(request=request, **self.options))
         return str(begun.operation.name)
@@ -57,7 +57,7 @@ class GoogleEndpoints:
         return str(begun.operation.name)
 
     def operation(self, name: str) -> tuple[bool, str]:
-        """Return whether an operation ended, and its error."""
+        """Return whether an operation has ended, and its error."""
         found = _translated(lambda: self.client.get_operation({"name": name}, **self.options))
         return bool(found.done), str(found.error.message) if found.HasField("error") else ""
 

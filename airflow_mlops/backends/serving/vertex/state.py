@@ -1,4 +1,4 @@
-"""A Vertex AI endpoint: read as a whole, its labels and its split written together under one etag."""
+"""State store on Vertex AI: an endpoint's labels, written together with its split under one etag."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_mlops.backends.serving.remote.retry import MovedError, RefusedError, Waiting, refusal
-from airflow_mlops.backends.serving.remote.state import Release, RemoteState, forgotten
+from airflow_mlops.backends.serving.remote.platform import Json
+from airflow_mlops.backends.serving.remote.retry import ConflictError, RefusedError, refusal
+from airflow_mlops.backends.serving.remote.state import Release, RemoteState, without_versions
 from airflow_mlops.backends.serving.vertex.labels import read_labels, region_of, write_labels
 from airflow_mlops.core.errors import EndpointMissingError, TrafficConflictError
 
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_mlops.backends.serving.remote.model_store import ModelStore
-
-Json = dict[str, Any]
+    from airflow_mlops.backends.serving.remote.retry import Retrier
 
 
 class EndpointsClient(Protocol):
-    """What is used of Vertex AI's endpoint service; refusals are :class:`RefusedError`.
+    """Part of Vertex AI's endpoint service that is used; refusals are raised as :class:`RefusedError`.
 
     An endpoint is a mapping with ``name``, ``etag``, ``labels``, ``traffic_split`` (share by deployed-model
     id) and ``deployed_models`` (each with ``id``, ``display_name``, ``model``).
@@ -30,27 +30,27 @@ class EndpointsClient(Protocol):
         """Read an endpoint."""
 
     def update(self, name: str, *, etag: str, labels: dict[str, str], split: dict[str, int]) -> None:
-        """Replace labels and split if ``etag`` is the current one."""
+        """Replace labels and split by compare-and-set on ``etag``."""
 
     def deploy(self, name: str, deployed_model: Json) -> str:
         """Begin to deploy, out of traffic; return the operation's name."""
 
     def undeploy(self, name: str, deployed_model_id: str) -> str:
-        """Begin to undeploy what has no traffic; return the operation's name."""
+        """Begin to undeploy a model without traffic; return the operation's name."""
 
     def operation(self, name: str) -> tuple[bool, str]:
-        """Return whether an operation ended, and its error if it failed."""
+        """Return whether an operation has ended, and its error if it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """One look at an endpoint."""
+class VertexSnapshot:
+    """State of an endpoint, with the endpoint as it was read."""
 
     state: RemoteState
     found: Json
 
     def split(self) -> dict[str, int]:
-        """Return the shares above 0."""
+        """Return the share of each deployed model, without those at 0."""
         return {key: int(share) for key, share in self.found["traffic_split"].items() if int(share)}
 
     def deployed(self) -> dict[str, Json]:
@@ -58,21 +58,21 @@ class Sight:
         return {str(model["id"]): model for model in self.found["deployed_models"]}
 
 
-class VertexBook:
-    """Implements :class:`~airflow_mlops.backends.serving.remote.platform.Book` over endpoints' labels.
+class VertexStateStore:
+    """Implements :class:`~airflow_mlops.backends.serving.remote.platform.StateStore` with endpoints' labels.
 
-    Labels change together with the split, under one etag.
+    Labels and split are written in one compare-and-set on the etag.
 
     :param models: resource name per version, ``projects/…/models/{endpoint}@{version}``.
     :param names: resource name per endpoint, ``projects/…/locations/…/endpoints/…``.
     """
 
     def __init__(
-        self, client: EndpointsClient, models: ModelStore, waiting: Waiting, names: Mapping[str, str]
+        self, client: EndpointsClient, models: ModelStore, retrier: Retrier, names: Mapping[str, str]
     ) -> None:
         self.client = client
         self.models = models
-        self.waiting = waiting
+        self.retrier = retrier
         self.names = dict(names)
 
     def endpoints(self) -> list[str]:
@@ -82,67 +82,67 @@ class VertexBook:
     def name(self, endpoint: str) -> str:
         """Return the resource name.
 
-        :raises InvalidConfigError: there is none, or it is none.
+        :raises InvalidConfigError: it is missing or malformed.
         """
         name = self.names.get(endpoint, "")
         region_of(endpoint, name)
         return name
 
-    def load(self, endpoint: str) -> Sight:
-        """Read; an endpoint set up by others serves the version of its only deployed model."""
-        sight = self._look(endpoint)
-        stable = sight.state.stable
-        if stable is not None and stable.source not in sight.deployed():
+    def load(self, endpoint: str) -> VertexSnapshot:
+        """Read a snapshot; an endpoint set up by others is adopted, its only model as stable version."""
+        snapshot = self._read(endpoint)
+        stable = snapshot.state.stable
+        if stable is not None and stable.source not in snapshot.deployed():
             msg = f"{self.name(endpoint)}: version {stable.version} was undeployed while it served"
             raise EndpointMissingError(msg)
-        return sight
+        return snapshot
 
-    def load_or_forget(self, endpoint: str) -> Sight:
-        """Read; versions that others undeployed are forgotten."""
-        sight = self._look(endpoint)
-        stable = sight.state.stable
-        if stable is None or stable.source in sight.deployed():
-            return sight
-        return replace(sight, state=forgotten(sight.state))
+    def load_or_new(self, endpoint: str) -> VertexSnapshot:
+        """Read a snapshot; without the stable version, only the holder and the lease are left."""
+        snapshot = self._read(endpoint)
+        stable = snapshot.state.stable
+        if stable is None or stable.source in snapshot.deployed():
+            return snapshot
+        return replace(snapshot, state=without_versions(snapshot.state))
 
-    def remember(self, sight: Sight, state: RemoteState) -> None:
+    def save(self, snapshot: VertexSnapshot, state: RemoteState) -> None:
         """Store a state that moves no traffic."""
-        self.write(sight, state, sight.found["traffic_split"])
+        self.write(snapshot, state, snapshot.found["traffic_split"])
 
-    def _look(self, endpoint: str) -> Sight:
+    def _read(self, endpoint: str) -> VertexSnapshot:
         name = self.name(endpoint)
         found = self.call(lambda: self.client.get(name), f"get {name}")
         state = read_labels(found["labels"])
         if state is not None:
-            return Sight(state=state, found=found)
-        return self._adopt(Sight(state=RemoteState(endpoint=endpoint), found=found))
+            return VertexSnapshot(state=state, found=found)
+        return self._adopt(VertexSnapshot(state=RemoteState(endpoint=endpoint), found=found))
 
-    def _adopt(self, sight: Sight) -> Sight:
-        endpoint, split = sight.state.endpoint, sight.split()
+    def _adopt(self, snapshot: VertexSnapshot) -> VertexSnapshot:
+        endpoint, split = snapshot.state.endpoint, snapshot.split()
         if not split:
-            return sight
+            return snapshot
         if len(split) > 1:
             msg = f"{endpoint}: split {json.dumps(split)} is there: made by others; end it first"
             raise TrafficConflictError(msg)
         key = next(iter(split))
-        model = sight.deployed()[key]
+        model = snapshot.deployed()[key]
         named = (
             model["model"]
             if "@" in model["model"]
             else f"{model['model']}@{model.get('model_version_id', '')}"
         )
         stable = Release(version=self.models.version_at(endpoint, named), source=key)
-        return replace(sight, state=replace(sight.state, stable=stable))
+        return replace(snapshot, state=replace(snapshot.state, stable=stable))
 
-    def write(self, sight: Sight, state: RemoteState, split: Mapping[str, int]) -> None:
-        """Write state and split unless they are so already.
+    def write(self, snapshot: VertexSnapshot, state: RemoteState, split: Mapping[str, int]) -> None:
+        """Write state and split by compare-and-set, unless they are so already.
 
-        :raises MovedError: the etag is another one now.
+        :raises ConflictError: the endpoint was written since the snapshot.
         """
-        labels = write_labels(sight.found["labels"], state)
-        if labels == sight.found["labels"] and dict(split) == sight.found["traffic_split"]:
+        labels = write_labels(snapshot.found["labels"], state)
+        if labels == snapshot.found["labels"] and dict(split) == snapshot.found["traffic_split"]:
             return
-        name, etag = self.name(state.endpoint), sight.found["etag"]
+        name, etag = self.name(state.endpoint), snapshot.found["etag"]
 
         def write() -> None:
             self.client.update(name, etag=etag, labels=labels, split=dict(split))
@@ -151,26 +151,26 @@ class VertexBook:
             self.call(write, f"update {name}", raw=(400, 409, 412))
         except RefusedError as error:
             if self.call(lambda: self.client.get(name), f"get {name}")["etag"] != etag:
-                raise MovedError(name) from error
+                raise ConflictError(name) from error
             raise refusal(error, f"update {name}") from error
 
     def call(
         self, call: Callable[[], Any], what: str, *, allowed: tuple[int, ...] = (), raw: tuple[int, ...] = ()
     ) -> Any:
-        """Call until it is answered; refusals become named errors.
+        """Call with retries; final refusals become named errors.
 
         :param what: verb and object, for the message.
-        :param allowed: refusals that are answered with ``None``.
-        :param raw: refusals that are raised as they are.
+        :param allowed: statuses for which ``None`` is returned.
+        :param raw: statuses whose :class:`RefusedError` is raised as it is.
         """
         try:
-            return self.waiting.insist(call, what)
+            return self.retrier.call(call, what)
         except RefusedError as error:
             if error.status in allowed:
                 return None
             if error.status in raw:
                 raise
             if error.status == 404:
-                msg = f"{what}: there is no such endpoint (deleted, or never made)"
+                msg = f"{what}: endpoint not found (deleted, or never created)"
                 raise EndpointMissingError(msg) from error
             raise refusal(error, what) from error

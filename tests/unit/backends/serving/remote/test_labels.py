@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 from fakes.remote_serving import REMOTE
+from serving_contract import ME
 
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.backends.metrics.version_labels import LabelledMetrics
 from airflow_mlops.backends.serving.vertex.labels import deployed_id
 from airflow_mlops.core.rollout.counters import Reading
 
-ME = "rollout/run-1"
 LABELS = {
     "kserve-knative": ("demo-predictor-00001", "demo-predictor-00002"),
     "kserve-standard": ("demo-predictor", "demo-v2-predictor"),

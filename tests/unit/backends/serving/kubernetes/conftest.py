@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from fakes.remote_serving import ME, kserve
+from fakes.remote_serving import kserve
+from serving_contract import ME
 
 
 @pytest.fixture
 def serve(tmp_path):
-    """A function that gives a back end with version 1 serving and version 2 as canary at 0 %."""
+    """Factory of KServe back ends with version 1 stable and version 2 as canary at 0 %."""
     opened = []
 
     def make(mode, *, canary=True):

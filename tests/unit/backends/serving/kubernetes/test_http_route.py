@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from fakes.remote_serving import ME, http_route, shape, written
+from fakes.remote_serving import http_route, written
+from serving_contract import ME, shape
 
 from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
 
@@ -10,7 +11,7 @@ ROUTE = ("httproutes", "demo")
 
 @pytest.fixture
 def serve(tmp_path):
-    """A back end with version 1 serving and version 2 as canary at 0 %."""
+    """A back end with version 1 stable and version 2 as canary at 0 %."""
     with http_route() as backend:
         backend.claim("demo", ME)
         for version in ("1", "2"):
@@ -71,7 +72,7 @@ def test_pods_that_never_come_up_leave_the_weights_as_they_were(serve, tmp_path)
 
 
 def test_version_without_a_deployment_is_named(serve, tmp_path):
-    with pytest.raises(EndpointMissingError, match="deployments models/demo-9: there is none; make it first"):
+    with pytest.raises(EndpointMissingError, match="deployments models/demo-9: not found; create it first"):
         serve.deploy("demo", "9", tmp_path, holder=ME)
 
 
@@ -91,7 +92,7 @@ def test_deleted_route_is_named(serve):
     with pytest.raises(EndpointMissingError, match="httproutes models/demo: deleted while version 1 served"):
         serve.set_traffic("demo", "2", 25, holder=ME)
     serve.claim("demo", ME)
-    with pytest.raises(EndpointMissingError, match="httproutes models/demo: there is none; make it"):
+    with pytest.raises(EndpointMissingError, match="httproutes models/demo: not found; create it first"):
         serve.traffic("demo")
 
 

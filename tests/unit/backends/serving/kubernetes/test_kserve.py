@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 from fakes import crd_schemas
-from fakes.remote_serving import ISVC, ME, PREDICTOR, kserve, shape, uri_of, written
+from fakes.remote_serving import ISVC, MODE_ANNOTATION, PREDICTOR, in_both_modes, kserve, uri_of, written
+from serving_contract import ME, shape
 
-from airflow_mlops.backends.serving.kubernetes.standard import rolled_out
+from airflow_mlops.backends.serving.kubernetes.kserve_modes import rolled_out
 from airflow_mlops.core.errors import (
     EndpointMissingError,
     InvalidConfigError,
@@ -12,9 +13,7 @@ from airflow_mlops.core.errors import (
     TrafficConflictError,
 )
 
-MODE = "serving.kserve.io/deploymentMode"
 PODS = ("replicas", "updatedReplicas", "availableReplicas")
-BOTH = pytest.mark.parametrize("mode", ["Knative", "Standard"])
 
 
 def test_model_and_percent_are_written_together_when_a_canary_is_deployed(serve):
@@ -87,7 +86,7 @@ def test_canary_stays_until_the_stable_pods_have_its_model_when_promoted(serve):
     assert status["updatedReplicas"] == 2
 
 
-@BOTH
+@in_both_modes
 def test_weight_changed_by_hand_is_not_overwritten(serve, mode):
     backend = serve(mode)
     backend.set_traffic("demo", "2", 10, holder=ME)
@@ -98,13 +97,15 @@ def test_weight_changed_by_hand_is_not_overwritten(serve, mode):
         backend.cluster.patch(*ISVC, {"spec": {"canary": [{**spec["canary"][0], "trafficPercent": 90}]}})
     before = len(written(backend.cluster))
     for call in (backend.promote, lambda *a, **k: backend.set_traffic("demo", "2", 25, holder=ME)):
-        with pytest.raises(TrafficConflictError, match=r"90.*somebody changed it, nothing was overwritten"):
+        with pytest.raises(
+            TrafficConflictError, match=r"90.*changed by another writer, nothing was overwritten"
+        ):
             call("demo", "2", holder=ME)
     assert len(written(backend.cluster)) == before
     assert shape(backend.roll_back("demo", "2", holder=ME)) == ("1", None, 0)
 
 
-@BOTH
+@in_both_modes
 def test_model_set_by_hand_is_not_even_rolled_back_over(serve, mode):
     backend = serve(mode)
     backend.cluster.patch(*ISVC, {"spec": {"predictor": {"model": {"storageUri": "s3://models/demo/9"}}}})
@@ -123,7 +124,7 @@ def test_first_version_that_is_rolled_back_leaves_nothing(tmp_path):
 
 def make(backend, mode, uri="s3://models/demo/7", **spec):
     body = {
-        "metadata": {"name": "demo", **({"annotations": {MODE: mode}} if mode else {})},
+        "metadata": {"name": "demo", **({"annotations": {MODE_ANNOTATION: mode}} if mode else {})},
         "spec": {"predictor": {**PREDICTOR, "model": {**PREDICTOR["model"], "storageUri": uri}, **spec}},
     }
     backend.cluster.create("inferenceservices", body)
@@ -176,7 +177,10 @@ def test_cluster_that_does_not_know_canaries_is_named(serve, monkeypatch, tmp_pa
 
 
 def test_impossible_names_are_refused(tmp_path):
-    with kserve("Knative") as backend, pytest.raises(InvalidConfigError, match="'Demo_1', allowed: small"):
+    with (
+        kserve("Knative") as backend,
+        pytest.raises(InvalidConfigError, match="'Demo_1', allowed: lower-case"),
+    ):
         backend.claim("Demo_1", ME)
     with pytest.raises(InvalidConfigError, match="mode 'Raw'; allowed: Knative"), kserve("Raw"):
         pass
@@ -190,7 +194,7 @@ def test_url_is_the_one_kserve_reports(serve):
     ("model", "status", "why"),
     [
         ("s3://models/demo/1", {"observedGeneration": 1}, "0 of 2 pods are new, 0 can serve"),
-        ("s3://models/demo/1", {}, "the Deployment's change is not seen yet"),
+        ("s3://models/demo/1", {}, "the Deployment's last change is not observed yet"),
         ("s3://models/demo/10", {"observedGeneration": 1}, "the Deployment has another model"),
         ("s3://models/demo/1", {"observedGeneration": 1, **dict.fromkeys(PODS, 2)}, ""),
         ("s3://models/demo/1", {"observedGeneration": 1, **dict.fromkeys(PODS, 3)}, "3 of 2 pods are new"),
@@ -216,10 +220,10 @@ def test_back_end_without_a_source_of_counts_names_what_to_do(serve):
         backend.counters("demo")
 
 
-def test_service_that_nobody_made_is_named(tmp_path):
+def test_inference_service_that_does_not_exist_is_named(tmp_path):
     with kserve("Knative", predictor=None) as backend:
         backend.claim("demo", ME)
-        with pytest.raises(EndpointMissingError, match="models/demo: there is none; make it, or say what"):
+        with pytest.raises(EndpointMissingError, match="models/demo: not found; create it, or give"):
             backend.deploy("demo", "1", tmp_path, holder=ME)
         with pytest.raises(ServiceUnavailableError, match="has no URL yet in namespace models"):
             backend.url("demo")
@@ -233,7 +237,7 @@ def test_service_of_another_kind_is_left_alone(tmp_path):
             backend.claim("demo", ME)
     with kserve("Knative") as backend:
         spec = {"predictor": {"model": {**PREDICTOR["model"], "storageUri": "s3://models/demo/1"}}}
-        meta = {"name": "demo", "annotations": {MODE: "ModelMesh"}}
+        meta = {"name": "demo", "annotations": {MODE_ANNOTATION: "ModelMesh"}}
         backend.cluster.create("inferenceservices", {"metadata": meta, "spec": spec})
         with pytest.raises(InvalidConfigError, match=r"'ModelMesh'; allowed: Knative"):
             backend.claim("demo", ME)

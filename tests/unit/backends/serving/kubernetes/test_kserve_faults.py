@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 from fakes.kubernetes_client import objects_client
-from fakes.remote_serving import ISVC, ME, kserve, pauses, shape, uri_of
+from fakes.remote_serving import ISVC, in_both_modes, kserve, pauses, uri_of
+from serving_contract import ME, shape
 
 from airflow_mlops.backends.serving.remote.backend import RemoteServing
 from airflow_mlops.core.errors import (
@@ -13,11 +14,8 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
 )
 
-MODE = "serving.kserve.io/deploymentMode"
-BOTH = pytest.mark.parametrize("mode", ["Knative", "Standard"])
 
-
-@BOTH
+@in_both_modes
 def test_canary_that_never_gets_ready_is_taken_back(serve, mode, tmp_path):
     backend = serve(mode, canary=False)
     backend.cluster.broken.add("demo/2")
@@ -30,7 +28,7 @@ def test_canary_that_never_gets_ready_is_taken_back(serve, mode, tmp_path):
     assert shape(backend.deploy("demo", "3", tmp_path, holder=ME)) == ("1", "3", 0)
 
 
-@BOTH
+@in_both_modes
 def test_readiness_of_the_canary_before_is_not_taken_for_the_next_ones(serve, mode, tmp_path):
     backend = serve(mode)
     backend.cluster.broken.add("demo/3")
@@ -49,7 +47,7 @@ def test_model_that_kserve_cannot_load_is_not_waited_for(serve, tmp_path):
     assert uri_of(backend) == "s3://models/demo/1"
 
 
-@BOTH
+@in_both_modes
 @pytest.mark.parametrize("storm", [[429], [500, 503, 429], [502] * 5])
 def test_storm_that_passes_is_waited_out(serve, mode, storm):
     backend = serve(mode)
@@ -82,11 +80,13 @@ def test_write_in_between_is_read_again(serve, verb):
     assert left == [0]
     assert backend.cluster.objects[ISVC]["metadata"]["labels"] == {"by": "another-0"}
     left[0] = 50
-    with pytest.raises(ServiceUnavailableError, match="changed by somebody else 6 times"):
+    with pytest.raises(
+        ServiceUnavailableError, match="conflict: changed by another writer in each of 6 attempts"
+    ):
         backend.set_traffic("demo", "2", 6, holder=ME)
 
 
-@BOTH
+@in_both_modes
 @pytest.mark.parametrize("then", [5, 25, "promote", "roll_back"])
 def test_death_between_the_two_writes_is_carried_on_from(serve, mode, then, monkeypatch):
     backend = serve(mode)
@@ -95,7 +95,7 @@ def test_death_between_the_two_writes_is_carried_on_from(serve, mode, then, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(backend.site, "_write", die)
+        patch.setattr(backend.platform, "_write", die)
         with pytest.raises(KeyboardInterrupt):
             backend.set_traffic("demo", "2", 5, holder=ME)
     if isinstance(then, int):
@@ -105,13 +105,13 @@ def test_death_between_the_two_writes_is_carried_on_from(serve, mode, then, monk
         assert shape(getattr(backend, then)("demo", "2", holder=ME)) == wanted
 
 
-@BOTH
+@in_both_modes
 @pytest.mark.parametrize("call", ["promote", "roll_back"])
 @pytest.mark.parametrize("survived", [0, 1])
 def test_promotion_or_rollback_is_carried_on_with_when_it_died(serve, mode, call, survived, monkeypatch):
     backend = serve(mode)
     backend.set_traffic("demo", "2", 50, holder=ME)
-    write, left = backend.site._write, [survived]
+    write, left = backend.platform._write, [survived]
 
     def die(*args):
         if not left[0]:
@@ -121,7 +121,7 @@ def test_promotion_or_rollback_is_carried_on_with_when_it_died(serve, mode, call
 
     wanted = ("2", None, 0) if call == "promote" else ("1", None, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(backend.site, "_write", die)
+        patch.setattr(backend.platform, "_write", die)
         try:
             getattr(backend, call)("demo", "2", holder=ME)
         except KeyboardInterrupt:
@@ -131,7 +131,7 @@ def test_promotion_or_rollback_is_carried_on_with_when_it_died(serve, mode, call
     assert uri_of(backend) == f"s3://models/demo/{wanted[0]}"
 
 
-@BOTH
+@in_both_modes
 def test_endpoint_deleted_in_the_middle_is_named_and_made_again_after_a_claim(serve, mode, tmp_path):
     backend = serve(mode)
     backend.cluster.delete(*ISVC)
@@ -164,7 +164,7 @@ def test_one_of_two_that_claim_at_once_gets_the_endpoint(known):
         if known:
             backend.claim("demo", "before")
             backend.release("demo", "before")
-        other, left = RemoteServing(backend.site), [1]
+        other, left = RemoteServing(backend.platform), [1]
 
         def claim_first(command, plural):
             if left[0]:
@@ -181,7 +181,7 @@ def test_one_of_two_that_claim_at_once_gets_the_endpoint(known):
 
 def test_server_that_is_not_there_is_asked_again_and_then_named(serve):
     backend = serve("Knative")
-    backend.site.objects.client = objects_client("http://127.0.0.1:9")
+    backend.platform.objects.client = objects_client("http://127.0.0.1:9")
     with pytest.raises(ServiceUnavailableError, match=r"leases models/mlops-demo: no answer .*6 attempts"):
         backend.traffic("demo")
     assert pauses(backend)[-5:] == [0.5, 1.0, 2.0, 4.0, 8.0]

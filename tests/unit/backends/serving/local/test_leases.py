@@ -18,7 +18,7 @@ ME = "m__rollout/run-1"
 
 
 class Weights:
-    """Stands for the gateway: remembers weights, or does not answer."""
+    """Fake gateway: stores weights, or does not answer."""
 
     def __init__(self):
         self.weights, self.answers = {"a": 95, "b": 5}, True
@@ -60,7 +60,7 @@ def state_of(serving, endpoint="m"):
     return StateFile(serving.state_dir / endpoint, endpoint).read()
 
 
-def test_canary_that_nobody_watches_any_more_gets_no_requests(serving):
+def test_canary_with_an_expired_lease_gets_no_requests(serving):
     canary_at(serving, 5)
     serving.take_lease("m", ME, now=0.0, seconds=60)
     assert reap(serving, now=64.0) == []  # clocks may disagree by five seconds
@@ -71,7 +71,7 @@ def test_canary_that_nobody_watches_any_more_gets_no_requests(serving):
     assert reap(serving, now=70.0) == []
 
 
-def test_canary_that_is_watched_goes_on(serving):
+def test_canary_with_a_renewed_lease_keeps_its_traffic(serving):
     canary_at(serving, 5)
     lease = serving.take_lease("m", ME, now=0.0, seconds=60)
     serving.keep_lease("m", lease, now=50.0, seconds=60)
@@ -101,7 +101,7 @@ def test_lease_needs_the_claim(serving):
         serving.take_lease("m", "other", now=0.0, seconds=60)
 
 
-def test_copy_from_before_the_reaper_writes_nothing(serving):
+def test_writes_under_a_reaped_lease_are_refused(serving):
     canary_at(serving, 5)
     lease = serving.take_lease("m", ME, now=0.0, seconds=60)
     reap(serving, now=65.0)
@@ -149,7 +149,7 @@ def test_state_of_an_older_version_has_no_lease():
 
 
 def test_weights_left_half_moved_by_a_dead_process_are_moved_on(serving, monkeypatch):
-    """Only the first of two weights was set when the process died: 38 % is nobody's will."""
+    """Only the first of two weights was set when the process died: 38 % is an intermediate state."""
     canary_at(serving, 20)
     alive = serving._gateway("m").set_weight
 
@@ -169,7 +169,7 @@ def test_weights_left_half_moved_by_a_dead_process_are_moved_on(serving, monkeyp
     assert not state_of(serving).moving
 
 
-def test_weights_changed_by_somebody_else_are_still_a_conflict(serving, monkeypatch):
+def test_weights_changed_by_another_writer_are_a_conflict(serving, monkeypatch):
     canary_at(serving, 20)
     serving._gateway("m").weights = {"a": 80, "b": 50}
     monkeypatch.setattr("airflow_mlops.backends.serving.local.backend.is_up", lambda server: True)
