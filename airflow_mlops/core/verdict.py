@@ -22,6 +22,11 @@ class Outcome(StrEnum):
     FAIL = "fail"
     ERROR = "error"
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the work may go on: ``PASS`` or ``WARN``; what could not be measured is not accepted."""
+        return self in {Outcome.PASS, Outcome.WARN}
+
 
 class Severity(StrEnum):
     """How much a failed check matters: only ``CRITICAL`` stops a run."""
@@ -82,7 +87,8 @@ class Verdict(Record):
     def require(self, *accepted: Outcome) -> None:
         """Stop the work unless the outcome is accepted.
 
+        :param accepted: outcomes to accept; without any, :attr:`Outcome.is_accepted` decides.
         :raises GateFailedError: with every reason, worst first.
         """
-        if self.outcome not in accepted:
+        if not (self.outcome in accepted if accepted else self.outcome.is_accepted):
             raise GateFailedError(self.sentence())

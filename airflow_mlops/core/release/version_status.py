@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.verdict import Finding, Verdict
 
 MOST_REASONS = 10
-GOOD = (Outcome.PASS, Outcome.WARN)
 COMPARED = ("floor", "against_champion", "against_baseline")
 SECURITY = ("conflicting_duplicates", "label_flips", "label_rate")
 ELSEWHERE = (*COMPARED, "weak_slice", "predictions", "rows", "labels")
@@ -47,9 +46,9 @@ def state_of(parts: Parts) -> State:
     if parts.rollouts:
         ended = {"promoted": State.PROMOTED, "rolled_back": State.ROLLED_BACK}
         return ended.get(parts.rollouts[0].outcome, State.ROLLING_OUT)
-    if parts.validation and parts.validation.verdict.outcome not in GOOD:
+    if parts.validation and not parts.validation.verdict.outcome.is_accepted:
         return State.REFUSED
-    if parts.readiness and parts.readiness.verdict.outcome not in GOOD:
+    if parts.readiness and not parts.readiness.verdict.outcome.is_accepted:
         return State.NOT_READY
     if parts.approval and parts.approval.answer is Answered.REJECTED:
         return State.REJECTED

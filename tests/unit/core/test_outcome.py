@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from builders import finding
 
@@ -41,6 +43,15 @@ def test_verdict_that_is_not_accepted_stops_with_its_reasons():
     with pytest.raises(GateFailedError, match="dep_delay: no such column"):
         verdict.require(Outcome.PASS, Outcome.WARN)
     verdict.require(Outcome.FAIL)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_pass_and_warn_are_accepted(outcome):
+    accepted = outcome in (Outcome.PASS, Outcome.WARN)
+    assert outcome.is_accepted is accepted
+    verdict = Verdict.of("schema", [finding(outcome)])
+    with nullcontext() if accepted else pytest.raises(GateFailedError):
+        verdict.require()
 
 
 def test_record_survives_json_and_ignores_what_a_newer_writer_added():

@@ -13,12 +13,10 @@ from airflow_mlops.core.validation.compare import judge
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import Answer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
-from airflow_mlops.core.verdict import Outcome
 
 pytestmark = pytest.mark.slow
 ALPHA, REPETITIONS = 0.05, 500
 DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "validation.md"
-PASSING = (Outcome.PASS, Outcome.WARN)
 AREA = 0.85
 
 
@@ -113,7 +111,7 @@ def trial(metric, rng, rows, drop, margin, *, segments=0, resamples=400, times=1
 
 
 def promoted(report):
-    return report.verdict.outcome in PASSING
+    return report.verdict.outcome.is_accepted
 
 
 @pytest.mark.parametrize("metric", WORLDS)
