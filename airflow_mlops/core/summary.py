@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 10_000
 LONGEST_TEXT = 300
-OUTCOMES, SEVERITIES = tuple(Outcome), tuple(Severity)
+_OUTCOMES, _SEVERITIES = tuple(Outcome), tuple(Severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brief(Verdict):
+class VerdictSummary(Verdict):
     """A verdict with the worst of what did not pass.
 
     :param findings_total: how many findings the full report has, passed ones included.
@@ -38,9 +38,9 @@ class Brief(Verdict):
         )
 
 
-def brief(verdict: Verdict, report: Mapping[str, str], *, limit_bytes: int = LIMIT_BYTES) -> Brief:
+def brief(verdict: Verdict, report: Mapping[str, str], *, limit_bytes: int = LIMIT_BYTES) -> VerdictSummary:
     """Keep the worst findings that fit into ``limit_bytes`` of JSON, none that passed; long texts are cut."""
-    short = Brief(
+    short = VerdictSummary(
         gate=verdict.gate,
         outcome=verdict.outcome,
         findings_total=len(verdict.findings),
@@ -59,7 +59,7 @@ def brief(verdict: Verdict, report: Mapping[str, str], *, limit_bytes: int = LIM
 
 
 def _worst_first(finding: Finding) -> tuple[int, int]:
-    return -OUTCOMES.index(finding.outcome), -SEVERITIES.index(finding.severity)
+    return -_OUTCOMES.index(finding.outcome), -_SEVERITIES.index(finding.severity)
 
 
 def _cut(finding: Finding) -> Finding:

@@ -82,7 +82,7 @@ class WriteModelCardOperator(CandidateOperator):
 
     def _facts(self, candidate: Candidate, evidence: RunEvidence) -> CardFacts:
         from airflow_mlops.core.release.card_sections import CardFacts
-        from airflow_mlops.core.release.readiness import Readiness
+        from airflow_mlops.core.release.readiness import ReadinessMeasurements
         from airflow_mlops.core.validation.report import Report
 
         report, tried = kept_json(evidence, VALIDATION_PATH), kept_json(evidence, READINESS_PATH)
@@ -90,7 +90,7 @@ class WriteModelCardOperator(CandidateOperator):
         return CardFacts(
             candidate=candidate,
             report=Report.from_json(report) if report else None,
-            readiness=Readiness.from_json(tried["measured"]) if tried else None,
+            readiness=ReadinessMeasurements.from_json(tried["measured"]) if tried else None,
             tags=registry.version(self.model, candidate.version).tags,
             schema=_schema_facts(self.schema) if self.schema else {},
             statement=self.statement or Statement(),

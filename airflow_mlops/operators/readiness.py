@@ -18,7 +18,7 @@ from airflow_mlops.runtime.update_report import keep_update
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.core.release.readiness import Readiness
+    from airflow_mlops.core.release.readiness import ReadinessMeasurements
     from airflow_mlops.core.verdict import Verdict
     from airflow_mlops.runtime.evidence import RunEvidence
 
@@ -72,7 +72,7 @@ class CheckReadinessOperator(CandidateOperator):
         if verdict.outcome not in ACCEPTED:
             evidence.store.close(evidence.run, succeeded=False)
 
-    def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> Readiness:
+    def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> ReadinessMeasurements:
         from airflow_mlops.backends.serving.readiness.probe import try_version
 
         task, dag_run = context["ti"], context["dag_run"]
@@ -85,7 +85,7 @@ class CheckReadinessOperator(CandidateOperator):
             )
 
 
-def _metrics(found: Readiness) -> dict[str, float]:
+def _metrics(found: ReadinessMeasurements) -> dict[str, float]:
     one, many = found.one_by_one, found.at_once
     known: dict[str, float | None] = {
         "readiness_p50_ms": one.p50_ms if one else None,

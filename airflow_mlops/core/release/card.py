@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from airflow_mlops.core.errors import CardIncompleteError
 from airflow_mlops.core.record import Record
 
-SECTIONS = {
+CARD_SECTIONS = {
     "overview": "Overview",
     "owners": "Owners",
     "intended_use": "Intended use",
@@ -59,7 +59,7 @@ class Section(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card(Record):
+class ModelCard(Record):
     """A model card."""
 
     title: str

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.release.card import SECTIONS, Card, Section, Statement
-from airflow_mlops.core.release.readiness import Readiness
+from airflow_mlops.core.release.card import CARD_SECTIONS, ModelCard, Section, Statement
+from airflow_mlops.core.release.readiness import ReadinessMeasurements
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.report import Report
 
 if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Comparison
 
-MOST_PARTITIONS = 12
-MOST_ROWS = 200
-COMPARED = ("Metric", "Rows", "This version", "Against", "Its value", "Gain, with bounds", "Answer")
+_MOST_PARTITIONS = 12
+_MOST_ROWS = 200
+COMPARISON_HEADER = ("Metric", "Rows", "This version", "Against", "Its value", "Gain, with bounds", "Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +30,13 @@ class CardFacts(Record):
 
     candidate: Candidate
     report: Report | None = None
-    readiness: Readiness | None = None
+    readiness: ReadinessMeasurements | None = None
     tags: dict[str, str] = field(default_factory=dict)
     schema: dict[str, str] = field(default_factory=dict)
     statement: Statement = field(default_factory=Statement)
 
 
-def card_of(facts: CardFacts) -> Card:
+def card_of(facts: CardFacts) -> ModelCard:
     """Return the card, every section in its place, filled or not."""
     statement, made = facts.statement, facts.candidate
     sections = (
@@ -52,11 +52,11 @@ def card_of(facts: CardFacts) -> Card:
         _section("serving", facts=_serving(facts.readiness)),
         *(Section(name=title, title=title, paragraphs=(text,)) for title, text in statement.more.items()),
     )
-    return Card(title=f"{made.model} version {made.version}", sections=sections)
+    return ModelCard(title=f"{made.model} version {made.version}", sections=sections)
 
 
 def _section(name: str, **content: Any) -> Section:
-    return Section(name=name, title=SECTIONS[name], **content)
+    return Section(name=name, title=CARD_SECTIONS[name], **content)
 
 
 def _overview(facts: CardFacts) -> tuple[tuple[str, str], ...]:
@@ -99,7 +99,7 @@ def _training(facts: CardFacts) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _serving(found: Readiness | None) -> tuple[tuple[str, str], ...]:
+def _serving(found: ReadinessMeasurements | None) -> tuple[tuple[str, str], ...]:
     if found is None:
         return ()
     one, many = found.one_by_one, found.at_once
@@ -118,9 +118,9 @@ def _serving(found: Readiness | None) -> tuple[tuple[str, str], ...]:
 
 def _compared(name: str, report: Report | None, *, in_segments: bool) -> Section:
     kept = [one for one in (report.comparisons if report else ()) if bool(one.segment) == in_segments]
-    header = (("Segment",) if in_segments else ()) + COMPARED
-    rows = tuple(((one.segment,) if in_segments else ()) + compared_row(one) for one in kept[:MOST_ROWS])
-    rest = len(kept) - MOST_ROWS
+    header = (("Segment",) if in_segments else ()) + COMPARISON_HEADER
+    rows = tuple(((one.segment,) if in_segments else ()) + compared_row(one) for one in kept[:_MOST_ROWS])
+    rest = len(kept) - _MOST_ROWS
     notes = (f"{rest} more are in the validation report.",) if rest > 0 else ()
     return _section(name, header=header, rows=rows, paragraphs=notes)
 
@@ -145,7 +145,7 @@ def _number(value: float | None) -> str:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    if len(names) <= MOST_PARTITIONS:
+    if len(names) <= _MOST_PARTITIONS:
         return ", ".join(names)
     return f"{names[0]} to {names[-1]}, {len(names)} in all"
 

@@ -9,9 +9,9 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Outcome, Verdict
 
-MOST_REQUESTS = 10_000
-MOST_PER_SECOND = 1000.0
-LONGEST_LOAD_SECONDS = 300.0
+_MOST_REQUESTS = 10_000
+_MOST_PER_SECOND = 1000.0
+_LONGEST_LOAD_SECONDS = 300.0
 
 
 class Reply(StrEnum):
@@ -23,7 +23,7 @@ class Reply(StrEnum):
     UNTESTED = "untested"
 
 
-class Kind(StrEnum):
+class ProbeKind(StrEnum):
     """What a request tries."""
 
     EXAMPLE = "example"
@@ -48,8 +48,8 @@ class LoadPolicy(Record):
 
     def __post_init__(self) -> None:
         """Refuse what would not end, or never begin."""
-        _within("load.per_second", self.per_second, MOST_PER_SECOND)
-        _within("load.seconds", self.seconds, LONGEST_LOAD_SECONDS)
+        _within("load.per_second", self.per_second, _MOST_PER_SECOND)
+        _within("load.seconds", self.seconds, _LONGEST_LOAD_SECONDS)
         if self.max_p99_ms is not None:
             _within("load.max_p99_ms", self.max_p99_ms)
 
@@ -90,17 +90,21 @@ class ReadinessPolicy(Record):
             msg = f"readiness.differences: {self.differences}, allowed: pass, warn, fail"
             raise InvalidConfigError(msg)
         _within("largest", self.largest)
-        _within("requests", self.requests, MOST_REQUESTS)
+        _within("requests", self.requests, _MOST_REQUESTS)
         _within("clients", self.clients, 64)
         limits = ("max_p50_ms", "max_p99_ms", "min_per_second", "max_rss_mb", "max_model_mb")
         for name in (*limits, "max_start_seconds"):
             if getattr(self, name) is not None:
                 _within(name, getattr(self, name))
 
-    def reply(self, kind: Kind) -> Reply:
+    def reply(self, kind: ProbeKind) -> Reply:
         """Return how requests of a kind have to be answered."""
-        edges = {Kind.NULLS: self.nulls, Kind.UNSEEN: self.unseen, Kind.EXTREMES: self.extremes}
-        fixed = {Kind.EXAMPLE: Reply.PREDICT, Kind.MALFORMED: Reply.REFUSE}
+        edges = {
+            ProbeKind.NULLS: self.nulls,
+            ProbeKind.UNSEEN: self.unseen,
+            ProbeKind.EXTREMES: self.extremes,
+        }
+        fixed = {ProbeKind.EXAMPLE: Reply.PREDICT, ProbeKind.MALFORMED: Reply.REFUSE}
         return (edges | fixed)[kind]
 
 
@@ -117,7 +121,7 @@ class Difference(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Record):
+class ProbeAnswer(Record):
     """What the server said to one request.
 
     :param subject: what was sent: ``null in dep_delay``.
@@ -125,7 +129,7 @@ class Answer(Record):
     :param problem: why a 200 holds no valid prediction, or why there was no answer; empty if all is well.
     """
 
-    kind: Kind
+    kind: ProbeKind
     subject: str
     status: int | None
     problem: str = ""
@@ -147,7 +151,7 @@ class Timing(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness(Record):
+class ReadinessMeasurements(Record):
     """Everything that was measured.
 
     :param unusable: why the version could not be tried, or not to the end; empty if it was.
@@ -163,7 +167,7 @@ class Readiness(Record):
     has_example: bool = False
     requirements: int | None = None
     differences: tuple[Difference, ...] = ()
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ProbeAnswer, ...] = ()
     one_by_one: Timing | None = None
     at_once: Timing | None = None
     load: Timing | None = None
@@ -178,7 +182,7 @@ class ReadinessReport(Record):
     """What was measured, the limits, and the verdict they give."""
 
     verdict: Verdict
-    measured: Readiness
+    measured: ReadinessMeasurements
     policy: ReadinessPolicy
 
 

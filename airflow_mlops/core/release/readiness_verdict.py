@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.release.readiness import Kind, Reply
+from airflow_mlops.core.release.readiness import ProbeKind, Reply
 from airflow_mlops.core.validation.report import noted
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.release.readiness import Answer, Readiness, ReadinessPolicy, Timing
+    from airflow_mlops.core.release.readiness import (
+        ProbeAnswer,
+        ReadinessMeasurements,
+        ReadinessPolicy,
+        Timing,
+    )
 
-GATE = "readiness"
-FEWEST = 20
+_GATE = "readiness"
+_FEWEST = 20
 """Answered requests below which a latency is not judged."""
-KEPT_UP = 0.95
+_KEPT_UP = 0.95
 """Share of a load's rate that has to be answered."""
 
 
-def judge_readiness(found: Readiness, policy: ReadinessPolicy) -> Verdict:
+def judge_readiness(found: ReadinessMeasurements, policy: ReadinessPolicy) -> Verdict:
     """Conclude; what was to be measured and was not is never a pass."""
     findings = [*_requirements(found, policy), *_limits(found, policy)]
     if found.unusable:
         findings.append(_finding("serves", found.version, Outcome.FAIL, found.unusable))
-        return Verdict.of(GATE, findings)
+        return Verdict.of(_GATE, findings)
     findings += [*_signature(found), *_answers(found, policy), *_speed(found, policy), *_load(found, policy)]
     findings += [noted("notes", note) for note in found.notes]
-    return Verdict.of(GATE, findings)
+    return Verdict.of(_GATE, findings)
 
 
-def _requirements(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
+def _requirements(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list[Finding]:
     if found.requirements is None:
         reason = "the model recorded no requirements: they cannot be compared with the serving environment"
         return [_finding("requirements", "model", Outcome.INCONCLUSIVE, reason)]
@@ -47,7 +52,7 @@ def _requirements(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
     ]
 
 
-def _signature(found: Readiness) -> list[Finding]:
+def _signature(found: ReadinessMeasurements) -> list[Finding]:
     findings = []
     if found.inputs is None:
         reason = "the model has no signature with named columns: edge rows cannot be made"
@@ -58,20 +63,20 @@ def _signature(found: Readiness) -> list[Finding]:
     return findings
 
 
-def _answers(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
+def _answers(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list[Finding]:
     if not found.answers:
         return [_finding("answers", "server", Outcome.INCONCLUSIVE, "no request was sent")]
     findings = [one for answer in found.answers if (one := _answer(answer, policy)) is not None]
-    for kind in Kind:
+    for kind in ProbeKind:
         sent = [one for one in found.answers if one.kind is kind]
         if sent and not any(f.check == f"answers_{kind}" for f in findings):
             reason = f"{len(sent)} requests of kind {kind} were answered as they should"
             findings.append(_finding(f"answers_{kind}", kind, Outcome.PASS, reason))
-    untested = [kind for kind in Kind if policy.reply(kind) is Reply.UNTESTED]
+    untested = [kind for kind in ProbeKind if policy.reply(kind) is Reply.UNTESTED]
     return [*findings, *(noted(kind, f"{kind}: not tried, as the configuration says") for kind in untested)]
 
 
-def _answer(answer: Answer, policy: ReadinessPolicy) -> Finding | None:
+def _answer(answer: ProbeAnswer, policy: ReadinessPolicy) -> Finding | None:
     """Return what is wrong with an answer; ``None`` if it is as the policy wants it."""
     wanted = policy.reply(answer.kind)
     predicted = answer.status == 200 and not answer.problem
@@ -85,7 +90,7 @@ def _answer(answer: Answer, policy: ReadinessPolicy) -> Finding | None:
     return _finding(f"answers_{answer.kind}", answer.subject, Outcome.FAIL, reason, observed=said)
 
 
-def _speed(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
+def _speed(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list[Finding]:
     one, many = found.one_by_one, found.at_once
     return [
         *_failures("one_by_one", one),
@@ -96,14 +101,14 @@ def _speed(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
     ]
 
 
-def _load(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
+def _load(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list[Finding]:
     wanted, seen = policy.load, found.load
     if wanted is None:
         return []
     if seen is None:
         return [_finding("load", "server", Outcome.INCONCLUSIVE, "the load was not sent")]
     rate, goal = seen.per_second or 0.0, wanted.per_second
-    outcome = Outcome.PASS if rate >= KEPT_UP * goal else Outcome.FAIL
+    outcome = Outcome.PASS if rate >= _KEPT_UP * goal else Outcome.FAIL
     reason = f"load of {goal:g} requests/s for {wanted.seconds:g} s: {rate:.1f} answered per second"
     return [
         _finding("load", "per_second", outcome, reason, rate, goal),
@@ -112,7 +117,7 @@ def _load(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
     ]
 
 
-def _limits(found: Readiness, policy: ReadinessPolicy) -> list[Finding]:
+def _limits(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list[Finding]:
     limits = (
         ("model_mb", found.model_mb, policy.max_model_mb, "MB"),
         ("rss_mb", found.rss_mb, policy.max_rss_mb, "MB"),
@@ -141,7 +146,7 @@ def _limited(name: str, value: float | None, limit: float | None, unit: str) -> 
 
 
 def _known(timing: Timing | None, name: str) -> float | None:
-    if timing is None or timing.requests - timing.failed < FEWEST:
+    if timing is None or timing.requests - timing.failed < _FEWEST:
         return None
     value: float | None = getattr(timing, name)
     return value

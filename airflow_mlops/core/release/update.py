@@ -7,15 +7,15 @@ from enum import StrEnum
 
 from airflow_mlops.core.data.skew.report import SkewTest
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.release.approval import Decision
+from airflow_mlops.core.release.approval import ApprovalDecision
 from airflow_mlops.core.release.readiness import ReadinessReport
 from airflow_mlops.core.rollout.history import RolloutHistory
-from airflow_mlops.core.summary import Brief
+from airflow_mlops.core.summary import VerdictSummary
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.report import Report
 from airflow_mlops.core.verdict import Outcome
 
-FORMAT = 1
+REPORT_FORMAT = 1
 """Raised when a key of the JSON is renamed or means something else; new keys do not raise it."""
 
 
@@ -54,7 +54,7 @@ class Missing(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column(Record):
+class ColumnNulls(Record):
     """A column with missing values, 0 to 1."""
 
     name: str
@@ -62,7 +62,7 @@ class Column(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Data(Record):
+class UpdateData(Record):
     """The new data that started the update.
 
     :param partitions: keys; empty for the whole dataset.
@@ -72,11 +72,11 @@ class Data(Record):
     rows: int
     columns: int
     partitions: tuple[str, ...] = ()
-    nulls: tuple[Column, ...] = ()
+    nulls: tuple[ColumnNulls, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skew(Record):
+class UpdateSkew(Record):
     """What moved against the reference.
 
     :param tests: the strongest, at most ten.
@@ -99,7 +99,7 @@ class CardState(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout(Record):
+class UpdateRollout(Record):
     """One rollout of the version.
 
     :param outcome: ``promoted``, ``rolled_back``; empty while it is under way.
@@ -122,16 +122,16 @@ class Parts(Record):
     """
 
     candidate: Candidate | None = None
-    data: Data | None = None
-    schema: Brief | None = None
-    skew_verdict: Brief | None = None
-    skew: Skew | None = None
+    data: UpdateData | None = None
+    schema: VerdictSummary | None = None
+    skew_verdict: VerdictSummary | None = None
+    skew: UpdateSkew | None = None
     validation: Report | None = None
     readiness: ReadinessReport | None = None
     card: CardState | None = None
-    approval: Decision | None = None
+    approval: ApprovalDecision | None = None
     nominated: bool = False
-    rollouts: tuple[Rollout, ...] = ()
+    rollouts: tuple[UpdateRollout, ...] = ()
     missing: tuple[Missing, ...] = ()
 
 
@@ -145,7 +145,7 @@ class UpdateReport(Parts):
     :param gates: every gate in the order of the run, also those that did not answer.
     """
 
-    format: int = FORMAT
+    format: int = REPORT_FORMAT
     model: str
     version: str
     evidence_run: str

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.release.approval import Answered
+from airflow_mlops.core.release.approval import ApprovalAnswer
 from airflow_mlops.core.release.update import Gate, Missing, State, UpdateReport
 from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.release.approval import Decision
-    from airflow_mlops.core.release.update import Parts, Rollout
+    from airflow_mlops.core.release.approval import ApprovalDecision
+    from airflow_mlops.core.release.update import Parts, UpdateRollout
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.verdict import Finding, Verdict
 
-MOST_REASONS = 10
-COMPARED = ("floor", "against_champion", "against_baseline")
-SECURITY = ("conflicting_duplicates", "label_flips", "label_rate")
-ELSEWHERE = (*COMPARED, "weak_slice", "predictions", "rows", "labels")
-SECTIONS = ("calibration", "fairness", "behaviour", "security")
+_MOST_REASONS = 10
+_COMPARISON_CHECKS = ("floor", "against_champion", "against_baseline")
+_SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
+_ELSEWHERE = (*_COMPARISON_CHECKS, "weak_slice", "predictions", "rows", "labels")
+_OPTIONAL_SECTIONS = ("calibration", "fairness", "behaviour", "security")
 """Parts of a validation that the configuration may ask for; others are always there."""
 
 
@@ -50,7 +50,7 @@ def state_of(parts: Parts) -> State:
         return State.REFUSED
     if parts.readiness and not parts.readiness.verdict.outcome.is_accepted:
         return State.NOT_READY
-    if parts.approval and parts.approval.answer is Answered.REJECTED:
+    if parts.approval and parts.approval.answer is ApprovalAnswer.REJECTED:
         return State.REJECTED
     return State.CHALLENGER if parts.nominated else State.UNDECIDED
 
@@ -66,7 +66,7 @@ def reasons_of(parts: Parts) -> tuple[str, ...]:
     elif state is State.NOT_READY and parts.readiness:
         return parts.readiness.verdict.reasons
     elif parts.approval and parts.approval.because != "no warning":
-        first = (decided(parts.approval),)
+        first = (decision_text(parts.approval),)
     warned = [reason for verdict in _verdicts(parts) for reason in verdict.reasons]
     return tuple(dict.fromkeys((*first, *warned, *_shown(validation))))
 
@@ -89,27 +89,30 @@ def missing_of(parts: Parts) -> tuple[Missing, ...]:
         return parts.missing
     found = sections_of(parts.validation)
     why = "nothing was judged: not configured, or validation ended before"
-    return (*parts.missing, *(Missing(part=part, reason=why) for part in SECTIONS if not found[part]))
+    return (
+        *parts.missing,
+        *(Missing(part=part, reason=why) for part in _OPTIONAL_SECTIONS if not found[part]),
+    )
 
 
 def sections_of(validation: Report) -> dict[str, list[Finding]]:
     """Sort the findings that are no comparison; an author's check may have any name."""
-    found: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
+    found: dict[str, list[Finding]] = {section: [] for section in _OPTIONAL_SECTIONS}
     for finding in validation.verdict.findings:
-        if finding.check in ELSEWHERE:
+        if finding.check in _ELSEWHERE:
             continue
         if finding.check == "note":
             section = "security" if finding.subject == "poisoning" else ""
-        elif finding.check in SECURITY:
+        elif finding.check in _SECURITY_CHECKS:
             section = "security"
         else:
-            section = finding.check if finding.check in SECTIONS else "behaviour"
+            section = finding.check if finding.check in _OPTIONAL_SECTIONS else "behaviour"
         if section:
             found[section].append(finding)
     return found
 
 
-def decided(decision: Decision) -> str:
+def decision_text(decision: ApprovalDecision) -> str:
     """Put a decision into words."""
     who = f"by {decision.by}" if decision.by else f"without a person: {decision.because}"
     said = f": {decision.comment}" if decision.comment else ""
@@ -125,7 +128,7 @@ def _shown(validation: Report | None) -> list[str]:
     """Return what passed, as far as it carries the promotion: floor, champion, baseline."""
     metrics = {one.metric for one in validation.comparisons} if validation else set()
     findings = validation.verdict.findings if validation else ()
-    ranked = [f for check in COMPARED for f in findings if f.check == check]
+    ranked = [f for check in _COMPARISON_CHECKS for f in findings if f.check == check]
     return [f.reason for f in ranked if f.outcome is Outcome.PASS and f.subject in metrics]
 
 
@@ -133,18 +136,18 @@ def _gate(name: str, verdict: Verdict | None) -> Gate:
     if verdict is None:
         return Gate(name=name)
     reasons = verdict.reasons
-    more = max(0, len(reasons) - MOST_REASONS)
-    return Gate(name=name, outcome=verdict.outcome, reasons=reasons[:MOST_REASONS], more=more)
+    more = max(0, len(reasons) - _MOST_REASONS)
+    return Gate(name=name, outcome=verdict.outcome, reasons=reasons[:_MOST_REASONS], more=more)
 
 
-def _approved(decision: Decision | None) -> Gate:
+def _approved(decision: ApprovalDecision | None) -> Gate:
     if decision is None:
         return Gate(name="approval")
-    outcome = Outcome.PASS if decision.answer is Answered.APPROVED else Outcome.FAIL
-    return Gate(name="approval", outcome=outcome, reasons=(decided(decision),))
+    outcome = Outcome.PASS if decision.answer is ApprovalAnswer.APPROVED else Outcome.FAIL
+    return Gate(name="approval", outcome=outcome, reasons=(decision_text(decision),))
 
 
-def _rolled_out(rollouts: Sequence[Rollout]) -> Gate:
+def _rolled_out(rollouts: Sequence[UpdateRollout]) -> Gate:
     if not rollouts:
         return Gate(name="rollout")
     ended = {"promoted": Outcome.PASS, "rolled_back": Outcome.FAIL}.get(rollouts[0].outcome)
