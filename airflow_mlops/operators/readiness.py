@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.release.readiness import ReadinessPolicy, ReadinessReport
-from airflow_mlops.core.summary import brief
 from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.verdict import summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator, skip_refused
 from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
@@ -43,7 +43,7 @@ class CheckReadinessOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Try the version, keep the report, then fail or return the verdict."""
-        from airflow_mlops.core.release.readiness_verdict import judge_readiness
+        from airflow_mlops.core.release.readiness import judge_readiness
 
         skip_refused(self.verdict)
         candidate, policy = Candidate.from_json(self.candidate), self.policy or ReadinessPolicy()
@@ -55,7 +55,7 @@ class CheckReadinessOperator(CandidateOperator):
             kept = keep_report(evidence, READINESS_PATH, document, context)
             self._mark(evidence, candidate, verdict, _metrics(found))
             keep_update(evidence, candidate, context)
-            short = brief(verdict, kept)
+            short = summary(verdict, kept)
             short.require(*ACCEPTED)
         return short.to_json()
 

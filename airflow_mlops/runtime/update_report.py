@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.evidence.protocol import EvidenceStore
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.summary import VerdictSummary, brief
-from airflow_mlops.core.verdict import Verdict
+from airflow_mlops.core.verdict import Verdict, VerdictSummary, summary
 from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
 from airflow_mlops.runtime.evidence import CANDIDATE_PATH, READINESS_PATH, VALIDATION_PATH
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_mlops.core.release.update import Parts, UpdateRollout
+    from airflow_mlops.core.release.version_status import Parts, UpdateRollout
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.runtime.evidence import RunEvidence
 
@@ -118,7 +117,7 @@ class _Kept:
 def _parts(kept: _Kept, model: str, version: str) -> Parts:
     """Read everything that the run kept; what cannot be read is named."""
     from airflow_mlops.core.release.readiness import ReadinessReport
-    from airflow_mlops.core.release.update import Missing, Parts
+    from airflow_mlops.core.release.version_status import Missing, Parts
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.core.validation.report import Report
 
@@ -141,9 +140,9 @@ def _parts(kept: _Kept, model: str, version: str) -> Parts:
 
 def _data(kept: _Kept) -> Any:
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.release.update import ColumnNulls, UpdateData
+    from airflow_mlops.core.release.version_status import ColumnNulls, UpdateData
 
-    def summary(document: Mapping[str, Any]) -> UpdateData:
+    def update_data(document: Mapping[str, Any]) -> UpdateData:
         profile = Profile.from_json(document)
         shares = [
             ColumnNulls(name=c.name, null_share=c.nulls / max(1, profile.rows)) for c in profile.columns
@@ -156,7 +155,7 @@ def _data(kept: _Kept) -> Any:
             nulls=tuple(worst[:MOST]),
         )
 
-    return kept.read("data", "profile.json", summary)
+    return kept.read("data", "profile.json", update_data)
 
 
 def _decision(version: str, document: dict[str, Any]) -> Any:
@@ -170,15 +169,15 @@ def _decision(version: str, document: dict[str, Any]) -> Any:
 
 
 def _schema(document: dict[str, Any]) -> VerdictSummary:
-    return brief(Verdict.from_json(document), {"path": SCHEMA_PATH})
+    return summary(Verdict.from_json(document), {"path": SCHEMA_PATH})
 
 
 def _skew(document: dict[str, Any]) -> Any:
     from airflow_mlops.core.data.skew.report import SkewReport
-    from airflow_mlops.core.release.update import UpdateSkew
+    from airflow_mlops.core.release.version_status import UpdateSkew
 
     report = SkewReport.from_json(document)
-    return brief(report.verdict, {"path": SKEW_PATH}), UpdateSkew(
+    return summary(report.verdict, {"path": SKEW_PATH}), UpdateSkew(
         reference_rows=report.reference_rows,
         current_rows=report.current_rows,
         skewed=report.skewed_columns,
@@ -189,7 +188,7 @@ def _skew(document: dict[str, Any]) -> Any:
 
 def _card(document: dict[str, Any]) -> Any:
     from airflow_mlops.core.release.card import ModelCard
-    from airflow_mlops.core.release.update import CardState
+    from airflow_mlops.core.release.version_status import CardState
 
     sections = ModelCard.from_json(document).sections
     return CardState(
@@ -200,7 +199,7 @@ def _card(document: dict[str, Any]) -> Any:
 
 def _rollouts(kept: _Kept, model: str, version: str) -> tuple[UpdateRollout, ...]:
     """Return the version's rollouts, newest first: each is an evidence run of its own."""
-    from airflow_mlops.core.release.update import UpdateRollout
+    from airflow_mlops.core.release.version_status import UpdateRollout
     from airflow_mlops.core.rollout.history import RolloutHistory
 
     found = kept.store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=MOST_ROLLOUTS)

@@ -13,7 +13,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_mlops.backends.registry.watching import RegistrySnapshot
+    from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 
 ALIAS, VERSION = "alias", "version"
 
@@ -59,7 +59,7 @@ class ModelRegistryTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield events for as long as the watcher lives."""
-        from airflow_mlops.backends.registry.watching import changes
+        from airflow_mlops.backends.registry.registry_watch import changes
 
         before = await self._remembered()
         while True:
@@ -77,7 +77,7 @@ class ModelRegistryTrigger(BaseEventTrigger):
 
         The connection is read each time: a changed password needs no restart. One line is logged per outage.
         """
-        from airflow_mlops.backends.registry.watching import read_snapshot
+        from airflow_mlops.backends.registry.registry_watch import read_snapshot
 
         server = await MlflowHook(self.mlflow_conn_id).aserver()
         try:
@@ -90,7 +90,7 @@ class ModelRegistryTrigger(BaseEventTrigger):
         return now
 
     async def _remembered(self) -> RegistrySnapshot | None:
-        from airflow_mlops.backends.registry.watching import RegistrySnapshot
+        from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 
         kept = await self.asset_state_store.aget(self._key) if self.asset_state_store else None
         return RegistrySnapshot.from_json(kept) if kept else None

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.backends.registry.ledger_order import accepted, first_of_each
 from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
-from airflow_mlops.backends.registry.succession import accepted, first_of_each
 from airflow_mlops.core.errors import InvalidRecordError
 
 if TYPE_CHECKING:

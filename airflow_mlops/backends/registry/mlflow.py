@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from airflow_mlops.backends.registry.ledger_order import decided_before, done_before, refuse_moved
 from airflow_mlops.backends.registry.ledger_text import APPLIED, VOID, valid
 from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN_MODEL_CODES, MlflowLedger, safe_name
 from airflow_mlops.backends.registry.protocol import (
@@ -16,7 +17,6 @@ from airflow_mlops.backends.registry.protocol import (
     LedgerEntry,
     ModelVersion,
 )
-from airflow_mlops.backends.registry.succession import decided_before, done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:

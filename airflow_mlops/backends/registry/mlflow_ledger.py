@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.registry.ledger_order import done_before, moved
 from airflow_mlops.backends.registry.ledger_text import (
     DECISION_TAG,
     ENTRY_TAG,
@@ -21,7 +22,6 @@ from airflow_mlops.backends.registry.ledger_text import (
     entry_text,
     rows_of,
 )
-from airflow_mlops.backends.registry.succession import done_before, moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:

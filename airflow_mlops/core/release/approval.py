@@ -7,8 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.release.card import escaped, table
-from airflow_mlops.core.release.card_sections import COMPARISON_HEADER, compared_row
+from airflow_mlops.core.release.card import COMPARISON_HEADER, compared_row, escaped, table
 from airflow_mlops.core.validation.report import OUTCOME_OF_ANSWER
 from airflow_mlops.core.verdict import Outcome
 

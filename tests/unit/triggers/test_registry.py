@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
-from airflow_mlops.backends.registry.watching import RegistrySnapshot, changes, read_snapshot
+from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot, changes, read_snapshot
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.triggers.registry import ModelRegistryTrigger

@@ -16,10 +16,16 @@ from airflow_mlops.core.release.readiness import (
     ReadinessPolicy,
     ReadinessReport,
     Timing,
+    judge_readiness,
 )
-from airflow_mlops.core.release.readiness_verdict import judge_readiness
-from airflow_mlops.core.release.update import CardState, Missing, Parts, UpdateData, UpdateRollout
-from airflow_mlops.core.release.version_status import update_report
+from airflow_mlops.core.release.version_status import (
+    CardState,
+    Missing,
+    Parts,
+    UpdateData,
+    UpdateRollout,
+    update_report,
+)
 from airflow_mlops.core.rollout.history import RolloutHistory, steps_of
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.validation.report import ComparisonAnswer, Value, WeakSlice

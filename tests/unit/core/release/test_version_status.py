@@ -7,15 +7,17 @@ from builders import comparison, finding, report, verdict
 
 from airflow_mlops.core.release.approval import ApprovalAnswer, ApprovalDecision
 from airflow_mlops.core.release.readiness import ReadinessMeasurements, ReadinessPolicy, ReadinessReport
-from airflow_mlops.core.release.update import (
+from airflow_mlops.core.release.version_status import (
     REPORT_FORMAT,
     Missing,
     Parts,
     State,
     UpdateReport,
     UpdateRollout,
+    missing_of,
+    sections_of,
+    update_report,
 )
-from airflow_mlops.core.release.version_status import missing_of, sections_of, update_report
 from airflow_mlops.core.rollout.history import RolloutHistory
 from airflow_mlops.core.verdict import Outcome, Verdict
 

@@ -14,8 +14,8 @@ from airflow_mlops.core.release.readiness import (
     ReadinessPolicy,
     Reply,
     Timing,
+    judge_readiness,
 )
-from airflow_mlops.core.release.readiness_verdict import judge_readiness
 from airflow_mlops.core.verdict import Outcome
 
 FAST = Timing(requests=200, p50_ms=3.0, p99_ms=10.0, per_second=100.0)

@@ -7,8 +7,7 @@ from builders import candidate, comparison, report
 
 from airflow_mlops.backends.reporting.card_html import render_card
 from airflow_mlops.core.errors import CardIncompleteError
-from airflow_mlops.core.release.card import CARD_SECTIONS, EMPTY, Statement
-from airflow_mlops.core.release.card_sections import CardFacts, card_of
+from airflow_mlops.core.release.card import CARD_SECTIONS, EMPTY_SECTION, CardFacts, Statement, card_of
 from airflow_mlops.core.release.readiness import Difference, ReadinessMeasurements, Timing
 
 STATEMENT = Statement(
@@ -71,7 +70,7 @@ def test_required_section_that_is_empty_is_named(changes, empty):
     card = card_of(replace(FACTS, **changes))
     with pytest.raises(CardIncompleteError, match=f"required section {empty} is empty"):
         card.require((*CARD_SECTIONS, "Ethics"))
-    assert EMPTY in card.markdown()
+    assert EMPTY_SECTION in card.markdown()
 
 
 def test_text_of_people_and_data_is_shown_as_it_is():
