@@ -12,9 +12,9 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.core.validation.compare import judge
-from airflow_mlops.core.validation.comparison import contests
-from airflow_mlops.core.validation.evaluation import Study
+from airflow_mlops.core.validation.compare import judge_candidate
+from airflow_mlops.core.validation.comparison import paired_comparisons
+from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 
@@ -67,9 +67,9 @@ def plain_loop(sample, names):
 
 def worst_difference(sample, loop):
     """Greatest difference of a standard error and of a 5 % bound, in Monte-Carlo standard errors."""
-    study, differences = Study(sample, POLICY), []
+    study, differences = Evaluation(sample, POLICY), []
     for metric in METRICS:
-        for contest in contests(study, metric, CHAMPION, "segment"):
+        for contest in paired_comparisons(study, metric, CHAMPION, "segment"):
             gains = loop.get((contest.part.name, metric))
             if gains is None:
                 continue
@@ -85,7 +85,7 @@ def main():
     sample = data()
     begin, cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(1, user_api="blas"):  # as ValidateModelOperator does
-        report = judge(sample, POLICY)
+        report = judge_candidate(sample, POLICY)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     begin = time.perf_counter()
     loop = plain_loop(sample, sorted(set(sample.segments["segment"]))[:LOOP_SEGMENTS])

@@ -10,7 +10,7 @@ from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.validation.report import Answer, Comparison, Report
+from airflow_mlops.core.validation.report import Comparison, ComparisonAnswer, Report
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 
@@ -61,7 +61,13 @@ def candidate(**more):
 
 def comparison(**more):
     known = {"metric": "roc_auc", "rival": "champion", "rows": 1000, "challenger": 0.81, "other": 0.8}
-    bounds = {"gain": 0.01, "lower": 0.002, "upper": 0.018, "allowed": 0.005, "answer": Answer.BETTER}
+    bounds = {
+        "gain": 0.01,
+        "lower": 0.002,
+        "upper": 0.018,
+        "allowed": 0.005,
+        "answer": ComparisonAnswer.BETTER,
+    }
     return Comparison(**known | bounds | more)
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def meant(name: object, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` if something known is spelt alike, else nothing."""
     close = get_close_matches(str(name), [str(other) for other in known], 1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-BEYOND_64_BITS = 2**63
+_BEYOND_64_BITS = 2**63
 
 
 @cache
@@ -30,7 +30,7 @@ def _portable(data: Any) -> Any:
         return {key: _portable(value) for key, value in data.items()}
     if isinstance(data, list):
         return [_portable(value) for value in data]
-    if isinstance(data, float | int) and not abs(data) < BEYOND_64_BITS:
+    if isinstance(data, float | int) and not abs(data) < _BEYOND_64_BITS:
         return repr(data)
     return data
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_t
 from pydantic import BeforeValidator, ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -56,7 +56,7 @@ def _problem(item: dict[str, Any], cls: type) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         allowed = [field.name for field in fields(_class_at(cls, item["loc"][:-1]))]
-        hint = meant(item["loc"][-1], allowed)
+        hint = did_you_mean(item["loc"][-1], allowed)
         return f"unknown key {path!r}; one of: {', '.join(allowed)}{hint}"
     return f"{path}: {item['msg']}, got {item['input']!r}"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.release.card import SECTIONS, Statement
+from airflow_mlops.core.release.card import CARD_SECTIONS, Statement
 from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
 from airflow_mlops.dag_factories.checked import Duration, config, values_of
 
@@ -48,7 +48,7 @@ class Card:
 
     def __post_init__(self) -> None:
         """Refuse a section that no card can have."""
-        allowed = (*SECTIONS, *self.more)
+        allowed = (*CARD_SECTIONS, *self.more)
         for name in self.required:
             if name not in allowed:
                 msg = f"card.required: {name!r}, one of: {', '.join(allowed)}"

@@ -6,8 +6,7 @@ from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at ru
 from dataclasses import field
 from typing import Any, Literal
 
-from airflow_mlops.core.validation.author import Check as AuthorsCheck
-from airflow_mlops.core.validation.author import OwnMetric
+from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.metrics.names import check_metric
 from airflow_mlops.core.validation.policy import (
     CalibrationPolicy,
@@ -137,6 +136,6 @@ class Validate:
         """Return the author's metrics."""
         return tuple(OwnMetric(name=name, **values_of(metric)) for name, metric in self.metrics.items())
 
-    def own_checks(self) -> tuple[AuthorsCheck, ...]:
+    def own_checks(self) -> tuple[OwnCheck, ...]:
         """Return the author's tests of behaviour."""
-        return tuple(AuthorsCheck(**values_of(check)) for check in self.checks)
+        return tuple(OwnCheck(**values_of(check)) for check in self.checks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.rollout.plan import Metric
 
@@ -81,7 +81,7 @@ def _inference_table(given: dict[str, Any]) -> MetricsSource:
     known = {each.name for each in fields(InferenceTable)}
     if unknown := sorted(set(given) - known - {"conn_id", "driver", "settle_seconds"}):
         msg = f"unknown key 'inference_table.{unknown[0]}'; one of: {', '.join(sorted(known))}"
-        raise InvalidConfigError(msg + meant(unknown[0], known))
+        raise InvalidConfigError(msg + did_you_mean(unknown[0], known))
     if not {"conn_id", "table"} <= set(given):
         msg = f"extra 'inference_table' has {sorted(given)}; needed: conn_id, table"
         raise InvalidConfigError(msg)

@@ -11,7 +11,14 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
 from airflow_mlops.backends.registry.protocol import CHAMPION, PERSON, TIMEOUT, DecisionEntry
-from airflow_mlops.core.release.approval import Answered, Choice, Decision, When, must_ask, question
+from airflow_mlops.core.release.approval import (
+    ApprovalAnswer,
+    ApprovalDecision,
+    Choice,
+    When,
+    must_ask,
+    question,
+)
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -123,7 +130,7 @@ class ApproveModelOperator(ApprovalOperator):
         person, at = event.get("responded_by_user") or {}, event.get("responded_at")
         decision = self._decision(
             Candidate.from_json(self.candidate),
-            answer=Answered.APPROVED if approved else Answered.REJECTED,
+            answer=ApprovalAnswer.APPROVED if approved else ApprovalAnswer.REJECTED,
             by=str(person.get("name") or person.get("id") or ""),
             user=str(person.get("id") or ""),
             because=TIMEOUT if event.get("timedout") or not person else PERSON,
@@ -149,28 +156,28 @@ class ApproveModelOperator(ApprovalOperator):
     def _judged(self) -> list[Verdict]:
         return [Verdict.from_json(one) for one in self.verdicts]
 
-    def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> Decision | None:
+    def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> ApprovalDecision | None:
         """Return a person's decision in this DAG run, whose task was killed before it ended."""
         document = kept_json(evidence, APPROVAL_PATH)
-        kept = Decision.from_json(document) if document else None
+        kept = ApprovalDecision.from_json(document) if document else None
         holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
         return kept if holds else None
 
-    def _act(self, context: Context, evidence: RunEvidence, kept: Decision) -> dict[str, Any]:
+    def _act(self, context: Context, evidence: RunEvidence, kept: ApprovalDecision) -> dict[str, Any]:
         """Do what a kept decision means, and complete what keeping it left undone."""
         self.log.info("%s decided before: %s", kept.by, kept.answer)
         self._keep(context, evidence, kept)
-        chosen = self.APPROVE if kept.answer is Answered.APPROVED else self.REJECT
+        chosen = self.APPROVE if kept.answer is ApprovalAnswer.APPROVED else self.REJECT
         at, person = datetime.fromisoformat(kept.at), {"id": kept.user, "name": kept.by}
         event = {"chosen_options": [chosen], "params_input": {}, "responded_at": at}
         super().execute_complete(context, event | {"responded_by_user": person})
         return kept.to_json()
 
-    def _decision(self, candidate: Candidate, **said: Any) -> Decision:
-        known = {"answer": Answered.APPROVED, **said}
-        return Decision(model=self.model, version=candidate.version, **known)
+    def _decision(self, candidate: Candidate, **said: Any) -> ApprovalDecision:
+        known = {"answer": ApprovalAnswer.APPROVED, **said}
+        return ApprovalDecision(model=self.model, version=candidate.version, **known)
 
-    def _keep(self, context: Context, evidence: RunEvidence, decision: Decision) -> dict[str, Any]:
+    def _keep(self, context: Context, evidence: RunEvidence, decision: ApprovalDecision) -> dict[str, Any]:
         """Keep the decision as evidence, in the ledger and as tags; done twice, it is done once."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
         evidence.keep(APPROVAL_PATH, decision)
@@ -184,14 +191,14 @@ class ApproveModelOperator(ApprovalOperator):
         }
         registry.set_tags(self.model, decision.version, tags)
         keep_update(evidence, Candidate.from_json(self.candidate), context)
-        if decision.answer is Answered.REJECTED:
+        if decision.answer is ApprovalAnswer.REJECTED:
             evidence.store.close(evidence.run, succeeded=True)
         self.log.info(
             "version %s: %s by %s; ledger entry %s", entry.version, entry.decision, entry.by, entry.number
         )
         return decision.to_json()
 
-    def _entry(self, context: Context, evidence: RunEvidence, decision: Decision) -> DecisionEntry:
+    def _entry(self, context: Context, evidence: RunEvidence, decision: ApprovalDecision) -> DecisionEntry:
         dag_run = context["dag_run"]
         return DecisionEntry(
             model=self.model,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_mlops.core.release.card_sections import CardFacts
+    from airflow_mlops.core.release.card import CardFacts
     from airflow_mlops.runtime.evidence import RunEvidence
 
 CARD_PATH = "model_card"
@@ -59,7 +59,7 @@ class WriteModelCardOperator(CandidateOperator):
     def execute(self, context: Context) -> dict[str, str]:
         """Write the card, then fail if something that must be said is not."""
         from airflow_mlops.backends.reporting.card_html import render_card
-        from airflow_mlops.core.release.card_sections import card_of
+        from airflow_mlops.core.release.card import card_of
 
         skip_refused(self.verdict)
         candidate = Candidate.from_json(self.candidate)
@@ -81,8 +81,8 @@ class WriteModelCardOperator(CandidateOperator):
         return kept
 
     def _facts(self, candidate: Candidate, evidence: RunEvidence) -> CardFacts:
-        from airflow_mlops.core.release.card_sections import CardFacts
-        from airflow_mlops.core.release.readiness import Readiness
+        from airflow_mlops.core.release.card import CardFacts
+        from airflow_mlops.core.release.readiness import ReadinessMeasurements
         from airflow_mlops.core.validation.report import Report
 
         report, tried = kept_json(evidence, VALIDATION_PATH), kept_json(evidence, READINESS_PATH)
@@ -90,7 +90,7 @@ class WriteModelCardOperator(CandidateOperator):
         return CardFacts(
             candidate=candidate,
             report=Report.from_json(report) if report else None,
-            readiness=Readiness.from_json(tried["measured"]) if tried else None,
+            readiness=ReadinessMeasurements.from_json(tried["measured"]) if tried else None,
             tags=registry.version(self.model, candidate.version).tags,
             schema=_schema_facts(self.schema) if self.schema else {},
             statement=self.statement or Statement(),

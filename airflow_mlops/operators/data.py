@@ -10,8 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.summary import brief
-from airflow_mlops.core.verdict import Verdict
+from airflow_mlops.core.verdict import Verdict, summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import database_url, filesystem_of, is_table, read_text
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
@@ -160,7 +159,7 @@ class CheckSchemaOperator(DataOperator):
             self._measured = Measured(window=window, profile=profile, verdict=verdict)
             kept = keep_report(evidence, "schema_report.json", verdict, context)
             evidence.store.set_tags(evidence.run, schema_tags(verdict))
-            short = brief(verdict, kept)
+            short = summary(verdict, kept)
             self.log.info(short.sentence())
             short.require(*ACCEPTED)
         return short.to_json()
@@ -223,7 +222,7 @@ class CheckSkewOperator(DataOperator):
         kept = keep_skew(evidence, self.gate, report, context, found.described())
         evidence.store.set_tags(evidence.run, {f"mlops.{self.gate}": str(verdict.outcome)})
         self._measured = Measured(window=window, profile=current, verdict=verdict)
-        short = brief(verdict, kept)
+        short = summary(verdict, kept)
         self.log.info(short.sentence())
         return short.to_json()
 

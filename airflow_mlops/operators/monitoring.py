@@ -12,8 +12,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.summary import brief
-from airflow_mlops.core.verdict import Finding, Outcome, Verdict
+from airflow_mlops.core.verdict import Finding, Outcome, Verdict, summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
@@ -207,7 +206,7 @@ class CheckPredictionsOperator(MonitoringOperator):
             report = self._compare(champion, answers)
         of = {"rule": "training", "version": champion}
         kept = keep_skew(evidence, PREDICTION_DRIFT, report, context, of)
-        short = brief(replace(report.verdict, gate=PREDICTION_DRIFT), kept)
+        short = summary(replace(report.verdict, gate=PREDICTION_DRIFT), kept)
         self.log.info(short.sentence())
         return short.to_json()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.release.readiness import ReadinessPolicy, ReadinessReport
-from airflow_mlops.core.summary import brief
 from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.verdict import summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator, skip_refused
 from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
@@ -18,7 +18,7 @@ from airflow_mlops.runtime.update_report import keep_update
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.core.release.readiness import Readiness
+    from airflow_mlops.core.release.readiness import ReadinessMeasurements
     from airflow_mlops.core.verdict import Verdict
     from airflow_mlops.runtime.evidence import RunEvidence
 
@@ -43,7 +43,7 @@ class CheckReadinessOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Try the version, keep the report, then fail or return the verdict."""
-        from airflow_mlops.core.release.readiness_verdict import judge_readiness
+        from airflow_mlops.core.release.readiness import judge_readiness
 
         skip_refused(self.verdict)
         candidate, policy = Candidate.from_json(self.candidate), self.policy or ReadinessPolicy()
@@ -55,7 +55,7 @@ class CheckReadinessOperator(CandidateOperator):
             kept = keep_report(evidence, READINESS_PATH, document, context)
             self._mark(evidence, candidate, verdict, _metrics(found))
             keep_update(evidence, candidate, context)
-            short = brief(verdict, kept)
+            short = summary(verdict, kept)
             short.require(*ACCEPTED)
         return short.to_json()
 
@@ -72,7 +72,7 @@ class CheckReadinessOperator(CandidateOperator):
         if verdict.outcome not in ACCEPTED:
             evidence.store.close(evidence.run, succeeded=False)
 
-    def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> Readiness:
+    def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> ReadinessMeasurements:
         from airflow_mlops.backends.serving.readiness.probe import try_version
 
         task, dag_run = context["ti"], context["dag_run"]
@@ -85,7 +85,7 @@ class CheckReadinessOperator(CandidateOperator):
             )
 
 
-def _metrics(found: Readiness) -> dict[str, float]:
+def _metrics(found: ReadinessMeasurements) -> dict[str, float]:
     one, many = found.one_by_one, found.at_once
     known: dict[str, float | None] = {
         "readiness_p50_ms": one.p50_ms if one else None,

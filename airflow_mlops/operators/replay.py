@@ -11,7 +11,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.training.replay import (
-    conclude,
+    replay_verdict,
     require_tolerance,
     same_data,
     same_metrics,
@@ -105,11 +105,11 @@ class ReplayTrainingOperator(BaseOperator):
         data = same_data(recorded, window)
         software = same_software(_software(version.tags), _software(version_tags(function)))
         if data.outcome is not Outcome.PASS:
-            return conclude([data, *software])
+            return replay_verdict([data, *software])
         _, _, metrics = fit_and_measure(
             function, read_rows(window, spec, files), spec, dict(candidate.params)
         )
-        return conclude([data, *same_metrics(candidate.metrics, metrics, tolerance), *software])
+        return replay_verdict([data, *same_metrics(candidate.metrics, metrics, tolerance), *software])
 
 
 def _software(tags: Mapping[str, str]) -> dict[str, str]:

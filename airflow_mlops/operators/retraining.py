@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION
-from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide
+from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
@@ -112,7 +112,7 @@ class RetrainGateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Decide, keep the decision, go on or skip."""
-        decision = decide(self.policy or RetrainPolicy(), self._situation(), now=time.time())
+        decision = decide_retraining(self.policy or RetrainPolicy(), self._situation(), now=time.time())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep("retrain_decision.json", decision)
         tags = {"mlops.retrain": str(decision.retrain).lower(), "mlops.trigger": str(decision.trigger)}

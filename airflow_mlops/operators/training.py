@@ -150,9 +150,9 @@ def fit_and_measure(
     """Train on the rows a model may learn from; return it with scores and metrics of those held back."""
     from airflow_mlops.backends.training import in_process
     from airflow_mlops.backends.validation.rows import labels_of
-    from airflow_mlops.core.validation.metrics.registry import summary
+    from airflow_mlops.core.validation.metrics.registry import default_metrics
 
     model = in_process.fit(function, rows, spec, params)
     scores = in_process.scores(model, rows.holdout[rows.features])
     labels = labels_of(rows, spec, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
-    return model, scores, summary(labels, scores)
+    return model, scores, default_metrics(labels, scores)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.core.validation.author import Check, OwnMetric
+    from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
     from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.report import Report
 
@@ -55,7 +55,7 @@ class ValidateModelOperator(BaseOperator):
         data: DatasetSpec,
         policy: ValidationPolicy,
         metrics: Sequence[OwnMetric] = (),
-        checks: Sequence[Check] = (),
+        checks: Sequence[OwnCheck] = (),
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.evidence.protocol import EvidenceStore
 from airflow_mlops.core.errors import InvalidRecordError
-from airflow_mlops.core.summary import Brief, brief
-from airflow_mlops.core.verdict import Verdict
+from airflow_mlops.core.verdict import Verdict, VerdictSummary, summary
 from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
 from airflow_mlops.runtime.evidence import CANDIDATE_PATH, READINESS_PATH, VALIDATION_PATH
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_mlops.core.release.update import Parts, Rollout
+    from airflow_mlops.core.release.version_status import Parts, UpdateRollout
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.runtime.evidence import RunEvidence
 
@@ -118,7 +117,7 @@ class _Kept:
 def _parts(kept: _Kept, model: str, version: str) -> Parts:
     """Read everything that the run kept; what cannot be read is named."""
     from airflow_mlops.core.release.readiness import ReadinessReport
-    from airflow_mlops.core.release.update import Missing, Parts
+    from airflow_mlops.core.release.version_status import Missing, Parts
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.core.validation.report import Report
 
@@ -141,42 +140,44 @@ def _parts(kept: _Kept, model: str, version: str) -> Parts:
 
 def _data(kept: _Kept) -> Any:
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.release.update import Column, Data
+    from airflow_mlops.core.release.version_status import ColumnNulls, UpdateData
 
-    def summary(document: Mapping[str, Any]) -> Data:
+    def update_data(document: Mapping[str, Any]) -> UpdateData:
         profile = Profile.from_json(document)
-        shares = [Column(name=c.name, null_share=c.nulls / max(1, profile.rows)) for c in profile.columns]
+        shares = [
+            ColumnNulls(name=c.name, null_share=c.nulls / max(1, profile.rows)) for c in profile.columns
+        ]
         worst = sorted((one for one in shares if one.null_share > 0), key=lambda one: -one.null_share)
-        return Data(
+        return UpdateData(
             partitions=profile.partitions,
             rows=profile.rows,
             columns=len(profile.columns),
             nulls=tuple(worst[:MOST]),
         )
 
-    return kept.read("data", "profile.json", summary)
+    return kept.read("data", "profile.json", update_data)
 
 
 def _decision(version: str, document: dict[str, Any]) -> Any:
-    from airflow_mlops.core.release.approval import Decision
+    from airflow_mlops.core.release.approval import ApprovalDecision
 
-    decision = Decision.from_json(document)
+    decision = ApprovalDecision.from_json(document)
     if decision.version != version:
         msg = f"it is about version {decision.version}"
         raise InvalidRecordError(msg)
     return decision
 
 
-def _schema(document: dict[str, Any]) -> Brief:
-    return brief(Verdict.from_json(document), {"path": SCHEMA_PATH})
+def _schema(document: dict[str, Any]) -> VerdictSummary:
+    return summary(Verdict.from_json(document), {"path": SCHEMA_PATH})
 
 
 def _skew(document: dict[str, Any]) -> Any:
     from airflow_mlops.core.data.skew.report import SkewReport
-    from airflow_mlops.core.release.update import Skew
+    from airflow_mlops.core.release.version_status import UpdateSkew
 
     report = SkewReport.from_json(document)
-    return brief(report.verdict, {"path": SKEW_PATH}), Skew(
+    return summary(report.verdict, {"path": SKEW_PATH}), UpdateSkew(
         reference_rows=report.reference_rows,
         current_rows=report.current_rows,
         skewed=report.skewed_columns,
@@ -186,19 +187,19 @@ def _skew(document: dict[str, Any]) -> Any:
 
 
 def _card(document: dict[str, Any]) -> Any:
-    from airflow_mlops.core.release.card import Card
-    from airflow_mlops.core.release.update import CardState
+    from airflow_mlops.core.release.card import ModelCard
+    from airflow_mlops.core.release.version_status import CardState
 
-    sections = Card.from_json(document).sections
+    sections = ModelCard.from_json(document).sections
     return CardState(
         stated=tuple(one.title for one in sections if one.is_filled),
         empty=tuple(one.title for one in sections if not one.is_filled),
     )
 
 
-def _rollouts(kept: _Kept, model: str, version: str) -> tuple[Rollout, ...]:
+def _rollouts(kept: _Kept, model: str, version: str) -> tuple[UpdateRollout, ...]:
     """Return the version's rollouts, newest first: each is an evidence run of its own."""
-    from airflow_mlops.core.release.update import Rollout
+    from airflow_mlops.core.release.version_status import UpdateRollout
     from airflow_mlops.core.rollout.history import RolloutHistory
 
     found = kept.store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=MOST_ROLLOUTS)
@@ -208,5 +209,7 @@ def _rollouts(kept: _Kept, model: str, version: str) -> tuple[Rollout, ...]:
     for run, tags in found:
         its = _Kept(kept.store, (run,))
         history = its.read("rollout", "rollout_report.json", RolloutHistory.from_json)
-        rollouts.append(Rollout(evidence_run=run, outcome=tags.get("mlops.rollout", ""), history=history))
+        rollouts.append(
+            UpdateRollout(evidence_run=run, outcome=tags.get("mlops.rollout", ""), history=history)
+        )
     return tuple(rollouts)

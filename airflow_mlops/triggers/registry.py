@@ -13,7 +13,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_mlops.backends.registry.watching import Snapshot
+    from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 
 ALIAS, VERSION = "alias", "version"
 
@@ -59,7 +59,7 @@ class ModelRegistryTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield events for as long as the watcher lives."""
-        from airflow_mlops.backends.registry.watching import changes
+        from airflow_mlops.backends.registry.registry_watch import changes
 
         before = await self._remembered()
         while True:
@@ -72,16 +72,16 @@ class ModelRegistryTrigger(BaseEventTrigger):
                 await self._remember(now)
             await asyncio.sleep(self.poll_seconds)
 
-    async def _look(self, before: Snapshot | None) -> Snapshot | None:
+    async def _look(self, before: RegistrySnapshot | None) -> RegistrySnapshot | None:
         """Return what the model looks like; ``None`` while MLflow does not answer.
 
         The connection is read each time: a changed password needs no restart. One line is logged per outage.
         """
-        from airflow_mlops.backends.registry.watching import look
+        from airflow_mlops.backends.registry.registry_watch import read_snapshot
 
         server = await MlflowHook(self.mlflow_conn_id).aserver()
         try:
-            now = await look(server, self.model, before)
+            now = await read_snapshot(server, self.model, before)
         except TransientError as error:
             if not self._silent:
                 self.log.warning("%s", error)
@@ -89,13 +89,13 @@ class ModelRegistryTrigger(BaseEventTrigger):
         self._silent = now is None
         return now
 
-    async def _remembered(self) -> Snapshot | None:
-        from airflow_mlops.backends.registry.watching import Snapshot
+    async def _remembered(self) -> RegistrySnapshot | None:
+        from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 
         kept = await self.asset_state_store.aget(self._key) if self.asset_state_store else None
-        return Snapshot.from_json(kept) if kept else None
+        return RegistrySnapshot.from_json(kept) if kept else None
 
-    async def _remember(self, snapshot: Snapshot) -> None:
+    async def _remember(self, snapshot: RegistrySnapshot) -> None:
         if self.asset_state_store:
             await self.asset_state_store.aset(self._key, snapshot.to_json())
 

@@ -16,7 +16,7 @@ from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 from airflow_mlops.backends.serving.readiness import probe as readiness
 from airflow_mlops.core.errors import ServiceUnavailableError
-from airflow_mlops.core.release.readiness import Readiness
+from airflow_mlops.core.release.readiness import ReadinessMeasurements
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -120,7 +120,7 @@ def test_server_killed_while_readiness_is_written_is_a_named_outage_and_the_retr
     service, candidate, monkeypatch
 ):
     before = state(service)
-    broken = Readiness(model="m", version="2", unusable="ended while starting")
+    broken = ReadinessMeasurements(model="m", version="2", unusable="ended while starting")
     monkeypatch.setattr(readiness, "try_version", lambda *arguments, key: broken)
     check = CheckReadinessOperator(task_id="ready", model="m", candidate=candidate)
     with monkeypatch.context() as patch:

@@ -18,8 +18,7 @@ import pytest
 from airflow_mlops.backends.serving.local.process import find_by_argument
 from airflow_mlops.backends.serving.readiness.probe import try_version
 from airflow_mlops.backends.training.mlflow_log import signature
-from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
-from airflow_mlops.core.release.readiness_verdict import judge_readiness
+from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy, judge_readiness
 from airflow_mlops.core.verdict import Outcome
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from airflow_mlops.backends.metrics.series import Series, parse_matrix, total
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.counters import NOTHING
@@ -124,7 +124,7 @@ class PrometheusMetrics:
         found = self._checked(query, client.get(self._api, params=query))["data"]["result"]
         if not found:
             names = client.get(f"{self.url}/api/v1/label/__name__/values").json().get("data", ())
-            msg = f"prometheus.{name}: {self.url} has no metric {metric!r} now{meant(metric, names)}"
+            msg = f"prometheus.{name}: {self.url} has no metric {metric!r} now{did_you_mean(metric, names)}"
             raise InvalidConfigError(msg)
         buckets = sorted((each["metric"].get("le", "") for each in found), key=_bound)
         if bucket is not None and bucket[1] not in buckets:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
 
-PAGE = "200"
+_PAGE = "200"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ async def _pages(server: MlflowServer, path: str, key: str, where: str) -> Async
     token = ""
     while True:
         more = {"page_token": token} if token else {}
-        page = await server.ask(path, filter=where, max_results=PAGE, **more) or {}
+        page = await server.ask(path, filter=where, max_results=_PAGE, **more) or {}
         for one in page.get(key, ()):
             yield one
         token = page.get("next_page_token", "")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.registry.ledger_order import decided_before, done_before, refuse_moved
 from airflow_mlops.backends.registry.protocol import (
     CHAMPION,
     PREVIOUS,
@@ -14,7 +15,6 @@ from airflow_mlops.backends.registry.protocol import (
     LedgerEntry,
     ModelVersion,
 )
-from airflow_mlops.backends.registry.succession import decided_before, done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.backends.registry.ledger_order import accepted, first_of_each
 from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
-from airflow_mlops.backends.registry.succession import accepted, first_of_each
 from airflow_mlops.core.errors import InvalidRecordError
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 SUFFIX = ".mlops-ledger"
 ENTRY_TAG, STATE_TAG, DECISION_TAG = "mlops.entry", "mlops.state", "mlops.decision"
-OLD_TAG = "mlops.ledger."
+_OLD_TAG = "mlops.ledger."
 """Prefix of tags on the model itself, where entries were kept before they had numbers."""
 APPLIED, VOID = "applied", "void"
-LONGEST_REASON, LONGEST_APPROVAL = 1000, 600
-LONGEST_VERDICT, MOST_VERDICTS = 150, 16
-LONGEST_TAG = 5000
+_LONGEST_REASON, _LONGEST_APPROVAL = 1000, 600
+_LONGEST_VERDICT, _MOST_VERDICTS = 150, 16
+_LONGEST_TAG = 5000
 
 
-class Row(NamedTuple):
+class LedgerRow(NamedTuple):
     """A change of champion, and whether the aliases followed it: ``applied``, ``void``, or not known yet."""
 
     entry: LedgerEntry
@@ -36,12 +36,12 @@ def entry_text(entry: LedgerEntry) -> str:
     """Return an entry as JSON that fits into a tag, whatever people wrote."""
     bounded = replace(
         entry,
-        reason=entry.reason[:LONGEST_REASON],
-        approval=entry.approval[:LONGEST_APPROVAL],
+        reason=entry.reason[:_LONGEST_REASON],
+        approval=entry.approval[:_LONGEST_APPROVAL],
         verdicts=_bounded(entry.verdicts),
     )
     text = _text(bounded)
-    while len(text) > LONGEST_TAG and (bounded.reason or bounded.approval):
+    while len(text) > _LONGEST_TAG and (bounded.reason or bounded.approval):
         bounded = replace(bounded, reason=_half(bounded.reason), approval=_half(bounded.approval))
         text = _text(bounded)
     return text
@@ -49,9 +49,9 @@ def entry_text(entry: LedgerEntry) -> str:
 
 def decision_text(entry: DecisionEntry) -> str:
     """Return a decision as JSON that fits into a tag, whatever people wrote."""
-    bounded = replace(entry, comment=entry.comment[:LONGEST_REASON], verdicts=_bounded(entry.verdicts))
+    bounded = replace(entry, comment=entry.comment[:_LONGEST_REASON], verdicts=_bounded(entry.verdicts))
     text = _text(bounded)
-    while len(text) > LONGEST_TAG and bounded.comment:
+    while len(text) > _LONGEST_TAG and bounded.comment:
         bounded = replace(bounded, comment=_half(bounded.comment))
         text = _text(bounded)
     return text
@@ -59,19 +59,19 @@ def decision_text(entry: DecisionEntry) -> str:
 
 def rows_of(
     model: str, numbered: Mapping[int, Mapping[str, str]], model_tags: Mapping[str, str]
-) -> list[Row]:
+) -> list[LedgerRow]:
     """Return the changes of champion that count, void ones too, oldest first; decisions are none.
 
     :param numbered: the tags of the ledger's versions, by number.
     :param model_tags: the tags of the model itself, where the oldest entries may lie.
     """
-    old = [_entry(model_tags[name], model, 0) for name in sorted(model_tags) if name.startswith(OLD_TAG)]
+    old = [_entry(model_tags[name], model, 0) for name in sorted(model_tags) if name.startswith(_OLD_TAG)]
     read = [_entry(numbered[n][ENTRY_TAG], model, n) for n in sorted(numbered) if ENTRY_TAG in numbered[n]]
-    kept = [Row(entry, numbered[entry.number].get(STATE_TAG, "")) for entry in accepted(read)]
-    return [*(Row(entry, APPLIED) for entry in old), *kept]
+    kept = [LedgerRow(entry, numbered[entry.number].get(STATE_TAG, "")) for entry in accepted(read)]
+    return [*(LedgerRow(entry, APPLIED) for entry in old), *kept]
 
 
-def valid(rows: list[Row]) -> list[LedgerEntry]:
+def valid(rows: list[LedgerRow]) -> list[LedgerEntry]:
     """Return the entries that the aliases followed or can still follow."""
     return [row.entry for row in rows if row.state != VOID]
 
@@ -104,7 +104,7 @@ def _text(entry: Record) -> str:
 
 
 def _bounded(verdicts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(verdict[:LONGEST_VERDICT] for verdict in verdicts[:MOST_VERDICTS])
+    return tuple(verdict[:_LONGEST_VERDICT] for verdict in verdicts[:_MOST_VERDICTS])
 
 
 def _half(text: str) -> str:

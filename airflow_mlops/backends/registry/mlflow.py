@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from airflow_mlops.backends.registry.ledger_order import decided_before, done_before, refuse_moved
 from airflow_mlops.backends.registry.ledger_text import APPLIED, VOID, valid
-from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN, MlflowLedger, safe_name
+from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN_MODEL_CODES, MlflowLedger, safe_name
 from airflow_mlops.backends.registry.protocol import (
     CHAMPION,
     PREVIOUS,
@@ -16,7 +17,6 @@ from airflow_mlops.backends.registry.protocol import (
     LedgerEntry,
     ModelVersion,
 )
-from airflow_mlops.backends.registry.succession import decided_before, done_before, refuse_moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
-    from airflow_mlops.backends.registry.ledger_text import Row
+    from airflow_mlops.backends.registry.ledger_text import LedgerRow
 
 
 class MlflowRegistry:
@@ -131,7 +131,7 @@ class MlflowRegistry:
             raise InvalidConfigError(msg)
         return folder
 
-    def _complete(self, rows: Sequence[Row]) -> None:
+    def _complete(self, rows: Sequence[LedgerRow]) -> None:
         if rows and not rows[-1].state:
             self._apply(rows[-1].entry)
 
@@ -170,7 +170,7 @@ def _registered(client: MlflowClient, model: str) -> Any:
     try:
         return client.get_registered_model(model)
     except MlflowException as error:
-        if error.error_code in UNKNOWN:
+        if error.error_code in UNKNOWN_MODEL_CODES:
             return None
         raise
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.registry.ledger_order import done_before, moved
 from airflow_mlops.backends.registry.ledger_text import (
     DECISION_TAG,
     ENTRY_TAG,
@@ -21,7 +22,6 @@ from airflow_mlops.backends.registry.ledger_text import (
     entry_text,
     rows_of,
 )
-from airflow_mlops.backends.registry.succession import done_before, moved
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
-    from airflow_mlops.backends.registry.ledger_text import Row
+    from airflow_mlops.backends.registry.ledger_text import LedgerRow
     from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
 
-UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-PAGE = 1000
+UNKNOWN_MODEL_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_PAGE = 1000
 
 
 def safe_name(model: str) -> str:
@@ -80,7 +80,7 @@ class MlflowLedger:
             return copy
         raise RegistryConflictError(moved(claim, kept[-1].to_version if kept else None, kept))
 
-    def rows(self, model: str) -> list[Row]:
+    def rows(self, model: str) -> list[LedgerRow]:
         """Return the changes of champion that count, void entries too, oldest first."""
         return rows_of(model, self._numbered(model), self._model_tags(model))
 
@@ -116,7 +116,7 @@ class MlflowLedger:
             try:
                 tags: Mapping[str, str] = client.get_registered_model(model).tags
             except MlflowException as error:
-                if error.error_code in UNKNOWN:
+                if error.error_code in UNKNOWN_MODEL_CODES:
                     return {}
                 raise
         return tags
@@ -125,7 +125,7 @@ class MlflowLedger:
 def _versions(client: MlflowClient, name: str) -> Iterator[Any]:
     token = None
     while True:
-        page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=token)
+        page = client.search_model_versions(f"name = '{name}'", max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -16,7 +16,7 @@ PREVIOUS = "previous"
 PROMOTION, ROLLBACK, DECISION = "promotion", "rollback", "decision"
 APPROVED, REJECTED = "approved", "rejected"
 PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"
-DECIDED_BY = {
+_DECIDED_BY = {
     PERSON: "a person",
     TIMEOUT: "the default: nobody answered in time",
     NO_WARNING: "nobody: no verdict warned",
@@ -104,7 +104,7 @@ class DecisionEntry(Record):
     @property
     def by(self) -> str:
         """Return who decided, in words."""
-        return self.actor or DECIDED_BY.get(self.because, self.because)
+        return self.actor or _DECIDED_BY.get(self.because, self.because)
 
     @property
     def sentence(self) -> str:

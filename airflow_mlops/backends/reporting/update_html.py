@@ -9,15 +9,14 @@ from airflow_mlops.backends.reporting.forest import RIGHT, ROW, WIDTH
 from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.backends.reporting.rollout_html import drawn
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
-from airflow_mlops.core.release.card_sections import COMPARED, compared_row
-from airflow_mlops.core.release.update import State
-from airflow_mlops.core.release.version_status import sections_of
+from airflow_mlops.core.release.card import COMPARISON_HEADER, compared_row
+from airflow_mlops.core.release.version_status import State, sections_of
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
     from airflow_mlops.core.release.readiness import ReadinessReport
-    from airflow_mlops.core.release.update import UpdateReport
+    from airflow_mlops.core.release.version_status import UpdateReport
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.verdict import Finding
 
@@ -89,7 +88,7 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
         metrics=_metrics(validation) if validation else [],
         segments=segment_plots(validation) if validation else [],
         segment_rows=_segment_rows(validation) if validation else [],
-        header=("Segment", *COMPARED),
+        header=("Segment", *COMPARISON_HEADER),
         looks=LOOKS,
         sections=[(TITLES[name], name, findings) for name, findings in found.items()],
         measures=_measures(report.readiness) if report.readiness else [],

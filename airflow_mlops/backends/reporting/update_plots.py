@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.reporting.forest import Bar, Forest, forest
 from airflow_mlops.core.validation.metrics.names import CLASSES, QUERIES, RANKS
-from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
 
 if TYPE_CHECKING:
@@ -27,7 +27,13 @@ UNITS = {
     "poisson_deviance": "deviance per row",
 }
 SHARES = (*RANKS, *CLASSES, *QUERIES, "accuracy", "brier", "selection_rate")
-WORST_FIRST = (Answer.WORSE, Answer.TOO_CLOSE, Answer.NOT_WORSE, Answer.BETTER, Answer.TOO_SMALL)
+WORST_FIRST = (
+    ComparisonAnswer.WORSE,
+    ComparisonAnswer.TOO_CLOSE,
+    ComparisonAnswer.NOT_WORSE,
+    ComparisonAnswer.BETTER,
+    ComparisonAnswer.TOO_SMALL,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,7 @@ def segment_plots(report: Report) -> list[SegmentPlot]:
     return plots
 
 
-def look_of(answer: Answer) -> str:
+def look_of(answer: ComparisonAnswer) -> str:
     """Return the CSS class of an answer."""
     return str(answer).partition(" to ")[0].replace(" ", "-")
 
@@ -117,7 +123,7 @@ def _rank(one: Comparison) -> tuple[bool, int, float]:
 
 
 def _declared(one: Comparison) -> Bar:
-    decides = one.answer is not Answer.TOO_SMALL
+    decides = one.answer is not ComparisonAnswer.TOO_SMALL
     return Bar(
         name=one.segment or "all rows",
         words=f"{one.answer}, {one.rows:,} rows",

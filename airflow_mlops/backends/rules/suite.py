@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.core.data.expectations.signatures import ARGUMENTS
 from airflow_mlops.core.data.schema.schema import Rule, Schema
 from airflow_mlops.core.data.schema.schema_text import VERSION_KEY, as_plain, plain_arguments
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def build_expectation(rule: Rule, where: str, **more: Any) -> Any:
         implementation = get_expectation_impl(rule.type)
         return implementation(**rule.kwargs, **given, meta=dict(rule.meta), severity=str(rule.severity))
     except ExpectationNotFoundError as error:
-        close = meant(rule.type, list_registered_expectation_implementations())
+        close = did_you_mean(rule.type, list_registered_expectation_implementations())
         msg = f"{where}: unknown expectation {rule.type!r}; allowed: those of Great Expectations{close}"
         raise InvalidConfigError(msg) from error
     except (GreatExpectationsError, ValueError, TypeError) as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.training.job import DatasetSpec
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def load_function(function: Callable[..., Any] | str, where: str = "train.function") -> Callable[..., Any]:
@@ -52,7 +52,7 @@ def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dic
     try:
         model = function(rows.training[[*rows.features, spec.target]].copy(), dict(params))
     except Exception as error:
-        log.exception("training function failed")
+        _logger.exception("training function failed")
         msg = f"{name} raised {type(error).__name__}: {error}"
         raise TrainingError(msg) from error
     if not callable(getattr(model, "predict", None)):

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
 
-EXAMPLE_ROWS = 5
-PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "airflow-provider-mlops")
-SERVED_WITH = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle", "scipy")
-LONGEST_PARAM = 500
+_EXAMPLE_ROWS = 5
+_PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "airflow-provider-mlops")
+_SERVED_WITH = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle", "scipy")
+_LONGEST_PARAM = 500
 
 
 class TrainingLog:
@@ -42,7 +42,7 @@ class TrainingLog:
 
         with self.server.session() as client:
             for name, value in {**params, "holdout_share": spec.holdout_share}.items():
-                client.log_param(self.run, name, str(value)[:LONGEST_PARAM])
+                client.log_param(self.run, name, str(value)[:_LONGEST_PARAM])
             dataset = mlflow.data.from_pandas(
                 rows.training[[*rows.features, spec.target]].head(1000),
                 source=window.uri,
@@ -61,12 +61,12 @@ class TrainingLog:
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        example = rows.holdout[rows.features].head(EXAMPLE_ROWS)
+        example = rows.holdout[rows.features].head(_EXAMPLE_ROWS)
         common = {
             "name": "model",
             "signature": signature(rows.training[rows.features]),
             "input_example": example,
-            "pip_requirements": _pins(SERVED_WITH),
+            "pip_requirements": _pins(_SERVED_WITH),
             "code_paths": list(code) or None,
         }
         with self.server.session(), mlflow.start_run(run_id=self.run):
@@ -94,7 +94,7 @@ def version_tags(function: Callable[..., Any] | str) -> dict[str, str]:
     """Return the versions of what takes part in training, and the commit of the author's file."""
     from mlflow.utils.git_utils import get_git_commit
 
-    versions = {"python": platform.python_version(), **dict(pin.split("==") for pin in _pins(PACKAGES))}
+    versions = {"python": platform.python_version(), **dict(pin.split("==") for pin in _pins(_PACKAGES))}
     files = source_file(load_function(function))
     commit = get_git_commit(files[0]) if files else None
     return {"mlops.versions": json.dumps(versions), "mlops.git_sha": commit or ""}

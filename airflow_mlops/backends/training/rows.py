@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
 
 HASH_KEY = "airflow_mlops_v1"  # 16 characters; changing it would hold back other rows
-HASH_RANGE = float(2**64)
+_HASH_RANGE = float(2**64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def held_back_rows(frame: pd.DataFrame, spec: DatasetSpec) -> pd.Series[bool]:
     """Mark the rows whose key hashes into the held-back share; without a key, the whole row is hashed."""
     keyed = frame[list(spec.key)] if spec.key else frame
     hashes = pd.util.hash_pandas_object(keyed, index=False, hash_key=HASH_KEY)
-    return hashes / HASH_RANGE < spec.holdout_share
+    return hashes / _HASH_RANGE < spec.holdout_share
 
 
 def servable(features: pd.DataFrame) -> pd.DataFrame:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from airflow_mlops.core.validation.author import Check, OwnMetric
+    from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
     from airflow_mlops.core.validation.metrics.base import Array
 
-log = logging.getLogger(__name__)
-ALLOWED = "None, a Finding, findings or a Verdict"
-LONGEST_REASON = 600
-AT_MOST = {Severity.CRITICAL: Outcome.FAIL, Severity.WARNING: Outcome.WARN, Severity.INFO: Outcome.PASS}
+_logger = logging.getLogger(__name__)
+_ALLOWED = "None, a Finding, findings or a Verdict"
+_LONGEST_REASON = 600
+_AT_MOST = {Severity.CRITICAL: Outcome.FAIL, Severity.WARNING: Outcome.WARN, Severity.INFO: Outcome.PASS}
 
 
 def own_metric(own: OwnMetric) -> Metric:
@@ -45,7 +45,7 @@ def own_metric(own: OwnMetric) -> Metric:
 
 
 def run_checks(
-    checks: Sequence[Check], predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame
+    checks: Sequence[OwnCheck], predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame
 ) -> list[Finding]:
     """Call every check with a copy of the held-back rows; one that says nothing passed.
 
@@ -54,7 +54,7 @@ def run_checks(
     return [finding for check in checks for finding in _findings(check, predict, rows)]
 
 
-def _findings(check: Check, predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame) -> list[Finding]:
+def _findings(check: OwnCheck, predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame) -> list[Finding]:
     function = load_function(check.function, "validate.checks")
     name = check.name or getattr(function, "__name__", str(check.function))
     try:
@@ -63,7 +63,7 @@ def _findings(check: Check, predict: Callable[[pd.DataFrame], Array], rows: pd.D
         said = str(error).strip().partition("\n")[0]  # pytest adds lines of its own
         return [_finding(check, name, Outcome.FAIL, said or "its assertion failed")]
     except Exception as error:
-        log.exception("check %s could not be carried out", name)
+        _logger.exception("check %s could not be carried out", name)
         return [_finding(check, name, Outcome.ERROR, f"raised {type(error).__name__}: {error}")]
     if told is None:
         return [_finding(check, name, Outcome.PASS, "holds")]
@@ -82,19 +82,19 @@ def _read(result: Any) -> list[Finding] | None:
     found = [result] if isinstance(result, Finding) else result
     if isinstance(found, list | tuple) and all(isinstance(one, Finding) for one in found):
         return list(found) or None
-    msg = f"returned {type(result).__name__}, allowed: {ALLOWED}"
+    msg = f"returned {type(result).__name__}, allowed: {_ALLOWED}"
     raise TypeError(msg)
 
 
-def _finding(check: Check, name: str, outcome: Outcome, what: str) -> Finding:
-    reason = f"check {name}: {' '.join(what.split())}"[:LONGEST_REASON]
+def _finding(check: OwnCheck, name: str, outcome: Outcome, what: str) -> Finding:
+    reason = f"check {name}: {' '.join(what.split())}"[:_LONGEST_REASON]
     found = Finding(check="behaviour", subject=name, outcome=outcome, severity=check.severity, reason=reason)
     return _limited(check, found)
 
 
-def _limited(check: Check, finding: Finding) -> Finding:
+def _limited(check: OwnCheck, finding: Finding) -> Finding:
     """Let a finding weigh no more than its check's severity."""
-    order, most = list(Outcome), AT_MOST[check.severity]
+    order, most = list(Outcome), _AT_MOST[check.severity]
     outcome = (
         finding.outcome
         if check.severity is Severity.CRITICAL

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.security.security import PoisoningPolicy
 
-MOST_CLASSES = 100
-BINS = 8
+_MOST_CLASSES = 100
+_BINS = 8
 
 
 def poisoning(rows: Rows, spec: DatasetSpec, policy: PoisoningPolicy) -> list[Finding]:
@@ -31,7 +31,7 @@ def poisoning(rows: Rows, spec: DatasetSpec, policy: PoisoningPolicy) -> list[Fi
         msg = f"validate.poisoning: column {', '.join(missing)} is missing"
         raise InvalidDataError(msg)
     classes, labels = np.unique(training[spec.target].to_numpy(), return_inverse=True)
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > _MOST_CLASSES:
         reason = f"{spec.target} has {len(classes)} values: the heuristics are for classes"
         severity = Severity.INFO
         return [
@@ -59,7 +59,7 @@ def _coarse(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cut(column: pd.Series) -> pd.Series:
-    if column.dtype.kind != "f" or column.nunique() <= BINS:
+    if column.dtype.kind != "f" or column.nunique() <= _BINS:
         return column
-    edges = np.unique(column.quantile(np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = np.unique(column.quantile(np.linspace(0, 1, _BINS + 1)[1:-1]))
     return pd.Series(np.where(column.notna(), np.searchsorted(edges, column), -1), index=column.index)

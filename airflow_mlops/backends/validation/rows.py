@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Array, BoolArray
     from airflow_mlops.core.validation.policy import ValidationPolicy
 
-MOST_CLASSES = 1000
+_MOST_CLASSES = 1000
 
 
 def sample_of(
@@ -97,7 +97,7 @@ def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
 def class_names(rows: Rows, spec: DatasetSpec) -> list[str] | None:
     """Return the data's classes as text, in the order of their places; ``None`` for more than a thousand."""
     found = np.unique(rows.frame[spec.target].to_numpy())
-    return [class_name(one) for one in found] if len(found) <= MOST_CLASSES else None
+    return [class_name(one) for one in found] if len(found) <= _MOST_CLASSES else None
 
 
 def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:

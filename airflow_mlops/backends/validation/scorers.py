@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.metrics.base import Metric
 from airflow_mlops.core.validation.metrics.names import SCORER
@@ -51,7 +51,7 @@ def scorer(name: str, *, is_class: bool) -> Metric:
     short = name.removeprefix(SCORER)
     if short not in get_scorer_names():
         known = get_scorer_names()
-        probably = meant(short, known)
+        probably = did_you_mean(short, known)
         msg = f"metric {name!r}: scikit-learn has no such scorer; one of: {', '.join(known)}{probably}"
         raise InvalidConfigError(msg)
     found = get_scorer(short)

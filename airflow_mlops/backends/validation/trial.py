@@ -15,8 +15,8 @@ from airflow_mlops.backends.validation.poisoning import poisoning
 from airflow_mlops.backends.validation.rows import class_names, sample_of
 from airflow_mlops.core.errors import InvalidDataError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.author import Check, OwnMetric
-from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
+from airflow_mlops.core.validation.compare import judge_candidate
 from airflow_mlops.core.validation.metrics.names import SCORER
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import noted
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.sample import Sample
     from airflow_mlops.core.verdict import Finding
 
-LONGEST_REASON = 500
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Trial:
     data: DatasetSpec
     policy: ValidationPolicy
     metrics: Sequence[OwnMetric] = ()
-    checks: Sequence[Check] = ()
+    checks: Sequence[OwnCheck] = ()
 
     def judge(
         self,
@@ -80,7 +80,7 @@ class Trial:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
         with threadpool_limits(1, user_api="blas"):  # small products: threads would wait for each other
-            report = judge(sample, self.policy, own=self._own(sample), besides=findings)
+            report = judge_candidate(sample, self.policy, own=self._own(sample), besides=findings)
         return replace(report, versions=versions)
 
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:
@@ -112,4 +112,4 @@ class Trial:
 
 def _why(version: str, error: Exception) -> str:
     reason = f"version {version} cannot score the held-back rows: {type(error).__name__}: {error}"
-    return " ".join(reason.split())[:LONGEST_REASON]
+    return " ".join(reason.split())[:_LONGEST_REASON]

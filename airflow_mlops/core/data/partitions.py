@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 
@@ -52,7 +52,7 @@ class Arrival(Record):
     def __post_init__(self) -> None:
         """Refuse an unknown rule of completeness."""
         if self.complete not in tuple(Complete):
-            one_of = f"{', '.join(Complete)}{meant(self.complete, Complete)}"
+            one_of = f"{', '.join(Complete)}{did_you_mean(self.complete, Complete)}"
             msg = f"complete: {str(self.complete)!r}; one of: {one_of}"
             raise InvalidConfigError(msg)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 
@@ -53,7 +53,8 @@ class Reference(Record):
         """Refuse what cannot be followed."""
         rules = tuple(ReferenceRule)
         if self.rule not in rules:
-            msg = f"reference.rule: {str(self.rule)!r}; one of: {', '.join(rules)}{meant(self.rule, rules)}"
+            known = ", ".join(rules)
+            msg = f"reference.rule: {str(self.rule)!r}; one of: {known}{did_you_mean(self.rule, rules)}"
             raise InvalidConfigError(msg)
         if self.count < 1 or self.at_least < 1:
             msg = f"reference: count {self.count}, at_least {self.at_least}; allowed: 1 or more"
@@ -83,7 +84,7 @@ def read_reference(value: Any) -> Reference:
     allowed = [field.name for field in fields(Reference)]
     for key in value if isinstance(value, dict) else (type(value).__name__,):
         if key not in allowed:
-            msg = f"reference: unknown key {key!r}; one of: {', '.join(allowed)}{meant(key, allowed)}"
+            msg = f"reference: unknown key {key!r}; one of: {', '.join(allowed)}{did_you_mean(key, allowed)}"
             raise InvalidConfigError(msg)
     return Reference.from_json(value)
 

@@ -7,9 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.release.card import escaped, table
-from airflow_mlops.core.release.card_sections import COMPARED, compared_row
-from airflow_mlops.core.validation.report import OUTCOMES
+from airflow_mlops.core.release.card import COMPARISON_HEADER, compared_row, escaped, table
+from airflow_mlops.core.validation.report import OUTCOME_OF_ANSWER
 from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.verdict import Verdict
 
-MOST_ROWS = 40
-MOST_REASONS = 10
+_MOST_ROWS = 40
+_MOST_REASONS = 10
 
 
 class When(StrEnum):
@@ -29,7 +28,7 @@ class When(StrEnum):
     ON_WARNING = "on_warning"
 
 
-class Answered(StrEnum):
+class ApprovalAnswer(StrEnum):
     """What was decided."""
 
     APPROVED = "approved"
@@ -37,7 +36,7 @@ class Answered(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(Record):
+class ApprovalDecision(Record):
     """Who decided what about a version, when and why.
 
     :param by: the person's name; empty if nobody was asked or nobody answered in time.
@@ -48,7 +47,7 @@ class Decision(Record):
 
     model: str
     version: str
-    answer: Answered
+    answer: ApprovalAnswer
     by: str = ""
     user: str = ""
     because: str = "person"
@@ -111,7 +110,7 @@ def question(
         parts.append(_comparison(report))
     parts.append("### What the checks say")
     for one in verdicts:
-        reasons = [f"- {escaped(reason)}" for reason in one.reasons[:MOST_REASONS]]
+        reasons = [f"- {escaped(reason)}" for reason in one.reasons[:_MOST_REASONS]]
         parts.append("\n".join([f"**{escaped(one.gate)}: {one.outcome}**", "", *reasons]).strip())
     named = [f"[{escaped(name)}]({url})" for name, url in links.items() if url]
     if named:
@@ -121,8 +120,8 @@ def question(
 
 def _comparison(report: Report) -> str:
     """Return all rows as a whole, and of segments those that did not pass; then how many others."""
-    bad = [c for c in report.comparisons if c.segment and OUTCOMES[c.answer] is not Outcome.PASS]
-    shown = [*(c for c in report.comparisons if not c.segment), *bad][:MOST_ROWS]
+    bad = [c for c in report.comparisons if c.segment and OUTCOME_OF_ANSWER[c.answer] is not Outcome.PASS]
+    shown = [*(c for c in report.comparisons if not c.segment), *bad][:_MOST_ROWS]
     rows = tuple((c.segment or "all", *compared_row(c)) for c in shown)
     rest = len(report.comparisons) - len(shown)
     note = f" {rest} more comparisons are in the report." if rest else ""
@@ -131,7 +130,7 @@ def _comparison(report: Report) -> str:
     return "\n\n".join(
         [
             "### Compared with other models on the same rows",
-            table(("Rows of", *COMPARED), rows),
+            table(("Rows of", *COMPARISON_HEADER), rows),
             "*Gain*: this version less the other, so that above 0 is better, and the bounds it lies between. "
             f"Judged on {report.rows} rows that were held back from training.{note}",
         ]

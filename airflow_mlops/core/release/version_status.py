@@ -1,28 +1,169 @@
-"""Where a version stands and why: concluded from what its update left behind."""
+"""The report of one update and the status of its version: what is known, where it stands and why."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.release.approval import Answered
-from airflow_mlops.core.release.update import Gate, Missing, State, UpdateReport
-from airflow_mlops.core.verdict import Outcome
+from airflow_mlops.core.data.skew.report import SkewTest
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.release.approval import ApprovalAnswer, ApprovalDecision
+from airflow_mlops.core.release.readiness import ReadinessReport
+from airflow_mlops.core.rollout.history import RolloutHistory
+from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.validation.report import Report
+from airflow_mlops.core.verdict import Outcome, VerdictSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.release.approval import Decision
-    from airflow_mlops.core.release.update import Parts, Rollout
-    from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.verdict import Finding, Verdict
 
-MOST_REASONS = 10
-GOOD = (Outcome.PASS, Outcome.WARN)
-COMPARED = ("floor", "against_champion", "against_baseline")
-SECURITY = ("conflicting_duplicates", "label_flips", "label_rate")
-ELSEWHERE = (*COMPARED, "weak_slice", "predictions", "rows", "labels")
-SECTIONS = ("calibration", "fairness", "behaviour", "security")
+REPORT_FORMAT = 1
+"""Raised when a key of the JSON is renamed or means something else; new keys do not raise it."""
+_MOST_REASONS = 10
+_COMPARISON_CHECKS = ("floor", "against_champion", "against_baseline")
+_SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
+_ELSEWHERE = (*_COMPARISON_CHECKS, "weak_slice", "predictions", "rows", "labels")
+_OPTIONAL_SECTIONS = ("calibration", "fairness", "behaviour", "security")
 """Parts of a validation that the configuration may ask for; others are always there."""
+
+
+class State(StrEnum):
+    """Where the version stands."""
+
+    UNDECIDED = "undecided"
+    REFUSED = "refused"
+    NOT_READY = "not ready"
+    REJECTED = "rejected"
+    CHALLENGER = "challenger"
+    ROLLING_OUT = "rolling out"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate(Record):
+    """One gate on the way, with its answer; ``outcome`` is ``None`` if it did not answer.
+
+    :param reasons: of what did not pass, worst first, at most ten; ``more`` says how many were left out.
+    """
+
+    name: str
+    outcome: Outcome | None = None
+    reasons: tuple[str, ...] = ()
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing(Record):
+    """A part of the report that is not there: not passed, not failed, not known."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnNulls(Record):
+    """A column with missing values, 0 to 1."""
+
+    name: str
+    null_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateData(Record):
+    """The new data that started the update.
+
+    :param partitions: keys; empty for the whole dataset.
+    :param nulls: columns with missing values, most first, at most ten.
+    """
+
+    rows: int
+    columns: int
+    partitions: tuple[str, ...] = ()
+    nulls: tuple[ColumnNulls, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSkew(Record):
+    """What moved against the reference.
+
+    :param tests: the strongest, at most ten.
+    :param skewed: columns that moved surely more than allowed.
+    """
+
+    reference_rows: int
+    current_rows: int
+    skewed: tuple[str, ...] = ()
+    tests: tuple[SkewTest, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardState(Record):
+    """Titles of the model card's sections that say something, and of those that do not."""
+
+    stated: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateRollout(Record):
+    """One rollout of the version.
+
+    :param outcome: ``promoted``, ``rolled_back``; empty while it is under way.
+    :param history: empty until the rollout ended.
+    """
+
+    evidence_run: str
+    outcome: str = ""
+    history: RolloutHistory | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Record):
+    """What was found in the evidence; ``None`` where nothing was.
+
+    :param schema: its worst findings; with many columns a whole verdict is too much. ``skew_verdict`` alike.
+    :param nominated: whether the version was made a challenger.
+    :param rollouts: newest first.
+    :param missing: why a part is not there.
+    """
+
+    candidate: Candidate | None = None
+    data: UpdateData | None = None
+    schema: VerdictSummary | None = None
+    skew_verdict: VerdictSummary | None = None
+    skew: UpdateSkew | None = None
+    validation: Report | None = None
+    readiness: ReadinessReport | None = None
+    card: CardState | None = None
+    approval: ApprovalDecision | None = None
+    nominated: bool = False
+    rollouts: tuple[UpdateRollout, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReport(Parts):
+    """All that is known about one update of a model.
+
+    :param format: version of this record's JSON.
+    :param written_at: ISO 8601, UTC.
+    :param reasons: why the version stands where it does, the most important first.
+    :param gates: every gate in the order of the run, also those that did not answer.
+    """
+
+    format: int = REPORT_FORMAT
+    model: str
+    version: str
+    evidence_run: str
+    written_at: str
+    state: State
+    reasons: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
 
 def update_report(
@@ -47,11 +188,11 @@ def state_of(parts: Parts) -> State:
     if parts.rollouts:
         ended = {"promoted": State.PROMOTED, "rolled_back": State.ROLLED_BACK}
         return ended.get(parts.rollouts[0].outcome, State.ROLLING_OUT)
-    if parts.validation and parts.validation.verdict.outcome not in GOOD:
+    if parts.validation and not parts.validation.verdict.outcome.is_accepted:
         return State.REFUSED
-    if parts.readiness and parts.readiness.verdict.outcome not in GOOD:
+    if parts.readiness and not parts.readiness.verdict.outcome.is_accepted:
         return State.NOT_READY
-    if parts.approval and parts.approval.answer is Answered.REJECTED:
+    if parts.approval and parts.approval.answer is ApprovalAnswer.REJECTED:
         return State.REJECTED
     return State.CHALLENGER if parts.nominated else State.UNDECIDED
 
@@ -67,7 +208,7 @@ def reasons_of(parts: Parts) -> tuple[str, ...]:
     elif state is State.NOT_READY and parts.readiness:
         return parts.readiness.verdict.reasons
     elif parts.approval and parts.approval.because != "no warning":
-        first = (decided(parts.approval),)
+        first = (decision_text(parts.approval),)
     warned = [reason for verdict in _verdicts(parts) for reason in verdict.reasons]
     return tuple(dict.fromkeys((*first, *warned, *_shown(validation))))
 
@@ -90,27 +231,30 @@ def missing_of(parts: Parts) -> tuple[Missing, ...]:
         return parts.missing
     found = sections_of(parts.validation)
     why = "nothing was judged: not configured, or validation ended before"
-    return (*parts.missing, *(Missing(part=part, reason=why) for part in SECTIONS if not found[part]))
+    return (
+        *parts.missing,
+        *(Missing(part=part, reason=why) for part in _OPTIONAL_SECTIONS if not found[part]),
+    )
 
 
 def sections_of(validation: Report) -> dict[str, list[Finding]]:
     """Sort the findings that are no comparison; an author's check may have any name."""
-    found: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
+    found: dict[str, list[Finding]] = {section: [] for section in _OPTIONAL_SECTIONS}
     for finding in validation.verdict.findings:
-        if finding.check in ELSEWHERE:
+        if finding.check in _ELSEWHERE:
             continue
         if finding.check == "note":
             section = "security" if finding.subject == "poisoning" else ""
-        elif finding.check in SECURITY:
+        elif finding.check in _SECURITY_CHECKS:
             section = "security"
         else:
-            section = finding.check if finding.check in SECTIONS else "behaviour"
+            section = finding.check if finding.check in _OPTIONAL_SECTIONS else "behaviour"
         if section:
             found[section].append(finding)
     return found
 
 
-def decided(decision: Decision) -> str:
+def decision_text(decision: ApprovalDecision) -> str:
     """Put a decision into words."""
     who = f"by {decision.by}" if decision.by else f"without a person: {decision.because}"
     said = f": {decision.comment}" if decision.comment else ""
@@ -126,7 +270,7 @@ def _shown(validation: Report | None) -> list[str]:
     """Return what passed, as far as it carries the promotion: floor, champion, baseline."""
     metrics = {one.metric for one in validation.comparisons} if validation else set()
     findings = validation.verdict.findings if validation else ()
-    ranked = [f for check in COMPARED for f in findings if f.check == check]
+    ranked = [f for check in _COMPARISON_CHECKS for f in findings if f.check == check]
     return [f.reason for f in ranked if f.outcome is Outcome.PASS and f.subject in metrics]
 
 
@@ -134,18 +278,18 @@ def _gate(name: str, verdict: Verdict | None) -> Gate:
     if verdict is None:
         return Gate(name=name)
     reasons = verdict.reasons
-    more = max(0, len(reasons) - MOST_REASONS)
-    return Gate(name=name, outcome=verdict.outcome, reasons=reasons[:MOST_REASONS], more=more)
+    more = max(0, len(reasons) - _MOST_REASONS)
+    return Gate(name=name, outcome=verdict.outcome, reasons=reasons[:_MOST_REASONS], more=more)
 
 
-def _approved(decision: Decision | None) -> Gate:
+def _approved(decision: ApprovalDecision | None) -> Gate:
     if decision is None:
         return Gate(name="approval")
-    outcome = Outcome.PASS if decision.answer is Answered.APPROVED else Outcome.FAIL
-    return Gate(name="approval", outcome=outcome, reasons=(decided(decision),))
+    outcome = Outcome.PASS if decision.answer is ApprovalAnswer.APPROVED else Outcome.FAIL
+    return Gate(name="approval", outcome=outcome, reasons=(decision_text(decision),))
 
 
-def _rolled_out(rollouts: Sequence[Rollout]) -> Gate:
+def _rolled_out(rollouts: Sequence[UpdateRollout]) -> Gate:
     if not rollouts:
         return Gate(name="rollout")
     ended = {"promoted": Outcome.PASS, "rolled_back": Outcome.FAIL}.get(rollouts[0].outcome)

@@ -9,7 +9,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Outcome, Verdict
 
-WEEK_SECONDS = 7 * 86400.0
+_WEEK_SECONDS = 7 * 86400.0
 
 
 class Trigger(StrEnum):
@@ -25,7 +25,7 @@ class Trigger(StrEnum):
 
 
 DEFAULT_TRIGGERS = tuple(trigger for trigger in Trigger if trigger is not Trigger.NEW_DATA)
-FINDING_TRIGGERS = {
+_TRIGGER_OF_GATE = {
     "skew": Trigger.SKEW,
     "drift": Trigger.DRIFT,
     "prediction_drift": Trigger.DRIFT,
@@ -83,7 +83,7 @@ class RetrainDecision(Record):
     reasons: tuple[str, ...]
 
 
-def decide(policy: RetrainPolicy, situation: Situation, *, now: float) -> RetrainDecision:
+def decide_retraining(policy: RetrainPolicy, situation: Situation, *, now: float) -> RetrainDecision:
     """Decide; a person's force passes every limit, a limit passes every other wish."""
     trigger, wish = _wish(policy, situation)
     if situation.force:
@@ -101,7 +101,7 @@ def _wish(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[s
     if situation.champion is None and Trigger.COLD_START in policy.triggers:
         return Trigger.COLD_START, ("cold start: no champion yet",)
     for verdict in situation.verdicts:
-        asked = FINDING_TRIGGERS.get(verdict.gate)
+        asked = _TRIGGER_OF_GATE.get(verdict.gate)
         if verdict.outcome is Outcome.FAIL and asked in policy.triggers and asked is not None:
             return asked, (verdict.gate + ": " + "; ".join(verdict.reasons[:5]),)
     if situation.trigger in policy.triggers:
@@ -114,7 +114,7 @@ def _limits(policy: RetrainPolicy, situation: Situation, now: float) -> list[str
     since = now - max(situation.trained_at, default=float("-inf"))
     if since < policy.cooldown_seconds:
         found.append(f"trained {since:.0f} s ago, cool-down {policy.cooldown_seconds:.0f} s")
-    recent = sum(1 for at in situation.trained_at if now - at < WEEK_SECONDS)
+    recent = sum(1 for at in situation.trained_at if now - at < _WEEK_SECONDS)
     if recent >= policy.max_per_week:
         found.append(f"{recent} trainings in seven days, allowed {policy.max_per_week}")
     if situation.new_rows < policy.min_new_rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import RolloutPlan, Step
@@ -75,5 +75,5 @@ def _known(path: str, data: Any, cls: Any) -> None:
         raise InvalidPlanError(msg)
     for key in data:
         if key not in allowed:
-            msg = f"unknown key '{path}.{key}'; one of: {', '.join(allowed)}{meant(key, allowed)}"
+            msg = f"unknown key '{path}.{key}'; one of: {', '.join(allowed)}{did_you_mean(key, allowed)}"
             raise InvalidPlanError(msg)

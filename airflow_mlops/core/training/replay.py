@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.window import Window
 
-GATE = "replay"
+_GATE = "replay"
 
 
 def require_tolerance(tolerance: float) -> float:
@@ -70,9 +70,9 @@ def same_software(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[F
     ]
 
 
-def conclude(findings: list[Finding]) -> Verdict:
+def replay_verdict(findings: list[Finding]) -> Verdict:
     """Return the verdict of a replay."""
-    return Verdict.of(GATE, findings)
+    return Verdict.of(_GATE, findings)
 
 
 def _compared(name: str, recorded: float, now: float | None, tolerance: float) -> Finding:

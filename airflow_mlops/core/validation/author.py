@@ -25,7 +25,7 @@ class OwnMetric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class OwnCheck:
     """A test of behaviour ``f(predict, rows)``: raises ``AssertionError`` or returns findings.
 
     :param function: the function, or ``module:name`` of it.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Metric
 
 MOST_BLOCKS = 4096
-NUMBERS_AT_ONCE = 40_000_000
-MOST_GROUPS = 200
+_NUMBERS_AT_ONCE = 40_000_000
+_MOST_GROUPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Resampling:
             ]
         terms = metric.rows(here)
         at_once = max(
-            1, NUMBERS_AT_ONCE // (len(terms) * (self.weights.shape[0] + 2 * self.weights.shape[1]))
+            1, _NUMBERS_AT_ONCE // (len(terms) * (self.weights.shape[0] + 2 * self.weights.shape[1]))
         )
         found: list[Estimate] = []
         for start in range(0, cells, at_once):
@@ -103,7 +103,7 @@ class Resampling:
         if not np.isfinite(point):
             return Estimate(float("nan"), np.full(len(self.weights), np.nan), np.empty(0), 0, metric.reach)
         values = [_value(metric, scored, resample[blocks]) for resample in self.weights]
-        groups = np.unique(blocks, return_inverse=True)[1] % MOST_GROUPS
+        groups = np.unique(blocks, return_inverse=True)[1] % _MOST_GROUPS
         without = [_value(metric, scored, groups != one) for one in range(int(groups.max()) + 1)]
         return Estimate(point, np.array(values), np.array(without), len(np.unique(blocks)), metric.reach)
 

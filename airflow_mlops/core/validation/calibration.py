@@ -18,11 +18,11 @@ from airflow_mlops.core.verdict import Finding, Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.validation.evaluation import Study
+    from airflow_mlops.core.validation.evaluation import Evaluation
     from airflow_mlops.core.validation.metrics.base import Array
 
 
-def calibration(study: Study) -> list[Finding]:
+def calibration(study: Evaluation) -> list[Finding]:
     """Judge the challenger's probabilities; nothing without a policy for it."""
     policy = study.policy.calibration
     if policy is None:
@@ -74,10 +74,10 @@ def _mean_error(scored: Scored) -> Sequence[Array]:
     return given - true, np.ones(len(true))
 
 
-IN_THE_LARGE = Metric(name="in_the_large", sign=-1, terms=_mean_error, value=lambda sums: sums[0] / sums[1])
+_IN_THE_LARGE = Metric(name="in_the_large", sign=-1, terms=_mean_error, value=lambda sums: sums[0] / sums[1])
 
 
-def _binned(study: Study, limit: float, bins: int) -> Finding:
+def _binned(study: Evaluation, limit: float, bins: int) -> Finding:
     """Lower bound: the error less the noise that 95 % of resamples stay below (triangle inequality)."""
     sample, alpha = study.sample, study.policy.alpha
     scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
@@ -89,10 +89,10 @@ def _binned(study: Study, limit: float, bins: int) -> Finding:
     return _finding("ece", "expected calibration error", error.point, bounds, limit)
 
 
-def _in_the_large(study: Study, limit: float) -> Finding:
+def _in_the_large(study: Evaluation, limit: float) -> Finding:
     sample, alpha = study.sample, study.policy.alpha
     scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
-    (error,) = study.resampling.draws(IN_THE_LARGE, scored, 1)
+    (error,) = study.resampling.draws(_IN_THE_LARGE, scored, 1)
     bounds = error.lower(alpha), error.upper(alpha)
     return _finding("in_the_large", "mean probability less observed share", error.point, bounds, limit)
 

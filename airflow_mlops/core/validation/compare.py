@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.validation.calibration import calibration
-from airflow_mlops.core.validation.comparison import answered, contests, finding, holm, known
-from airflow_mlops.core.validation.evaluation import Study
+from airflow_mlops.core.validation.comparison import concluded, finding, holm, known, paired_comparisons
+from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.fairness import fairness
 from airflow_mlops.core.validation.policy import OnUnusableChampion
 from airflow_mlops.core.validation.report import Report, Value, noted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.sample import Sample
 
 
-def judge(
+def judge_candidate(
     sample: Sample,
     policy: ValidationPolicy,
     *,
@@ -45,7 +45,7 @@ def judge(
     if broken:
         return _report(sample, [*broken, *besides])
     check_metrics(sample, asked)
-    study = Study(sample, policy, own)
+    study = Evaluation(sample, policy, own)
     with_champion, findings = _champion(sample, policy, asked)
     compared = [] if not with_champion else [*_overall(study), *_declared(study)]
     beaten = [_compared(study, name, BASELINE) for name in policy.metrics]
@@ -69,7 +69,7 @@ def _report(sample: Sample, findings: list[Finding]) -> Report:
     return Report(verdict=verdict, rows=rows, rows_digest=sample.digest)
 
 
-def _values(study: Study, models: Iterable[str]) -> Iterator[Value]:
+def _values(study: Evaluation, models: Iterable[str]) -> Iterator[Value]:
     """Measure every metric that is compared or has a floor, each model by itself."""
     alpha = study.policy.alpha
     for name in dict.fromkeys((*study.policy.metrics, *study.policy.floor)):
@@ -105,37 +105,37 @@ def _needs(policy: ValidationPolicy) -> str:
     return f"{policy.min_segment_rows} rows, {few} of each class and {few} entities"
 
 
-def _compared(study: Study, name: str, rival: str) -> Comparison:
-    (contest,) = contests(study, name, rival)
-    return answered(contest, contest.doubts, study.policy.alpha)
+def _compared(study: Evaluation, name: str, rival: str) -> Comparison:
+    (contest,) = paired_comparisons(study, name, rival)
+    return concluded(contest, contest.doubts, study.policy.alpha)
 
 
-def _overall(study: Study) -> list[Comparison]:
+def _overall(study: Evaluation) -> list[Comparison]:
     """Every metric must pass, so none needs a correction for the others (intersection-union test)."""
     return [_compared(study, name, CHAMPION) for name in study.policy.metrics]
 
 
-def _declared(study: Study) -> list[Comparison]:
+def _declared(study: Evaluation) -> list[Comparison]:
     """Compare declared segments: each claim, "not worse" or "worse", is Holm-adjusted over all of them."""
     asked = [
         contest
         for column in study.sample.segments
         for name in study.policy.metrics
-        for contest in contests(study, name, CHAMPION, column)
+        for contest in paired_comparisons(study, name, CHAMPION, column)
     ]
     told = [contest for contest in asked if not contest.too_small]
     adjusted = iter(
         zip(*(holm(claim) for claim in zip(*(one.doubts for one in told), strict=True)), strict=True)
     )
     nothing = (1.0, 1.0, 1.0)
-    return [answered(one, nothing if one.too_small else next(adjusted), study.policy.alpha) for one in asked]
+    return [concluded(one, nothing if one.too_small else next(adjusted), study.policy.alpha) for one in asked]
 
 
-def _floors(study: Study) -> list[Finding]:
+def _floors(study: Evaluation) -> list[Finding]:
     return [_floor(study, name, floor) for name, floor in study.policy.floor.items()]
 
 
-def _floor(study: Study, name: str, floor: float) -> Finding:
+def _floor(study: Evaluation, name: str, floor: float) -> Finding:
     """PASS when the bound clears the floor, FAIL when not even the point does."""
     sign, alpha = study.metric(name).sign, study.policy.alpha
     (value,) = study.draws(CHALLENGER, name)

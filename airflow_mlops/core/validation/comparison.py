@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.validation.estimate import Estimate
-from airflow_mlops.core.validation.evaluation import Part
-from airflow_mlops.core.validation.report import OUTCOMES, Answer, Comparison
+from airflow_mlops.core.validation.evaluation import Segment
+from airflow_mlops.core.validation.report import OUTCOME_OF_ANSWER, Comparison, ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.validation.evaluation import Study
+    from airflow_mlops.core.validation.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
-class Contest:
+class PairedComparison:
     """One metric of both models on one part of the rows.
 
     :param slack: gain plus what is allowed: surely above 0 means not worse by more than that.
@@ -27,7 +27,7 @@ class Contest:
 
     metric: str
     rival: str
-    part: Part
+    part: Segment
     mine: Estimate
     theirs: Estimate
     gain: Estimate
@@ -41,7 +41,7 @@ class Contest:
         return self.slack.doubt_above(0.0), self.gain.doubt_above(0.0), self.gain.doubt_below(0.0)
 
 
-def contests(study: Study, name: str, rival: str, column: str = "") -> list[Contest]:
+def paired_comparisons(study: Evaluation, name: str, rival: str, column: str = "") -> list[PairedComparison]:
     """Compare one metric in every part that a column makes of the rows."""
     policy, sign = study.policy, study.metric(name).sign
     parts, _ = study.parts(column)
@@ -59,7 +59,7 @@ def contests(study: Study, name: str, rival: str, column: str = "") -> list[Cont
             slack = gain.shifted(policy.max_segment_drop if column else policy.margin[name])
         too_small = study.is_too_small(part, mine, theirs)
         no_value = not mine.is_known and not study.is_too_small(part, theirs)
-        found.append(Contest(name, rival, part, mine, theirs, gain, slack, too_small, no_value))
+        found.append(PairedComparison(name, rival, part, mine, theirs, gain, slack, too_small, no_value))
     return found
 
 
@@ -72,17 +72,17 @@ def holm(doubts: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def answered(contest: Contest, doubts: tuple[float, float, float], alpha: float) -> Comparison:
+def concluded(contest: PairedComparison, doubts: tuple[float, float, float], alpha: float) -> Comparison:
     """Conclude from p-values, adjusted or not."""
     not_worse, better, worse = doubts
     if contest.no_value:
-        answer = Answer.NO_VALUE
+        answer = ComparisonAnswer.NO_VALUE
     elif contest.too_small:
-        answer = Answer.TOO_SMALL
+        answer = ComparisonAnswer.TOO_SMALL
     elif not_worse <= alpha:
-        answer = Answer.BETTER if better <= alpha else Answer.NOT_WORSE
+        answer = ComparisonAnswer.BETTER if better <= alpha else ComparisonAnswer.NOT_WORSE
     else:
-        answer = Answer.WORSE if worse <= alpha else Answer.TOO_CLOSE
+        answer = ComparisonAnswer.WORSE if worse <= alpha else ComparisonAnswer.TOO_CLOSE
     gain = contest.gain
     return Comparison(
         metric=contest.metric,
@@ -105,11 +105,11 @@ def finding(comparison: Comparison, needs: str) -> Finding:
 
     :param needs: what a part needs to be large enough.
     """
-    outcome, severity = OUTCOMES[comparison.answer], Severity.CRITICAL
-    if comparison.answer is Answer.TOO_SMALL:
+    outcome, severity = OUTCOME_OF_ANSWER[comparison.answer], Severity.CRITICAL
+    if comparison.answer is ComparisonAnswer.TOO_SMALL:
         severity = Severity.INFO if comparison.segment else Severity.CRITICAL
         outcome = Outcome.PASS if comparison.segment else Outcome.INCONCLUSIVE
-    if comparison.rival == BASELINE and comparison.answer is not Answer.BETTER:
+    if comparison.rival == BASELINE and comparison.answer is not ComparisonAnswer.BETTER:
         outcome = Outcome.INCONCLUSIVE if (comparison.gain or 0.0) > 0 else Outcome.FAIL
     return Finding(
         check=f"against_{comparison.rival}",
@@ -124,14 +124,14 @@ def finding(comparison: Comparison, needs: str) -> Finding:
 
 def _sentence(it: Comparison, needs: str) -> str:
     place = f"{it.segment}: " if it.segment else ""
-    if it.answer is Answer.NO_VALUE:
+    if it.answer is ComparisonAnswer.NO_VALUE:
         return f"{place}{it.metric} has a value for {it.rival}, none for challenger on these {it.rows} rows"
-    if it.answer is Answer.TOO_SMALL and (it.challenger is None or it.other is None):
+    if it.answer is ComparisonAnswer.TOO_SMALL and (it.challenger is None or it.other is None):
         return f"{place}{it.metric} has no value on these {it.rows} rows for challenger or {it.rival}"
-    if it.answer is Answer.TOO_SMALL:
+    if it.answer is ComparisonAnswer.TOO_SMALL:
         return f"{place or it.metric + ': '}{it.rows} rows are too few to tell (needs {needs})"
     word = str(it.answer)
-    if it.rival == BASELINE and it.answer is not Answer.BETTER:
+    if it.rival == BASELINE and it.answer is not ComparisonAnswer.BETTER:
         word = "not shown better"
     doubt = "" if it.doubt is None or not it.segment else f", p {it.doubt:.3g} over all segments"
     return (

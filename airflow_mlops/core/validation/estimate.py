@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-FEWEST_KNOWN = 0.9
-FEWEST_BEYOND = 10
-FARTHEST = 40.0  # standard errors; beyond it every tail is 0
-ROUNDING = 1e-12
+_FEWEST_KNOWN = 0.9
+_FEWEST_BEYOND = 10
+_FARTHEST = 40.0  # standard errors; beyond it every tail is 0
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Estimate:
     @property
     def is_known(self) -> bool:
         """Whether the value exists, for nearly all resamples too."""
-        return bool(np.isfinite(self.point)) and len(self.known) >= FEWEST_KNOWN * max(1, len(self.draws))
+        return bool(np.isfinite(self.point)) and len(self.known) >= _FEWEST_KNOWN * max(1, len(self.draws))
 
     @cached_property
     def _is_constant(self) -> bool:
         """Whether resamples differ by rounding only: two models that say the same."""
         known = self.known
-        return float(known[-1] - known[0]) <= ROUNDING * max(1.0, abs(self.point))
+        return float(known[-1] - known[0]) <= _ROUNDING * max(1.0, abs(self.point))
 
     @cached_property
     def _bias(self) -> float:
@@ -91,7 +91,7 @@ class Estimate:
         if square <= 0:
             return float(most)
         excess = float((self._pull**4).sum()) / square**2 - 1 / len(self._pull)
-        return float(min(most, max(1.0, 2 / max(excess, ROUNDING))))
+        return float(min(most, max(1.0, 2 / max(excess, _ROUNDING))))
 
     def lower(self, alpha: float) -> float:
         """One-sided lower confidence bound; NaN if the value is not known."""
@@ -100,9 +100,9 @@ class Estimate:
         if self._is_constant:
             return self.point + self.reach * float(np.log(alpha)) / max(1, self.units)
         z = self._bias + self._wide(float(special.ndtri(alpha)))
-        y = max(-FARTHEST, self._bias + z / max(1e-3, 1 - self._acceleration * z))
+        y = max(-_FARTHEST, self._bias + z / max(1e-3, 1 - self._acceleration * z))
         level = float(special.ndtr(y))
-        if level * len(self.known) >= FEWEST_BEYOND:
+        if level * len(self.known) >= _FEWEST_BEYOND:
             return float(np.quantile(self.known, level))
         return float(self.known.mean() + y * self.known.std())
 
@@ -126,7 +126,7 @@ class Estimate:
 
     def _unseen(self, far: float) -> float:
         """Return the chance that none of the units shows a difference of ``far`` (rule of three)."""
-        if abs(far) <= ROUNDING:
+        if abs(far) <= _ROUNDING:
             return 0.5
         if far > 0:
             return 1.0
@@ -140,9 +140,9 @@ class Estimate:
         """Return the normal quantile of the share of resamples below; beyond them, of their normal tail."""
         known, far = self.known, threshold - float(self.known.mean())
         below = int(np.searchsorted(known, threshold, "right"))  # at the threshold counts against the claim
-        if min(below, len(known) - below) >= FEWEST_BEYOND:
+        if min(below, len(known) - below) >= _FEWEST_BEYOND:
             return float(special.ndtri(below / len(known)))
-        return float(np.clip(far / known.std(), -FARTHEST, FARTHEST))
+        return float(np.clip(far / known.std(), -_FARTHEST, _FARTHEST))
 
     def __neg__(self) -> Estimate:
         return combined(np.negative, self)

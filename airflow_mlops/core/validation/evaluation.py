@@ -16,7 +16,7 @@ from airflow_mlops.core.validation.sample import CHALLENGER, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Segment:
     """One part of a partition of the rows.
 
     :param rows: how many; ``rarest``: rows of its rarest class, for class labels.
@@ -28,7 +28,7 @@ class Part:
 
 
 @dataclass
-class Study:
+class Evaluation:
     """What the questions share.
 
     :param own: the author's metrics and scikit-learn's scorers.
@@ -38,7 +38,7 @@ class Study:
     policy: ValidationPolicy
     own: Sequence[Metric] = ()
     _draws: dict[tuple[str, str, str], list[Estimate]] = field(default_factory=dict)
-    _cells: dict[str, tuple[list[Part], IntArray]] = field(default_factory=dict)
+    _cells: dict[str, tuple[list[Segment], IntArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Draw the weights."""
@@ -52,7 +52,7 @@ class Study:
         """Return a metric by name."""
         return metric(name, self.own)
 
-    def parts(self, column: str) -> tuple[list[Part], IntArray]:
+    def parts(self, column: str) -> tuple[list[Segment], IntArray]:
         """Return the parts a segment column makes of the rows, and each row's part; "" for all rows."""
         if column not in self._cells:
             labels = self.sample.labels
@@ -91,7 +91,7 @@ class Study:
             rows = (mine != theirs).reshape(len(cells), -1).any(axis=1)
         return np.bincount(cells, weights=rows, minlength=len(parts)) > 0
 
-    def is_too_small(self, part: Part, *estimates: Estimate) -> bool:
+    def is_too_small(self, part: Segment, *estimates: Estimate) -> bool:
         """Say whether nothing can be concluded about a part: few rows, few of a class, few entities."""
         policy = self.policy
         few = policy.min_class_rows
@@ -101,10 +101,10 @@ class Study:
             or any(not one.is_known or one.units < few for one in estimates)
         )
 
-    def _described(self, names: list[str], cells: IntArray) -> list[Part]:
+    def _described(self, names: list[str], cells: IntArray) -> list[Segment]:
         rows = np.bincount(cells, minlength=len(names))
         rarest: list[int | None] = [None] * len(names)
         if np.isin(self.sample.labels, (0.0, 1.0)).all():
             good = np.bincount(cells, weights=self.sample.labels, minlength=len(names)).astype(int)
             rarest = [int(min(g, n - g)) for g, n in zip(good, rows, strict=True)]
-        return [Part(*each) for each in zip(names, map(int, rows), rarest, strict=True)]
+        return [Segment(*each) for each in zip(names, map(int, rows), rarest, strict=True)]

@@ -18,11 +18,11 @@ from airflow_mlops.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
     from airflow_mlops.core.validation.estimate import Estimate
-    from airflow_mlops.core.validation.evaluation import Part, Study
+    from airflow_mlops.core.validation.evaluation import Evaluation, Segment
     from airflow_mlops.core.validation.policy import FairnessPolicy
 
 
-def fairness(study: Study) -> list[Finding]:
+def fairness(study: Evaluation) -> list[Finding]:
     """Judge every rule of the policy.
 
     :raises InvalidConfigError: a rule's column is not there.
@@ -30,7 +30,7 @@ def fairness(study: Study) -> list[Finding]:
     return [_judged(study, rule) for rule in study.policy.fairness]
 
 
-def _judged(study: Study, rule: FairnessPolicy) -> Finding:
+def _judged(study: Evaluation, rule: FairnessPolicy) -> Finding:
     known = (*study.sample.segments, *study.sample.groups)
     if rule.column not in known:
         msg = f"validate.fairness: no column {rule.column!r}; columns: {', '.join(known) or 'none'}"
@@ -61,7 +61,7 @@ def disparity(groups: list[Estimate], alpha: float) -> tuple[float, float]:
 
 
 def _concluded(
-    rule: FairnessPolicy, groups: list[tuple[Part, Estimate]], low: float, high: float, few: list[str]
+    rule: FairnessPolicy, groups: list[tuple[Segment, Estimate]], low: float, high: float, few: list[str]
 ) -> Finding:
     ranked = sorted(groups, key=lambda group: group[1].point)
     (least, worst), (most, best) = ranked[0], ranked[-1]

@@ -9,7 +9,7 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 
-class Answer(StrEnum):
+class ComparisonAnswer(StrEnum):
     """What can be said about a difference."""
 
     BETTER = "better"
@@ -20,13 +20,13 @@ class Answer(StrEnum):
     NO_VALUE = "no value"
 
 
-OUTCOMES = {
-    Answer.BETTER: Outcome.PASS,
-    Answer.NOT_WORSE: Outcome.PASS,
-    Answer.WORSE: Outcome.FAIL,
-    Answer.TOO_CLOSE: Outcome.INCONCLUSIVE,
-    Answer.TOO_SMALL: Outcome.PASS,
-    Answer.NO_VALUE: Outcome.INCONCLUSIVE,
+OUTCOME_OF_ANSWER = {
+    ComparisonAnswer.BETTER: Outcome.PASS,
+    ComparisonAnswer.NOT_WORSE: Outcome.PASS,
+    ComparisonAnswer.WORSE: Outcome.FAIL,
+    ComparisonAnswer.TOO_CLOSE: Outcome.INCONCLUSIVE,
+    ComparisonAnswer.TOO_SMALL: Outcome.PASS,
+    ComparisonAnswer.NO_VALUE: Outcome.INCONCLUSIVE,
 }
 
 
@@ -52,7 +52,7 @@ class Comparison(Record):
     upper: float | None = None
     allowed: float
     doubt: float | None = None
-    answer: Answer
+    answer: ComparisonAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

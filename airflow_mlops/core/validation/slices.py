@@ -21,14 +21,14 @@ from airflow_mlops.core.validation.sample import CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Finding, Severity
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.validation.evaluation import Study
+    from airflow_mlops.core.validation.evaluation import Evaluation
     from airflow_mlops.core.validation.metrics.base import Array, IntArray
     from airflow_mlops.core.validation.policy import SlicePolicy
     from airflow_mlops.core.validation.sample import Values
 
-BLOCKS = 512
-QUARTILES = (0.25, 0.5, 0.75)
-MOST_TOLD = 10
+_BLOCKS = 512
+_QUARTILES = (0.25, 0.5, 0.75)
+_MOST_TOLD = 10
 NO_MEANS = ("rmse", "r2", "explained_variance", "selection_rate")
 ADDITIVE = frozenset(MEANS) - frozenset(NO_MEANS)
 
@@ -68,7 +68,7 @@ class Slice:
         )
 
 
-def weak_slices(study: Study) -> tuple[list[Finding], list[WeakSlice]]:
+def weak_slices(study: Evaluation) -> tuple[list[Finding], list[WeakSlice]]:
     """Search the sample's columns; nothing without a policy or columns to search."""
     policy, sample = study.policy.slices, study.sample
     if policy is None or not sample.columns or sample.queries is not None:
@@ -78,9 +78,9 @@ def weak_slices(study: Study) -> tuple[list[Finding], list[WeakSlice]]:
     mine, theirs = (METRICS[name].rows(Scored.of(sample.labels, scores))[0] for scores in models)
     gain = METRICS[name].sign * (mine - theirs)
     coded = {c: conditions(c, v, policy.values) for c, v in sample.columns.items() if _wanted(policy, c)}
-    units = study.resampling.blocks % BLOCKS
+    units = study.resampling.blocks % _BLOCKS
     found = search(gain, {c: code for c, code in coded.items() if code is not None}, units, policy)
-    weak = weakest(found, study.policy.alpha)[:MOST_TOLD]
+    weak = weakest(found, study.policy.alpha)[:_MOST_TOLD]
     told = _told(weak, len(found), name, policy)
     return told, [one.recorded(name, study.policy.alpha, policy.max_drop) for one in weak]
 
@@ -98,7 +98,7 @@ def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntAr
     if len(few) <= min(most, 10):
         names, codes = [f"{column}={value:g}" for value in few], np.searchsorted(few, values)
     else:
-        edges = np.unique(np.quantile(known, QUARTILES))
+        edges = np.unique(np.quantile(known, _QUARTILES))
         low = ["-inf", *(f"{edge:g}" for edge in edges)]
         high = [*(f"{edge:g}" for edge in edges), "inf"]
         names = [f"{column} in ({a}, {b}]" for a, b in zip(low, high, strict=True)]
@@ -181,7 +181,7 @@ def _told(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy) ->
     ]
 
 
-def _metric(study: Study, policy: SlicePolicy) -> str:
+def _metric(study: Evaluation, policy: SlicePolicy) -> str:
     named = [name for name in (policy.metric, *study.policy.metrics) if name in ADDITIVE]
     if named:
         return named[0]

@@ -13,8 +13,8 @@ from airflow_mlops.core.validation.metrics.names import (
     OF_PROBABILITIES,
     OF_TWO,
     SCORER,
+    base_name,
     check_metric,
-    plain,
 )
 from airflow_mlops.core.validation.sample import CHALLENGER, score_problem
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.validation.sample import Sample
 
-SUM_OF_PROBABILITIES = 1e-3
+_SUM_TOLERANCE = 1e-3
 
 
 def check_metrics(sample: Sample, names: Collection[str]) -> None:
@@ -38,7 +38,10 @@ def check_metrics(sample: Sample, names: Collection[str]) -> None:
         check_metric(name)
         if name.startswith(SCORER):
             continue
-        short, there = plain(name), f"{len(labels)} different numbers from {labels[0]:g} to {labels[-1]:g}"
+        short, there = (
+            base_name(name),
+            f"{len(labels)} different numbers from {labels[0]:g} to {labels[-1]:g}",
+        )
         if is_matrix and (short in OF_TWO or short not in OF_CLASSES):
             several = ", ".join(sorted({*CLASSES, "roc_auc_ovr", "log_loss", "brier", "accuracy"} - OF_TWO))
             wrong = f"predictions are of {sample.scores[CHALLENGER].shape[1]} classes, allowed: {several}"
@@ -55,7 +58,7 @@ def check_metrics(sample: Sample, names: Collection[str]) -> None:
 def model_problem(sample: Sample, model: str, names: Collection[str]) -> str:
     """Say why a model's scores cannot be used for these metrics; empty if they can."""
     reason = score_problem(sample, model)
-    asked = [name for name in names if plain(name) in OF_PROBABILITIES]
+    asked = [name for name in names if base_name(name) in OF_PROBABILITIES]
     if reason or not asked:
         return reason
     scores = sample.scores[model]
@@ -64,7 +67,7 @@ def model_problem(sample: Sample, model: str, names: Collection[str]) -> str:
             f"{model}: predictions lie between {scores.min():g} and {scores.max():g}, "
             f"{asked[0]} needs probabilities"
         )
-    if scores.ndim == 2 and float(np.abs(scores.sum(axis=1) - 1).max()) > SUM_OF_PROBABILITIES:
-        off = int((np.abs(scores.sum(axis=1) - 1) > SUM_OF_PROBABILITIES).sum())
+    if scores.ndim == 2 and float(np.abs(scores.sum(axis=1) - 1).max()) > _SUM_TOLERANCE:
+        off = int((np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE).sum())
         return f"{model}: probabilities of {off} of {len(scores)} rows do not sum to 1"
     return ""

@@ -11,7 +11,13 @@ from builders import candidate, comparison, report, verdict
 from airflow_mlops.backends.serving.readiness import probe as readiness
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.release.card import Statement
-from airflow_mlops.core.release.readiness import Answer, Difference, Kind, Readiness, Timing
+from airflow_mlops.core.release.readiness import (
+    Difference,
+    ProbeAnswer,
+    ProbeKind,
+    ReadinessMeasurements,
+    Timing,
+)
 from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.operators import approval as module
 from airflow_mlops.operators.approval import ApproveModelOperator
@@ -20,13 +26,13 @@ from airflow_mlops.operators.readiness import CheckReadinessOperator
 
 RUN = "m__stage/run-1"
 FAST = Timing(requests=200, p50_ms=3.0, p99_ms=10.0, per_second=100.0)
-FOUND = Readiness(
+FOUND = ReadinessMeasurements(
     model="m",
     version="1",
     inputs=1,
     has_example=True,
     requirements=1,
-    answers=(Answer(kind=Kind.EXAMPLE, subject="input example", status=200),),
+    answers=(ProbeAnswer(kind=ProbeKind.EXAMPLE, subject="input example", status=200),),
     one_by_one=FAST,
     at_once=FAST,
 )
@@ -71,7 +77,7 @@ def test_ready_version_returns_its_verdict_and_keeps_what_was_measured(registere
 
 
 def test_version_that_is_not_ready_fails_without_retry_after_the_report_is_kept(registered, run, try_found):
-    try_found(Readiness(model="m", version="1", unusable="ended while starting"))
+    try_found(ReadinessMeasurements(model="m", version="1", unusable="ended while starting"))
     with pytest.raises(AirflowFailException, match="readiness: fail: ended while starting"):
         check(run)
     assert registered.evidence.read_json(RUN, "readiness_report.json")["verdict"]["outcome"] == "fail"
@@ -279,5 +285,5 @@ def test_what_validation_refused_is_skipped(registered, run, task, try_found):
 
 def test_other_versions_reach_the_report(registered, run, try_found):
     unmet = (Difference(package="numpy", recorded="==1", found="2"),)
-    try_found(Readiness.from_json(FOUND.to_json() | {"differences": [unmet[0].to_json()]}))
+    try_found(ReadinessMeasurements.from_json(FOUND.to_json() | {"differences": [unmet[0].to_json()]}))
     assert check(run)["findings"][0]["reason"] == "numpy: recorded ==1, serving has 2"

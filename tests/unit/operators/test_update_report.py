@@ -10,7 +10,7 @@ from builders import candidate, comparison, plan, report, verdict
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.core.errors import ServiceUnavailableError
-from airflow_mlops.core.release.readiness import Readiness
+from airflow_mlops.core.release.readiness import ReadinessMeasurements
 from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.links import UpdateReportLink
 from airflow_mlops.operators.approval import ApproveModelOperator
@@ -82,7 +82,7 @@ def test_refusal_is_reported_though_nomination_skips(judged, run):
 
 def test_version_that_is_not_ready_is_reported_before_its_task_fails(judged, run, monkeypatch):
     judged.say()
-    gone = Readiness(model="m", version="1", unusable="ended while starting")
+    gone = ReadinessMeasurements(model="m", version="1", unusable="ended while starting")
     monkeypatch.setattr("airflow_mlops.backends.serving.readiness.probe.try_version", lambda *a, key: gone)
     with pytest.raises(AirflowFailException, match="ended while starting"):
         run(CheckReadinessOperator(task_id="r", **COMMON))

@@ -11,7 +11,7 @@ from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.author import Check
+from airflow_mlops.core.validation.author import OwnCheck
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.security.security import ExtractionPolicy
 from airflow_mlops.operators.security import CheckExtractionOperator
@@ -82,7 +82,7 @@ def test_three_classes_in_text_from_training_to_a_verdict_against_the_champion(m
     )
     mlflow_world.registry.promote(entry)
 
-    checks = [Check(function=always_sums_to_one), Check(function=never_sure, severity="warning")]
+    checks = [OwnCheck(function=always_sums_to_one), OwnCheck(function=never_sure, severity="warning")]
     verdict = validated(run, candidates[1], "run-2", checks=checks)
     assert verdict["outcome"] == "warn"
     assert any("not worse" in finding["reason"] for finding in verdict["findings"])

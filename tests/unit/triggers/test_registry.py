@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
-from airflow_mlops.backends.registry.watching import Snapshot, changes, look
+from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot, changes, read_snapshot
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.triggers.registry import ModelRegistryTrigger
@@ -124,7 +124,9 @@ def test_server_that_does_not_answer_is_waited_for_and_is_no_change(server, outa
 
 def test_change_while_the_triggerer_was_down_is_told_afterwards(server):
     store = Store()
-    asyncio.run(store.aset("mlops.registry.churn", Snapshot(aliases={"champion": "1"}, newest=1).to_json()))
+    asyncio.run(
+        store.aset("mlops.registry.churn", RegistrySnapshot(aliases={"champion": "1"}, newest=1).to_json())
+    )
     server.answers = [registered({"champion": "2"}, "2")]
     assert events(2, store) == [NEW, MOVED]
 
@@ -163,15 +165,15 @@ def test_arguments_that_are_not_understood_are_named(wrong):
 
 def test_database_is_no_server_to_ask():
     with pytest.raises(InvalidConfigError, match="scheme 'sqlite', allowed: http or https"):
-        asyncio.run(look(MlflowServer("sqlite:///mlflow.db"), "churn"))
+        asyncio.run(read_snapshot(MlflowServer("sqlite:///mlflow.db"), "churn"))
 
 
 def test_outage_is_named_with_the_address(server):
     server.answers = [httpx.Response(502)]
     with pytest.raises(ServiceUnavailableError, match=r"MLflow at http://mlflow\.test does not answer"):
-        asyncio.run(look(server, "churn"))
+        asyncio.run(read_snapshot(server, "churn"))
 
 
 def test_nothing_changed_is_no_event():
-    seen = Snapshot(aliases={"champion": "1"}, newest=3)
+    seen = RegistrySnapshot(aliases={"champion": "1"}, newest=3)
     assert changes("churn", seen, seen) == []

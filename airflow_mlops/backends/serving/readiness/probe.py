@@ -21,7 +21,7 @@ from airflow_mlops.backends.serving.readiness.load_test import JSON, TIMEOUT_SEC
 from airflow_mlops.backends.serving.readiness.probe_requests import inputs_of, problem_of, requests_of
 from airflow_mlops.backends.serving.readiness.requirements import differences
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
-from airflow_mlops.core.release.readiness import Answer, Kind, Readiness, Reply
+from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, ReadinessMeasurements, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +36,9 @@ PATIENCE = 3
 """Requests in a row without an answer, after which no more are sent."""
 
 
-def try_version(model_dir: Path, model: str, version: str, policy: ReadinessPolicy, *, key: str) -> Readiness:
+def try_version(
+    model_dir: Path, model: str, version: str, policy: ReadinessPolicy, *, key: str
+) -> ReadinessMeasurements:
     """Serve a model folder on a free port of 127.0.0.1, ask it, measure it, end it.
 
     The server ends with this process, however that dies; what a killed one left behind is cleared by the
@@ -46,7 +48,7 @@ def try_version(model_dir: Path, model: str, version: str, policy: ReadinessPoli
     """
     requirements, unmet = differences(model_dir)
     inputs = inputs_of(model_dir)
-    found = Readiness(
+    found = ReadinessMeasurements(
         model=model,
         version=version,
         inputs=len(inputs.types) if inputs else None,
@@ -71,7 +73,9 @@ def try_version(model_dir: Path, model: str, version: str, policy: ReadinessPoli
             processes.end(server)
 
 
-def _asked(found: Readiness, server: Server, inputs: Inputs | None, policy: ReadinessPolicy) -> Readiness:
+def _asked(
+    found: ReadinessMeasurements, server: Server, inputs: Inputs | None, policy: ReadinessPolicy
+) -> ReadinessMeasurements:
     if inputs is None:
         return replace(found, rss_mb=_rss(server))
     address = f"http://127.0.0.1:{server.port}"
@@ -82,7 +86,7 @@ def _asked(found: Readiness, server: Server, inputs: Inputs | None, policy: Read
         answers, unusable = ask(client, wanted, lambda: is_up(server), lambda: _let_end(server))
         if unusable:
             return replace(found, answers=answers, unusable=unusable)
-        watch = Stopwatch(client, inputs.request(Kind.EXAMPLE, "first row", inputs.rows[:1]).body)
+        watch = Stopwatch(client, inputs.request(ProbeKind.EXAMPLE, "first row", inputs.rows[:1]).body)
         return replace(
             found,
             answers=answers,
@@ -98,12 +102,12 @@ def ask(
     requests: Iterable[Request],
     is_alive: Callable[[], bool],
     let_end: Callable[[], None] = lambda: None,
-) -> tuple[tuple[Answer, ...], str]:
+) -> tuple[tuple[ProbeAnswer, ...], str]:
     """Send requests; return the answers, and why the rest was not sent (empty if all were).
 
     :param let_end: called when no answer came: a process that dies closes its connections first.
     """
-    answers: list[Answer] = []
+    answers: list[ProbeAnswer] = []
     for request in requests:
         answers.append(_answer(client, request))
         if answers[-1].status is None:
@@ -122,7 +126,7 @@ def _let_end(server: Server) -> None:
         time.sleep(0.05)
 
 
-def _answer(client: httpx.Client, request: Request) -> Answer:
+def _answer(client: httpx.Client, request: Request) -> ProbeAnswer:
     status, problem = None, ""
     try:
         answer = client.post("/invocations", content=request.body, headers=JSON)
@@ -132,7 +136,7 @@ def _answer(client: httpx.Client, request: Request) -> Answer:
         status = answer.status_code
         is_ok = status == httpx.codes.OK
         problem = problem_of(answer.text, request.rows) if is_ok else _message(answer)
-    return Answer(kind=request.kind, subject=request.subject, status=status, problem=problem)
+    return ProbeAnswer(kind=request.kind, subject=request.subject, status=status, problem=problem)
 
 
 def _message(answer: httpx.Response) -> str:

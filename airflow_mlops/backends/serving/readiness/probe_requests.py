@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.release.readiness import Kind
+from airflow_mlops.core.release.readiness import ProbeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Request:
     :param rows: how many predictions it asks for.
     """
 
-    kind: Kind
+    kind: ProbeKind
     subject: str
     body: bytes
     rows: int = 1
@@ -46,7 +46,7 @@ class Inputs:
     rows: list[list[Any]]
     has_example: bool
 
-    def request(self, kind: Kind, subject: str, rows: list[list[Any]]) -> Request:
+    def request(self, kind: ProbeKind, subject: str, rows: list[list[Any]]) -> Request:
         """Return a request for rows."""
         return Request(kind, subject, _body(list(self.types), rows), len(rows))
 
@@ -72,13 +72,13 @@ def requests_of(inputs: Inputs, largest: float) -> Iterator[Request]:
 
     :param largest: magnitude of the extremes in columns of doubles.
     """
-    yield inputs.request(Kind.EXAMPLE, "input example", inputs.rows)
-    yield Request(Kind.MALFORMED, "body that is no JSON", b"{", 0)
-    yield Request(Kind.MALFORMED, "body without rows", b"{}", 0)
+    yield inputs.request(ProbeKind.EXAMPLE, "input example", inputs.rows)
+    yield Request(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
+    yield Request(ProbeKind.MALFORMED, "body without rows", b"{}", 0)
     for name, kind in list(inputs.types.items())[:MOST_COLUMNS]:
         for edge, subject, value in _edges(name, kind, largest):
             yield inputs.request(edge, subject, [_with(inputs, {name: value})])
-    yield inputs.request(Kind.NULLS, "null in every column", [[None] * len(inputs.types)])
+    yield inputs.request(ProbeKind.NULLS, "null in every column", [[None] * len(inputs.types)])
 
 
 def problem_of(text: str, rows: int) -> str:
@@ -94,15 +94,15 @@ def problem_of(text: str, rows: int) -> str:
     return f"{bad} predictions are null, NaN or infinite" if bad else ""
 
 
-def _edges(name: str, kind: str, largest: float) -> Iterator[tuple[Kind, str, Any]]:
-    yield Kind.NULLS, f"null in {name}", None
+def _edges(name: str, kind: str, largest: float) -> Iterator[tuple[ProbeKind, str, Any]]:
+    yield ProbeKind.NULLS, f"null in {name}", None
     if kind == "string":
-        yield Kind.UNSEEN, f"unseen category in {name}", UNSEEN
-        yield Kind.EXTREMES, f"empty text in {name}", ""
+        yield ProbeKind.UNSEEN, f"unseen category in {name}", UNSEEN
+        yield ProbeKind.EXTREMES, f"empty text in {name}", ""
     elif kind in FLOATS or kind in INTEGERS:
         most = INTEGERS.get(kind) or (min(largest, LARGEST_FLOAT32) if kind == "float" else largest)
-        yield Kind.EXTREMES, f"{most:g} in {name}", most
-        yield Kind.EXTREMES, f"{-most:g} in {name}", -most
+        yield ProbeKind.EXTREMES, f"{most:g} in {name}", most
+        yield ProbeKind.EXTREMES, f"{-most:g} in {name}", -most
 
 
 def _with(inputs: Inputs, changes: dict[str, Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def require_arguments(expectation: str, kwargs: Mapping[str, Any], where: str) -
     known = arguments_of(expectation)
     for name, value in kwargs.items():
         if name not in known:
-            msg = f"{where}: unknown argument {name!r}; one of: {', '.join(known)}{meant(name, known)}"
+            msg = f"{where}: unknown argument {name!r}; one of: {', '.join(known)}{did_you_mean(name, known)}"
             raise InvalidConfigError(msg)
         allowed, fits = KINDS[known[name][0]]
         if value is not None and not _is_parameter(value) and not fits(value):

@@ -10,7 +10,7 @@ from airflow_mlops.core.data.expectations.evaluate import answer
 from airflow_mlops.core.data.schema.inference import infer_schema
 from airflow_mlops.core.data.schema.schema import ENVIRONMENTS, Rule, Schema
 from airflow_mlops.core.data.schema.strictness import Effect, effect_of, together
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Outcome
@@ -67,7 +67,7 @@ class SchemaDiff(Record):
         wanted = tuple(dict.fromkeys(ids))
         for name in wanted:
             if name not in known:
-                msg = f"no change {name!r}; changes: {', '.join(known) or 'none'}{meant(name, known)}"
+                msg = f"no change {name!r}; changes: {', '.join(known) or 'none'}{did_you_mean(name, known)}"
                 raise InvalidConfigError(msg)
         return tuple(known[name] for name in wanted)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from airflow_mlops.core.data.expectations.signatures import require_arguments
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Severity
 
@@ -90,7 +90,9 @@ def _rule(rule: Any, where: str, environments: tuple[str, ...]) -> dict[str, Any
     where = f"{where} ({rule['type']})"
     severity = rule.get("severity") or "critical"
     if severity not in tuple(Severity):
-        msg = f"{where}: severity {severity!r}; one of: {', '.join(Severity)}{meant(severity, Severity)}"
+        msg = (
+            f"{where}: severity {severity!r}; one of: {', '.join(Severity)}{did_you_mean(severity, Severity)}"
+        )
         raise InvalidConfigError(msg)
     plain = _without_null({k: v for k, v in rule.items() if k in RULE_KEYS}, where)
     plain["kwargs"] = plain_arguments(plain.get("kwargs", {}))
@@ -141,7 +143,7 @@ def _require_environments(named: Any, allowed: tuple[str, ...], where: str) -> N
         raise InvalidConfigError(msg)
     for name in named:
         if name not in allowed:
-            one_of = f"{', '.join(allowed)}{meant(name, allowed)}"
+            one_of = f"{', '.join(allowed)}{did_you_mean(name, allowed)}"
             msg = f"{where}: meta.environments: unknown {name!r}; one of: {one_of}"
             raise InvalidConfigError(msg)
 
@@ -164,7 +166,7 @@ def _require_keys(mapping: Any, allowed: tuple[str, ...], needed: tuple[str, ...
         raise InvalidConfigError(msg)
     for key in mapping:
         if key not in allowed:
-            probably = f"; did you mean {RENAMED[key]!r}?" if key in RENAMED else meant(key, allowed)
+            probably = f"; did you mean {RENAMED[key]!r}?" if key in RENAMED else did_you_mean(key, allowed)
             msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{probably}"
             raise InvalidConfigError(msg)
     for key in needed:

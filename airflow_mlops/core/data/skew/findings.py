@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.skew.measure import NEW_CATEGORIES
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def _misnamed(policy: SkewPolicy, known: dict[str, Column]) -> list[Finding]:
     wanted = {**dict.fromkeys(policy.ignore, Outcome.WARN)}
     wanted |= dict.fromkeys((*policy.columns, *policy.labels, *policy.predictions), Outcome.INCONCLUSIVE)
     findings = [
-        _warning("policy", name, outcome, f"{name}: named by the policy, in no window{meant(name, known)}")
+        _warning(
+            "policy", name, outcome, f"{name}: named by the policy, in no window{did_you_mean(name, known)}"
+        )
         for name, outcome in wanted.items()
         if name not in known
     ]

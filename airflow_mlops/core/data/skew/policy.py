@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
 
@@ -201,7 +201,7 @@ def _require_keys(mapping: Any, cls: type[SkewPolicy | ColumnLimits], where: str
         raise InvalidConfigError(msg)
     for key in mapping:
         if key not in allowed:
-            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{meant(key, allowed)}"
+            msg = f"{where}: unknown key {key!r}; one of: {', '.join(allowed)}{did_you_mean(key, allowed)}"
             raise InvalidConfigError(msg)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Loss = Callable[[Array, Array], Array]
 
-TINY = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).eps)
 
 
 def _mean(loss: Loss) -> Callable[[Scored], Sequence[Array]]:
@@ -24,7 +24,7 @@ def _mean(loss: Loss) -> Callable[[Scored], Sequence[Array]]:
 
 
 def _log_loss(labels: Array, scores: Array) -> Array:
-    safe = np.clip(scores, TINY, 1 - TINY)
+    safe = np.clip(scores, _TINY, 1 - _TINY)
     own = _of_label(labels, safe) if safe.ndim == 2 else None
     loss: Array = labels * np.log(safe) + (1 - labels) * np.log1p(-safe) if own is None else np.log(own)
     return -loss
@@ -91,7 +91,7 @@ METRICS = (
     Metric(
         name="mape",
         sign=-1,
-        terms=_mean(lambda y, p: np.abs(y - p) / np.maximum(np.abs(y), TINY)),
+        terms=_mean(lambda y, p: np.abs(y - p) / np.maximum(np.abs(y), _TINY)),
         value=ratio,
     ),
     Metric(name="poisson_deviance", sign=-1, terms=_mean(_deviance), value=ratio),

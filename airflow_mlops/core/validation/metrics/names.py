@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.did_you_mean import meant
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def check_metric(name: str, own: Iterable[str] = ()) -> None:
         return
     msg = (
         f"metric {name!r} is not known; one of: {', '.join(known)}, ndcg@<cut>, "
-        f"{SCORER}<name of a scikit-learn scorer>{meant(name, known)}"
+        f"{SCORER}<name of a scikit-learn scorer>{did_you_mean(name, known)}"
     )
     raise InvalidConfigError(msg)
 
@@ -82,7 +82,7 @@ def check_bar(where: str, name: str, value: float, *, least: float = 0.0) -> Non
 
     :raises InvalidConfigError: two per cent written as 2, for instance.
     """
-    most = 1.0 if plain(name) in SHARES else math.inf
+    most = 1.0 if base_name(name) in SHARES else math.inf
     if math.isfinite(value) and least <= value <= most:
         return
     low = "" if least == -math.inf else f" from {least:g}"
@@ -91,6 +91,6 @@ def check_bar(where: str, name: str, value: float, *, least: float = 0.0) -> Non
     raise InvalidConfigError(msg)
 
 
-def plain(name: str) -> str:
+def base_name(name: str) -> str:
     """Return a metric's name without sign and cut."""
     return NEGATED.get(name, name.partition("@")[0])

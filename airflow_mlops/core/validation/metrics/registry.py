@@ -49,7 +49,7 @@ def _negated(name: str, loss: Metric) -> Metric:
     return replace(loss, name=name, sign=1, value=lambda sums: -loss.of(sums))
 
 
-def summary(labels: Array, scores: Array) -> dict[str, float]:
+def default_metrics(labels: Array, scores: Array) -> dict[str, float]:
     """Return the usual metrics: of k classes for a matrix, of two for 0/1 labels, of numbers otherwise."""
     binary = bool(np.isin(labels, (0.0, 1.0)).all())
     names = CLASSES if scores.ndim == 2 else CLASSIFICATION if binary else REGRESSION

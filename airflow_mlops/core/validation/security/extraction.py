@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Array
     from airflow_mlops.core.validation.security.security import ExtractionPolicy
 
-HOUR = 3600.0
-MOST_TOLD = 10
+_HOUR_SECONDS = 3600.0
+_MOST_TOLD = 10
 
 
 def judge_extraction(clients: np.ndarray[Any, Any] | None, times: Array, policy: ExtractionPolicy) -> Verdict:
@@ -38,7 +38,7 @@ def judge_extraction(clients: np.ndarray[Any, Any] | None, times: Array, policy:
         reason = f"{len(names)} clients, busiest hour {int(busiest.max())} requests, allowed {limit:g}"
         return Verdict.of("extraction", [_finding(policy.client, Outcome.PASS, reason, float(busiest.max()))])
     found = []
-    for index in sorted(odd, key=lambda i: -busiest[i])[:MOST_TOLD]:
+    for index in sorted(odd, key=lambda i: -busiest[i])[:_MOST_TOLD]:
         reason = (
             f"client {names[index]}: {int(busiest[index])} requests in an hour, allowed {limit:g} "
             f"(the median client's busiest hour has {usual:g})"
@@ -50,7 +50,7 @@ def judge_extraction(clients: np.ndarray[Any, Any] | None, times: Array, policy:
 def busiest_hours(clients: np.ndarray[Any, Any], times: Array) -> tuple[np.ndarray[Any, Any], Array]:
     """Return every client with the requests of its busiest clock hour."""
     names, codes = np.unique(clients, return_inverse=True)
-    hours = np.floor(times / HOUR).astype(np.int64)
+    hours = np.floor(times / _HOUR_SECONDS).astype(np.int64)
     hours -= hours.min()
     pairs, counts = np.unique(codes * (int(hours.max()) + 1) + hours, return_counts=True)
     busiest = np.zeros(len(names))

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.sample import Values
     from airflow_mlops.core.validation.security.security import PoisoningPolicy
 
-FEWEST_LIKES = 10
-AGREEMENT = 0.9
-FEWEST_ROWS = 30
-MOST_TOLD = 5
-SURE = 1.645
+_FEWEST_LIKES = 10
+_AGREEMENT = 0.9
+_FEWEST_ROWS = 30
+_MOST_TOLD = 5
+_Z_95 = 1.645
 
 
 def conflicts(same: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Finding:
@@ -41,7 +41,7 @@ def conflicts(same: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Find
 def flips(alike: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Finding:
     """Judge near duplicates: rows whose label contradicts at least nine in ten of ten or more likes."""
     size, usual, agreeing = _groups(alike, labels)
-    settled = (size >= FEWEST_LIKES) & (agreeing >= AGREEMENT * size)
+    settled = (size >= _FEWEST_LIKES) & (agreeing >= _AGREEMENT * size)
     odd = int((settled & (labels != usual)).sum())
     what = "rows among agreeing near duplicates contradict them"
     return _share("label_flips", odd, int(settled.sum()), policy.flips, what, policy)
@@ -56,10 +56,10 @@ def label_rates(column: str, values: Values, positive: BoolArray, policy: Poison
     names, codes = np.unique(values, return_inverse=True)
     rows: Array = np.asarray(np.bincount(codes), dtype=np.float64)
     good: Array = np.asarray(np.bincount(codes, weights=positive.astype(float)), dtype=np.float64)
-    large = rows >= FEWEST_ROWS
+    large = rows >= _FEWEST_ROWS
     if large.sum() < 3:
         reason = (
-            f"{column}: {int(large.sum())} values have {FEWEST_ROWS} rows, too few to compare label rates"
+            f"{column}: {int(large.sum())} values have {_FEWEST_ROWS} rows, too few to compare label rates"
         )
         return [_finding("label_rate", column, Outcome.PASS, reason, None)]
     usual = float(good[large].sum() / rows[large].sum())
@@ -69,7 +69,7 @@ def label_rates(column: str, values: Values, positive: BoolArray, policy: Poison
         reason = f"{column}: no value's label rate stands out from the usual {usual:.3f}"
         return [_finding("label_rate", column, Outcome.PASS, reason, None)]
     found = []
-    for index in sorted(odd, key=lambda i: -abs(z[i]))[:MOST_TOLD]:
+    for index in sorted(odd, key=lambda i: -abs(z[i]))[:_MOST_TOLD]:
         rate, count = good[large][index] / rows[large][index], rows[large][index]
         name = f"{column}={names[large][index]}"
         seen = f"{name}: label rate {rate:.3f} on {count:.0f} rows"
@@ -105,9 +105,9 @@ def _share(check: str, odd: int, of: int, limit: float, what: str, policy: Poiso
 
 
 def _wilson(odd: int, of: int) -> float:
-    share, z2 = odd / of, SURE**2
+    share, z2 = odd / of, _Z_95**2
     middle = share + z2 / (2 * of)
-    reach = SURE * float(np.sqrt(share * (1 - share) / of + z2 / (4 * of * of)))
+    reach = _Z_95 * float(np.sqrt(share * (1 - share) / of + z2 / (4 * of * of)))
     return max(0.0, (middle - reach) / (1 + z2 / of))
 
 

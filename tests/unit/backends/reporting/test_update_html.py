@@ -9,20 +9,26 @@ from builders import candidate, comparison, finding, report, state_at, watched
 from airflow_mlops.backends.reporting.forest import RIGHT, Bar, forest, shortened, ticks_of
 from airflow_mlops.backends.reporting.update_html import render_update
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
-from airflow_mlops.core.release.approval import Answered, Decision
+from airflow_mlops.core.release.approval import ApprovalAnswer, ApprovalDecision
 from airflow_mlops.core.release.readiness import (
     Difference,
-    Readiness,
+    ReadinessMeasurements,
     ReadinessPolicy,
     ReadinessReport,
     Timing,
+    judge_readiness,
 )
-from airflow_mlops.core.release.readiness_verdict import judge_readiness
-from airflow_mlops.core.release.update import CardState, Data, Missing, Parts, Rollout
-from airflow_mlops.core.release.version_status import update_report
+from airflow_mlops.core.release.version_status import (
+    CardState,
+    Missing,
+    Parts,
+    UpdateData,
+    UpdateRollout,
+    update_report,
+)
 from airflow_mlops.core.rollout.history import RolloutHistory, steps_of
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.core.validation.report import Answer, Value, WeakSlice
+from airflow_mlops.core.validation.report import ComparisonAnswer, Value, WeakSlice
 from airflow_mlops.core.verdict import Outcome, Verdict
 
 NASTY = "<script>alert(1)</script>"
@@ -65,7 +71,7 @@ def text_of(html):
 
 def ready(**measured):
     fast = Timing(requests=200, p50_ms=3.0, p99_ms=12.0, per_second=150.0)
-    found = Readiness(
+    found = ReadinessMeasurements(
         **{"model": "m", "version": "2", "one_by_one": fast, "at_once": fast, "model_mb": 1.0} | measured
     )
     policy = ReadinessPolicy(max_p99_ms=10.0, max_rss_mb=500.0)
@@ -116,15 +122,15 @@ def test_page_without_anything_names_every_part_as_not_there():
 
 
 def test_whatever_people_and_data_say_is_shown_as_text():
-    asked = Decision(model="m", version="2", answer=Answered.APPROVED, by=NASTY, comment=NASTY)
-    segment = comparison(segment=f"origin={NASTY}", answer=Answer.WORSE)
+    asked = ApprovalDecision(model="m", version="2", answer=ApprovalAnswer.APPROVED, by=NASTY, comment=NASTY)
+    segment = comparison(segment=f"origin={NASTY}", answer=ComparisonAnswer.WORSE)
     html = page(
         url="http://x/#/runs/1",
         validation=validated(segment, weak_slices=(replace(WEAK, name=NASTY),)),
         candidate=candidate(trigger_reason=NASTY),
         approval=asked,
         card=CardState(stated=(NASTY,), empty=(NASTY,)),
-        data=Data(rows=1, columns=1, partitions=(NASTY,)),
+        data=UpdateData(rows=1, columns=1, partitions=(NASTY,)),
         readiness=ready(differences=(Difference(package=NASTY, recorded="1"),), requirements=1),
         missing=(Missing(part="skew", reason=NASTY),),
     )
@@ -154,19 +160,21 @@ def test_rollout_is_drawn_once_it_ended():
     history = RolloutHistory(
         model="m", version="2", champion="1", promoted=False, reason="bad", bar=20, ended=50.0, steps=steps
     )
-    ended = Rollout(evidence_run="r", outcome="rolled_back", history=history)
+    ended = UpdateRollout(evidence_run="r", outcome="rolled_back", history=history)
     html = page(rollouts=(ended,))
     assert "e-value" in html
     assert "Rolled back" in html
-    under_way = page(rollouts=(Rollout(evidence_run="r"),))
+    under_way = page(rollouts=(UpdateRollout(evidence_run="r"),))
     assert "Under way" in under_way
     assert "e-value" not in under_way
 
 
 def test_segments_are_drawn_worst_first_and_small_ones_set_no_scale():
-    small = comparison(segment="a=1", rows=5, gain=9.0, lower=-9.0, upper=19.0, answer=Answer.TOO_SMALL)
-    worse = comparison(segment="a=2", gain=-0.05, lower=-0.06, upper=-0.04, answer=Answer.WORSE)
-    fine = comparison(segment="a=3", answer=Answer.NOT_WORSE)
+    small = comparison(
+        segment="a=1", rows=5, gain=9.0, lower=-9.0, upper=19.0, answer=ComparisonAnswer.TOO_SMALL
+    )
+    worse = comparison(segment="a=2", gain=-0.05, lower=-0.06, upper=-0.04, answer=ComparisonAnswer.WORSE)
+    fine = comparison(segment="a=3", answer=ComparisonAnswer.NOT_WORSE)
     (plot, searched) = segment_plots(validated(small, fine, worse, weak_slices=(WEAK,)))
     assert [row.name for row in plot.forest.rows] == ["all rows", "a=2", "a=3", "a=1"]
     assert plot.forest.rows[1].at < plot.forest.line < plot.forest.rows[2].at

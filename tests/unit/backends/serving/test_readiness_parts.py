@@ -9,7 +9,7 @@ from airflow_mlops.backends.serving.readiness.load_test import Stopwatch, timing
 from airflow_mlops.backends.serving.readiness.probe import ask
 from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, problem_of, requests_of
 from airflow_mlops.backends.serving.readiness.requirements import differences
-from airflow_mlops.core.release.readiness import Kind, LoadPolicy
+from airflow_mlops.core.release.readiness import LoadPolicy, ProbeKind
 
 INPUTS = Inputs({"x": "double", "small": "float", "n": "long", "plan": "string"}, [[1.5, 2.0, 3, "a"]], True)
 
@@ -19,14 +19,14 @@ def sent(kind):
 
 
 def test_each_column_gets_its_edges_and_the_others_keep_the_example():
-    extremes = sent(Kind.EXTREMES)
+    extremes = sent(ProbeKind.EXTREMES)
     assert extremes["1e+30 in x"]["dataframe_split"]["data"] == [[1e30, 2.0, 3, "a"]]
     assert extremes["-9.0072e+15 in n"]["dataframe_split"]["data"] == [[1.5, 2.0, -(2**53), "a"]]
     assert extremes["empty text in plan"]["dataframe_split"]["data"] == [[1.5, 2.0, 3, ""]]
-    nulls = sent(Kind.NULLS)
+    nulls = sent(ProbeKind.NULLS)
     assert nulls["null in n"]["dataframe_split"]["data"] == [[1.5, 2.0, None, "a"]]
     assert len(nulls) == 5
-    assert list(sent(Kind.UNSEEN)) == ["unseen category in plan"]
+    assert list(sent(ProbeKind.UNSEEN)) == ["unseen category in plan"]
 
 
 def test_extreme_fits_the_type_of_the_column():

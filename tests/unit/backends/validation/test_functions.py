@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.scorers import scorer
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.author import Check, OwnMetric
+from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 ROWS = pd.DataFrame({"age": [20.0, 40.0, 60.0], "sex": ["f", "m", "f"]})
@@ -64,7 +64,7 @@ def outcomes(*checks):
 
 
 def test_invariance_direction_and_minimum_functionality_become_findings():
-    checks = [Check(function=f) for f in (older_is_never_less, sex_changes_nothing, the_old_score_high)]
+    checks = [OwnCheck(function=f) for f in (older_is_never_less, sex_changes_nothing, the_old_score_high)]
     assert outcomes(*checks) == [
         ("older_is_never_less", "pass"),
         ("sex_changes_nothing", "pass"),
@@ -79,7 +79,7 @@ def test_invariance_direction_and_minimum_functionality_become_findings():
 )
 @pytest.mark.parametrize("function", [the_old_score_high, says_so, says_verdict])
 def test_finding_weighs_no_more_than_its_checks_severity(function, severity, outcome):
-    (found,) = run_checks([Check(function=function, severity=Severity(severity))], predict, ROWS)
+    (found,) = run_checks([OwnCheck(function=function, severity=Severity(severity))], predict, ROWS)
     assert (str(found.outcome), str(found.severity)) == (outcome, severity)
 
 
@@ -87,20 +87,20 @@ def test_finding_weighs_no_more_than_its_checks_severity(function, severity, out
     ("function", "named"), [(says_true, "returned bool, allowed: None"), (breaks, "KeyError: 'height'")]
 )
 def test_check_that_cannot_be_read_or_carried_out_is_an_error_never_a_pass(function, named):
-    (found,) = run_checks([Check(function=function)], predict, ROWS)
+    (found,) = run_checks([OwnCheck(function=function)], predict, ROWS)
     assert found.outcome is Outcome.ERROR
     assert named in found.reason
 
 
 def test_check_that_finds_nothing_passes_and_cannot_spoil_the_rows_for_the_next():
-    checks = [Check(function=spoils_the_rows), Check(function=says_nothing_found, name="mine")]
+    checks = [OwnCheck(function=spoils_the_rows), OwnCheck(function=says_nothing_found, name="mine")]
     assert outcomes(*checks) == [("spoils_the_rows", "pass"), ("mine", "pass")]
     assert list(ROWS.columns) == ["age", "sex"]
 
 
 def test_check_that_cannot_be_imported_is_a_named_error():
     with pytest.raises(InvalidConfigError, match=r"validate\.checks 'nowhere:f'"):
-        run_checks([Check(function="nowhere:f")], predict, ROWS)
+        run_checks([OwnCheck(function="nowhere:f")], predict, ROWS)
 
 
 def test_own_metric_gets_labels_scores_and_weights():
@@ -175,6 +175,6 @@ def test_scorer_that_is_unknown_or_does_not_fit_is_a_named_error(rng, name, is_c
 
 
 def test_severity_may_be_text_and_an_unknown_one_is_a_named_error():
-    assert Check(function=breaks, severity="warning").severity is Severity.WARNING
+    assert OwnCheck(function=breaks, severity="warning").severity is Severity.WARNING
     with pytest.raises(InvalidConfigError, match="severity 'grave', allowed: info, warning, critical"):
-        Check(function=breaks, severity="grave")
+        OwnCheck(function=breaks, severity="grave")

@@ -14,7 +14,7 @@ from airflow_mlops.backends.validation.rows import rows_digest
 from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.core.validation.author import Check, OwnMetric
+from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome
@@ -185,13 +185,13 @@ def test_check_that_fails_refuses_the_challenger_and_an_unknown_check_is_a_named
     def never_sure(predict, rows):
         assert predict(rows).max() < 0.9, "is too sure"
 
-    report = judged(checks=[Check(function=never_sure)])
+    report = judged(checks=[OwnCheck(function=never_sure)])
     assert (report.verdict.outcome, report.verdict.reasons) == (
         Outcome.FAIL,
         ("check never_sure: is too sure",),
     )
     with pytest.raises(InvalidConfigError, match=r"validate\.checks"):
-        judged(checks=[Check(function="nowhere:check")])
+        judged(checks=[OwnCheck(function="nowhere:check")])
 
 
 def test_signs_of_poisoning_join_the_verdict(judged, frame):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide
+from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
 from airflow_mlops.core.verdict import Outcome
 
 POLICY = RetrainPolicy(cooldown_seconds=100, min_new_rows=10, max_per_week=3)
@@ -43,7 +43,7 @@ def situation(**more):
     ],
 )
 def test_decision_names_who_asked_and_why_or_why_not(more, retrain, trigger, reason):
-    decision = decide(POLICY, situation(**more), now=1000.0)
+    decision = decide_retraining(POLICY, situation(**more), now=1000.0)
     assert (decision.retrain, decision.trigger) == (retrain, trigger)
     assert reason in "; ".join(decision.reasons)
 
@@ -51,7 +51,7 @@ def test_decision_names_who_asked_and_why_or_why_not(more, retrain, trigger, rea
 def test_what_the_policy_does_not_listen_to_does_not_retrain():
     deaf = RetrainPolicy(triggers=(Trigger.MANUAL,), min_new_rows=0)
     asked = situation(champion=None, verdicts=(verdict(Outcome.FAIL),))
-    assert not decide(deaf, asked, now=0).retrain
+    assert not decide_retraining(deaf, asked, now=0).retrain
 
 
 @given(st.lists(st.floats(0, 5 * DAY), max_size=30), st.sampled_from(list(Trigger)))
@@ -59,7 +59,7 @@ def test_without_force_no_two_trainings_fall_into_one_cool_down(moments, trigger
     policy, trained = RetrainPolicy(cooldown_seconds=3600, min_new_rows=0, max_per_week=4), []
     for now in sorted(moments):
         asked = situation(trigger=trigger, champion=None, trained_at=tuple(trained))
-        if decide(policy, asked, now=now).retrain:
+        if decide_retraining(policy, asked, now=now).retrain:
             trained.append(now)
     assert all(later - earlier >= 3600 for earlier, later in pairwise(trained))
     assert len(trained) <= 4

@@ -49,7 +49,7 @@ def test_parts_computed_some_at_a_time_are_the_same(rng, monkeypatch):
     labels, scores, cells = rng.integers(0, 2, 900).astype(float), rng.random(900), rng.integers(-1, 7, 900)
     drawn = Resampling.of(900, resamples=100, seed=1)
     at_once = drawn.draws(METRICS["roc_auc"], Scored(labels, scores, cells), 7)
-    monkeypatch.setattr(bootstrap, "NUMBERS_AT_ONCE", 1)
+    monkeypatch.setattr(bootstrap, "_NUMBERS_AT_ONCE", 1)
     one_by_one = drawn.draws(METRICS["roc_auc"], Scored(labels, scores, cells), 7)
     for one, other in zip(at_once, one_by_one, strict=True):
         assert np.allclose(one.draws, other.draws)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.compare import judge_candidate
 from airflow_mlops.core.validation.policy import CalibrationPolicy, FairnessPolicy, ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, Sample
 from airflow_mlops.core.verdict import Outcome
@@ -23,7 +23,7 @@ def fair(rng, rates, rows=2000, limit=0.05, groups=None):
     sample = Sample(labels, {CHALLENGER: scores, BASELINE: np.full(len(group), 0.5)}, groups={"sex": group})
     rule = FairnessPolicy(column=groups or "sex", metric="selection_rate", limit=limit)
     policy = ValidationPolicy(margin={"accuracy": 1}, resamples=400, fairness=(rule,))
-    (found,) = [f for f in judge(sample, policy).verdict.findings if f.check == "fairness"]
+    (found,) = [f for f in judge_candidate(sample, policy).verdict.findings if f.check == "fairness"]
     return found
 
 
@@ -69,7 +69,7 @@ def calibrated(rng, tilt=1.0, shift=0.0, rows=4000, classes=2, **limits):
         scores = np.column_stack([scores, (1 - scores) * 0.5, (1 - scores) * 0.5])
     prior = np.full(scores.shape, 1 / classes if classes == 3 else labels.mean())
     policy = ValidationPolicy(margin={"log_loss": 1}, resamples=300, calibration=CalibrationPolicy(**limits))
-    verdict = judge(Sample(labels, {CHALLENGER: scores, BASELINE: prior}), policy).verdict
+    verdict = judge_candidate(Sample(labels, {CHALLENGER: scores, BASELINE: prior}), policy).verdict
     return [f for f in verdict.findings if f.check == "calibration"]
 
 
@@ -100,7 +100,7 @@ def test_predictions_that_are_no_probabilities_fail(rng):
         {CHALLENGER: rng.normal(size=500), BASELINE: np.full(500, 0.5)},
     )
     policy = ValidationPolicy(margin={"roc_auc": 1}, resamples=100, calibration=CalibrationPolicy(ece=0.1))
-    assert any("no probabilities" in reason for reason in judge(sample, policy).verdict.reasons)
+    assert any("no probabilities" in reason for reason in judge_candidate(sample, policy).verdict.reasons)
 
 
 @pytest.mark.slow

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.compare import judge_candidate
 from airflow_mlops.core.validation.policy import ValidationPolicy
-from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
-from airflow_mlops.core.verdict import Outcome
 
 pytestmark = pytest.mark.slow
 ALPHA, REPETITIONS = 0.05, 500
 DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "validation.md"
-PASSING = (Outcome.PASS, Outcome.WARN)
 AREA = 0.85
 
 
@@ -109,11 +107,11 @@ def trial(metric, rng, rows, drop, margin, *, segments=0, resamples=400, times=1
         slices=None,
         seed=int(rng.integers(1 << 31)),
     )
-    return judge(sample, policy)
+    return judge_candidate(sample, policy)
 
 
 def promoted(report):
-    return report.verdict.outcome in PASSING
+    return report.verdict.outcome.is_accepted
 
 
 @pytest.mark.parametrize("metric", WORLDS)
@@ -148,7 +146,7 @@ def test_one_class_that_is_rare_makes_the_bound_of_the_area_wider():
         policy = ValidationPolicy(
             margin={"roc_auc": 0.02}, resamples=300, slices=None, seed=int(rng.integers(1 << 31))
         )
-        count += promoted(judge(Sample(labels, scores), policy))
+        count += promoted(judge_candidate(Sample(labels, scores), policy))
     assert count / repetitions <= most(ALPHA, repetitions)
 
 
@@ -160,7 +158,11 @@ def test_any_false_claim_over_segments_is_made_at_most_alpha_of_the_time(metric)
         for side, drop in enumerate((0.04, 0.0)):
             report = trial(metric, rng, 3000, np.full(10, drop), 0.04, segments=10)
             told = {one.answer for one in report.comparisons if one.segment}
-            wrong = {Answer.BETTER, Answer.NOT_WORSE} if side == 0 else {Answer.WORSE, Answer.BETTER}
+            wrong = (
+                {ComparisonAnswer.BETTER, ComparisonAnswer.NOT_WORSE}
+                if side == 0
+                else {ComparisonAnswer.WORSE, ComparisonAnswer.BETTER}
+            )
             false[side] += bool(told & wrong)
     assert false[0] / repetitions <= most(ALPHA, repetitions)
     # two families of claims, each at alpha
@@ -177,7 +179,7 @@ def test_rows_that_come_in_clusters_need_their_entity():
             customers = np.repeat(np.arange(300), 20) if known else None
             scores = {CHALLENGER: mine, CHAMPION: theirs, BASELINE: np.zeros(len(labels))}
             policy = ValidationPolicy(margin={"mae": 0.03}, resamples=200, slices=None)
-            count += promoted(judge(Sample(labels, scores, entities=customers), policy))
+            count += promoted(judge_candidate(Sample(labels, scores, entities=customers), policy))
         rates[known] = count / 120
     assert rates[True] <= most(ALPHA, 120)
     assert rates[False] > 0.25

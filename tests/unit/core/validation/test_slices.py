@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.compare import judge_candidate
 from airflow_mlops.core.validation.policy import SlicePolicy, ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.validation.slices import conditions
@@ -33,7 +33,7 @@ def world(rng, weak=None, rows=ROWS):
 def found(sample, **more):
     slices = SlicePolicy(**{"max_drop": 0.1} | more)
     policy = ValidationPolicy(margin={"mae": 0.5}, resamples=100, slices=slices)
-    return [f for f in judge(sample, policy).verdict.findings if f.check == "weak_slice"]
+    return [f for f in judge_candidate(sample, policy).verdict.findings if f.check == "weak_slice"]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_equal_models_have_a_weak_slice_at_most_alpha_of_the_time():
 
 def test_weak_slice_is_recorded_with_bounds_that_hold_its_mean(rng):
     policy = ValidationPolicy(margin={"mae": 0.5}, resamples=100, slices=SlicePolicy(max_drop=0.1))
-    report = judge(world(rng, lambda c: c["carrier"] == "B6"), policy)
+    report = judge_candidate(world(rng, lambda c: c["carrier"] == "B6"), policy)
     weak = report.weak_slices[0]
     assert (weak.name, weak.metric, weak.allowed) == ("carrier=B6", "mae", 0.1)
     assert weak.lower < weak.gain < weak.upper < -weak.allowed

@@ -4,7 +4,7 @@ import pytest
 from builders import comparison, report, verdict
 
 from airflow_mlops.core.release.approval import Choice, When, must_ask, question
-from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.verdict import Outcome
 
 PASS, WARN = verdict(Outcome.PASS, "validation"), verdict(Outcome.WARN, "readiness")
@@ -24,7 +24,7 @@ def test_person_is_asked_when_required_or_warned(when, verdicts, asked):
 
 
 def test_form_shows_the_comparison_what_is_wrong_and_where_the_rest_is():
-    weak = comparison(segment="origin=JFK", answer=Answer.TOO_CLOSE)
+    weak = comparison(segment="origin=JFK", answer=ComparisonAnswer.TOO_CLOSE)
     fine = comparison(segment="origin=LGA")
     body = question(report(comparison(), weak, fine), [PASS, WARN], {"evidence run": "http://m/1", "no": ""})
     assert "| all | roc\\_auc | 1000 | 0.8100 | champion | 0.8000 |" in body

@@ -8,7 +8,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.bootstrap import Resampling
 from airflow_mlops.core.validation.metrics.base import Scored
 from airflow_mlops.core.validation.metrics.names import NAMES, NEGATED, check_metric
-from airflow_mlops.core.validation.metrics.registry import METRICS, metric, summary
+from airflow_mlops.core.validation.metrics.registry import METRICS, default_metrics, metric
 
 ROWS, CLASSES = 400, 4
 
@@ -166,6 +166,9 @@ def test_typing_error_is_refused_with_what_is_close_and_what_is_there():
 
 
 def test_summary_fits_the_labels(rng):
-    assert set(summary(np.array([0.0, 1.0, 1.0]), np.array([0.2, 0.8, 0.6]))) >= {"roc_auc", "log_loss"}
-    assert set(summary(rng.normal(size=9), rng.normal(size=9))) == {"mae", "mse"}
-    assert "f1_macro" in summary(*rows("many", rng))
+    assert set(default_metrics(np.array([0.0, 1.0, 1.0]), np.array([0.2, 0.8, 0.6]))) >= {
+        "roc_auc",
+        "log_loss",
+    }
+    assert set(default_metrics(rng.normal(size=9), rng.normal(size=9))) == {"mae", "mse"}
+    assert "f1_macro" in default_metrics(*rows("many", rng))

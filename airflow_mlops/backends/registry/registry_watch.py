@@ -11,12 +11,12 @@ from airflow_mlops.core.record import Record
 if TYPE_CHECKING:
     from airflow_mlops.backends.mlflow_server import MlflowServer
 
-ALIAS, VERSION = "alias", "version"
-CHANGES = (ALIAS, VERSION)
+_ALIAS, _VERSION = "alias", "version"
+CHANGES = (_ALIAS, _VERSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot(Record):
+class RegistrySnapshot(Record):
     """A registered model at one moment; empty for one that nobody registered yet.
 
     :param newest: number of the newest version, 0 for none.
@@ -26,7 +26,9 @@ class Snapshot(Record):
     newest: int = 0
 
 
-async def look(server: MlflowServer, model: str, before: Snapshot | None = None) -> Snapshot:
+async def read_snapshot(
+    server: MlflowServer, model: str, before: RegistrySnapshot | None = None
+) -> RegistrySnapshot:
     """Return what the model looks like now.
 
     :param before: what was seen last: the newest version stays the newest when it is deleted.
@@ -34,25 +36,25 @@ async def look(server: MlflowServer, model: str, before: Snapshot | None = None)
     """
     document = await server.ask("registered-models/get", name=model)
     if document is None:
-        return Snapshot()
+        return RegistrySnapshot()
     if "registered_model" not in document:
         msg = f"MLflow at {server.uri} does not answer: its answer is no registered model"
         raise ServiceUnavailableError(msg)
     found = document["registered_model"]
     versions = [int(version["version"]) for version in found.get("latest_versions", ())]
     aliases = {str(alias["alias"]): str(alias["version"]) for alias in found.get("aliases", ())}
-    return Snapshot(aliases=aliases, newest=max([*versions, before.newest if before else 0]))
+    return RegistrySnapshot(aliases=aliases, newest=max([*versions, before.newest if before else 0]))
 
 
-def changes(model: str, before: Snapshot, now: Snapshot) -> list[dict[str, Any]]:
+def changes(model: str, before: RegistrySnapshot, now: RegistrySnapshot) -> list[dict[str, Any]]:
     """Return what happened in between, new versions first; a deleted alias moved to ``None``."""
     new = [
-        {"model": model, "change": VERSION, "version": str(number)}
+        {"model": model, "change": _VERSION, "version": str(number)}
         for number in range(before.newest + 1, now.newest + 1)
     ]
     names = sorted(before.aliases.keys() | now.aliases.keys())
     moved = [
-        {"model": model, "change": ALIAS, "alias": name, "from": before.aliases.get(name), "to": target}
+        {"model": model, "change": _ALIAS, "alias": name, "from": before.aliases.get(name), "to": target}
         for name in names
         if (target := now.aliases.get(name)) != before.aliases.get(name)
     ]

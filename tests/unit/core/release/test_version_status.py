@@ -5,10 +5,19 @@ from dataclasses import replace
 import pytest
 from builders import comparison, finding, report, verdict
 
-from airflow_mlops.core.release.approval import Answered, Decision
-from airflow_mlops.core.release.readiness import Readiness, ReadinessPolicy, ReadinessReport
-from airflow_mlops.core.release.update import FORMAT, Missing, Parts, Rollout, State, UpdateReport
-from airflow_mlops.core.release.version_status import missing_of, sections_of, update_report
+from airflow_mlops.core.release.approval import ApprovalAnswer, ApprovalDecision
+from airflow_mlops.core.release.readiness import ReadinessMeasurements, ReadinessPolicy, ReadinessReport
+from airflow_mlops.core.release.version_status import (
+    REPORT_FORMAT,
+    Missing,
+    Parts,
+    State,
+    UpdateReport,
+    UpdateRollout,
+    missing_of,
+    sections_of,
+    update_report,
+)
 from airflow_mlops.core.rollout.history import RolloutHistory
 from airflow_mlops.core.verdict import Outcome, Verdict
 
@@ -16,15 +25,15 @@ PASSED, WARNED, FAILED, UNSURE = (
     report(comparison(), outcome=outcome)
     for outcome in (Outcome.PASS, Outcome.WARN, Outcome.FAIL, Outcome.INCONCLUSIVE)
 )
-APPROVED = Decision(model="m", version="2", answer=Answered.APPROVED, by="ann", comment="go")
-REJECTED = replace(APPROVED, answer=Answered.REJECTED)
+APPROVED = ApprovalDecision(model="m", version="2", answer=ApprovalAnswer.APPROVED, by="ann", comment="go")
+REJECTED = replace(APPROVED, answer=ApprovalAnswer.REJECTED)
 HISTORY = RolloutHistory(
     model="m", version="2", champion="1", promoted=False, reason="too many errors", bar=20, ended=9.0
 )
 
 
 def ready(outcome=Outcome.PASS):
-    measured = Readiness(model="m", version="2")
+    measured = ReadinessMeasurements(model="m", version="2")
     return ReadinessReport(verdict=verdict(outcome, "readiness"), measured=measured, policy=ReadinessPolicy())
 
 
@@ -45,13 +54,13 @@ def concluded(**parts):
         ({"validation": PASSED, "approval": REJECTED}, State.REJECTED),
         ({"validation": PASSED, "approval": APPROVED}, State.UNDECIDED),
         ({"validation": WARNED, "nominated": True}, State.CHALLENGER),
-        ({"nominated": True, "rollouts": (Rollout(evidence_run="r"),)}, State.ROLLING_OUT),
-        ({"rollouts": (Rollout(evidence_run="r", outcome="promoted"),)}, State.PROMOTED),
+        ({"nominated": True, "rollouts": (UpdateRollout(evidence_run="r"),)}, State.ROLLING_OUT),
+        ({"rollouts": (UpdateRollout(evidence_run="r", outcome="promoted"),)}, State.PROMOTED),
         (
             {
                 "rollouts": (
-                    Rollout(evidence_run="b", outcome="rolled_back"),
-                    Rollout(evidence_run="a", outcome="promoted"),
+                    UpdateRollout(evidence_run="b", outcome="rolled_back"),
+                    UpdateRollout(evidence_run="a", outcome="promoted"),
                 )
             },
             State.ROLLED_BACK,
@@ -66,7 +75,7 @@ def test_reasons_are_those_of_the_gate_that_stopped_it():
     assert concluded(validation=FAILED, approval=APPROVED).reasons == ("validation fail",)
     assert concluded(validation=WARNED, readiness=ready(Outcome.FAIL)).reasons == ("readiness fail",)
     assert concluded(validation=PASSED, approval=REJECTED).reasons[0] == "rejected by ann: go"
-    rolled = Rollout(evidence_run="r", outcome="rolled_back", history=HISTORY)
+    rolled = UpdateRollout(evidence_run="r", outcome="rolled_back", history=HISTORY)
     assert concluded(validation=WARNED, rollouts=(rolled,)).reasons[:2] == (
         "too many errors",
         "validation warn",
@@ -117,8 +126,8 @@ def test_authors_findings_are_behaviour_whatever_they_are_called():
 
 
 def test_report_survives_its_json():
-    rolled = Rollout(evidence_run="r", outcome="rolled_back", history=HISTORY)
+    rolled = UpdateRollout(evidence_run="r", outcome="rolled_back", history=HISTORY)
     whole = concluded(validation=PASSED, readiness=ready(), approval=APPROVED, rollouts=(rolled,))
     document = whole.to_json()
-    assert (document["format"], document["state"]) == (FORMAT, "rolled back")
+    assert (document["format"], document["state"]) == (REPORT_FORMAT, "rolled back")
     assert UpdateReport.from_json(document) == whole

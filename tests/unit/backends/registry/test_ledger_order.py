@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_mlops.backends.registry.ledger_order import accepted
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.backends.registry.succession import accepted
 
 
 def appended(*follows):

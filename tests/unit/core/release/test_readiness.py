@@ -6,26 +6,26 @@ import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.release.readiness import (
-    Answer,
     Difference,
-    Kind,
     LoadPolicy,
-    Readiness,
+    ProbeAnswer,
+    ProbeKind,
+    ReadinessMeasurements,
     ReadinessPolicy,
     Reply,
     Timing,
+    judge_readiness,
 )
-from airflow_mlops.core.release.readiness_verdict import judge_readiness
 from airflow_mlops.core.verdict import Outcome
 
 FAST = Timing(requests=200, p50_ms=3.0, p99_ms=10.0, per_second=100.0)
-GOOD = Readiness(
+GOOD = ReadinessMeasurements(
     model="m",
     version="2",
     inputs=2,
     has_example=True,
     requirements=3,
-    answers=(Answer(kind=Kind.EXAMPLE, subject="input example", status=200),),
+    answers=(ProbeAnswer(kind=ProbeKind.EXAMPLE, subject="input example", status=200),),
     one_by_one=FAST,
     at_once=FAST,
     start_seconds=4.0,
@@ -39,7 +39,7 @@ def judged(policy=None, **changes):
 
 
 def answered(kind, status, problem=""):
-    return (Answer(kind=kind, subject=f"{kind} in x", status=status, problem=problem),)
+    return (ProbeAnswer(kind=kind, subject=f"{kind} in x", status=status, problem=problem),)
 
 
 def test_version_that_answers_passes_and_says_what_it_needs():
@@ -51,17 +51,17 @@ def test_version_that_answers_passes_and_says_what_it_needs():
 @pytest.mark.parametrize(
     ("kind", "status", "policy", "outcome"),
     [
-        (Kind.NULLS, 200, {}, "pass"),
-        (Kind.NULLS, 400, {}, "pass"),
-        (Kind.NULLS, 500, {}, "fail"),
-        (Kind.NULLS, None, {}, "fail"),
-        (Kind.NULLS, 302, {}, "fail"),
-        (Kind.NULLS, 400, {"nulls": Reply.PREDICT}, "fail"),
-        (Kind.UNSEEN, 200, {"unseen": Reply.REFUSE}, "fail"),
-        (Kind.EXTREMES, 503, {"extremes": Reply.REFUSE}, "fail"),
-        (Kind.EXAMPLE, 400, {}, "fail"),
-        (Kind.MALFORMED, 400, {}, "pass"),
-        (Kind.MALFORMED, 200, {}, "fail"),
+        (ProbeKind.NULLS, 200, {}, "pass"),
+        (ProbeKind.NULLS, 400, {}, "pass"),
+        (ProbeKind.NULLS, 500, {}, "fail"),
+        (ProbeKind.NULLS, None, {}, "fail"),
+        (ProbeKind.NULLS, 302, {}, "fail"),
+        (ProbeKind.NULLS, 400, {"nulls": Reply.PREDICT}, "fail"),
+        (ProbeKind.UNSEEN, 200, {"unseen": Reply.REFUSE}, "fail"),
+        (ProbeKind.EXTREMES, 503, {"extremes": Reply.REFUSE}, "fail"),
+        (ProbeKind.EXAMPLE, 400, {}, "fail"),
+        (ProbeKind.MALFORMED, 400, {}, "pass"),
+        (ProbeKind.MALFORMED, 200, {}, "fail"),
     ],
 )
 def test_row_is_judged_as_the_policy_says_and_a_5xx_never_passes(kind, status, policy, outcome):
@@ -70,7 +70,7 @@ def test_row_is_judged_as_the_policy_says_and_a_5xx_never_passes(kind, status, p
 
 
 def test_answer_without_a_valid_prediction_fails_although_its_status_is_200():
-    verdict = judged(answers=answered(Kind.NULLS, 200, "1 predictions are null, NaN or infinite"))
+    verdict = judged(answers=answered(ProbeKind.NULLS, 200, "1 predictions are null, NaN or infinite"))
     assert "nulls in x: status 200 (1 predictions are null" in verdict.reasons[0]
 
 
@@ -145,4 +145,4 @@ def test_load_without_an_end_is_refused():
 
 
 def test_measurement_survives_json():
-    assert Readiness.from_json(GOOD.to_json()) == GOOD
+    assert ReadinessMeasurements.from_json(GOOD.to_json()) == GOOD

@@ -7,9 +7,8 @@ from builders import candidate, comparison, report
 
 from airflow_mlops.backends.reporting.card_html import render_card
 from airflow_mlops.core.errors import CardIncompleteError
-from airflow_mlops.core.release.card import EMPTY, SECTIONS, Statement
-from airflow_mlops.core.release.card_sections import CardFacts, card_of
-from airflow_mlops.core.release.readiness import Difference, Readiness, Timing
+from airflow_mlops.core.release.card import CARD_SECTIONS, EMPTY_SECTION, CardFacts, Statement, card_of
+from airflow_mlops.core.release.readiness import Difference, ReadinessMeasurements, Timing
 
 STATEMENT = Statement(
     owners=("Ann <ann@example.org>", "ops"),
@@ -17,7 +16,7 @@ STATEMENT = Statement(
     limitations=("Not for cargo.", "Weak in storms."),
     more={"Ethics": "No personal data."},
 )
-READY = Readiness(
+READY = ReadinessMeasurements(
     model="m",
     version="2",
     differences=(Difference(package="numpy", recorded="==2.1", found="2.2"),),
@@ -37,7 +36,7 @@ FACTS = CardFacts(
 
 def test_card_has_every_section_filled_from_the_evidence():
     card = card_of(FACTS)
-    card.require((*SECTIONS, "Ethics"))
+    card.require((*CARD_SECTIONS, "Ethics"))
     text = card.markdown()
     for said in (
         "# m version 2",
@@ -70,8 +69,8 @@ def test_card_has_every_section_filled_from_the_evidence():
 def test_required_section_that_is_empty_is_named(changes, empty):
     card = card_of(replace(FACTS, **changes))
     with pytest.raises(CardIncompleteError, match=f"required section {empty} is empty"):
-        card.require((*SECTIONS, "Ethics"))
-    assert EMPTY in card.markdown()
+        card.require((*CARD_SECTIONS, "Ethics"))
+    assert EMPTY_SECTION in card.markdown()
 
 
 def test_text_of_people_and_data_is_shown_as_it_is():

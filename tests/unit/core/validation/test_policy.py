@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.compare import judge
+from airflow_mlops.core.validation.compare import judge_candidate
 from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy
-from airflow_mlops.core.validation.report import Answer
+from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.verdict import Outcome
 
@@ -57,13 +57,17 @@ def agreeing(rows, scores, theirs):
 
 def test_floor_is_not_surely_cleared_by_a_few_rows_that_are_all_right():
     policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"accuracy": 0.95}, resamples=100, slices=None)
-    (few,) = [f for f in judge(agreeing(40, 0.1, 0.1), policy).verdict.findings if f.check == "floor"]
-    (many,) = [f for f in judge(agreeing(400, 0.1, 0.1), policy).verdict.findings if f.check == "floor"]
+    (few,) = [
+        f for f in judge_candidate(agreeing(40, 0.1, 0.1), policy).verdict.findings if f.check == "floor"
+    ]
+    (many,) = [
+        f for f in judge_candidate(agreeing(400, 0.1, 0.1), policy).verdict.findings if f.check == "floor"
+    ]
     assert (few.outcome, many.outcome) == (Outcome.INCONCLUSIVE, Outcome.PASS)
     assert "accuracy 1.0000 (surely 0.9251), floor 0.95" in few.reason
 
 
 def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the_same():
     policy = ValidationPolicy(margin={"accuracy": 0.01}, resamples=100, slices=None)
-    other, same = (judge(agreeing(100, 0.1, s), policy).comparisons[1].answer for s in (0.2, 0.1))
-    assert (other, same) == (Answer.TOO_CLOSE, Answer.NOT_WORSE)
+    other, same = (judge_candidate(agreeing(100, 0.1, s), policy).comparisons[1].answer for s in (0.2, 0.1))
+    assert (other, same) == (ComparisonAnswer.TOO_CLOSE, ComparisonAnswer.NOT_WORSE)
