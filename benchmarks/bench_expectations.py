@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 from data import MILLION, table
 from process import run
 
+from airflow_mlops.backends.rules.schema_file import parse_schema
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.expectations.types import TYPE_NAMES
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.core.data.schema.schema import Schema
 
 COLUMNS = 35
 TARGET = 7.0
@@ -58,11 +60,11 @@ def from_profile(path, rules):
 
 def on_rows(path, rules):
     from airflow_mlops.backends.profiling.files.dataset import read_window
-    from airflow_mlops.backends.rules.great_expectations import as_frame, evaluate
+    from airflow_mlops.backends.rules.great_expectations import as_frame, evaluate_rows
     from airflow_mlops.core.data.window import Window
 
     begin = time.process_time()
-    findings = evaluate(rules.expectations, as_frame(read_window(Window(uri=str(path)))))
+    findings = evaluate_rows(rules.expectations, as_frame(read_window(Window(uri=str(path)))))
     return findings, time.process_time() - begin
 
 
@@ -70,7 +72,7 @@ WAYS = {"profile": from_profile, "rows": on_rows}
 
 
 def child(way, path, suite):
-    findings, seconds = WAYS[way](path, schema_from_yaml(Path(suite).read_text(), suite))
+    findings, seconds = WAYS[way](path, parse_schema(Path(suite).read_text(), suite))
     print(json.dumps({"outcomes": [str(f.outcome) for f in findings], "work": seconds}))
 
 

@@ -38,7 +38,7 @@ def check(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.rules.great_expectations import check_schema
     from airflow_mlops.backends.rules.schema_file import read_schema
     from airflow_mlops.backends.rules.suite import require_known
-    from airflow_mlops.core.data.schema.schema import require_environment
+    from airflow_mlops.core.data.expectations.rule import require_environment
 
     require_environment(options.environment)
     schema = read_schema(options.schema)

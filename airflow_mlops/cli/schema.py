@@ -55,11 +55,10 @@ def compare(options: argparse.Namespace) -> int:
 
 def evolve(options: argparse.Namespace) -> int:
     """Accept changes into a schema."""
-    from airflow_mlops.backends.rules.schema_file import evolve_text, read_text
-    from airflow_mlops.core.data.schema.schema import schema_from_yaml
+    from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema, read_utf8
 
-    text = read_text(options.schema)
-    found = _changes(schema_from_yaml(text, options.schema), options.data, options.partition)
+    text = read_utf8(options.schema)
+    found = _changes(parse_schema(text, options.schema), options.data, options.partition)
     accepted = found.pick(_accepted(found, options))
     changed, kept = evolve_text(text, options.schema, accepted)
     if accepted or options.output:

@@ -64,6 +64,6 @@ def write(path: str, text: str) -> None:
 
     :raises InvalidConfigError: a place that cannot be written to.
     """
-    from airflow_mlops.backends.rules.schema_file import write_text
+    from airflow_mlops.backends.rules.schema_file import write_atomically
 
-    write_text(path, text)
+    write_atomically(path, text)

@@ -106,10 +106,10 @@ def kept_json(evidence: RunEvidence, path: str) -> dict[str, Any] | None:
 
 
 def _schema_facts(path: str) -> dict[str, str]:
-    from airflow_mlops.core.data.schema.schema import schema_from_yaml
+    from airflow_mlops.backends.rules.schema_file import parse_schema
 
     text = read_text(path)
-    schema = schema_from_yaml(text, path)
+    schema = parse_schema(text, path)
     digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     facts = {"Suite": schema.name, "Version": str(schema.meta.get("version", "")), "Digest": digest}
     return {name: value for name, value in facts.items() if value} | {

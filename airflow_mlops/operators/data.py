@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 MOST_KEYS_HANDED_OVER = 100
 WINDOW_PATH = "window.json"
-ENVIRONMENTS = ("training", "serving")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +166,9 @@ class CheckSchemaOperator(DataOperator):
     def _check(self, profile: Profile, window: Window) -> Verdict:
         from airflow_mlops.backends.rules.great_expectations import check_schema
         from airflow_mlops.backends.rules.suite import require_known
+        from airflow_mlops.core.data.expectations.rule import require_environment
 
-        if self.environment not in ENVIRONMENTS:
-            msg = f"environment {self.environment!r}; one of: {', '.join(ENVIRONMENTS)}"
-            raise InvalidConfigError(msg)
+        require_environment(self.environment)
         schema, files = _schema(self.schema), filesystem_of(window.uri)
         require_known(schema)
         return check_schema(schema, profile, window, self.environment, files)
@@ -276,11 +274,11 @@ def _hand_over(ref: ProfileRef, evidence: RunEvidence) -> ProfileRef:
 
 
 def _schema(path: str) -> Schema:
-    from airflow_mlops.core.data.schema.schema import schema_from_yaml
+    from airflow_mlops.backends.rules.schema_file import parse_schema
 
     try:
         text = read_text(path)
     except InvalidConfigError as error:
         msg = f"schema {error}; infer one with: airflow-mlops schema infer <data> -o {path}"
         raise InvalidConfigError(msg) from error
-    return schema_from_yaml(text, path)
+    return parse_schema(text, path)

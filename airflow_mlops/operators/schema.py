@@ -54,13 +54,13 @@ class ProposeSchemaOperator(DataOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, keep the proposal, hand it over or skip."""
-        from airflow_mlops.core.data.schema.schema import schema_from_yaml
+        from airflow_mlops.backends.rules.schema_file import parse_schema
         from airflow_mlops.core.data.schema.schema_diff import diff_from_data
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             text = read_text(self.schema)
-            found = diff_from_data(schema_from_yaml(text, self.schema), self._profile(evidence, context))
+            found = diff_from_data(parse_schema(text, self.schema), self._profile(evidence, context))
             accepted = found.pick(self._wanted(found))
         proposal = {"schema_sha256": _digest(text), "diff": found.to_json(), "ids": [c.id for c in accepted]}
         keep_report(evidence, PROPOSAL_PATH, proposal, context)
@@ -186,10 +186,10 @@ def described(changes: tuple[Change, ...]) -> str:
 
 def _write_whole(uri: str, text: str) -> None:
     """Replace a file so that a reader sees the old text or the new one; object storage does so by itself."""
-    from airflow_mlops.backends.rules import schema_file
+    from airflow_mlops.backends.rules.schema_file import write_atomically
 
     if is_local(uri):
-        schema_file.write_text(path_of(uri), text)
+        write_atomically(path_of(uri), text)
     else:
         write_text(uri, text)
 

@@ -1,4 +1,4 @@
-"""Confirms what an inferred schema only estimates, on the rows of the reference itself."""
+"""Verification of rules that inference could only estimate, on the rows of the reference."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from airflow_mlops.core.data.schema.proposals import ESTIMATED
 from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.schema.schema import Rule, Schema
+    from airflow_mlops.core.data.expectations.rule import Rule
+    from airflow_mlops.core.data.schema.schema import Schema
     from airflow_mlops.core.data.window import Window
 
 
 def confirm_estimates(schema: Schema, window: Window) -> Schema:
-    """Return the schema with each estimated rule made certain, or left out; reads only their columns."""
+    """Return the schema with each estimated rule verified, or left out; reads only their columns."""
     rules = (_confirmed(rule, window) if rule.meta.get(ESTIMATED) else rule for rule in schema.expectations)
     return replace(schema, expectations=tuple(rule for rule in rules if rule is not None))
 
 
 def _confirmed(rule: Rule, window: Window) -> Rule | None:
-    """Return the rule that values differ if they do."""
+    """Return the uniqueness rule if the values are unique, else ``None``."""
     import pyarrow.compute as pc
 
     from airflow_mlops.backends.profiling.files.dataset import read_window

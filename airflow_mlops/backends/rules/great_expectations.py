@@ -1,14 +1,15 @@
-"""Great Expectations: runs what a profile cannot answer, on those columns of the window that it needs."""
+"""Great Expectations: evaluates on the needed columns of a window the rules that a profile cannot decide."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.rules.gx_signatures import gx_signature
 from airflow_mlops.backends.rules.suite import build_expectation
-from airflow_mlops.core.data.expectations.evaluate import answer, finding
-from airflow_mlops.core.data.expectations.signatures import ARGUMENTS, arguments_of
-from airflow_mlops.core.data.expectations.types import NULLABLE, WHOLE
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule, rule_finding
+from airflow_mlops.core.data.expectations.rule import SUBJECTS
+from airflow_mlops.core.data.expectations.types import INTEGER_TYPES, NULLABLE_INTEGER_TYPES
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from airflow_mlops.core.data.expectations.rule import Rule
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.schema.schema import Rule, Schema
+    from airflow_mlops.core.data.schema.schema import Schema
     from airflow_mlops.core.data.window import Window
-
-SUBJECTS = {"column", "column_A", "column_B", "column_list"}
 
 
 def check_schema(
@@ -32,20 +32,20 @@ def check_schema(
     environment: str,
     filesystem: fsspec.AbstractFileSystem | None = None,
 ) -> Verdict:
-    """Judge a window: from its profile where that suffices, by Great Expectations on its rows otherwise.
+    """Evaluate a schema: from the profile where that suffices, by Great Expectations on the rows otherwise.
 
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
-    :raises InvalidConfigError: no such environment, an expectation or argument that nobody knows.
+    :raises InvalidConfigError: no such environment, an unknown expectation or argument.
     """
     rules = [rule for rule in schema.expectations if rule.applies_to(environment)]
-    answers = [(rule, answer(rule, profile)) for rule in rules]
-    left = [rule for rule, found in answers if found is None]
-    asked = iter(evaluate(left, _rows(window, left, profile.names, filesystem)) if left else ())
-    return Verdict.of("schema", [found or next(asked) for _, found in answers])
+    decided = [(rule, evaluate_rule(rule, profile)) for rule in rules]
+    left = [rule for rule, found in decided if found is None]
+    from_rows = iter(evaluate_rows(left, _rows(window, left, profile.names, filesystem)) if left else ())
+    return Verdict.of("schema", [found or next(from_rows) for _, found in decided])
 
 
-def evaluate(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
-    """Run rules on rows; one finding each, in their order.
+def evaluate_rows(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
+    """Evaluate rules on rows; one finding per rule, in their order.
 
     :raises InvalidConfigError: an expectation or an argument that Great Expectations does not know.
     """
@@ -58,7 +58,7 @@ def evaluate(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
     built = [build_expectation(rule, f"{rule.type}[{index}]") for index, rule in enumerate(rules)]
     for index, expectation in enumerate(built):
         expectation.meta = {**(expectation.meta or {}), "mlops_index": index}
-    # handed over together: adding them one by one drops those that ask the same
+    # passed together: adding them one by one drops duplicates
     suite = gx.ExpectationSuite(name="left", expectations=[e.configuration for e in built])
     source = context.data_sources.add_pandas("window")
     batch = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
@@ -68,12 +68,13 @@ def evaluate(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
 
 
 def needed_columns(rules: Sequence[Rule]) -> set[str] | None:
-    """Return the columns that the rules look at; ``None`` if that is not known, and all are needed."""
+    """Return the columns that the rules read; ``None`` if that is unknown, and all are needed."""
     named: set[str] = set()
     for rule in rules:
-        if rule.type not in ARGUMENTS or rule.kwargs.get("row_condition") is not None:
+        signature = gx_signature(rule.type)
+        if signature is None or rule.kwargs.get("row_condition") is not None:
             return None
-        subjects = SUBJECTS & arguments_of(rule.type).keys()
+        subjects = [name for name in SUBJECTS if name in signature]
         if not subjects or rule.type.startswith("expect_table_"):
             return None
         for value in (rule.kwargs.get(key) for key in subjects):
@@ -82,15 +83,19 @@ def needed_columns(rules: Sequence[Rule]) -> set[str] | None:
 
 
 def nullable_columns(rules: Sequence[Rule]) -> set[str]:
-    """Return the columns whose rules name one of pandas' whole numbers with nulls."""
+    """Return the columns whose rules name one of pandas' nullable integer types."""
     lists = [(rule.kwargs.get("column"), rule.kwargs.get("type_list")) for rule in rules]
-    return {str(column) for column, named in lists if isinstance(named, list) and {*named} & {*NULLABLE}}
+    return {
+        str(column)
+        for column, named in lists
+        if isinstance(named, list) and {*named} & {*NULLABLE_INTEGER_TYPES}
+    }
 
 
 def as_frame(table: pa.Table, nullable: Collection[str] = ()) -> pd.DataFrame:
-    """Return rows as Great Expectations understands them: text and categories as plain objects.
+    """Return rows in the types that Great Expectations expects: text and categories as plain objects.
 
-    :param nullable: columns of whole numbers that stay whole where values are missing.
+    :param nullable: integer columns that keep an integer type where values are missing.
     """
     import pandas as pd
 
@@ -99,14 +104,14 @@ def as_frame(table: pa.Table, nullable: Collection[str] = ()) -> pd.DataFrame:
     changed = {str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in texts}
     for name in nullable:
         held = str(table.schema.field(name).type) if name in table.column_names else ""
-        if held in WHOLE and table.column(name).null_count:
-            kind = getattr(pd, NULLABLE[WHOLE.index(held)])()
+        if held in INTEGER_TYPES and table.column(name).null_count:
+            kind = getattr(pd, NULLABLE_INTEGER_TYPES[INTEGER_TYPES.index(held)])()
             changed[name] = table.column(name).to_pandas(types_mapper=lambda _, kind=kind: kind)
     return frame.assign(**changed)
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Return the table as its storage types say: no codes for values, no types that pandas noted."""
+    """Return the table in its storage types: dictionaries decoded, pandas' own metadata dropped."""
     import pyarrow as pa
 
     fields = [
@@ -139,11 +144,11 @@ def _finding(rule: Rule, result: Any) -> Finding:
     share = result.result.get("unexpected_percent")
     seen = result.result.get("observed_value", share)
     reason = f"{subject}: {rule.type}: observed {seen}, allowed {rule.kwargs}"
-    return finding(rule, subject, passed=bool(result.success), observed=str(seen), reason=reason)
+    return rule_finding(rule, subject, passed=bool(result.success), observed=str(seen), reason=reason)
 
 
 def _problems(info: dict[str, Any]) -> list[str]:
-    """Return what went wrong; Great Expectations keys it by metric, or not at all."""
+    """Return the exception messages; Great Expectations keys them by metric, or not at all."""
     infos = [info] if "raised_exception" in info else list(info.values())
     raised = [i for i in infos if isinstance(i, dict) and i.get("raised_exception")]
     return list(dict.fromkeys(str(i.get("exception_message")) for i in raised))

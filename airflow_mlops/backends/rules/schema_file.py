@@ -1,4 +1,4 @@
-"""Schema files: read with every mistake named, changed with comments kept, written whole or not at all."""
+"""Schema files: validated on reading, edited with comments kept, written atomically."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.schema.schema import Rule, Schema, as_yaml, schema_from_yaml
+from airflow_mlops.backends.rules.gx_signatures import gx_signature
+from airflow_mlops.core.data.schema.schema import Schema, as_yaml, schema_from_yaml
 from airflow_mlops.core.data.schema.schema_diff import evolved_rules
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_mlops.core.data.expectations.rule import Rule
     from airflow_mlops.core.data.schema.schema_diff import Change
 
-WIDTH = 110
+_WIDTH = 110
 
 
 def read_schema(path: str) -> Schema:
@@ -27,10 +29,19 @@ def read_schema(path: str) -> Schema:
 
     :raises InvalidConfigError: no such file, no text, no schema; names the place.
     """
-    return schema_from_yaml(read_text(path), path)
+    return parse_schema(read_utf8(path), path)
 
 
-def read_text(path: str) -> str:
+def parse_schema(text: str, source: str) -> Schema:
+    """Read a schema's text and check arguments against the signatures of Great Expectations.
+
+    :param source: name of the file, for messages.
+    :raises InvalidConfigError: as :func:`schema_from_yaml` does.
+    """
+    return schema_from_yaml(text, source, gx_signature)
+
+
+def read_utf8(path: str) -> str:
     """Return a file's text.
 
     :raises InvalidConfigError: no such file, a directory, or not text in UTF-8.
@@ -45,8 +56,8 @@ def read_text(path: str) -> str:
         raise InvalidConfigError(msg) from error
 
 
-def write_text(path: str, text: str) -> None:
-    """Write a file whole: a reader sees the old text or the new one.
+def write_atomically(path: str, text: str) -> None:
+    """Replace a file by renaming: a reader sees the old text or the new one.
 
     :raises InvalidConfigError: the folder is absent or cannot be written.
     """
@@ -71,10 +82,10 @@ def write_text(path: str, text: str) -> None:
 def evolve_text(text: str, source: str, changes: Sequence[Change]) -> tuple[str, bool]:
     """Return the schema's text with these changes, and whether comments were kept.
 
-    Only the changed lines are touched. Should the edited text not say exactly what the changed schema is,
-    the schema is written anew, without comments.
+    A round-trip edit touches only the changed lines. If the edited text does not parse to exactly the changed
+    schema, the schema is serialised anew, without comments.
     """
-    old = schema_from_yaml(text, source)
+    old = parse_schema(text, source)
     if not changes:
         return text, True
     rules = evolved_rules(old, changes)
@@ -82,18 +93,18 @@ def evolve_text(text: str, source: str, changes: Sequence[Change]) -> tuple[str,
     edited = _edited(text, dict(old.identified()), rules)
     if edited is not None:
         with contextlib.suppress(InvalidConfigError):
-            if schema_from_yaml(edited, source) == wanted:
+            if parse_schema(edited, source) == wanted:
                 return edited, True
     return wanted.to_yaml(), "#" not in text
 
 
 def _edited(text: str, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]]) -> str | None:
-    """Change the text's own nodes; ``None`` if the round-trip editor does not understand it."""
+    """Edit the text's nodes in place; ``None`` if the round-trip editor cannot."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     editor = YAML()
-    editor.preserve_quotes, editor.width = True, WIDTH
+    editor.preserve_quotes, editor.width = True, _WIDTH
     offset = _offset(text)
     editor.indent(mapping=2, sequence=2 + offset, offset=offset)
     try:
@@ -107,13 +118,13 @@ def _edited(text: str, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]])
 
 
 def _offset(text: str) -> int:
-    """Return by how much the file's own lists are indented."""
+    """Return the indentation of the file's lists."""
     lines = [line for line in text.splitlines() if line.lstrip().startswith("- ")]
     return min(2, len(lines[0]) - len(lines[0].lstrip())) if lines else 0
 
 
 def _carry_over(nodes: Any, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]], editor: Any) -> None:
-    """Make the list of nodes say what is wanted; a rule that stays is not touched."""
+    """Update the list of nodes to the wanted rules; nodes of unchanged rules are not touched."""
     there, kept = list(old), {name for name, _ in wanted}
     for index in reversed(range(len(there))):
         if there[index] not in kept:
@@ -128,7 +139,7 @@ def _carry_over(nodes: Any, old: dict[str, Rule], wanted: Sequence[tuple[str, Ru
 
 
 def _replace(node: Any, fresh: Any) -> None:
-    """Give a node the fresh one's content; keys that stay keep their comments."""
+    """Replace a node's content; keys that remain keep their comments."""
     for key in [key for key in node if key not in fresh]:
         del node[key]
     for key, value in fresh.items():

@@ -1,12 +1,13 @@
-"""Suite: a schema as Great Expectations' own object and back, without loss."""
+"""Suite: lossless conversion between a schema and Great Expectations' ``ExpectationSuite``."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.expectations.signatures import ARGUMENTS
-from airflow_mlops.core.data.schema.schema import Rule, Schema
+from airflow_mlops.backends.rules.gx_signatures import gx_signature
+from airflow_mlops.core.data.expectations.rule import Rule
+from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.data.schema.schema_text import VERSION_KEY, as_plain, plain_arguments
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
@@ -14,19 +15,19 @@ from airflow_mlops.core.errors import InvalidConfigError
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
 
-KEPT = ("type", "severity", "meta", "notes", "description", "id")
+_RULE_KEYS = ("type", "severity", "meta", "notes", "description", "id")
 
 
 def to_suite(schema: Schema) -> ExpectationSuite:
-    """Return the schema as Great Expectations' own object.
+    """Return the schema as an ``ExpectationSuite``.
 
-    :raises InvalidConfigError: an expectation or an argument that it does not know; names both.
+    :raises InvalidConfigError: an unknown expectation or argument; names both.
     """
     import great_expectations as gx
 
     for index, rule in enumerate(schema.expectations):
         build_expectation(rule, f"{schema.name}: expectations[{index}]", id=rule.id)
-    # handed over as written: its own form of an expectation forgets arguments that equal the default
+    # passed as written: expectation objects drop arguments that equal the default
     return gx.ExpectationSuite(
         name=schema.name,
         expectations=[
@@ -40,7 +41,7 @@ def to_suite(schema: Schema) -> ExpectationSuite:
 
 
 def from_suite(suite: ExpectationSuite) -> Schema:
-    """Return Great Expectations' object as a schema."""
+    """Return an ``ExpectationSuite`` as a schema."""
     meta = {key: value for key, value in (suite.meta or {}).items() if key != VERSION_KEY}
     return Schema(
         name=suite.name,
@@ -53,19 +54,21 @@ def from_suite(suite: ExpectationSuite) -> Schema:
 
 
 def require_known(schema: Schema) -> None:
-    """Refuse expectations that nobody knows, before any data is read.
+    """Refuse unknown expectations before any data is read.
 
-    :raises InvalidConfigError: names the rule and what was probably meant.
+    Great Expectations is imported only for those that it does not ship: users' own, and misspelt ones.
+
+    :raises InvalidConfigError: names the rule and the closest known expectation.
     """
     for index, rule in enumerate(schema.expectations):
-        if rule.type not in ARGUMENTS:
+        if gx_signature(rule.type) is None:
             build_expectation(rule, f"{schema.name}: expectations[{index}]")
 
 
 def build_expectation(rule: Rule, where: str, **more: Any) -> Any:
-    """Return a rule as Great Expectations' own object.
+    """Return a rule as Great Expectations' expectation object.
 
-    :raises InvalidConfigError: it does not know the expectation or refuses an argument.
+    :raises InvalidConfigError: an unknown expectation, or an argument that it refuses.
     """
     from great_expectations.exceptions import ExpectationNotFoundError, GreatExpectationsError
     from great_expectations.expectations.registry import (
@@ -87,18 +90,18 @@ def build_expectation(rule: Rule, where: str, **more: Any) -> Any:
 
 
 def _rule(expectation: Any) -> Rule:
-    """Read an expectation; arguments that were given count, even where they equal the default."""
+    """Return an expectation as a rule, with arguments that were given even where they equal the default."""
     written = expectation.configuration.to_json_dict()
     arguments = {**written["kwargs"]}
     for name in expectation.__fields_set__ - arguments.keys() - own_fields():
         arguments[name] = getattr(expectation, name)
-    kept = {key: written[key] for key in KEPT if written.get(key)}
+    kept = {key: written[key] for key in _RULE_KEYS if written.get(key)}
     return Rule.from_json({**kept, "kwargs": plain_arguments(arguments)})
 
 
 @cache
 def own_fields() -> set[str]:
-    """Return the names of what every expectation has besides its arguments."""
+    """Return the fields that every expectation has besides its arguments."""
     from great_expectations.expectations.expectation import Expectation
 
     return set(Expectation.__fields__) | {"batch_id"}

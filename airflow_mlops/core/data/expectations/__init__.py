@@ -1,1 +1,1 @@
-"""Expectations."""
+"""Expectations of Great Expectations: rules, their signatures, and their evaluation from a profile."""

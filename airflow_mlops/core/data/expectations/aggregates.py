@@ -1,4 +1,4 @@
-"""Answers about one number of a column: smallest, largest, mean, sum, standard deviation, share of values."""
+"""Expectations on an aggregate of a column: minimum, maximum, mean, sum, deviation, non-null share."""
 
 from __future__ import annotations
 
@@ -6,120 +6,117 @@ import math
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.expectations.known_values import is_exact
-from airflow_mlops.core.data.expectations.query import read_bounds, span
-from airflow_mlops.core.data.expectations.types import WHOLE
-from airflow_mlops.core.data.expectations.values import moment_slack, read_moments
+from airflow_mlops.core.data.expectations.query import RANGE_ARGUMENTS, limits_text, read_bounds
+from airflow_mlops.core.data.expectations.types import INTEGER_TYPES
+from airflow_mlops.core.data.expectations.values import datetime_slack, read_datetimes
 from airflow_mlops.core.data.profile.column import Column, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from airflow_mlops.core.data.expectations.query import ColumnEvaluators, ProfileAnswer, ProfileQuery
 
-    from airflow_mlops.core.data.expectations.query import Answer, Question
-
-RANGE = {"min_value", "max_value", "strict_min", "strict_max"}
-DOUBLES = {"double", *WHOLE}
+_DOUBLES = {"double", *INTEGER_TYPES}
 """Storage types whose arithmetic pandas does in double precision."""
-RELATIVE_ERROR = 1e-9
-"""Part of a sum's terms by which the roundings of profile and pandas may differ, besides ``ULP`` a term."""
-ULP = 2.0**-52
-LARGEST_SUM = 2.0**62
-"""Sums of whole numbers beyond this may overflow in pandas."""
+_RELATIVE_ERROR = 1e-9
+"""Relative rounding difference between profile and pandas, besides one ``_ULP`` per term of a sum."""
+_ULP = 2.0**-52
+_LARGEST_SUM = 2.0**62
+"""Sums of integers beyond this may overflow in pandas."""
 
 
-def _minimum(question: Question) -> Answer | None:
-    return _extreme(question, question.column.minimum, "minimum")
+def _minimum(query: ProfileQuery) -> ProfileAnswer | None:
+    return _extreme(query, query.column.minimum, "minimum")
 
 
-def _maximum(question: Question) -> Answer | None:
-    return _extreme(question, question.column.maximum, "maximum")
+def _maximum(query: ProfileQuery) -> ProfileAnswer | None:
+    return _extreme(query, query.column.maximum, "maximum")
 
 
-def _extreme(question: Question, value: float | None, what: str) -> Answer | None:
-    column = question.column
+def _extreme(query: ProfileQuery, value: float | None, what: str) -> ProfileAnswer | None:
+    column = query.column
     if column.kind is Kind.DATETIME:
         dates = column.arrow_type.startswith("date")
-        bounds, slack = read_moments(question.rule.kwargs, column), moment_slack(column)
+        bounds, slack = read_datetimes(query.rule.kwargs, column), datetime_slack(column)
         if bounds is None or value is None or (dates and column.nulls) or not bounds.limit:
             return None
-        return _say(question, what, value, bounds.judge(value - slack, value + slack))
-    bounds = read_bounds(question.rule.kwargs)
+        return _answer(query, what, value, bounds.judge(value - slack, value + slack))
+    bounds = read_bounds(query.rule.kwargs)
     if bounds is None or not _is_measured(column):
         return None
-    return _say(question, what, value, False if value is None else bounds.holds(value))
+    return _answer(query, what, value, False if value is None else bounds.holds(value))
 
 
 def _is_measured(column: Column) -> bool:
-    """Say whether pandas computes as we do: in double precision, and without infinite values."""
+    """Say whether pandas computes in double precision on finite values, as the profile does."""
     if column.kind not in (Kind.INTEGER, Kind.NUMBER) or column.infinite:
         return False
-    doubles = set(column.arrow_type.split(" | ")) <= DOUBLES
+    doubles = set(column.arrow_type.split(" | ")) <= _DOUBLES
     return doubles and (not column.present or column.kind is Kind.NUMBER or is_exact(column))
 
 
 def _sums(column: Column) -> tuple[int, float, float]:
-    """Return the number of values, the largest one's magnitude, and the relative rounding error."""
+    """Return the number of values, their largest magnitude, and the relative rounding error of a sum."""
     largest = max(abs(column.minimum or 0.0), abs(column.maximum or 0.0), abs(column.origin))
-    return column.present, largest, RELATIVE_ERROR + column.present * ULP
+    return column.present, largest, _RELATIVE_ERROR + column.present * _ULP
 
 
-def _mean(question: Question) -> Answer | None:
-    column, bounds = question.column, read_bounds(question.rule.kwargs)
+def _mean(query: ProfileQuery) -> ProfileAnswer | None:
+    column, bounds = query.column, read_bounds(query.rule.kwargs)
     if bounds is None or not _is_measured(column):
         return None
     if column.mean is None:
-        return _say(question, "mean", None, passed=False)
+        return _answer(query, "mean", None, passed=False)
     _, largest, error = _sums(column)
     slack = largest * error
-    return _say(question, "mean", column.mean, bounds.judge(column.mean - slack, column.mean + slack))
+    return _answer(query, "mean", column.mean, bounds.judge(column.mean - slack, column.mean + slack))
 
 
-def _sum(question: Question) -> Answer | None:
-    column, bounds = question.column, read_bounds(question.rule.kwargs)
+def _sum(query: ProfileQuery) -> ProfileAnswer | None:
+    column, bounds = query.column, read_bounds(query.rule.kwargs)
     if bounds is None or not _is_measured(column):
         return None
     count, largest, error = _sums(column)
     total = column.total + count * column.origin
     slack = count * largest * error
-    if not math.isfinite(total) or abs(total) + slack > LARGEST_SUM:
+    if not math.isfinite(total) or abs(total) + slack > _LARGEST_SUM:
         return None
-    return _say(question, "sum", total, bounds.judge(total - slack, total + slack))
+    return _answer(query, "sum", total, bounds.judge(total - slack, total + slack))
 
 
-def _deviation(question: Question) -> Answer | None:
-    """Sample standard deviation, divisor n - 1, as pandas has it; of fewer than two values there is none."""
-    column, bounds = question.column, read_bounds(question.rule.kwargs)
+def _deviation(query: ProfileQuery) -> ProfileAnswer | None:
+    """Sample standard deviation with divisor n - 1, as in pandas; undefined for fewer than two values."""
+    column, bounds = query.column, read_bounds(query.rule.kwargs)
     if bounds is None or not _is_measured(column):
         return None
     count, largest, error = _sums(column)
     if count < 2:
-        return _say(question, "standard deviation", None, passed=False)
+        return _answer(query, "standard deviation", None, passed=False)
     mean_square = column.total * column.total / count
     squares = column.total_squares - mean_square
-    slack = error * (column.total_squares + mean_square + count * largest * largest * ULP)
+    slack = error * (column.total_squares + mean_square + count * largest * largest * _ULP)
     if not math.isfinite(squares + slack):
         return None
     low, high = (math.sqrt(max(0.0, square) / (count - 1)) for square in (squares - slack, squares + slack))
-    return _say(question, "standard deviation", (low + high) / 2, bounds.judge(low, high))
+    return _answer(query, "standard deviation", (low + high) / 2, bounds.judge(low, high))
 
 
-def _present_share(question: Question) -> Answer | None:
-    bounds, rows = read_bounds(question.rule.kwargs), question.profile.rows
+def _non_null_share(query: ProfileQuery) -> ProfileAnswer | None:
+    bounds, rows = read_bounds(query.rule.kwargs), query.profile.rows
     if bounds is None:
         return None
-    share = (rows - question.column.nulls) / rows if rows else 0.0
-    return _say(question, "share of values", share, bounds.holds(share))
+    share = (rows - query.column.nulls) / rows if rows else 0.0
+    return _answer(query, "share of values", share, bounds.holds(share))
 
 
-def _say(question: Question, what: str, value: float | None, passed: bool | None) -> Answer | None:  # noqa: FBT001 - private
+def _answer(query: ProfileQuery, what: str, value: float | None, passed: bool | None) -> ProfileAnswer | None:  # noqa: FBT001 - private
     seen = f"{what} {value:g}" if value is not None else f"no {what}"
-    return question.say(passed=passed, observed=value, reason=f"{seen}, allowed {span(question.rule)}")
+    return query.answer(passed=passed, observed=value, reason=f"{seen}, allowed {limits_text(query.rule)}")
 
 
-AGGREGATE_ANSWERS: dict[str, tuple[Callable[[Question], Answer | None], set[str]]] = {
-    "expect_column_min_to_be_between": (_minimum, RANGE),
-    "expect_column_max_to_be_between": (_maximum, RANGE),
-    "expect_column_mean_to_be_between": (_mean, RANGE),
-    "expect_column_sum_to_be_between": (_sum, RANGE),
-    "expect_column_stdev_to_be_between": (_deviation, RANGE),
-    "expect_column_proportion_of_non_null_values_to_be_between": (_present_share, RANGE),
+AGGREGATE_EVALUATORS: ColumnEvaluators = {
+    "expect_column_min_to_be_between": (_minimum, RANGE_ARGUMENTS),
+    "expect_column_max_to_be_between": (_maximum, RANGE_ARGUMENTS),
+    "expect_column_mean_to_be_between": (_mean, RANGE_ARGUMENTS),
+    "expect_column_sum_to_be_between": (_sum, RANGE_ARGUMENTS),
+    "expect_column_stdev_to_be_between": (_deviation, RANGE_ARGUMENTS),
+    "expect_column_proportion_of_non_null_values_to_be_between": (_non_null_share, RANGE_ARGUMENTS),
 }

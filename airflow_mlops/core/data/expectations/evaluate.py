@@ -1,62 +1,64 @@
-"""Answers expectations from a profile, exactly as Great Expectations would from the rows.
+"""Evaluation of expectations from a profile, with the results that Great Expectations has from the rows.
 
-A function returns ``None`` when the profile does not hold the answer, or when an argument is of a kind
-that Great Expectations should judge itself; then the rows have to be read. Two answers differ on purpose, and
-neither is ever a pass: a column that is absent fails, and so does a numeric range of text, where Great
-Expectations says that it could not measure.
+An evaluator returns ``None`` when the profile does not determine the result, or when an argument is of a type
+left to Great Expectations; then the rows have to be read. Two results differ on purpose, and neither is ever
+a pass: an absent column fails, and so does a numeric range of text, which Great Expectations calls an error.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.expectations.aggregates import AGGREGATE_ANSWERS
-from airflow_mlops.core.data.expectations.query import Question, understands_mostly
-from airflow_mlops.core.data.expectations.sets import SET_ANSWERS
-from airflow_mlops.core.data.expectations.table import TABLE_ANSWERS, column_exists
-from airflow_mlops.core.data.expectations.types import TYPE_ANSWERS
-from airflow_mlops.core.data.expectations.values import VALUE_ANSWERS
+from airflow_mlops.core.data.expectations.aggregates import AGGREGATE_EVALUATORS
+from airflow_mlops.core.data.expectations.query import ProfileQuery, understands_mostly
+from airflow_mlops.core.data.expectations.sets import SET_EVALUATORS
+from airflow_mlops.core.data.expectations.table import TABLE_EVALUATORS, column_exists
+from airflow_mlops.core.data.expectations.types import TYPE_EVALUATORS
+from airflow_mlops.core.data.expectations.values import VALUE_EVALUATORS
 from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from airflow_mlops.core.data.expectations.query import Answer
+    from airflow_mlops.core.data.expectations.query import ProfileAnswer
+    from airflow_mlops.core.data.expectations.rule import Rule
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.schema.schema import Rule
 
-FAILED = {Severity.CRITICAL: Outcome.FAIL, Severity.WARNING: Outcome.WARN, Severity.INFO: Outcome.PASS}
-COLUMN_ANSWERS = {**VALUE_ANSWERS, **SET_ANSWERS, **AGGREGATE_ANSWERS, **TYPE_ANSWERS}
+_FAILURES = {
+    Severity.CRITICAL: Outcome.FAIL,
+    Severity.WARNING: Outcome.WARN,
+    Severity.INFO: Outcome.PASS,
+}
+COLUMN_EVALUATORS = {**VALUE_EVALUATORS, **SET_EVALUATORS, **AGGREGATE_EVALUATORS, **TYPE_EVALUATORS}
 
 
-def answer(rule: Rule, profile: Profile) -> Finding | None:
-    """Judge a rule by the profile; ``None`` if that is not possible."""
-    asked = _meaningful(rule.kwargs)
-    found = _ask(rule, asked, profile)
+def evaluate_rule(rule: Rule, profile: Profile) -> Finding | None:
+    """Evaluate a rule from the profile; ``None`` if the rows are needed."""
+    kwargs = _effective(rule.kwargs)
+    found = _evaluate(rule, kwargs, profile)
     if found is None:
         return None
-    subject = str(asked.get("column", "table"))
-    return finding(rule, subject, passed=found.passed, observed=found.observed, reason=found.reason)
+    subject = str(kwargs.get("column", "table"))
+    return rule_finding(rule, subject, passed=found.passed, observed=found.observed, reason=found.reason)
 
 
-def _ask(rule: Rule, asked: dict[str, Any], profile: Profile) -> Answer | None:
-    if rule.type in TABLE_ANSWERS:
-        judge_table, understood = TABLE_ANSWERS[rule.type]
-        return judge_table(rule, profile) if asked.keys() <= understood else None
-    if rule.type not in COLUMN_ANSWERS or not isinstance(asked.get("column"), str):
+def _evaluate(rule: Rule, kwargs: dict[str, Any], profile: Profile) -> ProfileAnswer | None:
+    if rule.type in TABLE_EVALUATORS:
+        evaluate_table, understood = TABLE_EVALUATORS[rule.type]
+        return evaluate_table(rule, profile) if kwargs.keys() <= understood else None
+    if rule.type not in COLUMN_EVALUATORS or not isinstance(kwargs.get("column"), str):
         return None
-    judge, understood = COLUMN_ANSWERS[rule.type]
-    if not asked.keys() <= understood | {"column"} or not understands_mostly(asked):
+    evaluate, understood = COLUMN_EVALUATORS[rule.type]
+    if not kwargs.keys() <= understood | {"column"} or not understands_mostly(kwargs):
         return None
-    column = profile.column(asked["column"])
+    column = profile.column(kwargs["column"])
     if column is None:
         return column_exists(rule, profile)
-    found: Answer | None = judge(Question(rule=rule, column=column, profile=profile))
-    return found
+    return evaluate(ProfileQuery(rule=rule, column=column, profile=profile))
 
 
-def _meaningful(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Leave out arguments that change nothing: exported suites carry them."""
+def _effective(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Drop arguments without effect, which exported suites carry."""
     idle = {
         name for name in ("row_condition", "batch_id", "windows", "result_format") if kwargs.get(name) is None
     }
@@ -64,12 +66,14 @@ def _meaningful(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if key not in idle | {"catch_exceptions"}}
 
 
-def finding(rule: Rule, subject: str, *, passed: bool, observed: float | str | None, reason: str) -> Finding:
-    """Turn an answer into a finding of the rule's severity."""
+def rule_finding(
+    rule: Rule, subject: str, *, passed: bool, observed: float | str | None, reason: str
+) -> Finding:
+    """Return a result as a finding of the rule's severity."""
     return Finding(
         check=rule.type,
         subject=subject,
-        outcome=Outcome.PASS if passed else FAILED[rule.severity],
+        outcome=Outcome.PASS if passed else _FAILURES[rule.severity],
         severity=rule.severity,
         reason=reason,
         observed=observed,

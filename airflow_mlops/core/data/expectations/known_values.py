@@ -1,4 +1,4 @@
-"""Values that a profile knows by name, each with its count."""
+"""Known values: those that a profile counts one by one, read off its categories or bins."""
 
 from __future__ import annotations
 
@@ -11,62 +11,62 @@ from airflow_mlops.core.data.profile.column import Column, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BOOLEANS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
-class Known(NamedTuple):
-    """Values met and how often at least; ``complete``: these are all, and the counts are exact."""
+class KnownValues(NamedTuple):
+    """Values with lower bounds of their counts; ``complete``: there are no others, and counts are exact."""
 
     counts: dict[Any, int]
     complete: bool
 
 
-def known_values(column: Column) -> Known | None:
-    """Return what is known of a text, truth or whole-number column; ``None`` of any other."""
+def known_values(column: Column) -> KnownValues | None:
+    """Return the known values of a text, boolean or integer column; ``None`` for any other."""
     if column.kind is Kind.STRING and column.categories is not None:
-        return Known(dict(column.named), column.names_all)
-    if column.kind is Kind.BOOLEAN and column.names_all and column.named.keys() <= BOOLEANS.keys():
-        return Known({BOOLEANS[name]: count for name, count in column.named.items()}, complete=True)
+        return KnownValues(dict(column.named), column.names_all)
+    if column.kind is Kind.BOOLEAN and column.names_all and column.named.keys() <= _BOOLEANS.keys():
+        return KnownValues({_BOOLEANS[name]: count for name, count in column.named.items()}, complete=True)
     return _whole_numbers(column) if column.kind is Kind.INTEGER else None
 
 
-class Cell(NamedTuple):
-    """Numbers from ``low`` to ``high``, both included unless ``open_end`` leaves ``high`` itself out."""
+class ValueBin(NamedTuple):
+    """Bin of values in ``[low, high]``, or ``[low, high)`` with ``open_end``."""
 
     low: float
     high: float
     open_end: bool
-    held: int
+    size: int
 
 
-def cells_of(column: Column) -> Iterator[Cell]:
-    """Return the cells that hold values; the range met narrows them, infinite values widen the outer ones."""
+def occupied_bins(column: Column) -> Iterator[ValueBin]:
+    """Return the non-empty bins, clipped to the observed range; infinite values extend the outer ones."""
     lowest = float("-inf") if column.infinite or column.minimum is None else column.minimum
     highest = float("inf") if column.infinite or column.maximum is None else column.maximum
-    borders = (float("-inf"), *column.edges, float("inf"))
-    for low, high, count in zip(borders, borders[1:], column.counts, strict=False):
+    edges = (float("-inf"), *column.edges, float("inf"))
+    for low, high, count in zip(edges, edges[1:], column.counts, strict=False):
         if count:
             open_end = high <= highest and high != float("inf")
-            yield Cell(max(low, lowest), min(high, highest), open_end, count)
+            yield ValueBin(max(low, lowest), min(high, highest), open_end, count)
 
 
-def _whole_numbers(column: Column) -> Known | None:
-    """Read counts of single whole numbers off cells that are one number wide."""
+def _whole_numbers(column: Column) -> KnownValues | None:
+    """Read counts of single integers off bins that are one integer wide."""
     if not column.present or not is_exact(column):
-        return None if column.present else Known({}, complete=True)
+        return None if column.present else KnownValues({}, complete=True)
     counts: dict[Any, int] = {}
     complete = True
-    for cell in cells_of(column):
-        first = math.ceil(cell.low)
-        last = math.ceil(cell.high) - 1 if cell.open_end else math.floor(cell.high)
+    for found in occupied_bins(column):
+        first = math.ceil(found.low)
+        last = math.ceil(found.high) - 1 if found.open_end else math.floor(found.high)
         if first == last:
-            counts[first] = cell.held
+            counts[first] = found.size
         else:
             complete = False
-    return Known(counts, complete)
+    return KnownValues(counts, complete)
 
 
 def is_exact(column: Column) -> bool:
-    """Say whether the column's finite values and cell borders are small enough for floats to hold them."""
+    """Say whether all values are finite and, like the bin edges, exact in double precision."""
     ends = (column.minimum, column.maximum, *column.edges[:1], *column.edges[-1:])
     return all(end is not None and abs(end) < EXACT for end in ends) and not column.infinite

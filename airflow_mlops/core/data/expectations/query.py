@@ -1,25 +1,27 @@
-"""Question: a rule asked of one column, with its limits read and its answer in three values.
+"""Profile query: a rule applied to the profile of one column, with three-valued results.
 
-``True`` and ``False`` are what Great Expectations would say of the rows; ``None`` means that the profile
-cannot tell, or that a limit is of a kind that Great Expectations should judge itself.
+``True`` and ``False`` are the results that Great Expectations would return for the rows; ``None`` means that
+the profile does not determine the result, or that a limit is of a type left to Great Expectations.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.profile.column import Column
 from airflow_mlops.core.data.profile.profile import Profile
-from airflow_mlops.core.data.schema.schema import Rule
 
 EXACT = 2.0**53
-"""Whole numbers up to here are exact as floats, which is how a profile keeps them."""
+"""Integers up to here are exact in double precision, in which a profile stores them."""
+RANGE_ARGUMENTS = frozenset({"min_value", "max_value", "strict_min", "strict_max"})
 
 
-class Answer(NamedTuple):
-    """What the profile says: passed or not, what was seen, and the sentence for people."""
+class ProfileAnswer(NamedTuple):
+    """Result of a rule: whether it passed, the observed value, and the reason as a sentence."""
 
     passed: bool
     observed: float | int | str | None
@@ -28,7 +30,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """A lower and an upper limit; ``None`` is no limit, strict ones exclude the limit itself."""
+    """Lower and upper limit; ``None`` is no limit, a strict limit excludes the limit itself."""
 
     low: float | None
     high: float | None
@@ -42,31 +44,31 @@ class Bounds:
 
     @property
     def contradict(self) -> bool:
-        """Whether no value can lie within."""
+        """Whether the interval is empty because the limits are reversed."""
         return self.low is not None and self.high is not None and self.low > self.high
 
     def holds(self, value: float) -> bool:
-        """Say whether a value lies within."""
+        """Say whether a value lies within the limits."""
         return not self.is_below(value) and not self.is_above(value)
 
     def is_below(self, value: float) -> bool:
-        """Say whether a value misses the lower limit."""
+        """Say whether a value violates the lower limit."""
         return self.low is not None and (value <= self.low if self.strict_low else value < self.low)
 
     def is_above(self, value: float) -> bool:
-        """Say whether a value misses the upper limit."""
+        """Say whether a value violates the upper limit."""
         return self.high is not None and (value >= self.high if self.strict_high else value > self.high)
 
     def judge(self, least: float, most: float) -> bool | None:
-        """Judge a number known to lie from ``least`` to ``most``: ``None`` where that does not decide."""
+        """Judge a number known to lie in ``[least, most]``; ``None`` if the interval straddles a limit."""
         if self.holds(least) and self.holds(most):
             return True
         return False if self.is_below(most) or self.is_above(least) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A rule and the column it is about."""
+class ProfileQuery:
+    """A rule and the profiled column it applies to."""
 
     rule: Rule
     column: Column
@@ -74,15 +76,17 @@ class Question:
 
     @property
     def mostly(self) -> float:
-        """Share of values that have to meet the rule."""
+        """Share of values that must satisfy the rule."""
         return float(self.rule.kwargs.get("mostly", 1.0))
 
-    def say(self, *, passed: bool | None, observed: float | str | None, reason: str) -> Answer | None:
-        """Return the answer, ``None`` if it is not known."""
-        return None if passed is None else Answer(passed, observed, f"{self.column.name}: {reason}")
+    def answer(
+        self, *, passed: bool | None, observed: float | str | None, reason: str
+    ) -> ProfileAnswer | None:
+        """Return the result; ``None`` if ``passed`` is not known."""
+        return None if passed is None else ProfileAnswer(passed, observed, f"{self.column.name}: {reason}")
 
     def judge_share(self, least: int, most: int) -> bool | None:
-        """Judge a rule that at least ``least``, at most ``most`` of the values meet."""
+        """Judge by ``mostly`` a rule that between ``least`` and ``most`` of the values satisfy."""
         present = self.column.present
         if not present:
             return True
@@ -92,9 +96,9 @@ class Question:
 
 
 def read_bounds(kwargs: dict[str, Any], *, whole: bool = False) -> Bounds | None:
-    """Read numeric limits; ``None`` if Great Expectations should judge them itself.
+    """Read numeric limits; ``None`` if they are left to Great Expectations.
 
-    :param whole: only whole numbers are understood, as for counts and lengths.
+    :param whole: accept integers only, as for counts and lengths.
     """
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if not all(value is None or is_plain(value, whole=whole) for value in (low, high)):
@@ -105,7 +109,7 @@ def read_bounds(kwargs: dict[str, Any], *, whole: bool = False) -> Bounds | None
 
 
 def with_strictness(kwargs: dict[str, Any], low: float | None, high: float | None) -> Bounds | None:
-    """Return limits that are strict where the rule says so."""
+    """Return the limits with the rule's ``strict_min`` and ``strict_max``."""
     strict = kwargs.get("strict_min") or False, kwargs.get("strict_max") or False
     if not all(isinstance(flag, bool) for flag in strict):
         return None
@@ -113,7 +117,7 @@ def with_strictness(kwargs: dict[str, Any], low: float | None, high: float | Non
 
 
 def is_plain(value: Any, *, whole: bool = False) -> bool:
-    """Say whether a limit is a number that floats hold exactly."""
+    """Say whether a limit is a finite number that is exact in double precision."""
     kinds = int if whole else int | float
     return (
         isinstance(value, kinds)
@@ -129,7 +133,11 @@ def understands_mostly(kwargs: dict[str, Any]) -> bool:
     return is_plain(mostly) and 0 <= mostly <= 1
 
 
-def span(rule: Rule) -> str:
-    """Return the rule's limits for people."""
+def limits_text(rule: Rule) -> str:
+    """Return the rule's limits as text."""
     low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
     return f"{'anything' if low is None else low} to {'anything' if high is None else high}"
+
+
+ColumnEvaluators = Mapping[str, tuple[Callable[[ProfileQuery], ProfileAnswer | None], frozenset[str]]]
+"""Evaluator of each expectation of one column, and the arguments it understands besides ``column``."""

@@ -1,95 +1,85 @@
-"""Catalogue: arguments of Great Expectations' own expectations; a typo is found without loading it.
+"""Signatures of expectations: the arguments that each takes, so that a misspelt one is refused by name.
 
-An expectation that is not listed may be the user's own: it is left to Great Expectations to know it or not.
+Where signatures come from is the caller's choice: reading a schema takes a lookup as an argument. Production
+code passes ``backends.rules.gx_signatures``, which reads Great Expectations' own JSON schemas.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator
 
-COMMON = "batch_id:any catch_exceptions:flag result_format:any windows:any"
-CONDITION = "row_condition:any condition_parser:text"
-COLUMN = f"column:name! {CONDITION}"
-ROWS = f"{COLUMN} mostly:share"
-PAIR = f"column_A:name! column_B:name! mostly:share ignore_row_if:text {CONDITION}"
-MANY = f"column_list:list! mostly:share ignore_row_if:text {CONDITION}"
-STRICT = "strict_min:flag strict_max:flag"
-RANGE = f"min_value:bound max_value:bound {STRICT}"
-SPAN = f"min_value:number max_value:number {STRICT}"
-ARGUMENTS = {
-    "expect_column_distinct_values_to_be_in_set": f"{COLUMN} value_set:list!",
-    "expect_column_distinct_values_to_contain_set": f"{COLUMN} value_set:list!",
-    "expect_column_distinct_values_to_equal_set": f"{COLUMN} value_set:list!",
-    "expect_column_kl_divergence_to_be_less_than": f"{COLUMN} partition_object:mapping threshold:number "
-    "internal_weight_holdout:number tail_weight_holdout:number bucketize_data:flag "
-    "min_value:bound max_value:bound",
-    "expect_column_max_to_be_between": f"{COLUMN} {RANGE}",
-    "expect_column_mean_to_be_between": f"{COLUMN} {RANGE}",
-    "expect_column_median_to_be_between": f"{COLUMN} {RANGE}",
-    "expect_column_min_to_be_between": f"{COLUMN} {RANGE}",
-    "expect_column_most_common_value_to_be_in_set": f"{COLUMN} value_set:list! ties_okay:flag",
-    "expect_column_pair_values_a_to_be_greater_than_b": f"{PAIR} or_equal:flag",
-    "expect_column_pair_values_to_be_equal": PAIR,
-    "expect_column_pair_values_to_be_in_set": f"{PAIR} value_pairs_set:list!",
-    "expect_column_proportion_of_non_null_values_to_be_between": f"{COLUMN} {SPAN}",
-    "expect_column_proportion_of_unique_values_to_be_between": f"{COLUMN} {SPAN}",
-    "expect_column_quantile_values_to_be_between": f"{COLUMN} quantile_ranges:mapping! "
-    "allow_relative_error:any",
-    "expect_column_stdev_to_be_between": f"{COLUMN} {SPAN}",
-    "expect_column_sum_to_be_between": f"{COLUMN} {RANGE}",
-    "expect_column_to_exist": "column:name! column_index:number",
-    "expect_column_type_to_be": "column:name! type_:text!",
-    "expect_column_unique_value_count_to_be_between": f"{COLUMN} {SPAN}",
-    "expect_column_value_lengths_to_be_between": f"{ROWS} {SPAN}",
-    "expect_column_value_lengths_to_equal": f"{ROWS} value:number!",
-    "expect_column_value_z_scores_to_be_less_than": f"{ROWS} threshold:number! double_sided:flag!",
-    "expect_column_values_to_be_between": f"{ROWS} {RANGE}",
-    "expect_column_values_to_be_dateutil_parseable": ROWS,
-    "expect_column_values_to_be_decreasing": f"{ROWS} strictly:flag",
-    "expect_column_values_to_be_in_set": f"{ROWS} value_set:list!",
-    "expect_column_values_to_be_in_type_list": f"{ROWS} type_list:list!",
-    "expect_column_values_to_be_increasing": f"{ROWS} strictly:flag",
-    "expect_column_values_to_be_json_parseable": ROWS,
-    "expect_column_values_to_be_null": ROWS,
-    "expect_column_values_to_be_of_type": f"{ROWS} type_:text!",
-    "expect_column_values_to_be_unique": ROWS,
-    "expect_column_values_to_match_json_schema": f"{ROWS} json_schema:mapping!",
-    "expect_column_values_to_match_like_pattern": f"{ROWS} like_pattern:text! escape:text",
-    "expect_column_values_to_match_like_pattern_list": f"{ROWS} like_pattern_list:list! match_on:text "
-    "escape:text",
-    "expect_column_values_to_match_regex": f"{ROWS} regex:text",
-    "expect_column_values_to_match_regex_list": f"{ROWS} regex_list:list! match_on:text",
-    "expect_column_values_to_match_strftime_format": f"{ROWS} strftime_format:text!",
-    "expect_column_values_to_not_be_in_set": f"{ROWS} value_set:list!",
-    "expect_column_values_to_not_be_null": ROWS,
-    "expect_column_values_to_not_be_outliers": f"{ROWS} method:text multiplier:number",
-    "expect_column_values_to_not_match_like_pattern": f"{ROWS} like_pattern:text! escape:text",
-    "expect_column_values_to_not_match_like_pattern_list": f"{ROWS} like_pattern_list:list! escape:text",
-    "expect_column_values_to_not_match_regex": f"{ROWS} regex:text!",
-    "expect_column_values_to_not_match_regex_list": f"{ROWS} regex_list:list!",
-    "expect_compound_columns_to_be_unique": MANY,
-    "expect_multicolumn_sum_to_equal": f"{MANY} sum_total:number!",
-    "expect_multicolumn_values_to_be_equal": MANY,
-    "expect_query_results_to_match_comparison": "base_query:text! comparison_data_source_name:text! "
-    "comparison_query:text! mostly:share",
-    "expect_select_column_values_to_be_unique_within_record": MANY,
-    "expect_table_column_count_to_be_between": "min_value:bound max_value:bound",
-    "expect_table_column_count_to_equal": "value:number!",
-    "expect_table_columns_to_match_ordered_list": "column_list:list",
-    "expect_table_columns_to_match_set": "column_set:list exact_match:flag",
-    "expect_table_row_count_to_be_between": f"{SPAN} {CONDITION}",
-    "expect_table_row_count_to_equal": f"value:number! {CONDITION}",
-    "expect_table_row_count_to_equal_other_table": f"other_table_name:text! {CONDITION}",
-    "unexpected_rows_expectation": "unexpected_rows_query:text!",
-}
-DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?")
+_DATE_OR_DATETIME = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?")
+
+
+class ArgumentKind(StrEnum):
+    """Kind of an argument's value; the text is what messages call it."""
+
+    ANY = "anything"
+    FLAG = "true or false"
+    LIST = "a list"
+    MAPPING = "a mapping"
+    NAME = "a column's name, which may be empty"
+    NUMBER = "a number"
+    SHARE = "a number from 0 to 1"
+    TEXT = "text"
+    BOUND = "a number or a date, 2013-01-31 or 2013-01-31T00:00:00"
+
+    def accepts(self, value: Any) -> bool:
+        """Say whether a value is of this kind; numbers may be written as text."""
+        return _CHECKS[self](value)
+
+
+class Argument(NamedTuple):
+    """One argument of an expectation."""
+
+    kind: ArgumentKind
+    required: bool = False
+
+
+Signature = Mapping[str, Argument]
+"""Arguments of one expectation by name, in the order in which messages list them."""
+SignatureLookup = Callable[[str], Signature | None]
+"""Returns the signature of an expectation; ``None`` for one that is not known here, such as a user's own."""
+
+
+def require_arguments(kwargs: Mapping[str, Any], signature: Signature, where: str) -> None:
+    """Refuse arguments that an expectation does not take, values of the wrong kind and missing arguments.
+
+    :param where: file and place, for the message.
+    :raises InvalidConfigError: names the argument, its value and what is allowed.
+    """
+    for name, value in kwargs.items():
+        if name not in signature:
+            msg = (
+                f"{where}: unknown argument {name!r}; one of: {', '.join(signature)}{did_you_mean(name, signature)}"
+            )
+            raise InvalidConfigError(msg)
+        kind = signature[name].kind
+        if value is not None and not _is_suite_parameter(value) and not kind.accepts(value):
+            msg = f"{where}: {name} is {value!r}, allowed: {kind}"
+            raise InvalidConfigError(msg)
+    missing = next(_missing(kwargs, signature), None)
+    if missing is not None:
+        msg = f"{where}: argument {missing!r} is missing"
+        raise InvalidConfigError(msg)
+
+
+def _missing(kwargs: Mapping[str, Any], signature: Signature) -> Iterator[str]:
+    return (name for name, argument in signature.items() if argument.required and kwargs.get(name) is None)
+
+
+def _is_suite_parameter(value: Any) -> bool:
+    """Say whether Great Expectations substitutes the value at run time."""
+    return isinstance(value, dict) and "$PARAMETER" in value
 
 
 def _is_number(value: Any) -> bool:
@@ -99,51 +89,22 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "any": ("anything", lambda _: True),
-    "flag": ("true or false", lambda value: isinstance(value, bool)),
-    "list": ("a list", lambda value: isinstance(value, list)),
-    "mapping": ("a mapping", lambda value: isinstance(value, dict)),
-    "name": ("a column's name, which may be empty", lambda value: isinstance(value, str)),
-    "number": ("a number", _is_number),
-    "share": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= float(value) <= 1),
-    "text": ("text", lambda value: isinstance(value, str) and bool(value)),
-    "bound": (
-        "a number or a date, 2013-01-31 or 2013-01-31T00:00:00",
-        lambda value: _is_number(value) or (isinstance(value, str) and bool(DATE.fullmatch(value))),
-    ),
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= float(value) <= 1
+
+
+def _is_bound(value: Any) -> bool:
+    return _is_number(value) or (isinstance(value, str) and bool(_DATE_OR_DATETIME.fullmatch(value)))
+
+
+_CHECKS: dict[ArgumentKind, Callable[[Any], bool]] = {
+    ArgumentKind.ANY: lambda _: True,
+    ArgumentKind.FLAG: lambda value: isinstance(value, bool),
+    ArgumentKind.LIST: lambda value: isinstance(value, list),
+    ArgumentKind.MAPPING: lambda value: isinstance(value, dict),
+    ArgumentKind.NAME: lambda value: isinstance(value, str),
+    ArgumentKind.NUMBER: _is_number,
+    ArgumentKind.SHARE: _is_share,
+    ArgumentKind.TEXT: lambda value: isinstance(value, str) and bool(value),
+    ArgumentKind.BOUND: _is_bound,
 }
-
-
-def arguments_of(expectation: str) -> dict[str, tuple[str, bool]]:
-    """Return kind and necessity of each argument of an expectation that is listed."""
-    parts = (part.split(":") for part in f"{ARGUMENTS[expectation]} {COMMON}".split())
-    return {name: (kind.rstrip("!"), kind.endswith("!")) for name, kind in parts}
-
-
-def require_arguments(expectation: str, kwargs: Mapping[str, Any], where: str) -> None:
-    """Refuse arguments that a listed expectation does not take; others are not judged.
-
-    :param where: file and place, for the message.
-    :raises InvalidConfigError: names the argument, its value and what is allowed.
-    """
-    if expectation not in ARGUMENTS:
-        return
-    known = arguments_of(expectation)
-    for name, value in kwargs.items():
-        if name not in known:
-            msg = f"{where}: unknown argument {name!r}; one of: {', '.join(known)}{did_you_mean(name, known)}"
-            raise InvalidConfigError(msg)
-        allowed, fits = KINDS[known[name][0]]
-        if value is not None and not _is_parameter(value) and not fits(value):
-            msg = f"{where}: {name} is {value!r}, allowed: {allowed}"
-            raise InvalidConfigError(msg)
-    missing = [name for name, (_, needed) in known.items() if needed and kwargs.get(name) is None]
-    if missing:
-        msg = f"{where}: argument {missing[0]!r} is missing"
-        raise InvalidConfigError(msg)
-
-
-def _is_parameter(value: Any) -> bool:
-    """Say whether Great Expectations fills the value in when it runs."""
-    return isinstance(value, dict) and "$PARAMETER" in value

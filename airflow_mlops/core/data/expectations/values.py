@@ -1,4 +1,4 @@
-"""Answers about single values: missing, in a range, of a length."""
+"""Expectations on single values: nulls, ranges, lengths."""
 
 from __future__ import annotations
 
@@ -6,94 +6,92 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.expectations.known_values import Cell, cells_of, is_exact, known_values
+from airflow_mlops.core.data.expectations.known_values import ValueBin, is_exact, known_values, occupied_bins
 from airflow_mlops.core.data.expectations.query import (
+    RANGE_ARGUMENTS,
     Bounds,
     is_plain,
+    limits_text,
     read_bounds,
-    span,
     with_strictness,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from airflow_mlops.core.data.expectations.query import ColumnEvaluators, ProfileAnswer, ProfileQuery
 
-    from airflow_mlops.core.data.expectations.query import Answer, Question
-
-RANGE = {"min_value", "max_value", "strict_min", "strict_max"}
-DATE = re.compile(r"\d{4}-\d\d-\d\d")
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?")
-SINGLE_MICROSECONDS = 2.0**32
-"""Epoch seconds up to which two floats tell any two microseconds apart: the year 2106."""
-DECIMAL_ERROR = 2.0**-50
-"""By how much a decimal may differ from the float that a profile keeps of it, relative."""
-NANOSECOND_SLACK = 2e-6
-"""Seconds by which a profile may have cut a nanosecond timestamp."""
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?")
+_SINGLE_MICROSECONDS = 2.0**32
+"""Epoch seconds up to which double precision resolves microseconds: the year 2106."""
+_DECIMAL_ERROR = 2.0**-50
+"""Relative rounding error of a decimal in double precision, as a profile stores it."""
+_NANOSECOND_SLACK = 2e-6
+"""Seconds by which a profile may have truncated a nanosecond timestamp."""
 
 
-def _not_null(question: Question) -> Answer | None:
-    rows, nulls = question.profile.rows, question.column.nulls
-    share, allowed = question.column.null_share(rows), 1 - question.mostly
-    passed = rows == 0 or (rows - nulls) / rows >= question.mostly
+def _not_null(query: ProfileQuery) -> ProfileAnswer | None:
+    rows, nulls = query.profile.rows, query.column.nulls
+    share, allowed = query.column.null_share(rows), 1 - query.mostly
+    passed = rows == 0 or (rows - nulls) / rows >= query.mostly
     reason = f"null share {share:.3g}, allowed {allowed:.3g}"
-    return question.say(passed=passed, observed=round(share, 6), reason=reason)
+    return query.answer(passed=passed, observed=round(share, 6), reason=reason)
 
 
-def _null(question: Question) -> Answer | None:
-    rows, nulls = question.profile.rows, question.column.nulls
-    share = question.column.null_share(rows)
-    passed = rows == 0 or (rows - (rows - nulls)) / rows >= question.mostly
-    reason = f"null share {share:.3g}, at least {question.mostly:.3g} demanded"
-    return question.say(passed=passed, observed=round(share, 6), reason=reason)
+def _null(query: ProfileQuery) -> ProfileAnswer | None:
+    rows, nulls = query.profile.rows, query.column.nulls
+    share = query.column.null_share(rows)
+    passed = rows == 0 or (rows - (rows - nulls)) / rows >= query.mostly
+    reason = f"null share {share:.3g}, at least {query.mostly:.3g} required"
+    return query.answer(passed=passed, observed=round(share, 6), reason=reason)
 
 
-def _values_between(question: Question) -> Answer | None:
-    column, kwargs = question.column, question.rule.kwargs
+def _values_between(query: ProfileQuery) -> ProfileAnswer | None:
+    column, kwargs = query.column, query.rule.kwargs
     if column.kind is Kind.DATETIME:
-        return _moments_between(question)
+        return _datetimes_between(query)
     bounds = read_bounds(kwargs)
     if bounds is None or not bounds.limit:
         return None
     if column.kind is Kind.STRING:
-        reason = f"{column.kind} values have no range, allowed {span(question.rule)}"
-        return question.say(passed=not column.present, observed=str(column.kind), reason=reason)
+        reason = f"{column.kind} values have no range, allowed {limits_text(query.rule)}"
+        return query.answer(passed=not column.present, observed=str(column.kind), reason=reason)
     if column.kind is Kind.BOOLEAN:
-        return _truths_between(question, bounds)
-    return _numbers_between(question, bounds)
+        return _booleans_between(query, bounds)
+    return _numbers_between(query, bounds)
 
 
-def _truths_between(question: Question, bounds: Bounds) -> Answer | None:
-    known = known_values(question.column)
+def _booleans_between(query: ProfileQuery, bounds: Bounds) -> ProfileAnswer | None:
+    known = known_values(query.column)
     if known is None:
         return None
     inside = sum(count for value, count in known.counts.items() if bounds.holds(float(value)))
-    return _say_span(question, question.judge_share(inside, inside))
+    return _answer_span(query, query.judge_share(inside, inside))
 
 
-def _numbers_between(question: Question, bounds: Bounds) -> Answer | None:
-    column = question.column
+def _numbers_between(query: ProfileQuery, bounds: Bounds) -> ProfileAnswer | None:
+    column = query.column
     if column.kind not in (Kind.INTEGER, Kind.NUMBER):
         return None
     if column.kind is Kind.INTEGER and column.present and not is_exact(column):
         return None
     largest = max(abs(column.minimum or 0.0), abs(column.maximum or 0.0))
-    slack = DECIMAL_ERROR * largest if "decimal" in column.arrow_type else 0.0
-    return _say_span(question, question.judge_share(*_count_inside(column, bounds, slack)))
+    slack = _DECIMAL_ERROR * largest if "decimal" in column.arrow_type else 0.0
+    return _answer_span(query, query.judge_share(*_count_inside(column, bounds, slack)))
 
 
-def _moments_between(question: Question) -> Answer | None:
-    bounds = read_moments(question.rule.kwargs, question.column)
+def _datetimes_between(query: ProfileQuery) -> ProfileAnswer | None:
+    bounds = read_datetimes(query.rule.kwargs, query.column)
     if bounds is None or not bounds.limit or bounds.contradict:
         return None
-    slack = moment_slack(question.column)
-    return _say_span(question, question.judge_share(*_count_inside(question.column, bounds, slack)))
+    slack = datetime_slack(query.column)
+    return _answer_span(query, query.judge_share(*_count_inside(query.column, bounds, slack)))
 
 
-def read_moments(kwargs: dict[str, Any], column: Column) -> Bounds | None:
-    """Read limits of a datetime column as epoch seconds; ``None`` if Great Expectations should judge them.
+def read_datetimes(kwargs: dict[str, Any], column: Column) -> Bounds | None:
+    """Read limits of a datetime column as epoch seconds; ``None`` if they are left to Great Expectations.
 
-    Dates are held against dates, moments against moments, with a zone or without: as the column is.
+    Limits must have the column's type: dates for dates, date-times for timestamps, with or without a zone.
     """
     if " | " in column.arrow_type:
         return None
@@ -108,7 +106,7 @@ def _epoch(value: Any, arrow_type: str) -> float | None:
     if not isinstance(value, str):
         return None
     dates = arrow_type.startswith("date")
-    if not (DATE if dates else MOMENT).fullmatch(value):
+    if not (_ISO_DATE if dates else _ISO_DATETIME).fullmatch(value):
         return None
     try:
         moment = dt.datetime.fromisoformat(value)
@@ -118,61 +116,63 @@ def _epoch(value: Any, arrow_type: str) -> float | None:
         return None
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     microseconds = (zoned - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
-    return microseconds / 1e6 if dates or abs(microseconds / 1e6) < SINGLE_MICROSECONDS else None
+    return microseconds / 1e6 if dates or abs(microseconds / 1e6) < _SINGLE_MICROSECONDS else None
 
 
-def moment_slack(column: Column) -> float:
-    """Return by how many seconds the profile's numbers may be off."""
-    return NANOSECOND_SLACK if column.arrow_type.startswith("timestamp[ns") else 0.0
+def datetime_slack(column: Column) -> float:
+    """Return the truncation error of the profile's timestamps, in seconds."""
+    return _NANOSECOND_SLACK if column.arrow_type.startswith("timestamp[ns") else 0.0
 
 
 def _count_inside(column: Column, bounds: Bounds, slack: float) -> tuple[int, int]:
-    """Return how many values are within the limits, at least and at most."""
-    cells = (
-        [_closed(cell) for cell in cells_of(column)]
+    """Return bounds of the number of values within the limits."""
+    bins = (
+        [_closed(found) for found in occupied_bins(column)]
         if column.kind is Kind.INTEGER
-        else list(cells_of(column))
+        else list(occupied_bins(column))
     )
-    inside = sum(cell.held for cell in cells if _is_inside(cell, bounds, slack))
-    outside = sum(cell.held for cell in cells if _is_outside(cell, bounds, slack))
+    inside = sum(found.size for found in bins if _is_inside(found, bounds, slack))
+    outside = sum(found.size for found in bins if _is_outside(found, bounds, slack))
     present = column.present
     if column.minimum is None or column.maximum is None or column.infinite:
         return inside, present - outside
     if bounds.holds(column.minimum - slack) and bounds.holds(column.maximum + slack):
         return present, present
-    surely = bounds.is_below(column.minimum + slack) or bounds.is_above(column.maximum - slack)
-    return inside, min(present - outside, present - 1 if surely else present)
+    some_outside = bounds.is_below(column.minimum + slack) or bounds.is_above(column.maximum - slack)
+    return inside, min(present - outside, present - 1 if some_outside else present)
 
 
-def _closed(cell: Cell) -> Cell:
-    """Return the cell with the last whole number that it holds as its end."""
-    return cell._replace(high=-(-cell.high // 1) - 1, open_end=False) if cell.open_end else cell
+def _closed(found: ValueBin) -> ValueBin:
+    """Return an integer bin with its last integer as inclusive upper edge."""
+    return found._replace(high=-(-found.high // 1) - 1, open_end=False) if found.open_end else found
 
 
-def _is_inside(cell: Cell, bounds: Bounds, slack: float) -> bool:
-    if bounds.is_below(cell.low - slack):
+def _is_inside(found: ValueBin, bounds: Bounds, slack: float) -> bool:
+    if bounds.is_below(found.low - slack):
         return False
-    ends_before = cell.open_end and bounds.high is not None and cell.high + slack <= bounds.high
-    return ends_before or not bounds.is_above(cell.high + slack)
+    ends_before = found.open_end and bounds.high is not None and found.high + slack <= bounds.high
+    return ends_before or not bounds.is_above(found.high + slack)
 
 
-def _is_outside(cell: Cell, bounds: Bounds, slack: float) -> bool:
-    if bounds.is_above(cell.low - slack if slack else cell.low):
+def _is_outside(found: ValueBin, bounds: Bounds, slack: float) -> bool:
+    if bounds.is_above(found.low - slack if slack else found.low):
         return True
-    ends_before = cell.open_end and bounds.low is not None and cell.high + slack <= bounds.low
-    return ends_before or bounds.is_below(cell.high + slack)
+    ends_before = found.open_end and bounds.low is not None and found.high + slack <= bounds.low
+    return ends_before or bounds.is_below(found.high + slack)
 
 
-def _say_span(question: Question, passed: bool | None, what: str = "values") -> Answer | None:  # noqa: FBT001 - private
-    column = question.column
-    ends = [_told(column, end) for end in (column.minimum, column.maximum) if end is not None]
+def _answer_span(query: ProfileQuery, passed: bool | None, what: str = "values") -> ProfileAnswer | None:  # noqa: FBT001 - private
+    column = query.column
+    ends = [_as_text(column, end) for end in (column.minimum, column.maximum) if end is not None]
     seen = f"{what} {' to '.join(ends)}" if ends else f"no {what}"
     seen += f" and {column.infinite} infinite" if column.infinite else ""
-    wanted = "" if question.mostly == 1 else f" for {question.mostly:g} of them"
-    return question.say(passed=passed, observed=seen, reason=f"{seen}, allowed {span(question.rule)}{wanted}")
+    wanted = "" if query.mostly == 1 else f" for {query.mostly:g} of them"
+    return query.answer(
+        passed=passed, observed=seen, reason=f"{seen}, allowed {limits_text(query.rule)}{wanted}"
+    )
 
 
-def _told(column: Column, value: float) -> str:
+def _as_text(column: Column, value: float) -> str:
     if column.kind is not Kind.DATETIME:
         return f"{value:g}"
     try:
@@ -181,37 +181,37 @@ def _told(column: Column, value: float) -> str:
         return f"{value:g} seconds since 1970"
 
 
-def _lengths_between(question: Question) -> Answer | None:
-    bounds = read_bounds(question.rule.kwargs, whole=True)
+def _lengths_between(query: ProfileQuery) -> ProfileAnswer | None:
+    bounds = read_bounds(query.rule.kwargs, whole=True)
     if bounds is None or not bounds.limit:
         return None
-    return _lengths(question, bounds)
+    return _lengths(query, bounds)
 
 
-def _lengths_equal(question: Question) -> Answer | None:
-    value = question.rule.kwargs.get("value")
-    return _lengths(question, Bounds(low=value, high=value)) if is_plain(value) else None
+def _lengths_equal(query: ProfileQuery) -> ProfileAnswer | None:
+    value = query.rule.kwargs.get("value")
+    return _lengths(query, Bounds(low=value, high=value)) if is_plain(value) else None
 
 
-def _lengths(question: Question, bounds: Bounds) -> Answer | None:
-    column = question.column
+def _lengths(query: ProfileQuery, bounds: Bounds) -> ProfileAnswer | None:
+    column = query.column
     if column.kind is not Kind.STRING:
         return None
     known, low, high = known_values(column), column.minimum, column.maximum
     if known and known.complete:
         inside = sum(count for value, count in known.counts.items() if bounds.holds(len(str(value))))
-        return _say_span(question, question.judge_share(inside, inside), "lengths")
+        return _answer_span(query, query.judge_share(inside, inside), "lengths")
     if low is None or high is None:
         return None
     least = column.present if bounds.holds(low) and bounds.holds(high) else 0
     most = 0 if bounds.is_below(high) or bounds.is_above(low) else column.present - (0 if least else 1)
-    return _say_span(question, question.judge_share(least, most), "lengths")
+    return _answer_span(query, query.judge_share(least, most), "lengths")
 
 
-VALUE_ANSWERS: dict[str, tuple[Callable[[Question], Answer | None], set[str]]] = {
-    "expect_column_values_to_not_be_null": (_not_null, {"mostly"}),
-    "expect_column_values_to_be_null": (_null, {"mostly"}),
-    "expect_column_values_to_be_between": (_values_between, {"mostly", *RANGE}),
-    "expect_column_value_lengths_to_be_between": (_lengths_between, {"mostly", *RANGE}),
-    "expect_column_value_lengths_to_equal": (_lengths_equal, {"mostly", "value"}),
+VALUE_EVALUATORS: ColumnEvaluators = {
+    "expect_column_values_to_not_be_null": (_not_null, frozenset({"mostly"})),
+    "expect_column_values_to_be_null": (_null, frozenset({"mostly"})),
+    "expect_column_values_to_be_between": (_values_between, frozenset({"mostly", *RANGE_ARGUMENTS})),
+    "expect_column_value_lengths_to_be_between": (_lengths_between, frozenset({"mostly", *RANGE_ARGUMENTS})),
+    "expect_column_value_lengths_to_equal": (_lengths_equal, frozenset({"mostly", "value"})),
 }

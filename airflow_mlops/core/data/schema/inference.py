@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.proposals import propose_rules
-from airflow_mlops.core.data.schema.schema import Rule, Schema
+from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.core.data.expectations.known_values import known_values
 from airflow_mlops.core.data.expectations.query import EXACT
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.expectations.sets import exact_distinct
 from airflow_mlops.core.data.expectations.types import TYPE_NAMES, pandas_type
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.sketch import DISTINCT_ERROR
-from airflow_mlops.core.data.schema.schema import Rule
 from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:

@@ -11,56 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from airflow_mlops.core.data.expectations.rule import ENVIRONMENTS, Rule
 from airflow_mlops.core.data.schema.schema_text import read_document
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENVIRONMENTS = ("training", "serving")
+    from airflow_mlops.core.data.expectations.signatures import SignatureLookup
+
 LINE_ENDS = ("\x85", "\u2028", "\u2029")
-SUBJECTS = ("column", "column_A", "column_B", "column_list")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(Record):
-    """One expectation.
-
-    :param type: Great Expectations' name of it, ``expect_column_values_to_not_be_null`` for instance.
-    :param kwargs: its arguments.
-    :param meta: free notes; ``why`` says where an inferred rule comes from, ``environments`` (a list) where
-        the rule applies: ``training``, ``serving``; everywhere if absent.
-    :param id: Great Expectations' own identifier, of suites that came from there.
-    """
-
-    type: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    severity: Severity = Severity.CRITICAL
-    meta: dict[str, Any] = field(default_factory=dict)
-    notes: str | list[str] | None = None
-    description: str | None = None
-    id: str | None = None
-
-    @property
-    def environments(self) -> tuple[str, ...]:
-        """Where the rule applies."""
-        return tuple(self.meta.get("environments", ENVIRONMENTS))
-
-    @property
-    def subject(self) -> str:
-        """What the rule is about: a column, several joined by commas, or ``table``."""
-        named = [self.kwargs[key] for key in SUBJECTS if self.kwargs.get(key)]
-        return ",".join(str(n) if isinstance(n, str) else ",".join(map(str, n)) for n in named) or "table"
-
-    def applies_to(self, environment: str) -> bool:
-        """Say whether the rule is checked in this environment.
-
-        :raises InvalidConfigError: no such environment.
-        """
-        require_environment(environment)
-        return environment in self.environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +57,6 @@ class Schema(Record):
             yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), rule
 
 
-def require_environment(name: str) -> None:
-    """Refuse a place that no rule can apply to.
-
-    :raises InvalidConfigError: names those there are.
-    """
-    if name not in ENVIRONMENTS:
-        msg = f"environment {name!r}; one of: {', '.join(ENVIRONMENTS)}"
-        raise InvalidConfigError(msg)
-
-
 def as_yaml(data: Any) -> str:
     """Return plain data as YAML in the order given, short lists and mappings on one line."""
     text: str = yaml.dump(
@@ -126,14 +77,15 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def schema_from_yaml(text: str, source: str) -> Schema:
+def schema_from_yaml(text: str, source: str, signature_of: SignatureLookup) -> Schema:
     """Read a suite that people may have edited, or that Great Expectations wrote as JSON.
 
     :param source: name of the file, for messages.
+    :param signature_of: arguments of an expectation, by which its rules are checked.
     :raises InvalidConfigError: no YAML, an unknown or missing key or argument, a wrong value, a rule twice;
         names the place and what is allowed.
     """
-    document = read_document(text, source, ENVIRONMENTS)
+    document = read_document(text, source, ENVIRONMENTS, signature_of)
     try:
         return Schema.from_json(document)
     except InvalidRecordError as error:

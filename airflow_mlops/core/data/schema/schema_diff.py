@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
+from airflow_mlops.core.data.expectations.rule import ENVIRONMENTS, Rule
 from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.schema import ENVIRONMENTS, Rule, Schema
 from airflow_mlops.core.data.schema.strictness import Effect, effect_of, together
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.schema.inference import InferenceOptions
+    from airflow_mlops.core.data.schema.schema import Schema
 
 
 class ChangeKind(StrEnum):
@@ -203,7 +204,7 @@ def _is_obsolete(rule: Rule | None, profile: Profile) -> bool:
 
 
 def _is_needed(change: Change, profile: Profile) -> bool:
-    found = answer(change.before, profile) if change.before is not None else None
+    found = evaluate_rule(change.before, profile) if change.before is not None else None
     return found is not None and found.outcome is not Outcome.PASS
 
 

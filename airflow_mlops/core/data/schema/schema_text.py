@@ -17,6 +17,8 @@ from airflow_mlops.core.verdict import Severity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_mlops.core.data.expectations.signatures import SignatureLookup
+
 SUITE_KEYS = ("name", "expectations", "meta", "notes", "id", "suite_parameters")
 RULE_KEYS = ("type", "kwargs", "severity", "meta", "notes", "description", "id")
 DERIVED_KEYS = ("rendered_content",)
@@ -43,9 +45,12 @@ class _Loader(_Base):
         return mapping
 
 
-def read_document(text: str, source: str, environments: tuple[str, ...]) -> dict[str, Any]:
+def read_document(
+    text: str, source: str, environments: tuple[str, ...], signature_of: SignatureLookup
+) -> dict[str, Any]:
     """Return the suite's plain data, checked.
 
+    :param signature_of: arguments of an expectation; those it does not know are not judged.
     :raises InvalidConfigError: names the file, the place, the value and what is allowed.
     """
     document = _parse(text, source)
@@ -57,7 +62,8 @@ def read_document(text: str, source: str, environments: tuple[str, ...]) -> dict
         msg = f"{source}: expectations is empty or no list, allowed: a list of one or more"
         raise InvalidConfigError(msg)
     rules = [
-        _rule(r, f"{source}: expectations[{i}]", environments) for i, r in enumerate(document["expectations"])
+        _rule(r, f"{source}: expectations[{i}]", environments, signature_of)
+        for i, r in enumerate(document["expectations"])
     ]
     _require_unique(rules, source)
     plain = _without_null(document, source) | {"expectations": rules}
@@ -82,7 +88,9 @@ def _parse(text: str, source: str) -> Any:
         raise InvalidConfigError(msg) from error
 
 
-def _rule(rule: Any, where: str, environments: tuple[str, ...]) -> dict[str, Any]:
+def _rule(
+    rule: Any, where: str, environments: tuple[str, ...], signature_of: SignatureLookup
+) -> dict[str, Any]:
     _require_keys(rule, (*RULE_KEYS, *DERIVED_KEYS), ("type",), where)
     if not isinstance(rule["type"], str):
         msg = f"{where}: type is {rule['type']!r}, allowed: the name of an expectation"
@@ -96,7 +104,9 @@ def _rule(rule: Any, where: str, environments: tuple[str, ...]) -> dict[str, Any
         raise InvalidConfigError(msg)
     plain = _without_null({k: v for k, v in rule.items() if k in RULE_KEYS}, where)
     plain["kwargs"] = plain_arguments(plain.get("kwargs", {}))
-    require_arguments(plain["type"], plain["kwargs"], where)
+    signature = signature_of(plain["type"])
+    if signature is not None:
+        require_arguments(plain["kwargs"], signature, where)
     _require_environments(plain.get("meta", {}).get("environments"), environments, where)
     return plain
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.schema.schema import ENVIRONMENTS
+from airflow_mlops.core.data.expectations.rule import ENVIRONMENTS
 from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from airflow_mlops.core.errors import InvalidDataError
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small fits are faster on one thread, and so is everybody else."""
+    """Small fits are faster on one thread."""
     with threadpool_limits(1):
         yield
 
@@ -42,6 +42,7 @@ def test_flipped_correlation_is_found_that_no_column_shows():
     result = tell_windows_apart(reference, current, rows=1000)
     assert result.skewed
     assert result.lower > 0.7
+    assert f"AUC {result.auc:.3f} (lower bound {result.lower:.3f}), allowed 0.55; by " in result.sentence
     assert {importance.column for importance in result.columns} == {"x", "y"}
     assert result.sentence.endswith("; sampled 1,000 of 1,500 and 1,000 of 1,500 rows")
 

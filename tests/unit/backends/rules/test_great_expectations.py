@@ -13,9 +13,15 @@ import pytest
 from airflow_mlops.backends.profiling.files import dataset
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
-from airflow_mlops.backends.rules.great_expectations import as_frame, check_schema, evaluate, needed_columns
+from airflow_mlops.backends.rules.great_expectations import (
+    as_frame,
+    check_schema,
+    evaluate_rows,
+    needed_columns,
+)
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.schema import Rule, Schema
+from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Outcome, Severity
 
@@ -101,7 +107,7 @@ def test_condition_on_another_column_is_run_on_the_rows(flights):
 def test_severity_of_a_failed_rule_decides_the_outcome_on_the_rows_too(flights):
     def outcome(severity):
         rule = Rule(type=REGEX, kwargs={"column": "origin", "regex": "^X"}, severity=severity)
-        return evaluate([rule], as_frame(read_window(flights)))[0].outcome
+        return evaluate_rows([rule], as_frame(read_window(flights)))[0].outcome
 
     assert [outcome(s) for s in Severity] == [Outcome.PASS, Outcome.WARN, Outcome.FAIL]
 
@@ -110,14 +116,16 @@ def test_rules_that_ask_the_same_are_each_answered(flights):
     rules = [
         Rule(type=REGEX, kwargs={"column": "origin", "regex": "^X", **m}) for m in ({}, {"mostly": 1}, {})
     ]
-    assert [f.outcome for f in evaluate(rules, as_frame(read_window(flights)))] == [Outcome.FAIL] * 3
+    assert [f.outcome for f in evaluate_rows(rules, as_frame(read_window(flights)))] == [Outcome.FAIL] * 3
 
 
 def test_nothing_is_left_in_the_temporary_folder(flights, tmp_path, monkeypatch):
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    evaluate([Rule(type=REGEX, kwargs={"column": "origin", "regex": "^X"})], as_frame(read_window(flights)))
+    evaluate_rows(
+        [Rule(type=REGEX, kwargs={"column": "origin", "regex": "^X"})], as_frame(read_window(flights))
+    )
     assert list(Path(folder).iterdir()) == []
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.rules.schema_file import evolve_text, read_schema, write_text
-from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema, read_schema, write_atomically
+from airflow_mlops.core.data.expectations.rule import Rule
+from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.data.schema.schema_diff import diff, evolve
 from airflow_mlops.core.errors import InvalidConfigError
 
@@ -39,28 +40,28 @@ def changes(old, **limits):
 
 
 def test_comments_and_untouched_lines_stay_when_a_rule_changes():
-    old = schema_from_yaml(TEXT, "s.yaml")
+    old = parse_schema(TEXT, "s.yaml")
     text, kept = evolve_text(TEXT, "s.yaml", changes(old, mostly=0.8))
     assert kept
     assert text == TEXT.replace("mostly: 0.9 ", "mostly: 0.8 ")
 
 
 def test_values_that_yaml_would_take_for_something_else_are_quoted():
-    old = schema_from_yaml(TEXT, "s.yaml")
+    old = parse_schema(TEXT, "s.yaml")
     wanted = ["NO", "on", "1e3", "2013-01-01", "null", "~", "012", ""]
     text, kept = evolve_text(TEXT, "s.yaml", changes(old, value_set=wanted))
     assert kept
-    assert schema_from_yaml(text, "s.yaml").expectations[1].kwargs["value_set"] == wanted
+    assert parse_schema(text, "s.yaml").expectations[1].kwargs["value_set"] == wanted
     assert "# Flights, agreed" in text
 
 
 def test_rules_are_added_beside_their_column_and_removed_ones_leave_the_rest():
-    old = schema_from_yaml(TEXT, "s.yaml")
+    old = parse_schema(TEXT, "s.yaml")
     new = Rule(type="expect_column_values_to_not_be_null", kwargs={"column": "origin"}, meta={"why": "seen"})
     wanted = replace(old, expectations=(*old.expectations[:2], new))
     text, kept = evolve_text(TEXT, "s.yaml", diff(old, wanted).changes)
     assert kept
-    assert schema_from_yaml(text, "s.yaml") == wanted
+    assert parse_schema(text, "s.yaml") == wanted
     assert "# the table" in text
     assert "# three typos a day" in text
 
@@ -77,12 +78,12 @@ VALUES = st.one_of(st.text(max_size=6), st.integers(), st.floats(allow_nan=False
     st.lists(VALUES, min_size=1, max_size=4), st.floats(0, 1), st.sampled_from(["origin", "x y", "é", "- a"])
 )
 def test_edited_text_says_exactly_what_the_evolved_schema_says(values, mostly, column):
-    old = schema_from_yaml(TEXT, "s.yaml")
+    old = parse_schema(TEXT, "s.yaml")
     new = Rule(type="expect_column_values_to_not_be_in_set", kwargs={"column": column, "value_set": values})
     found = [*changes(old, value_set=values, mostly=mostly)]
     found += diff(old, replace(old, expectations=(*old.expectations, new))).changes
     text, _ = evolve_text(TEXT, "s.yaml", found)
-    assert schema_from_yaml(text, "s.yaml") == evolve(old, found)
+    assert parse_schema(text, "s.yaml") == evolve(old, found)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +119,15 @@ def test_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("old")
     path.chmod(0o640)
-    write_text(str(path), "new")
+    write_atomically(str(path), "new")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
     assert [p.name for p in tmp_path.iterdir()] == ["s.yaml"]
     with pytest.raises(InvalidConfigError, match="No such file"):
-        write_text(str(tmp_path / "absent" / "s.yaml"), "new")
+        write_atomically(str(tmp_path / "absent" / "s.yaml"), "new")
 
 
 def test_schema_built_in_code_is_written_and_read(tmp_path):
     path = tmp_path / "s.yaml"
     schema = Schema(name="s", expectations=(Rule(type="expect_column_to_exist", kwargs={"column": "x"}),))
-    write_text(str(path), schema.to_yaml())
+    write_atomically(str(path), schema.to_yaml())
     assert read_schema(str(path)) == schema

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import SMALL, edits, fuzz, tables
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.backends.rules.schema_file import parse_schema
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
 from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.schema import schema_from_yaml
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
@@ -39,7 +39,7 @@ def attempt(error, function, *arguments):
 def test_window_meets_the_schema_inferred_from_it(table):
     profile = profile_table(table)
     schema = infer_schema(profile, "fuzz")
-    found = [answer(rule, profile) for rule in schema.expectations]
+    found = [evaluate_rule(rule, profile) for rule in schema.expectations]
     assert {f.outcome for f in found if f} <= {Outcome.PASS, Outcome.WARN}
 
 
@@ -47,7 +47,7 @@ def test_window_meets_the_schema_inferred_from_it(table):
 @given(tables())
 def test_inferred_schema_survives_its_yaml(table):
     schema = infer_schema(profile_table(table), "fuzz")
-    assert schema_from_yaml(schema.to_yaml(), "fuzz.yaml") == schema
+    assert parse_schema(schema.to_yaml(), "fuzz.yaml") == schema
 
 
 @fuzz(1500)
@@ -72,13 +72,13 @@ def test_any_two_windows_are_compared_or_said_not_to_be(one, other):
 @fuzz(2000)
 @given(edits(SCHEMA))
 def test_edited_schema_is_refused_by_name_or_answered(text):
-    schema, refusal = attempt(InvalidConfigError, schema_from_yaml, text, "edited.yaml")
+    schema, refusal = attempt(InvalidConfigError, parse_schema, text, "edited.yaml")
     if schema is None:
         assert "edited.yaml" in refusal
         return
-    assert schema_from_yaml(schema.to_yaml(), "again.yaml") == schema
+    assert parse_schema(schema.to_yaml(), "again.yaml") == schema
     for rule in schema.expectations:
-        attempt(MlopsError, answer, rule, PROFILE)
+        attempt(MlopsError, evaluate_rule, rule, PROFILE)
 
 
 @fuzz(1500)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
 from airflow_mlops.core.data.expectations.types import TYPE_NAMES
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.schema.inference import InferenceOptions, infer_schema
@@ -45,7 +45,7 @@ def test_every_inferred_rule_says_why_and_is_met():
     profile = profile_table(table)
     schema = infer_schema(profile, "s")
     assert all(rule.meta["why"] for rule in schema.expectations)
-    found = [answer(rule, profile) for rule in schema.expectations]
+    found = [evaluate_rule(rule, profile) for rule in schema.expectations]
     assert {finding.outcome for finding in found if finding} == {Outcome.PASS}
     unanswered = {rule.type for rule, finding in zip(schema.expectations, found, strict=True) if not finding}
     assert unanswered <= {"expect_column_values_to_be_unique"}
@@ -70,8 +70,8 @@ def test_type_is_told_by_the_names_that_great_expectations_knows(values, names):
 def test_null_in_whole_numbers_is_no_change_of_type():
     rule = rules_of(pa.array([1, 2, 3]))["expect_column_values_to_be_in_type_list"]
     with_null, as_float = pa.array([1, None, 3]), pa.array([1.0, 2.0, 3.0])
-    assert answer(rule, profile_table(pa.table({"x": with_null}))).outcome is Outcome.PASS
-    assert answer(rule, profile_table(pa.table({"x": as_float}))).outcome is Outcome.FAIL
+    assert evaluate_rule(rule, profile_table(pa.table({"x": with_null}))).outcome is Outcome.PASS
+    assert evaluate_rule(rule, profile_table(pa.table({"x": as_float}))).outcome is Outcome.FAIL
 
 
 def test_moments_have_limits_in_the_form_of_the_column():

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.backends.rules.schema_file import parse_schema
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.schema import Rule, Schema, schema_from_yaml
+from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Outcome, Severity
 
@@ -25,7 +27,7 @@ RULE = "name: s\nexpectations:\n- type: expect_column_to_exist\n  kwargs: {colum
 
 
 def judged(rule, table=FLIGHTS):
-    return answer(rule, profile_table(table))
+    return evaluate_rule(rule, profile_table(table))
 
 
 def test_data_meets_the_schema_inferred_from_it():
@@ -44,7 +46,7 @@ def test_label_is_asked_for_in_training_only():
 
 def test_schema_survives_yaml_without_loss():
     schema = infer_schema(profile_table(FLIGHTS), "flights")
-    assert schema_from_yaml(schema.to_yaml(), "s.yaml") == schema
+    assert parse_schema(schema.to_yaml(), "s.yaml") == schema
 
 
 def test_renamed_column_changed_type_and_nulls_are_named():
@@ -57,7 +59,7 @@ def test_renamed_column_changed_type_and_nulls_are_named():
             "late": [0] * 120,
         }
     )
-    findings = [answer(rule, profile_table(broken)) for rule in schema.expectations]
+    findings = [evaluate_rule(rule, profile_table(broken)) for rule in schema.expectations]
     reasons = {finding.reason for finding in findings if finding and finding.outcome is Outcome.FAIL}
     assert "origin: null share 0.5, allowed 0.05" in reasons
     assert "distance: string (string), allowed integer" in reasons
@@ -146,23 +148,23 @@ def between(**kwargs):
 )
 def test_schema_edited_by_hand_with_a_mistake_is_refused_by_place(text, named):
     with pytest.raises(InvalidConfigError, match="flights.yaml: .*" + named):
-        schema_from_yaml(text, "flights.yaml")
+        parse_schema(text, "flights.yaml")
 
 
 def test_yaml_never_makes_objects():
     with pytest.raises(InvalidConfigError, match="no YAML"):
-        schema_from_yaml("!!python/object/apply:os.system ['true']", "evil.yaml")
+        parse_schema("!!python/object/apply:os.system ['true']", "evil.yaml")
 
 
 def test_dates_and_conditions_are_read_as_great_expectations_writes_them():
     condition = {"type": "pass_through", "pass_through_filter": "y > 1"}
     text = between(min_value=dt.date(2013, 1, 1), row_condition=condition, max_value=None)
-    kwargs = schema_from_yaml(text, "s.yaml").expectations[0].kwargs
+    kwargs = parse_schema(text, "s.yaml").expectations[0].kwargs
     assert kwargs == {"column": "x", "min_value": "2013-01-01", "row_condition": "y > 1"}
 
 
 def test_arguments_of_an_expectation_of_the_users_own_are_not_judged():
-    schema = schema_from_yaml(rule_with(type="expect_my_own", kwargs={"colour": "red"}), "s.yaml")
+    schema = parse_schema(rule_with(type="expect_my_own", kwargs={"colour": "red"}), "s.yaml")
     assert schema.expectations[0].kwargs == {"colour": "red"}
 
 

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.schema import Rule, Schema
+from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.data.schema.schema_diff import ChangeKind, SchemaDiff, diff, diff_from_data, evolve
 from airflow_mlops.core.data.schema.strictness import Effect
 from airflow_mlops.core.errors import InvalidConfigError

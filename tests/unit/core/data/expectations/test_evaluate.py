@@ -1,4 +1,4 @@
-"""When in doubt, the profile does not answer: the rows decide."""
+"""A rule that the profile does not determine is left to the rows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.core.data.expectations.evaluate import answer
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.profile.profile import Profile
 from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.schema import Rule
 from airflow_mlops.core.verdict import Outcome
 
 START = dt.datetime.fromisoformat("2013-01-01")
@@ -39,7 +39,7 @@ MOMENT = "2013-01-01T00:00:00"
 
 def asked(kind, column=None, **kwargs):
     known = {} if column is None else {"column": column}
-    return answer(Rule(type=kind, kwargs=known | kwargs), profile_table(TABLE))
+    return evaluate_rule(Rule(type=kind, kwargs=known | kwargs), profile_table(TABLE))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_column_that_is_absent_fails_and_names_those_there_are():
 
 def test_many_rows_do_not_all_differ_when_there_are_fewer_whole_numbers_than_rows():
     crowded = profile_table(pa.table({"x": [i % 5000 for i in range(6000)]}))
-    found = answer(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), crowded)
+    found = evaluate_rule(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), crowded)
     assert found.outcome is Outcome.FAIL
 
 
@@ -135,10 +135,10 @@ def test_many_rows_do_not_all_differ_when_there_are_fewer_whole_numbers_than_row
 def test_number_of_distinct_values_that_an_engine_counted_decides(distinct, outcome):
     known = profile_table(pa.table({"x": [f"k{i}" for i in range(4000)]}))
     counted = Profile(rows=4000, columns=(replace(known.columns[0], exact_distinct=distinct),))
-    found = answer(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), counted)
+    found = evaluate_rule(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), counted)
     assert found.outcome is outcome
     kwargs = {"column": "x", "min_value": 4000}
-    found = answer(Rule(type="expect_column_unique_value_count_to_be_between", kwargs=kwargs), counted)
+    found = evaluate_rule(Rule(type="expect_column_unique_value_count_to_be_between", kwargs=kwargs), counted)
     assert found.outcome is outcome
 
 
@@ -147,6 +147,8 @@ def test_moments_beyond_what_text_can_say_have_no_range():
     rules = infer_schema(profile_table(last), "s").expectations
     assert BETWEEN not in {rule.type for rule in rules}
     assert (
-        answer(Rule(type=BETWEEN, kwargs={"column": "x", "max_value": MOMENT}), profile_table(last)).outcome
+        evaluate_rule(
+            Rule(type=BETWEEN, kwargs={"column": "x", "max_value": MOMENT}), profile_table(last)
+        ).outcome
         is Outcome.FAIL
     )

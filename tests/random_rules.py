@@ -1,4 +1,4 @@
-"""Random tables and random rules about them, for the test that holds our answers against the rows."""
+"""Random tables with random rules, for the test that compares evaluation from a profile with that on rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from airflow_mlops.core.data.expectations.evaluate import COLUMN_ANSWERS, TABLE_ANSWERS
-from airflow_mlops.core.data.expectations.types import KNOWN, TYPE_NAMES
-from airflow_mlops.core.data.schema.schema import Rule
+from airflow_mlops.core.data.expectations.evaluate import COLUMN_EVALUATORS, TABLE_EVALUATORS
+from airflow_mlops.core.data.expectations.rule import Rule
+from airflow_mlops.core.data.expectations.types import KNOWN_TYPES, TYPE_NAMES
 
 WORDS = ["", "a", "b", "ab", "é", "日本", "👍🏽", "true", "1", " a", "A", "nan"]
 MOMENTS = [
@@ -148,8 +148,8 @@ def _existence(draw, name):
 
 def _types(draw, kind):
     if kind.endswith("of_type"):
-        return {"type_": draw(st.sampled_from([*sorted(KNOWN), "Timestamp"]))}
-    some = st.lists(st.sampled_from(sorted(KNOWN)), min_size=1, max_size=3)
+        return {"type_": draw(st.sampled_from([*sorted(KNOWN_TYPES), "Timestamp"]))}
+    some = st.lists(st.sampled_from(sorted(KNOWN_TYPES)), min_size=1, max_size=3)
     return {"type_list": draw(st.one_of(st.sampled_from([*TYPE_NAMES.values()]), some))}
 
 
@@ -171,7 +171,7 @@ def _arguments(draw, table, name, kind):
     return _limits(draw, table, name) if "between" in kind else {}
 
 
-def _question(draw, table, kind):
+def _kwargs(draw, table, kind):
     if kind.startswith("expect_table_"):
         return _about_table(draw, table, kind)
     fitting = next((names for part, names in FITTING.items() if part in kind), tuple(table.column_names))
@@ -213,8 +213,8 @@ def large_tables(draw):
 
 
 @st.composite
-def questions(draw, each=1, tables=tables):
+def tables_with_rules(draw, each=1, tables=tables):
     """A table and so many rules of each type that a profile may answer."""
     table = draw(tables())
-    kinds = sorted([*COLUMN_ANSWERS, *TABLE_ANSWERS]) * each
-    return table, [Rule(type=kind, kwargs=_question(draw, table, kind)) for kind in kinds]
+    kinds = sorted([*COLUMN_EVALUATORS, *TABLE_EVALUATORS]) * each
+    return table, [Rule(type=kind, kwargs=_kwargs(draw, table, kind)) for kind in kinds]
