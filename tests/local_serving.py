@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from airflow_mlops.backends.serving.local.backend import LocalServing, model_process
+from airflow_mlops.backends.serving.local import model_process
+from airflow_mlops.backends.serving.local.backend import LocalServing
 
 HERE = Path(__file__).parent
 ME = "m__rollout/run-1"

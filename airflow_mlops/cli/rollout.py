@@ -15,8 +15,8 @@ from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 if TYPE_CHECKING:
     import argparse
 
-    from airflow_mlops.backends.serving.local.backend import LocalServing
     from airflow_mlops.backends.serving.protocol import ServingBackend
+    from airflow_mlops.backends.serving.reaper import Revivable
 
 LEAST_SECONDS = 1.0
 
@@ -83,7 +83,7 @@ def _look(serving: ServingBackend, now: float, *, revives: bool) -> int:
     from airflow_mlops.backends.serving.reaper import reap, revive
 
     try:
-        found = [*(revive(cast("LocalServing", serving)) if revives else ()), *reap(serving, now=now)]
+        found = [*(revive(cast("Revivable", serving)) if revives else ()), *reap(serving, now=now)]
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return NOT_MEASURED

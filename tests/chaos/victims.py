@@ -32,7 +32,7 @@ def kill(site: Site, cell: Cell, rollout: int, task: dict, rng: random.Random) -
         with site.serving._file(MODEL).locked() as state:  # so that it is still the canary when it dies
             return _kill_server(cell, rollout, state, state.canary)
     if cell.target is Target.SIBLING:
-        state = site.serving._file(MODEL).read()
+        state = site.serving.endpoint_state(MODEL)
         return _kill_server(cell, rollout, state, state.stable, rng)
     try:
         victims = _victims(site, cell, task)
@@ -51,7 +51,7 @@ def _wait_for_canary(site: Site, cell: Cell) -> None:
     """Wait for the canary's process while it is being deployed; later it is there or gone for good."""
     deadline = time.monotonic() + START_SECONDS
     while cell.step == "deploy" and time.monotonic() < deadline:
-        state = site.serving._file(MODEL).read()
+        state = site.serving.endpoint_state(MODEL)
         if state.canary is not None:
             return
         time.sleep(0.05)
@@ -63,7 +63,7 @@ def _victims(site: Site, cell: Cell, task: dict) -> list[psutil.Process]:
             raise psutil.NoSuchProcess(0)
         return list(worker_of(task["pid"], site.services.processes["scheduler"].pid))
     if cell.target is Target.GATEWAY:
-        known = site.serving._file(MODEL).read().gateway
+        known = site.serving.endpoint_state(MODEL).gateway
     else:
         known = site.services.processes[str(cell.target)]
     if known is None:

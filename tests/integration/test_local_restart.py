@@ -13,7 +13,8 @@ import psutil
 import pytest
 from local_serving import ME, Clients, ask, deployed, light_serving, model, processes_of, until
 
-from airflow_mlops.backends.serving.local.backend import LocalServing, model_process
+from airflow_mlops.backends.serving.local import model_process
+from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.backends.serving.local.gateway import Gateway
 from airflow_mlops.core.errors import (
     EndpointMissingError,
@@ -89,7 +90,7 @@ def bystander():
 
 def reboot(serving, endpoint, pid):
     """End every process; their pids now belong to another one. Return the state from before."""
-    before = serving._file(endpoint).read()
+    before = serving.endpoint_state(endpoint)
     for process in processes_of(serving.state_dir):
         process.kill()
     until(lambda: not processes_of(serving.state_dir))
@@ -138,7 +139,7 @@ def test_port_that_clients_were_told_is_named_when_it_is_taken_after_a_reboot(
 
 def test_canary_that_never_gets_ready_is_named_and_nothing_of_it_is_left(serving, tmp_path, monkeypatch):
     deployed(serving, "m", "1", tmp_path)
-    monkeypatch.setattr(model_process, "HEALTHY_SECONDS", 1.0)
+    monkeypatch.setattr(model_process, "_HEALTHY_SECONDS", 1.0)
     with pytest.raises(ServiceUnavailableError) as refused:
         serving.deploy("m", "2", model(tmp_path / "two", ping=503), holder=ME)
     assert str(refused.value) == "model server of version 2: not healthy after 1 s: "

@@ -50,7 +50,7 @@ def serving(tmp_path, model):
 
 
 def processes(serving, version):
-    return family(serving._file("m").read().servers[version].process.pid)
+    return family(serving.endpoint_state("m").servers[version].process.pid)
 
 
 def ask(serving, count=30):
@@ -78,13 +78,13 @@ def test_death_of_a_sibling_fails_no_later_request_and_it_is_replaced(serving):
 
 
 def test_reaper_brings_back_gateway_and_stable_version_but_no_canary(serving, capsys):
-    state = serving._file("m").read()
+    state = serving.endpoint_state("m")
     kill_now(psutil.Process(state.gateway.pid), *processes(serving, "1"), *processes(serving, "2"))
     assert main(["reap", "--state-dir", str(serving.state_dir), "--revive"]) == 0
     assert capsys.readouterr().out == "m: started again: gateway, version 1\n"
     assert shape(serving) == ("1", "2", 20)
     assert set(ask(serving)) == {200}
-    assert not serving._file("m").read().servers["2"].process.is_alive()
+    assert not serving.endpoint_state("m").servers["2"].process.is_alive()
     assert main(["reap", "--state-dir", str(serving.state_dir), "--revive"]) == 0
     assert capsys.readouterr().out == ""
 
@@ -109,7 +109,7 @@ def test_version_that_traffic_goes_back_to_is_started_again_when_it_died(serving
 
 
 def test_gateway_that_dies_while_a_version_starts_is_back_before_that_is_up(serving, model, monkeypatch):
-    gateway = psutil.Process(serving._file("m").read().gateway.pid)
+    gateway = psutil.Process(serving.endpoint_state("m").gateway.pid)
     killed, asked, get = [], [], httpx.get
 
     def looked(url, **options):
@@ -138,5 +138,5 @@ def test_request_under_way_on_a_killed_server_fails_and_says_where_it_was(servin
         kill_now(*stable)
     lost = [answer.result() for answer in under_way if answer not in done]
     assert len(lost) >= 3
-    slot = serving._file("m").read().servers["1"].slot
+    slot = serving.endpoint_state("m").servers["1"].slot
     assert {(answer.status_code, answer.headers["X-Gateway-Server"]) for answer in lost} == {(502, slot)}

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
-from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
-from airflow_mlops.core.rollout.lease import Lease, acquire, fence, must_stop, reaped, renew
+from airflow_mlops.core.errors import TrafficConflictError
+from airflow_mlops.core.rollout.lease import Lease, acquire, fence, must_stop, reaped, renew, require_holder
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ class InMemoryServing:
     def claim(self, endpoint: str, holder: str) -> None:
         """Take the endpoint."""
         seen = self.traffic(endpoint)
-        if seen.holder not in (None, holder):
-            msg = f"endpoint {endpoint!r} is held by {seen.holder}, not by {holder}"
-            raise EndpointBusyError(msg)
+        if seen.holder is not None:
+            require_holder(seen.holder, holder, endpoint)
         self._traffic[endpoint] = replace(seen, holder=holder)
 
     def release(self, endpoint: str, holder: str) -> None:
@@ -129,9 +128,7 @@ class InMemoryServing:
 
     def _held(self, endpoint: str, holder: str, lease: Lease | None = None) -> Traffic:
         seen = self._traffic.setdefault(endpoint, Traffic(endpoint=endpoint))
-        if seen.holder != holder:
-            msg = f"endpoint {endpoint!r} is held by {seen.holder or 'nobody'}, not by {holder}"
-            raise EndpointBusyError(msg)
+        require_holder(seen.holder, holder, endpoint)
         if lease is not None:
             fence(self.leases.get(endpoint), lease)
         return seen

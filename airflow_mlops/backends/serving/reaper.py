@@ -1,19 +1,14 @@
-"""The reaper of canaries that nobody watches; and leases of local endpoints."""
+"""The reaper: takes canaries whose lease ran out of traffic, and restarts local processes that died."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_mlops.backends.serving.local.state import StateFile
-from airflow_mlops.core.errors import EndpointBusyError, MlopsError
+from airflow_mlops.core.errors import MlopsError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.lease import Lease, acquire, renew
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from airflow_mlops.backends.serving.local.backend import LocalServing
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
 
@@ -21,7 +16,7 @@ if TYPE_CHECKING:
 class Reaped(Record):
     """What the reaper did with one endpoint.
 
-    :param holder: whose lease ran out; empty if the canary could not be stopped.
+    :param holder: holder of the lease that ran out; empty if the canary could not be stopped.
     :param problem: why it could not be done; empty when it was.
     :param revived: what was dead and runs again; empty when a canary was stopped.
     """
@@ -32,45 +27,20 @@ class Reaped(Record):
     revived: tuple[str, ...] = ()
 
 
-class HasStateDir(Protocol):
-    """Whatever keeps its endpoints below a folder."""
+class Revivable(Protocol):
+    """A back end whose processes run on this machine and can be restarted there."""
 
-    state_dir: Path
+    def endpoints(self) -> list[str]:
+        """Return the endpoints it knows."""
 
-
-class LocalLeases:
-    """Leases in the endpoints' state files."""
-
-    def endpoints(self: HasStateDir) -> list[str]:
-        """Return the endpoints that have a state file."""
-        return sorted(path.parent.name for path in self.state_dir.glob("*/state.json"))
-
-    def take_lease(self: HasStateDir, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
-        """Begin to watch an endpoint that ``holder`` has claimed.
-
-        :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
-        """
-        with _file(self, endpoint).locked() as state:
-            if state.holder != holder:
-                msg = f"endpoint {endpoint!r} is held by {state.holder or 'nobody'}, not by {holder}"
-                raise EndpointBusyError(msg)
-            state.lease = acquire(state.lease, holder, now=now, seconds=seconds)
-            return state.lease
-
-    def keep_lease(self: HasStateDir, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
-        """Go on watching.
-
-        :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
-        """
-        with _file(self, endpoint).locked() as state:
-            state.lease = renew(state.lease, mine, now=now, seconds=seconds)
-            return state.lease
+    def revive(self, endpoint: str) -> tuple[str, ...]:
+        """Restart what died of an endpoint, with the weights it had; return what was restarted."""
 
 
 def reap(serving: ServingBackend, *, now: float) -> list[Reaped]:
-    """Take every canary out of traffic whose lease ran out: nobody watches it any more.
+    """Take every canary out of traffic whose lease ran out, because no task analyses it any more.
 
-    Meant to run beside Airflow, not in it. One endpoint in trouble does not keep it from the others.
+    Runs beside Airflow, not in it. An endpoint that fails is reported; the others are still handled.
 
     :raises MlopsError: the endpoints cannot be listed.
     """
@@ -86,10 +56,11 @@ def reap(serving: ServingBackend, *, now: float) -> list[Reaped]:
     return found
 
 
-def revive(serving: LocalServing) -> list[Reaped]:
-    """Start again every gateway and stable server that died, with the weights they had.
+def revive(serving: Revivable) -> list[Reaped]:
+    """Restart every gateway and stable server that died, with the weights they had.
 
-    A dead canary stays dead: that it died is evidence. Needs to see the pids of what it looks after.
+    A dead canary is not restarted: its death is evidence. The reaper must run where it sees the pids of
+    these processes.
     """
     found = []
     for endpoint in serving.endpoints():
@@ -102,7 +73,3 @@ def revive(serving: LocalServing) -> list[Reaped]:
         if back or problem:
             found.append(Reaped(endpoint=endpoint, problem=problem, revived=back))
     return found
-
-
-def _file(serving: HasStateDir, endpoint: str) -> StateFile:
-    return StateFile(serving.state_dir / endpoint, endpoint)

@@ -44,11 +44,20 @@ def acquire(current: Lease | None, holder: str, *, now: float, seconds: float) -
         msg = f"lease: {seconds:g} s, allowed: above 0"
         raise InvalidConfigError(msg)
     if current is not None and current.holder != holder and not current.expired(now):
-        msg = (
-            f"endpoint is held by {current.holder} for {current.expires_at - now:.0f} s more, not by {holder}"
-        )
-        raise EndpointBusyError(msg)
+        holds = f"{current.holder} for {current.expires_at - now:.0f} s more"
+        raise EndpointBusyError(_held_by("endpoint", holds, holder))
     return Lease(holder=holder, token=(current.token if current else 0) + 1, expires_at=now + seconds)
+
+
+def require_holder(holder: str | None, wanted: str, endpoint: str) -> None:
+    """Refuse every caller but the holder of the endpoint's claim.
+
+    :param holder: who has claimed the endpoint; ``None`` if it is free.
+    :param wanted: who calls.
+    :raises EndpointBusyError: names both.
+    """
+    if holder != wanted:
+        raise EndpointBusyError(_held_by(f"endpoint {endpoint!r}", holder or "no rollout", wanted))
 
 
 def renew(current: Lease | None, mine: Lease, *, now: float, seconds: float) -> Lease:
@@ -111,3 +120,7 @@ def must_stop(current: Lease | None, canary_percent: int, *, now: float, skew_se
     if canary_percent == 0:
         return False
     return current is None or current.expired(now, skew_seconds=skew_seconds)
+
+
+def _held_by(what: str, holder: str, wanted: str) -> str:
+    return f"{what} is held by {holder}, not by {wanted}"

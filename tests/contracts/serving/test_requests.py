@@ -94,7 +94,7 @@ def test_errors_are_charged_to_the_version_that_made_them(local, endpoint):
 def test_killed_canary_is_charged_and_clients_are_served_by_the_stable_version(local, endpoint):
     local.set_traffic(endpoint, "2", 50, holder=ME)
     before = local.counters(endpoint).versions
-    psutil.Process(local._file(endpoint).read().servers["2"].process.pid).kill()
+    psutil.Process(local.endpoint_state(endpoint).servers["2"].process.pid).kill()
     answers = [httpx.post(f"{local.url(endpoint)}/invocations", json=BODY) for _ in range(20)]
     assert [a.status_code for a in answers].count(200) >= 19
     after = local.counters(endpoint).versions
@@ -106,7 +106,7 @@ def test_killed_canary_is_charged_and_clients_are_served_by_the_stable_version(l
 def test_gateway_killed_comes_back_with_its_weights_when_claimed(local, endpoint):
     local.set_traffic(endpoint, "2", 20, holder=ME)
     before, url = local.counters(endpoint), local.url(endpoint)
-    local._file(endpoint).read().gateway.stop()
+    local.endpoint_state(endpoint).gateway.stop()
     with pytest.raises(ServiceUnavailableError):
         local.counters(endpoint)
     local.claim(endpoint, ME)
@@ -118,9 +118,9 @@ def test_gateway_killed_comes_back_with_its_weights_when_claimed(local, endpoint
 @only_local
 def test_weights_changed_by_hand_are_not_overwritten(local, endpoint):
     local.set_traffic(endpoint, "2", 10, holder=ME)
-    gateway, state = local._gateway(endpoint), local._file(endpoint).read()
+    gateway, state = local._gateway(endpoint), local.endpoint_state(endpoint)
     gateway.set_weight(state.servers["2"].slot, 90)
-    with pytest.raises(TrafficConflictError, match="somebody"):
+    with pytest.raises(TrafficConflictError, match="last written was 10 %; .*nothing was overwritten"):
         local.set_traffic(endpoint, "2", 25, holder=ME)
     gateway.set_weight(state.servers["2"].slot, 10)
 
@@ -130,7 +130,7 @@ def test_model_that_does_not_load_leaves_nothing_behind(local, endpoint, tmp_pat
     (tmp_path / "MLmodel").write_text("flavors: {}\n")
     with pytest.raises(ServiceUnavailableError, match="ended while starting"):
         local.deploy(endpoint, "3", tmp_path, holder=ME)
-    assert "3" not in local._file(endpoint).read().servers
+    assert "3" not in local.endpoint_state(endpoint).servers
     assert shape(local.traffic(endpoint)) == ("1", "2", 0)
 
 

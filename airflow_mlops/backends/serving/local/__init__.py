@@ -1,1 +1,1 @@
-"""Local."""
+"""Serving on one machine: HAProxy, model servers, their state."""

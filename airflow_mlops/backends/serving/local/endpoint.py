@@ -1,4 +1,4 @@
-"""Gateway and model servers of one local endpoint: brought up, steered and taken down under its lock."""
+"""One local endpoint: starts, weights, restarts and stops its gateway and model servers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.serving.local.gateway import NOBODY
+from airflow_mlops.backends.serving.local.gateway import SERVER_SLOTS, UNUSED_PORT
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
-from airflow_mlops.backends.serving.local.slots import count, free_slot, weight
 from airflow_mlops.backends.serving.local.state import Server
 from airflow_mlops.backends.serving.protocol import Count, Traffic
-from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.errors import EndpointBusyError, InvalidConfigError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +21,25 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 
 LONGEST_REQUEST_SECONDS = 65.0
-"""Above the gateway's own limit: no request that is still allowed to run is cut off."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Above the gateway's own time-out, so that no request still running is cut off."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def require_name(what: str, name: str) -> None:
+    """Refuse the name of an endpoint or a version that is no safe folder name.
+
+    :raises InvalidConfigError: names it and what is allowed.
+    """
+    if not _NAME.fullmatch(name):
+        msg = f"{what} {name!r}: letters, digits, '_', '-' and '.' are allowed, 64 at most"
+        raise InvalidConfigError(msg)
 
 
 class LocalEndpoint:
-    """What can be done to one endpoint; whoever calls holds its lock and writes the state afterwards.
+    """Operations on one endpoint; the caller holds its lock and writes the state afterwards.
 
     :param port: the gateway's port; ``None``: the one it had, or a free one.
-    :param workers: processes that answer for a version.
+    :param workers: worker processes of a version's model server.
     """
 
     def __init__(
@@ -43,7 +52,7 @@ class LocalEndpoint:
         self.workers = workers
 
     def revive(self, state: EndpointState) -> tuple[str, ...]:
-        """Bring back a gateway and a stable server that died, with the weights they had; say which."""
+        """Restart a gateway and a stable server that died, with the weights they had; return which."""
         back = self._revive_gateway(state) if state.servers else ()
         stable = state.servers.get(state.stable or "")
         if stable is not None and not (stable.healthy and is_up(stable)):
@@ -55,31 +64,31 @@ class LocalEndpoint:
 
     def start(self, state: EndpointState, version: str, model_dir: Path) -> None:
         """Start a version's server and give it a slot, out of traffic."""
-        if not NAME.fullmatch(version):
-            msg = f"version {version!r}: letters, digits, '_', '-' and '.' are allowed"
-            raise InvalidConfigError(msg)
+        require_name("version", version)
         self._revive_gateway(state)
         self._processes(state).keep_model(version, model_dir)
         known = state.servers.get(version)
-        server = Server(version=version, slot=known.slot if known else free_slot(state), workers=self.workers)
+        slot = known.slot if known else _free_slot(state)
+        server = Server(version=version, slot=slot, workers=self.workers)
         state.servers[version] = server
         self._launch(state, server)
         if version == state.canary:
             state.percent = 0
 
     def stand_up(self, state: EndpointState, server: Server) -> None:
-        """Start a server again that died while it was out of traffic."""
+        """Restart a server that died while it was out of traffic."""
         if not is_up(server):
             self._launch(state, server)
 
     def apply(self, state: EndpointState) -> Traffic:
-        """Set weights so that no moment has less capacity than before: raise first, drain after.
+        """Set the weights: raise first, drain after, so that capacity never falls in between.
 
-        Written down before: weights found half moved are then known as ours, and moved on.
+        ``moving`` is written before: weights that a crash left half set are then known as our own and set
+        again, not taken for an intervention.
         """
         state.moving = True
         self.file.write(state)
-        wanted = {v: weight(state, v) for v, server in state.servers.items() if server.healthy}
+        wanted = {v: _weight(state, v) for v, server in state.servers.items() if server.healthy}
         for version, share in sorted(wanted.items(), key=lambda item: -item[1]):
             self.gateway.set_weight(state.servers[version].slot, share)
         state.moving = False
@@ -109,7 +118,7 @@ class LocalEndpoint:
         return self.gateway.stats() if state.gateway else {}
 
     def drain(self, state: EndpointState) -> None:
-        """Wait until versions without a role have answered their last request; needs no lock."""
+        """Wait until idle versions have answered their last request; needs no lock."""
         slots = [state.servers[version].slot for version in idle(state)]
         deadline = time.monotonic() + LONGEST_REQUEST_SECONDS
         while slots and self._busy(slots) and time.monotonic() < deadline:
@@ -130,19 +139,19 @@ class LocalEndpoint:
         return ModelProcesses(self.file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
 
     def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
-        """Start the gateway if it does not run; it has the weights before it answers anybody who waited.
+        """Start the gateway if it does not run; its weights are set before it accepts a connection.
 
-        A dead server's port may be somebody else's by now: its slot leads nowhere until it is started
-        again, so that its requests fail over and are charged to it.
+        Another program may listen on a dead server's port by now. Its slot points at an unused port until
+        it is restarted: its requests fail over, and count as its errors.
         """
         if state.gateway is not None and state.gateway.is_alive():
             return ()
-        state.gateway = None  # written before it starts: nobody takes its counters for the old one's
+        state.gateway = None  # written before it starts: no reader takes its counters for the old one's
         self.file.write(state)
         slots = {
             server.slot: (
-                server.port if is_up(server) else NOBODY,
-                weight(state, version) if server.healthy else 0,
+                server.port if is_up(server) else UNUSED_PORT,
+                _weight(state, version) if server.healthy else 0,
             )
             for version, server in state.servers.items()
         }
@@ -164,10 +173,41 @@ class LocalEndpoint:
     def _launch(self, state: EndpointState, server: Server) -> None:
         self._processes(state).launch(state, server)
         self.gateway.assign(server.slot, server.port)
-        server.baseline = count(self.gateway.stats()[server.slot], Count())
+        server.baseline = counted(self.gateway.stats()[server.slot], Count())
         server.healthy = True
 
 
 def idle(state: EndpointState) -> list[str]:
     """Return versions that are neither stable nor canary."""
     return [version for version in state.servers if version not in (state.stable, state.canary)]
+
+
+def counted(stat: ServerStat, baseline: Count) -> Count:
+    """Return what a slot counted since its version was assigned to it."""
+    return Count(requests=stat.requests - baseline.requests, errors=stat.errors - baseline.errors)
+
+
+def generation_of(server: Server) -> str:
+    """Return the generation of a server's counters: it changes with each start of its process."""
+    return f"{server.process.pid}-{server.process.started}" if server.process else ""
+
+
+def _weight(state: EndpointState, version: str) -> int:
+    """Return the weight that a version should have, 0 to 100."""
+    if version == state.canary:
+        return state.percent
+    return 100 - state.percent if version == state.stable else 0
+
+
+def _free_slot(state: EndpointState) -> str:
+    """Return a slot that no version has.
+
+    :raises EndpointBusyError: all are in use.
+    """
+    used = {server.slot for server in state.servers.values()}
+    for slot in SERVER_SLOTS:
+        if slot not in used:
+            return slot
+    in_use = f"all {len(SERVER_SLOTS)} slots are in use ({', '.join(state.servers)})"
+    msg = f"{state.endpoint}: {in_use}; clean up first"
+    raise EndpointBusyError(msg)

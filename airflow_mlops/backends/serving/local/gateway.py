@@ -1,8 +1,9 @@
 """The local gateway: HAProxy with fixed server slots, steered through its runtime socket.
 
-Nothing is ever reloaded: a reload would reset weights and counters. A version moves into a free slot by
-``set server … addr``, and out of it by ``state maint``. Another process keeps its listening socket: when
-HAProxy dies, clients wait until the next one accepts them; that has its servers from the first request on.
+HAProxy is never reloaded, because a reload resets weights and counters. A version is assigned to a free slot
+by ``set server … addr``, and taken out of it by ``state maint``. Another process, the socket holder, holds
+its listening socket: when HAProxy dies, connections wait in the kernel until the next HAProxy accepts them.
+Its configuration names the servers and weights, so they hold from its first request on.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.haproxy import Answered, ServerStat, parse_answers, parse_stats
 from airflow_mlops.backends.serving.local import process
-from airflow_mlops.backends.serving.local.held_listener import KeptListener
+from airflow_mlops.backends.serving.local.socket_holder import HeldListener
 from airflow_mlops.core.errors import MissingDependencyError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BACKEND = "models"
-NOBODY = 9
-"""A port of this machine where nobody listens."""
-RING = "answers"
-DONE = ("changed", "no need to change")
-SLOTS = tuple(f"slot{number}" for number in range(1, 9))
-RING_BYTES = 1 << 20
-"""Room for the last 17,000 answers or so; a reader that comes too late misses the oldest."""
-LONGEST_SOCKET_PATH = 90
-START_SECONDS = 10.0
-ANSWER_SECONDS = 5.0
+_BACKEND = "models"
+UNUSED_PORT = 9
+"""A port of this machine on which no program listens (the discard service)."""
+_RING = "answers"
+_DONE = ("changed", "no need to change")
+SERVER_SLOTS = tuple(f"slot{number}" for number in range(1, 9))
+_RING_BYTES = 1 << 20
+"""Holds about the last 17,000 answers; a slow reader misses the oldest."""
+_LONGEST_SOCKET_PATH = 90
+_START_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 
-CONFIG = """\
+_CONFIG = """\
 global
     maxconn 2000
     nbthread 1
@@ -78,7 +79,7 @@ class Gateway:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = _socket_path(folder, "gateway.sock")
-        self.listener = KeptListener(folder, _socket_path(folder, "keeper.sock"))
+        self.listener = HeldListener(folder, _socket_path(folder, "keeper.sock"))
 
     def start(
         self, port: int, servers: Mapping[str, tuple[int, int]] | None = None
@@ -105,13 +106,13 @@ class Gateway:
         return started, port
 
     def _config(self, listener: int, port: int, servers: Mapping[str, tuple[int, int]]) -> str:
-        rings = {"ring": RING, "ring_bytes": RING_BYTES}
-        lines = (_server(slot, *servers.get(slot, (NOBODY, 0))) for slot in SLOTS)
-        slots = {"backend": BACKEND, "servers": "\n".join(lines)}
-        return CONFIG.format(socket=self.socket, listener=listener, port=port, **rings, **slots)
+        rings = {"ring": _RING, "ring_bytes": _RING_BYTES}
+        lines = (_server(slot, *servers.get(slot, (UNUSED_PORT, 0))) for slot in SERVER_SLOTS)
+        slots = {"backend": _BACKEND, "servers": "\n".join(lines)}
+        return _CONFIG.format(socket=self.socket, listener=listener, port=port, **rings, **slots)
 
     def _wait(self, started: process.Process, log: Path) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and started.is_alive():
             try:
                 self.stats()
@@ -125,41 +126,41 @@ class Gateway:
 
     def assign(self, slot: str, port: int) -> None:
         """Point a slot at a model server, out of traffic."""
-        self._command(f"set server {BACKEND}/{slot} addr 127.0.0.1 port {port}")
+        self._command(f"set server {_BACKEND}/{slot} addr 127.0.0.1 port {port}")
         self.set_weight(slot, 0)
 
     def set_weight(self, slot: str, weight: int) -> None:
-        """Give a slot its weight, 0 to 100; 0 drains it (a mere weight of 0 still gets stragglers)."""
-        self._command(f"set server {BACKEND}/{slot} weight {weight}")
-        self._command(f"set server {BACKEND}/{slot} state {'ready' if weight else 'drain'}")
+        """Set a slot's weight, 0 to 100; 0 drains it, because weight 0 alone still gets some requests."""
+        self._command(f"set server {_BACKEND}/{slot} weight {weight}")
+        self._command(f"set server {_BACKEND}/{slot} state {'ready' if weight else 'drain'}")
 
     def vacate(self, slot: str) -> None:
         """Take a slot out of use."""
-        self._command(f"set server {BACKEND}/{slot} state maint")
+        self._command(f"set server {_BACKEND}/{slot} state maint")
 
     def stats(self) -> dict[str, ServerStat]:
         """Return what HAProxy counted per slot, and the weights it really uses."""
-        found = parse_stats(self._command("show stat"), BACKEND)
-        if missing := [slot for slot in SLOTS if slot not in found]:
+        found = parse_stats(self._command("show stat"), _BACKEND)
+        if missing := [slot for slot in SERVER_SLOTS if slot not in found]:
             msg = f"gateway of {self.folder.name!r} gives no statistics of {', '.join(missing)}"
             raise ServiceUnavailableError(msg)
         return found
 
     def answers(self) -> list[Answered]:
-        """Return the last answers to clients, oldest first; none of a gateway that keeps none."""
-        return parse_answers(self._command(f"show events {RING}"))
+        """Return the last answers to clients, oldest first; none if the gateway keeps no log of them."""
+        return parse_answers(self._command(f"show events {_RING}"))
 
     def _command(self, line: str) -> str:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(ANSWER_SECONDS)
+                connection.settimeout(_ANSWER_SECONDS)
                 connection.connect(str(self.socket))
                 connection.sendall(f"{line}\n".encode())
                 answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
         except OSError as error:
             msg = f"gateway of {self.folder.name!r} does not answer: {error}"
             raise ServiceUnavailableError(msg) from error
-        if line.startswith("set ") and answer.strip() and not any(good in answer for good in DONE):
+        if line.startswith("set ") and answer.strip() and not any(good in answer for good in _DONE):
             msg = f"gateway of {self.folder.name!r} refused {line!r}: {answer.strip()}"
             raise ServiceUnavailableError(msg)
         return answer
@@ -182,7 +183,7 @@ def _program() -> str:
 def _socket_path(folder: Path, name: str) -> Path:
     """Return a path short enough for a Unix socket, the same for every process."""
     path = folder / name
-    if len(str(path)) <= LONGEST_SOCKET_PATH:
+    if len(str(path)) <= _LONGEST_SOCKET_PATH:
         return path
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     private = Path(tempfile.gettempdir()) / f"airflow-mlops-{digest}"

@@ -1,4 +1,4 @@
-"""Writes the inference log: JSON lines, one a row, in hourly files, off the request's path."""
+"""Writer of the inference log: JSON lines, one per row, in hourly files, written by a background thread."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-FLUSH_SECONDS = 0.5
+_FLUSH_SECONDS = 0.5
 
 
 class InferenceWriter:
-    """Collects rows from any thread and appends them from one of its own.
+    """Collects rows from any thread and appends them from its own.
 
     A line: ``{"request_id", "time" (epoch s), "version", "status", "inputs": {…}, "prediction"}``. Row i > 0
     of a request gets the id ``<id>/<i>``. A hard kill loses at most the last half second.
@@ -44,7 +44,7 @@ class InferenceWriter:
         self._rows.put((request_id, time.time(), status, data, predictions))
 
     def _run(self) -> None:
-        while not self._stop.wait(FLUSH_SECONDS):
+        while not self._stop.wait(_FLUSH_SECONDS):
             self._flush()
         self._flush()
 
@@ -82,7 +82,7 @@ def _listed(predictions: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a data frame's cell into JSON; what is missing becomes null."""
+    """Return a data frame's value as JSON has it; missing values become null."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None

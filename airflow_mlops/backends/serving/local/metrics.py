@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.counters import Reading
     from airflow_mlops.core.rollout.evidence.latency import Timed
 
-SETTLE_SECONDS = 0.2
-"""How long an answer may take from its time until it can be read from the log."""
+_SETTLE_SECONDS = 0.2
+"""Longest delay until an answer can be read from the gateway's log."""
 
 
 class LocalMetrics:
     """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource` for a local endpoint.
 
-    Answers that the gateway forgot before they were read, or that came while it was down, are no evidence.
+    Answers that left the gateway's log before they were read, or came while it was down, are not counted.
     """
 
     def __init__(self, serving: LocalServing, endpoint: str) -> None:
@@ -43,7 +43,7 @@ class LocalMetrics:
         counted = self.serving.counters(self.endpoint).reading(arms)
         if counted is None:
             return None
-        until = now - SETTLE_SECONDS
+        until = now - _SETTLE_SECONDS
         reading = replace(counted, until=until, latency=_kept(after, counted))
         if not after.until or until <= after.until:
             return reading

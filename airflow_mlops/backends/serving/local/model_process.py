@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
 
-HEALTHY_SECONDS = 90.0
-KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TZ")
+_HEALTHY_SECONDS = 90.0
+_KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TZ")
 MODULE = "airflow_mlops.backends.serving.local.model_server"
 
 
 class ModelProcesses:
-    """Starts and ends the scoring processes of one endpoint.
+    """Starts and stops the model servers of one endpoint.
 
     :param file: the endpoint's state file; written before and after a process is started.
     :param log_dir: root of the inference log.
-    :param meanwhile: called again and again while a server starts, which takes seconds.
+    :param meanwhile: called repeatedly while a server starts, which takes seconds.
     :param parent: pid of the process that the servers must not outlive; ``None`` if they may.
     """
 
@@ -49,14 +49,14 @@ class ModelProcesses:
         self.parent = parent
 
     def keep_model(self, version: str, model_dir: Path) -> None:
-        """Copy a model folder to where the version's server will read it, now and after a restart."""
+        """Copy a model folder to where the version's server reads it, now and after a restart."""
         shutil.rmtree(self._home(version), ignore_errors=True)
         shutil.copytree(model_dir, self._home(version) / "model")
 
     def launch(self, state: EndpointState, server: Server) -> None:
         """Start a server on a free port and wait until it answers.
 
-        :raises ServiceUnavailableError: it did not; it is ended, and forgotten if it is not the stable one.
+        :raises ServiceUnavailableError: it did not; it is stopped, and removed from the state unless stable.
         """
         home = self._home(server.version)
         model = str(home / "model")
@@ -84,14 +84,14 @@ class ModelProcesses:
             raise
 
     def _wait_healthy(self, server: Server, log: Path) -> None:
-        deadline = time.monotonic() + HEALTHY_SECONDS
+        deadline = time.monotonic() + _HEALTHY_SECONDS
         while is_up(server) and time.monotonic() < deadline:
             self.meanwhile()
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
                     return
             time.sleep(0.1)
-        why = f"not healthy after {HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
+        why = f"not healthy after {_HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
         msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
         raise ServiceUnavailableError(msg)
 
@@ -124,13 +124,13 @@ def is_up(server: Server) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses at this moment."""
+    """Return a port of 127.0.0.1 that no program uses at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _environment() -> dict[str, str]:
-    """Give a model server what Python needs and nothing secret."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    """Return the environment of a model server: what Python needs, no secrets."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

@@ -1,8 +1,14 @@
-"""The scoring process of one version: MLflow's scoring app, told apart by version, with an inference log."""
+"""The model server of one version: MLflow's scoring app with version headers and an inference log.
+
+With two or more workers it is a prefork server: the workers accept from one listening socket, and a worker
+that dies is replaced at once.
+"""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import socket
@@ -11,28 +17,29 @@ import time
 import uuid
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
-from airflow_mlops.backends.serving.local.prefork import serve_siblings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from mlflow.pyfunc import PyFuncModel
 
-WATCH_SECONDS = 0.5
-GRACE_SECONDS = 5.0
-IDLE_SECONDS = 75
-"""Longer than the gateway keeps an idle connection: the side that sends requests closes, never this one."""
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+_WATCH_SECONDS = 0.5
+_GRACE_SECONDS = 5.0
+_IDLE_SECONDS = 75
+"""Longer than the gateway keeps an idle connection: the client's side closes it, never this one."""
+_BACKLOG = 2048
+_SHORT_LIFE_SECONDS = 1.0
+_REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
 class LoggedModel:
     """A model that writes each row it scored, or failed to score, to the inference log.
 
-    MLflow answers 400 when a model raises; a model's failure is the server's fault, so it is turned into
-    an error that MLflow answers with 500. Malformed requests stay 400.
+    MLflow answers 400 when a model raises. A model's failure is a server error, so it becomes an exception
+    that MLflow answers with 500; malformed requests stay 400.
     """
 
     def __init__(self, model: PyFuncModel, writer: InferenceWriter) -> None:
@@ -49,15 +56,15 @@ class LoggedModel:
         except MlflowException:
             raise
         except Exception as error:
-            self._writer.write(REQUEST_ID.get(), data, None, status=500)
+            self._writer.write(_REQUEST_ID.get(), data, None, status=500)
             msg = f"model raised {type(error).__name__}: {error}"
             raise MlflowException(msg) from error
-        self._writer.write(REQUEST_ID.get(), data, predictions, status=200)
+        self._writer.write(_REQUEST_ID.get(), data, predictions, status=200)
         return predictions
 
 
 class Identified:
-    """ASGI layer: takes or makes ``X-Request-Id`` and answers with it and ``X-Model-Version``."""
+    """ASGI middleware: takes or makes ``X-Request-Id``; answers with it and ``X-Model-Version``."""
 
     def __init__(self, app: Any, version: str) -> None:
         self.app = app
@@ -72,7 +79,7 @@ class Identified:
         """Pass the request on under its id."""
         given = dict(scope.get("headers", ())).get(b"x-request-id", b"").decode("latin-1")
         request_id = given or uuid.uuid4().hex
-        REQUEST_ID.set(request_id)
+        _REQUEST_ID.set(request_id)
 
         async def send_identified(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -105,7 +112,45 @@ def main(argv: Sequence[str] | None = None) -> None:
         threading.Thread(target=_end_with, args=(first,), daemon=True).start()
         _serve(model, options, listening)
 
-    serve_siblings(work, listener, options.workers)
+    serve_preforked(work, listener, options.workers)
+
+
+def serve_preforked(serve: Callable[[socket.socket], None], listening: socket.socket, count: int) -> NoReturn:
+    """Run ``serve`` in ``count`` forked worker processes on one listening socket until told to stop.
+
+    Connections not accepted yet stay with the socket, so a worker that dies fails only the requests it was
+    answering. What was loaded before the fork is shared; a replacement is up at once.
+
+    :param serve: answers requests on a socket until told to stop; runs in a worker's main thread.
+    """
+    listening.listen(_BACKLOG)
+    signal.signal(signal.SIGTERM, _stop)
+    workers = [_fork(serve, listening) for _ in range(count)]
+    try:
+        while True:
+            begun = time.monotonic()
+            dead = multiprocessing.connection.wait([worker.sentinel for worker in workers])
+            if time.monotonic() - begun < _SHORT_LIFE_SECONDS:
+                time.sleep(_SHORT_LIFE_SECONDS)
+            workers = [_fork(serve, listening) if w.sentinel in dead else w for w in workers]
+    finally:
+        for worker in workers:
+            worker.terminate()
+
+
+def _fork(serve: Callable[[socket.socket], None], listening: socket.socket) -> Any:
+    worker = multiprocessing.get_context("fork").Process(target=_work, args=(serve, listening))
+    worker.start()
+    return worker
+
+
+def _work(serve: Callable[[socket.socket], None], listening: socket.socket) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    serve(listening)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.socket) -> None:
@@ -115,7 +160,7 @@ def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.so
     folder = Path(options.log_dir) / options.endpoint / options.version
     with InferenceWriter(folder, options.version) as writer:
         app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=IDLE_SECONDS)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=_IDLE_SECONDS)
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -130,11 +175,11 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, however that died; a request in the way only delays it."""
+    """End this process soon after its parent ended, however that happened: SIGTERM, then SIGKILL."""
     while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
+        time.sleep(_WATCH_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
+    time.sleep(_GRACE_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

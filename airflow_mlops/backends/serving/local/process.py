@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-CLOCK_SLACK_SECONDS = 1.0
+_CLOCK_SLACK_SECONDS = 1.0
 BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process(Record):
-    """A process, told from another that was given its pid later.
+    """A process, identified beyond its pid, which the system may give to another process later.
 
-    :param started: when it was started, epoch seconds; moves when the machine's clock is set.
-    :param marker: an argument that only this process's command line has. With it the command line says
-        whether it is the same; without it the start time does.
+    :param started: start time, epoch seconds; shifts when the machine's clock is set.
+    :param marker: an argument that only this process's command line has. It identifies the process;
+        without it the start time does.
     """
 
     pid: int
@@ -65,7 +65,7 @@ class Process(Record):
         if line:  # for a moment after its start a process has none
             return self.marker in line
         began: float = found.create_time()
-        return abs(began - self.started) < CLOCK_SLACK_SECONDS
+        return abs(began - self.started) < _CLOCK_SLACK_SECONDS
 
 
 def start(
@@ -77,11 +77,11 @@ def start(
     listener: socket.socket | None = None,
     marker: str = "",
 ) -> Process:
-    """Start a process in a session of its own; its output goes to ``log``.
+    """Start a process in its own session; its output goes to ``log``.
 
-    :param environment: all of its environment; the caller's secrets are not inherited.
-    :param listener: a socket that it inherits under the same number.
-    :param marker: an argument of ``command`` that no other program has.
+    :param environment: its whole environment; the caller's secrets are not inherited.
+    :param listener: a socket that it inherits under the same file descriptor.
+    :param marker: an argument of ``command`` that no other process has.
     """
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - a list built by this package, no shell
@@ -94,17 +94,17 @@ def start(
             pass_fds=() if listener is None else (listener.fileno(),),
             start_new_session=True,
         )
-    child.returncode = 0  # it lives on after us: nobody here waits for it, and that is no leak
+    child.returncode = 0  # it outlives this process, so it is not waited for; Popen would warn of a leak
     return Process(pid=child.pid, started=psutil.Process(child.pid).create_time(), marker=marker)
 
 
 def listener(port: int) -> socket.socket:
-    """Take a port of 127.0.0.1 for a process to be started; 0 is any free one.
+    """Bind a port of 127.0.0.1 for a process to be started; 0 is any free one.
 
-    The socket is handed over, so that nobody else can take the port meanwhile. A free port refuses
-    connections until its process listens.
+    The socket itself is handed over, so that no other program can take the port in between. A free port
+    refuses connections until its process listens.
 
-    :raises InvalidConfigError: somebody else listens there.
+    :raises InvalidConfigError: another program listens there.
     """
     taken = socket.socket()
     try:
@@ -121,7 +121,7 @@ def listener(port: int) -> socket.socket:
 
 
 def find_by_argument(*arguments: str) -> list[Process]:
-    """Return processes that carry all ``arguments`` on their command line (started but never recorded)."""
+    """Return processes with all ``arguments`` on their command line: also those that were never recorded."""
     return [
         Process(pid=found.pid, started=found.info["create_time"], marker=arguments[-1])
         for found in psutil.process_iter(["cmdline", "create_time"])

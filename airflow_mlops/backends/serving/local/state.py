@@ -1,4 +1,4 @@
-"""State of one local endpoint on disk: any process can find it, one at a time can change it."""
+"""State of one local endpoint on disk: a JSON file that any process reads and one at a time writes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Server(Record):
     Written before the process is started (``process`` is ``None``), again when it runs, and marked
     ``healthy`` once it answered.
 
-    :param workers: processes that answer; of two or more, the death of one is not seen by new requests.
-    :param baseline: the slot's counts when the version moved in.
+    :param workers: worker processes; of two or more, the death of one does not affect new requests.
+    :param baseline: the slot's counts when the version was assigned to it.
     """
 
     version: str
@@ -42,11 +42,11 @@ class Server(Record):
 
 @dataclass(slots=True, kw_only=True)
 class EndpointState(Record):
-    """Everything to find, judge and rebuild an endpoint.
+    """Everything needed to find, check and rebuild an endpoint.
 
-    :param moving: whether weights were being set when this was written; if nobody holds the lock, whoever
-        set them died.
-    :param lease: how long the canary may get requests without being watched; ``None``: for ever.
+    :param moving: whether weights were being set when this was written; if the lock is free, the process
+        that set them died.
+    :param lease: until when the canary may get requests without being analysed; ``None``: without limit.
     """
 
     endpoint: str
@@ -83,14 +83,14 @@ class StateFile:
             raise InvalidRecordError(msg) from error
 
     def write(self, state: EndpointState) -> None:
-        """Replace the state in one step, so that a reader or a crash never meets half of it."""
+        """Replace the state atomically: neither a reader nor a crash leaves half of it."""
         fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
         fresh.write_text(json.dumps(state.to_json(), indent=1))
         fresh.replace(self._path)
 
     @contextmanager
     def locked(self) -> Iterator[EndpointState]:
-        """Yield the state while nobody else can change it; written back when the block ends well."""
+        """Yield the state under the lock; it is written back when the block ends without an error."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

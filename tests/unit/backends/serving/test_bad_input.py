@@ -15,7 +15,7 @@ from builders import plan, reading, state_at
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.backends.serving.local import gateway as gateway_module
 from airflow_mlops.backends.serving.local.backend import LocalServing
-from airflow_mlops.backends.serving.local.gateway import SLOTS, Gateway
+from airflow_mlops.backends.serving.local.gateway import SERVER_SLOTS, Gateway
 from airflow_mlops.backends.serving.local.process import Process
 from airflow_mlops.backends.serving.local.state import Server, StateFile
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError, ServiceUnavailableError
@@ -187,7 +187,7 @@ def test_version_that_has_no_counters_any_more_is_missing_data(gone):
 HEAD = "# pxname,svname,scur,status,weight,econ,eresp,wredis," + ",".join(
     f"hrsp_{kind}" for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 )
-ROWS = [f"models,{slot},0,no check,50,0,0,0,0,9,0,0,0,0" for slot in SLOTS]
+ROWS = [f"models,{slot},0,no check,50,0,0,0,0,9,0,0,0,0" for slot in SERVER_SLOTS]
 WHOLE = "\n".join([HEAD, *ROWS]) + "\n\n"
 
 
@@ -220,13 +220,13 @@ class Talker(threading.Thread):
 @pytest.fixture
 def talking(tmp_path, monkeypatch):
     """An endpoint with version 1 stable and 2 at 10 %, behind a gateway that says what the test wants."""
-    monkeypatch.setattr(gateway_module, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(gateway_module, "_ANSWER_SECONDS", 0.1)
     with StateFile(tmp_path / "m", "m").locked() as state:
         state.gateway, state.port, state.holder = Process(pid=1, started=0.0), 1, ME
         alive = Process(pid=os.getpid(), started=psutil.Process().create_time())
         state.servers = {
             v: Server(version=v, slot=s, process=alive, healthy=True)
-            for v, s in zip("12", SLOTS[:2], strict=True)
+            for v, s in zip("12", SERVER_SLOTS[:2], strict=True)
         }
         state.stable, state.canary, state.percent = "1", "2", 10
     talkers = []

@@ -1,4 +1,4 @@
-"""The listening socket outlives a real gateway, and what it means when its keeper dies."""
+"""The listening socket outlives a real gateway; what happens when its holder dies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from killing import kill_now
 from local_serving import ME, Clients, ask, deployed, light_serving, model
 
-from airflow_mlops.backends.serving.local.backend import LocalServing, model_process
+from airflow_mlops.backends.serving.local import model_process
+from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.backends.serving.local.gateway import Gateway
 from airflow_mlops.backends.serving.local.process import find_by_argument
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -26,7 +27,7 @@ def serving(tmp_path, monkeypatch):
         yield backend
 
 
-def keeper_of(serving, endpoint):
+def holder_of(serving, endpoint):
     (found,) = find_by_argument(f"keeper-of={serving.state_dir / endpoint}")
     return psutil.Process(found.pid)
 
@@ -45,7 +46,7 @@ def test_gateway_that_is_killed_loses_only_the_requests_it_had(serving, tmp_path
         for _ in range(3):
             clients.more(40)
             before = len([1 for _, status in clients.answers if status != 200])
-            kill_now(psutil.Process(serving._file("m").read().gateway.pid))
+            kill_now(psutil.Process(serving.endpoint_state("m").gateway.pid))
             with ThreadPoolExecutor(1) as pool:
                 late = pool.submit(ask_each, url, 20)
                 assert not wait([late], timeout=0.5).done  # nobody answers, nobody refuses
@@ -59,26 +60,26 @@ def test_gateway_that_is_killed_loses_only_the_requests_it_had(serving, tmp_path
     assert serving.traffic("m").canary_percent == 50
 
 
-def test_death_of_the_keeper_fails_no_request_and_the_port_is_bound_again_with_the_next_gateway(
+def test_death_of_the_socket_holder_fails_no_request_and_the_port_is_bound_again_with_the_next_gateway(
     serving, tmp_path
 ):
     url = deployed(serving, "m", "1", tmp_path)
-    keeper = keeper_of(serving, "m")
+    holder = holder_of(serving, "m")
     with Clients(url) as clients:
         clients.more()
-        kill_now(keeper)
+        kill_now(holder)
         clients.more()
     assert {status for _, status in clients.answers} == {200}
     assert serving.revive("m") == ()
     with httpx.Client() as lingering:  # its connection keeps the port from whoever does not expect that
         assert lingering.get(f"{url}/gateway/health").is_success
-        kill_now(psutil.Process(serving._file("m").read().gateway.pid))
+        kill_now(psutil.Process(serving.endpoint_state("m").gateway.pid))
         with pytest.raises(httpx.ConnectError):
             ask(url)
         assert serving.revive("m") == ("gateway",)
         assert serving.url("m") == url
     assert ask(url).status_code == 200
-    assert keeper_of(serving, "m").pid != keeper.pid
+    assert holder_of(serving, "m").pid != holder.pid
 
 
 def test_weights_and_counts_are_unknown_not_zero_while_a_gateway_comes_back(serving, tmp_path):
@@ -92,14 +93,14 @@ def test_weights_and_counts_are_unknown_not_zero_while_a_gateway_comes_back(serv
         state.gateway = gateway
 
 
-def test_keepers_door_is_for_its_owner_only(serving, tmp_path):
+def test_holders_door_is_for_its_owner_only(serving, tmp_path):
     deployed(serving, "m", "1", tmp_path)
     assert stat.S_IMODE(Gateway(serving.state_dir / "m").listener.door.stat().st_mode) == 0o600
 
 
-def test_endpoint_moves_to_the_port_that_it_is_given_though_a_keeper_holds_another(serving, tmp_path):
+def test_endpoint_moves_to_the_port_that_it_is_given_though_the_holder_has_another(serving, tmp_path):
     old = httpx.URL(deployed(serving, "m", "1", tmp_path)).port
-    kill_now(psutil.Process(serving._file("m").read().gateway.pid))
+    kill_now(psutil.Process(serving.endpoint_state("m").gateway.pid))
     port = model_process.free_port()
     pinned = LocalServing(serving.state_dir, ports={"m": port})
     assert pinned.revive("m") == ("gateway",)
