@@ -9,6 +9,7 @@ import time
 import numpy as np
 from canary_plan import METRICS, everything_watched, judged_as_the_core_judges, mixed
 from canary_rules import PEERS, AdvanceRule, KayentaRule, Race, ShareRule, Traffic
+from scipy.stats import binomtest
 
 from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
 from airflow_mlops.core.rollout.machine import RESERVE
@@ -19,11 +20,9 @@ LADDER_RATES, LIMITS = (0.02, 0.05, 0.20), {0.20: 20, 0.05: 60, 0.02: 600}
 REPETITIONS, MORE, PEER_REPETITIONS, ALLOWED = 1000, 8000, 100, 0.05
 
 
-def wilson(share, repetitions, z=1.96):
-    """The interval in which a share lies that was seen in so many repetitions (95 %; Wilson 1927)."""
-    middle = share + z * z / 2 / repetitions
-    spread = z * np.sqrt(share * (1 - share) / repetitions + z * z / 4 / repetitions**2)
-    return tuple((middle + sign * spread) / (1 + z * z / repetitions) for sign in (-1, 1))
+def wilson(share, repetitions):
+    """Wilson's score interval (95 %) of a share observed in so many repetitions."""
+    return binomtest(round(share * repetitions), repetitions).proportion_ci(0.95, method="wilson")
 
 
 def in_words(share, repetitions):

@@ -22,7 +22,6 @@ _FEWEST_LIKES = 10
 _AGREEMENT = 0.9
 _FEWEST_ROWS = 30
 _MOST_TOLD = 5
-_Z_95 = 1.645
 
 
 def conflicts(same: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Finding:
@@ -96,19 +95,17 @@ def _groups(group: IntArray, labels: IntArray) -> tuple[IntArray, IntArray, IntA
 
 
 def _share(check: str, odd: int, of: int, limit: float, what: str, policy: PoisoningPolicy) -> Finding:
-    """Find a share surely (95 %, Wilson) above its limit."""
+    """Judge a share by its one-sided 95 % lower bound (Wilson's score interval)."""
     share = odd / of if of else 0.0
-    surely = _wilson(odd, of) if of else 0.0
-    outcome = policy.outcome if surely > limit else Outcome.PASS
-    reason = f"{odd} of {of} {what} ({share:.2%}, surely {surely:.2%}), allowed {limit:.2%}"
+    lower = _lower_bound(odd, of) if of else 0.0
+    outcome = policy.outcome if lower > limit else Outcome.PASS
+    reason = f"{odd} of {of} {what} ({share:.2%}, lower bound {lower:.2%}), allowed {limit:.2%}"
     return _finding(check, "training rows", outcome, reason, share)
 
 
-def _wilson(odd: int, of: int) -> float:
-    share, z2 = odd / of, _Z_95**2
-    middle = share + z2 / (2 * of)
-    reach = _Z_95 * float(np.sqrt(share * (1 - share) / of + z2 / (4 * of * of)))
-    return max(0.0, (middle - reach) / (1 + z2 / of))
+def _lower_bound(odd: int, of: int) -> float:
+    one_sided = stats.binomtest(odd, of, alternative="greater")
+    return float(one_sided.proportion_ci(0.95, method="wilson").low)
 
 
 def _finding(check: str, subject: str, outcome: Outcome, reason: str, observed: float | None) -> Finding:
