@@ -59,9 +59,7 @@ def require_arguments(kwargs: Mapping[str, Any], signature: Signature, where: st
     """
     for name, value in kwargs.items():
         if name not in signature:
-            msg = (
-                f"{where}: unknown argument {name!r}; one of: {', '.join(signature)}{did_you_mean(name, signature)}"
-            )
+            msg = f"{where}: unknown argument {name!r}; one of: {', '.join(signature)}{did_you_mean(name, signature)}"
             raise InvalidConfigError(msg)
         kind = signature[name].kind
         if value is not None and not _is_suite_parameter(value) and not kind.accepts(value):
