@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 DAG_FILE = """
 from airflow.sdk import DAG
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.dag_factories.rollout import FORM, canary_rollout
+from airflow_mlops.dag_factories.rollout import ROLLOUT_FORM, canary_rollout
 
 plan = RolloutPlan(steps=(10, 50, 100), bake_seconds=0.0, window_seconds=0.1, max_error_rate=0.1, burst=1)
-with DAG("demo__rollout", schedule=None, params=FORM) as dag:
+with DAG("demo__rollout", schedule=None, params=ROLLOUT_FORM) as dag:
     canary_rollout(model="demo", version="{{ params.version }}", plan=plan)
 """
 COUNTS = {"requests": 'requests_total{version="$version"}', "errors": 'errors_total{version="$version"}'}

@@ -1,24 +1,36 @@
 """Typed configuration in, DAGs and task groups out: the names an author's DAG file imports."""
 
-from airflow_mlops.dag_factories.config import Data, Monitor, Reference, Retrain, Skew, Train
+from airflow_mlops.core.renamed import renamed
+from airflow_mlops.dag_factories.config import (
+    DataConfig,
+    MonitorConfig,
+    ReferenceConfig,
+    RetrainConfig,
+    SkewConfig,
+    TrainConfig,
+)
 from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
-from airflow_mlops.dag_factories.release import Approval, Card, Load, Readiness
-from airflow_mlops.dag_factories.rollout_config import Rollout
-from airflow_mlops.dag_factories.validate import Validate
+from airflow_mlops.dag_factories.release import ApprovalConfig, CardConfig, LoadConfig, ReadinessConfig
+from airflow_mlops.dag_factories.rollout_config import RolloutConfig
+from airflow_mlops.dag_factories.validate import ValidateConfig
 
 __all__ = [
-    "Approval",
-    "Card",
-    "Data",
-    "Load",
+    "ApprovalConfig",
+    "CardConfig",
+    "DataConfig",
+    "LoadConfig",
     "ModelDag",
-    "Monitor",
-    "Readiness",
-    "Reference",
-    "Retrain",
-    "Rollout",
-    "Skew",
-    "Train",
-    "Validate",
+    "MonitorConfig",
+    "ReadinessConfig",
+    "ReferenceConfig",
+    "RetrainConfig",
+    "RolloutConfig",
+    "SkewConfig",
+    "TrainConfig",
+    "ValidateConfig",
     "dags_from_yaml",
 ]
+
+__getattr__ = renamed(
+    __name__, {name.removesuffix("Config"): name for name in __all__ if name.endswith("Config")}
+)

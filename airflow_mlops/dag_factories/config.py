@@ -1,35 +1,39 @@
-"""Typed configuration of a model's DAGs; the same from Python and from YAML."""
+"""Configuration of a model's DAGs; the same from Python and from YAML."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
-from dataclasses import field, fields
+from collections.abc import Callable
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from airflow_mlops.core.data.reference import Reference as ReferenceChoice
+from airflow_mlops.core.data.reference import Reference as ReferenceRule
 from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_limits
-from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
+from airflow_mlops.core.input_errors import explain
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+from airflow_mlops.core.renamed import renamed
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.training.job import DatasetSpec
-from airflow_mlops.dag_factories.checked import Duration, config, explain, values_of
-from airflow_mlops.dag_factories.release import Approval, Card, Readiness, approval_of
-from airflow_mlops.dag_factories.rollout_config import Rollout
-from airflow_mlops.dag_factories.validate import Validate  # noqa: TC001 - pydantic resolves it at run time
+from airflow_mlops.dag_factories.checked import Duration, config, field_values
+from airflow_mlops.dag_factories.release import ApprovalConfig, CardConfig, ReadinessConfig, approval_of
+from airflow_mlops.dag_factories.rollout_config import RolloutConfig
+from airflow_mlops.dag_factories.validate import (
+    ValidateConfig,
+)
 
 
 @config
-class Data:
+class DataConfig:
     """Where the data is and what its columns are.
 
     :param uri: dataset of partitions, parquet or csv. Templated when the DAG runs.
-    :param key: columns that identify a row; the first also is the request id of live predictions.
-    :param history: how many partitions, the newest included, a model is trained on.
+    :param key: columns that identify a row; the first is also the request id of live predictions.
+    :param history: how many of the newest partitions a model is trained on.
     :param schema: path of the YAML suite.
     """
 
@@ -50,7 +54,7 @@ class Data:
 
 
 @config
-class Train:
+class TrainConfig:
     """How a model is trained: the author's ``function(data, params) -> model`` and its parameters."""
 
     function: Callable[..., Any] | str
@@ -58,8 +62,8 @@ class Train:
 
 
 @config
-class Monitor:
-    """Bars of monitoring; see ``PerformancePolicy``."""
+class MonitorConfig:
+    """Limits of monitoring; see ``PerformancePolicy``."""
 
     metric: str = "roc_auc"
     max_drop: float = 0.02
@@ -67,12 +71,12 @@ class Monitor:
     max_missing: float = 0.05
 
     def policy(self) -> PerformancePolicy:
-        """Return the bars."""
-        return PerformancePolicy(**values_of(self))
+        """Return the limits."""
+        return PerformancePolicy(**field_values(self))
 
 
 @config
-class Retrain:
+class RetrainConfig:
     """When to train again; see ``RetrainPolicy``."""
 
     cooldown: Duration = 86400.0
@@ -82,12 +86,12 @@ class Retrain:
 
     def policy(self) -> RetrainPolicy:
         """Return the limits."""
-        values = {name: value for name, value in values_of(self).items() if name != "cooldown"}
+        values = {name: value for name, value in field_values(self).items() if name != "cooldown"}
         return RetrainPolicy(cooldown_seconds=self.cooldown, **values)
 
 
 @config
-class Reference:
+class ReferenceConfig:
     """What a new window is compared with; see ``airflow_mlops.core.data.reference``."""
 
     rule: str = "training"
@@ -99,13 +103,13 @@ class Reference:
         """Refuse an unknown rule."""
         self.choice()
 
-    def choice(self) -> ReferenceChoice:
-        """Return the choice."""
-        return ReferenceChoice(**values_of(self))
+    def choice(self) -> ReferenceRule:
+        """Return the rule and its arguments."""
+        return ReferenceRule(**field_values(self))
 
 
 @config
-class Skew(SkewPolicy):
+class SkewConfig(SkewPolicy):
     """Thresholds of value skew, all of ``SkewPolicy``; and what is compared with.
 
     :param calibrated: take thresholds from how far the reference's partitions lie apart, where there are
@@ -113,12 +117,12 @@ class Skew(SkewPolicy):
     """
 
     columns: Annotated[dict[str, ColumnLimits], BeforeValidator(known_limits)] = field(default_factory=dict)
-    reference: Reference = field(default_factory=Reference)
+    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
     calibrated: bool = True
 
-    def policy(self, data: Data) -> SkewPolicy:
-        """Return the thresholds; what identifies a row is new in every window and never compared."""
-        values = {of.name: getattr(self, of.name) for of in fields(SkewPolicy)}
+    def policy(self, data: DataConfig) -> SkewPolicy:
+        """Return the thresholds; keys of rows differ in every window and are never compared."""
+        values = field_values(self, SkewPolicy)
         own = {"ignore": (*self.ignore, *data.key), "labels": self.labels or (data.target,)}
         return SkewPolicy(**(values | own))
 
@@ -128,22 +132,22 @@ class ModelConfig:
     """Everything about one model's DAGs.
 
     :param model: name of the registered model, the experiment and the endpoint; prefix of the DAG ids.
-    :param readiness: ``null`` for no trial in the serving process; ``card`` alike for no model card.
-    :param approval: ``auto``, ``required``, ``on_warning``, or all of ``Approval``.
+    :param readiness: ``null`` for no test in the serving process; ``card`` likewise for no model card.
+    :param approval: ``auto``, ``required``, ``on_warning``, or all of ``ApprovalConfig``.
     :param schedule: cron expression or preset that asks for retraining besides new data and drift.
     """
 
     model: Annotated[str, BeforeValidator(lambda value: _name(value))]
-    data: Data
-    train: Train
-    validate: Validate
-    readiness: Readiness | None = None
-    card: Card | None = None
-    approval: Annotated[Approval, BeforeValidator(approval_of)] = field(default_factory=Approval)
-    rollout: Rollout = Rollout()
-    monitor: Monitor = Monitor()
-    retrain: Retrain = Retrain()
-    skew: Skew = field(default_factory=Skew)
+    data: DataConfig
+    train: TrainConfig
+    validate: ValidateConfig
+    readiness: ReadinessConfig | None = None
+    card: CardConfig | None = None
+    approval: Annotated[ApprovalConfig, BeforeValidator(approval_of)] = field(default_factory=ApprovalConfig)
+    rollout: RolloutConfig = RolloutConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    skew: SkewConfig = field(default_factory=SkewConfig)
     schedule: str | None = None
     mlflow_conn_id: str = "mlflow_default"
     retries: int = 2
@@ -159,6 +163,7 @@ def load_config(path: Path | str) -> ModelConfig:
     """Read a YAML file.
 
     :raises InvalidConfigError: no such file, no YAML, an unknown key, a wrong value; names it.
+    :raises InvalidPlanError: a rollout that must not be carried out.
     """
     try:
         document = yaml.safe_load(Path(path).read_text())
@@ -170,6 +175,9 @@ def load_config(path: Path | str) -> ModelConfig:
     except ValidationError as error:
         msg = f"{path}: {explain(error, ModelConfig)}"
         raise InvalidConfigError(msg) from error
+    except (InvalidConfigError, InvalidPlanError) as error:
+        msg = f"{path}: {error}"
+        raise type(error)(msg) from error
 
 
 def _name(value: Any) -> str:
@@ -177,3 +185,8 @@ def _name(value: Any) -> str:
         msg = f"{value!r} is no model name; allowed: letters, digits, '_', '-', starting with a letter"
         raise ValueError(msg)
     return str(value)
+
+
+_OWN = ("Data", "Train", "Monitor", "Retrain", "Reference", "Skew")
+_IMPORTED = ("Approval", "Card", "Readiness", "Rollout", "Validate")
+__getattr__ = renamed(__name__, {name: f"{name}Config" for name in (*_OWN, *_IMPORTED)})

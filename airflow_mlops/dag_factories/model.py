@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
-    from airflow_mlops.dag_factories.config import Data, Train
-    from airflow_mlops.dag_factories.validate import Validate
+    from airflow_mlops.dag_factories.config import DataConfig, TrainConfig
+    from airflow_mlops.dag_factories.validate import ValidateConfig
 
-BUILDERS = {
+_BUILDERS = {
     "training": training_dag,
     "rollout": rollout_dag,
     "monitor": monitor_dag,
@@ -28,11 +28,13 @@ BUILDERS = {
 
 def model_dags(config: ModelConfig) -> list[DAG]:
     """Build the model's DAGs; Airflow finds them, wherever in a DAG file this is called."""
-    stages = [stage for stage in BUILDERS if stage != "schedule" or config.schedule]
-    return [BUILDERS[stage](config) for stage in stages if is_wanted(config, stage)]
+    stages = [stage for stage in _BUILDERS if stage != "schedule" or config.schedule]
+    return [_BUILDERS[stage](config) for stage in stages if is_wanted(config, stage)]
 
 
-def ModelDag(model: str, *, data: Data, train: Train, validate: Validate, **options: Any) -> list[DAG]:  # noqa: N802 - reads as what it makes
+def ModelDag(  # noqa: N802 - reads as what it makes
+    model: str, *, data: DataConfig, train: TrainConfig, validate: ValidateConfig, **options: Any
+) -> list[DAG]:
     """Build a model's DAGs from typed configuration.
 
     :param options: the other fields of ``ModelConfig``: ``rollout``, ``monitor``, ``retrain``, ``skew``, …

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.dag_factories.config import ModelConfig
 
-DECISION = "ti.xcom_pull(task_ids='retrain_gate')"
+_DECISION = "ti.xcom_pull(task_ids='retrain_gate')"
 
 
 def monitor_dag(config: ModelConfig) -> DAG:
@@ -64,8 +64,8 @@ def monitor_dag(config: ModelConfig) -> DAG:
         request = RequestRetrainingOperator(
             task_id="request_retraining",
             partition="{{ dag_run.partition_key }}",
-            trigger=f"{{{{ {DECISION}['trigger'] }}}}",
-            reason=f"{{{{ {DECISION}['reasons'] | join('; ') }}}}",
+            trigger=f"{{{{ {_DECISION}['trigger'] }}}}",
+            reason=f"{{{{ {_DECISION}['reasons'] | join('; ') }}}}",
             outlets=[retraining_asset(config.model)],
         )
         chain(profile, [drift, performance, predictions], gate, request)

@@ -10,30 +10,31 @@ from pydantic import BeforeValidator
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.release.card import CARD_SECTIONS, Statement
 from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
-from airflow_mlops.dag_factories.checked import Duration, config, values_of
+from airflow_mlops.core.renamed import renamed
+from airflow_mlops.dag_factories.checked import Duration, config, field_values
 
 
 @config
-class Load(LoadPolicy):
+class LoadConfig(LoadPolicy):
     """Requests at a steady rate, all of ``LoadPolicy``; ``seconds`` may be text like ``30s``."""
 
     seconds: Duration = 10.0
 
 
 @config
-class Readiness(ReadinessPolicy):
+class ReadinessConfig(ReadinessPolicy):
     """Limits of a version in its serving process, all of ``ReadinessPolicy``."""
 
-    load: Load | None = None
+    load: LoadConfig | None = None
 
     def policy(self) -> ReadinessPolicy:
         """Return the limits."""
-        load = LoadPolicy(**values_of(self.load)) if self.load else None
-        return ReadinessPolicy(**{**values_of(self), "load": load})
+        load = LoadPolicy(**field_values(self.load)) if self.load else None
+        return ReadinessPolicy(**{**field_values(self), "load": load})
 
 
 @config
-class Card:
+class CardConfig:
     """What people say in the model card, and which sections must be filled before production.
 
     :param required: names of sections; see ``airflow_mlops.core.release.card.SECTIONS``.
@@ -47,7 +48,7 @@ class Card:
     more: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a section that no card can have."""
+        """Refuse a section that does not exist."""
         allowed = (*CARD_SECTIONS, *self.more)
         for name in self.required:
             if name not in allowed:
@@ -56,7 +57,7 @@ class Card:
 
     def statement(self) -> Statement:
         """Return what people say."""
-        return Statement(**{name: value for name, value in values_of(self).items() if name != "required"})
+        return Statement(**{name: value for name, value in field_values(self).items() if name != "required"})
 
 
 def _named(value: Any) -> Any:
@@ -65,11 +66,11 @@ def _named(value: Any) -> Any:
 
 
 @config
-class Approval:
-    """Whether a person decides on a candidate, who, and what holds if nobody does in time.
+class ApprovalConfig:
+    """Whether a person decides on a candidate, who, and what holds without an answer in time.
 
     :param when: ``auto`` never asks (and adds no task), ``on_warning`` if a verdict warns.
-    :param approvers: who may answer: user ids, or id to name; whoever may edit the DAG if empty.
+    :param approvers: who may answer: user ids, or id to name; every user who may edit the DAG if empty.
     :param default: what holds after ``timeout``.
     """
 
@@ -79,7 +80,7 @@ class Approval:
     default: Literal["approve", "reject"] = "reject"
 
     def __post_init__(self) -> None:
-        """Refuse a form that closes before anybody sees it."""
+        """Refuse a form that closes before it can be answered."""
         if self.timeout <= 0:
             msg = f"approval.timeout: {self.timeout:g} s, allowed: above 0"
             raise InvalidConfigError(msg)
@@ -88,3 +89,7 @@ class Approval:
 def approval_of(value: Any) -> Any:
     """Read ``approval: required`` as well as a mapping."""
     return {"when": value} if isinstance(value, str) else value
+
+
+_RENAMED = ("Load", "Readiness", "Card", "Approval")
+__getattr__ = renamed(__name__, {name: f"{name}Config" for name in _RENAMED})

@@ -8,7 +8,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_mlops.operators.replay import ReplayTrainingOperator
 
-FORM = {
+_FORM = {
     "model": Param(type="string", minLength=1, title="Model", description="Registered model."),
     "version": Param(
         type="string", pattern="^[0-9]+$", title="Version", description="Version to train again."
@@ -24,7 +24,7 @@ def replay_dag(
     dag_id: str = "mlops__replay", *, mlflow_conn_id: str = "mlflow_default", **options: Any
 ) -> DAG:
     """Build the DAG; it is started by its form. It registers nothing and moves no traffic."""
-    with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "replay"}, **options) as dag:
+    with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "replay"}, **options) as dag:
         ReplayTrainingOperator(
             task_id="replay",
             model="{{ params.model }}",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseNotifier
 
-FORM = {
+_FORM = {
     "model": Param(type="string", minLength=1, title="Model", description="Registered model."),
     "version": Param(
         type="string",
@@ -39,7 +39,7 @@ def rollback_dag(
 
     :param notifiers: who is told when a version serves again.
     """
-    with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "rollback"}, **options) as dag:
+    with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "rollback"}, **options) as dag:
         RestoreVersionOperator(
             task_id="restore",
             model="{{ params.model }}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier, Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
+from airflow_mlops.core.renamed import renamed
 from airflow_mlops.dag_factories.dag import model_dag
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.plan import RolloutPlan
     from airflow_mlops.dag_factories.config import ModelConfig
 
-VERSION = "{{ params.version or dag_run.partition_key }}"
-FORM = {
+ROLLOUT_VERSION = "{{ params.version or dag_run.partition_key }}"
+"""Template of the version to roll out: from the form, else the challenger whose asset started the run."""
+ROLLOUT_FORM = {
     "version": Param(
         None, type=["null", "string"], title="Version", description="Registered version to roll out."
     )
@@ -118,10 +120,10 @@ def _analysis(
 def rollout_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__rollout``: started by a nominated challenger, or by its form."""
     schedule = PartitionedAssetTimetable(assets=challenger_asset(config.model))
-    with model_dag(config, "rollout", schedule=schedule, params=FORM) as dag:
+    with model_dag(config, "rollout", schedule=schedule, params=ROLLOUT_FORM) as dag:
         canary_rollout(
             model=config.model,
-            version=VERSION,
+            version=ROLLOUT_VERSION,
             plan=config.rollout.plan(),
             serving_conn_id=config.rollout.conn_id,
             mlflow_conn_id=config.mlflow_conn_id,
@@ -133,3 +135,6 @@ def rollout_dag(config: ModelConfig) -> DAG:
             ),
         )
     return dag
+
+
+__getattr__ = renamed(__name__, {"FORM": "ROLLOUT_FORM", "VERSION": "ROLLOUT_VERSION"})

@@ -12,7 +12,7 @@ from airflow_mlops.operators.schema import AcceptSchemaOperator, ApproveSchemaOp
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
 
-FORM = {
+_FORM = {
     "model": Param(type="string", minLength=1, title="Model", description="Names the experiment."),
     "schema": Param(type="string", minLength=1, title="Schema", description="Path or URI of the YAML suite."),
     "uri": Param(
@@ -23,7 +23,7 @@ FORM = {
         "needed", type="string", title="Changes", description="all, needed, or ids separated by commas."
     ),
 }
-PROPOSED = "ti.xcom_pull(task_ids='propose')"
+_PROPOSED = "ti.xcom_pull(task_ids='propose')"
 
 
 def accept_schema_dag(
@@ -45,7 +45,7 @@ def accept_schema_dag(
         "schema": "{{ params.schema }}",
         "mlflow_conn_id": mlflow_conn_id,
     }
-    with DAG(dag_id, schedule=None, params=FORM, tags={"mlops", "schema"}, **options) as dag:
+    with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "schema"}, **options) as dag:
         propose = ProposeSchemaOperator(
             task_id="propose",
             uri="{{ params.uri }}",
@@ -55,8 +55,8 @@ def accept_schema_dag(
         )
         approve = ApproveSchemaOperator(
             task_id="approve",
-            subject=f"Accept {{{{ {PROPOSED}['changes'] }}}} changes of {{{{ params.schema }}}}?",
-            body=f"{{{{ {PROPOSED}['text'] }}}}",
+            subject=f"Accept {{{{ {_PROPOSED}['changes'] }}}} changes of {{{{ params.schema }}}}?",
+            body=f"{{{{ {_PROPOSED}['text'] }}}}",
             assigned_users=approvers,
             response_timeout=response_timeout,
             retry_delay=timedelta(seconds=5),  # Airflow may drop the answer; the next try finds it

@@ -1,15 +1,17 @@
-"""The training DAG: window → schema → skew → decision → model → verdict → challenger."""
+"""The training DAG: window → schema → skew → decision → model → verdict → release → challenger."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, PartitionedAssetTimetable, chain
 
 from airflow_mlops.assets import challenger_asset, data_asset, retraining_asset
 from airflow_mlops.dag_factories.dag import model_dag
-from airflow_mlops.dag_factories.release_tasks import release_tasks
+from airflow_mlops.operators.card import WriteModelCardOperator
 from airflow_mlops.operators.data import CheckSchemaOperator, CheckSkewOperator, ProfileDataOperator
+from airflow_mlops.operators.readiness import CheckReadinessOperator
 from airflow_mlops.operators.retraining import ReadTrainingRequestOperator, RetrainGateOperator
 from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.dag_factories.config import ModelConfig
 
-FORM = {
+_FORM = {
     "partition": Param(None, type=["null", "string"], title="Partition", description="Newest if empty."),
     "reason": Param("", type="string", title="Reason", description="Why train now; kept with the model."),
     "force": Param(default=False, type="boolean", title="Force", description="Pass cool-down and limits."),
@@ -30,7 +32,7 @@ FORM = {
 def training_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__training``: started by new data, by a retraining request, or by its form."""
     schedule = PartitionedAssetTimetable(assets=data_asset(config.model) | retraining_asset(config.model))
-    with model_dag(config, "training", schedule=schedule, params=FORM) as dag:
+    with model_dag(config, "training", schedule=schedule, params=_FORM) as dag:
         request = _request(config)
         checks = _checks(config, request)
         chain(request, *checks, *_model(config, request))
@@ -101,7 +103,7 @@ def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[Ba
         checks=config.validate.own_checks(),
         **common,
     )
-    release = release_tasks(config, train, validate)
+    release = _release(config, train, validate)
     nominate = NominateChallengerOperator(
         task_id="nominate_challenger",
         candidate=train.output,
@@ -111,6 +113,52 @@ def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[Ba
         **common,
     )
     return [train, validate, *release, nominate]
+
+
+def _release(config: ModelConfig, train: Any, validate: Any) -> list[BaseOperator]:
+    """Build readiness, model card and approval, as configured; all skip what validation refused."""
+    common = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id, "candidate": train.output}
+    tasks: list[BaseOperator] = []
+    verdicts, card = [validate.output], None
+    if config.readiness is not None:
+        ready = CheckReadinessOperator(
+            task_id="check_readiness",
+            verdict=validate.output,
+            policy=config.readiness.policy(),
+            **common,
+        )
+        tasks.append(ready)
+        verdicts.append(ready.output)
+    if config.card is not None:
+        write = WriteModelCardOperator(
+            task_id="write_model_card",
+            verdict=validate.output,
+            schema=config.data.schema,
+            statement=config.card.statement(),
+            required=config.card.required,
+            **common,
+        )
+        tasks.append(write)
+        card = write.output
+    if config.approval.when != "auto":
+        tasks.append(_approval(config, verdicts, card, common))
+    return tasks
+
+
+def _approval(config: ModelConfig, verdicts: list[Any], card: Any, common: dict[str, Any]) -> BaseOperator:
+    from airflow_mlops.operators.approval import ApproveModelOperator
+
+    asked = config.approval
+    return ApproveModelOperator(
+        task_id="approve_model",
+        verdicts=verdicts,
+        card=card,
+        when=asked.when,
+        approvers=asked.approvers,
+        timeout=timedelta(seconds=asked.timeout),
+        default=asked.default,
+        **common,
+    )
 
 
 def _common(config: ModelConfig) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - pydantic resolves it at run time
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any, Literal
 
+from airflow_mlops.core.renamed import renamed
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.metrics.names import check_metric
 from airflow_mlops.core.validation.policy import (
@@ -17,14 +18,14 @@ from airflow_mlops.core.validation.policy import (
 )
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome, Severity
-from airflow_mlops.dag_factories.checked import config, values_of
+from airflow_mlops.dag_factories.checked import config, field_values
 
-OWN = ("metrics", "checks")
+_OWN = ("metrics", "checks")
 
 
 @config
-class Slices:
-    """Search for weak segments nobody declared; see ``SlicePolicy``."""
+class SlicesConfig:
+    """Search for weak segments that were not declared; see ``SlicePolicy``."""
 
     metric: str = ""
     max_drop: float = 0.02
@@ -36,7 +37,7 @@ class Slices:
 
 
 @config
-class Fairness:
+class FairnessConfig:
     """How far a metric may differ between groups; see ``FairnessPolicy``."""
 
     column: str
@@ -45,7 +46,7 @@ class Fairness:
 
 
 @config
-class Calibration:
+class CalibrationConfig:
     """Limits of calibration errors; see ``CalibrationPolicy``."""
 
     ece: float | None = None
@@ -54,7 +55,7 @@ class Calibration:
 
 
 @config
-class Poisoning:
+class PoisoningConfig:
     """Limits of the poisoning heuristics; see ``PoisoningPolicy``."""
 
     conflicts: float = 0.01
@@ -65,7 +66,7 @@ class Poisoning:
 
 
 @config
-class Metric:
+class MetricConfig:
     """The author's own ``f(y_true, y_score, sample_weight) -> float``; see ``OwnMetric``."""
 
     function: Callable[..., Any] | str
@@ -73,7 +74,7 @@ class Metric:
 
 
 @config
-class Check:
+class CheckConfig:
     """The author's test of behaviour ``f(predict, rows)``; see ``core.validation.author.Check``."""
 
     function: Callable[..., Any] | str
@@ -82,8 +83,8 @@ class Check:
 
 
 @config
-class Validate:
-    """Bars of validation; see ``ValidationPolicy``.
+class ValidateConfig:
+    """Margins, floors and checks of validation; see ``ValidationPolicy``.
 
     :param slices: ``null`` for no search.
     :param metrics: the author's metrics, by the names that margins and floors use.
@@ -100,32 +101,32 @@ class Validate:
     resamples: int = 2000
     entity: tuple[str, ...] = ()
     query: str = ""
-    slices: Slices | None = Slices()
-    fairness: tuple[Fairness, ...] = ()
-    calibration: Calibration | None = None
-    poisoning: Poisoning | None = None
+    slices: SlicesConfig | None = SlicesConfig()
+    fairness: tuple[FairnessConfig, ...] = ()
+    calibration: CalibrationConfig | None = None
+    poisoning: PoisoningConfig | None = None
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
-    metrics: dict[str, Metric] = field(default_factory=dict)
-    checks: tuple[Check, ...] = ()
+    metrics: dict[str, MetricConfig] = field(default_factory=dict)
+    checks: tuple[CheckConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse bars that cannot be meant before anything is trained."""
+        """Refuse limits that make no sense before anything is trained."""
         self.policy()
 
     def policy(self) -> ValidationPolicy:
-        """Return the bars.
+        """Return the limits.
 
-        :raises InvalidConfigError: a metric is not known, or a bar cannot be meant.
+        :raises InvalidConfigError: an unknown metric, or a limit that makes no sense.
         """
-        plain = {name: value for name, value in values_of(self).items() if name not in OWN}
+        plain = {name: value for name, value in field_values(self).items() if name not in _OWN}
         policy = ValidationPolicy(
             **{
                 **plain,
                 "floor": self.floor or {},
-                "slices": self.slices and SlicePolicy(**values_of(self.slices)),
-                "fairness": tuple(FairnessPolicy(**values_of(rule)) for rule in self.fairness),
-                "calibration": self.calibration and CalibrationPolicy(**values_of(self.calibration)),
-                "poisoning": self.poisoning and PoisoningPolicy(**values_of(self.poisoning)),
+                "slices": self.slices and SlicePolicy(**field_values(self.slices)),
+                "fairness": tuple(FairnessPolicy(**field_values(rule)) for rule in self.fairness),
+                "calibration": self.calibration and CalibrationPolicy(**field_values(self.calibration)),
+                "poisoning": self.poisoning and PoisoningPolicy(**field_values(self.poisoning)),
             }
         )
         for name in policy.all_metrics:
@@ -134,8 +135,12 @@ class Validate:
 
     def own_metrics(self) -> tuple[OwnMetric, ...]:
         """Return the author's metrics."""
-        return tuple(OwnMetric(name=name, **values_of(metric)) for name, metric in self.metrics.items())
+        return tuple(OwnMetric(name=name, **field_values(metric)) for name, metric in self.metrics.items())
 
     def own_checks(self) -> tuple[OwnCheck, ...]:
         """Return the author's tests of behaviour."""
-        return tuple(OwnCheck(**values_of(check)) for check in self.checks)
+        return tuple(OwnCheck(**field_values(check)) for check in self.checks)
+
+
+_RENAMED = ("Slices", "Fairness", "Calibration", "Poisoning", "Metric", "Check", "Validate")
+__getattr__ = renamed(__name__, {name: f"{name}Config" for name in _RENAMED})

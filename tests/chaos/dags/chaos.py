@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from airflow_mlops.core.rollout.plan import RolloutPlan
-from airflow_mlops.dag_factories.rollout import FORM, VERSION, canary_rollout
+from airflow_mlops.dag_factories.rollout import ROLLOUT_FORM, ROLLOUT_VERSION, canary_rollout
 
 PLAN = RolloutPlan(
     steps=(20, 50),
@@ -22,5 +22,5 @@ PLAN = RolloutPlan(
 RETRIES = {"retries": 5, "retry_delay": timedelta(seconds=1)}
 
 for name, deferrable in (("chaos__rollout", True), ("chaos__rollout_on_worker", False)):
-    with DAG(name, schedule=None, params=FORM, default_args=RETRIES):
-        canary_rollout(model="chaos", version=VERSION, plan=PLAN, deferrable=deferrable)
+    with DAG(name, schedule=None, params=ROLLOUT_FORM, default_args=RETRIES):
+        canary_rollout(model="chaos", version=ROLLOUT_VERSION, plan=PLAN, deferrable=deferrable)

@@ -120,7 +120,7 @@ def test_weights_changed_by_hand_are_not_overwritten(local, endpoint):
     local.set_traffic(endpoint, "2", 10, holder=ME)
     gateway, state = local._gateway(endpoint), local.endpoint_state(endpoint)
     gateway.set_weight(state.servers["2"].slot, 90)
-    with pytest.raises(TrafficConflictError, match="last written was 10 %; .*nothing was overwritten"):
+    with pytest.raises(TrafficConflictError, match=r"last written was 10 %; .*nothing was overwritten"):
         local.set_traffic(endpoint, "2", 25, holder=ME)
     gateway.set_weight(state.servers["2"].slot, 10)
 

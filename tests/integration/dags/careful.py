@@ -7,18 +7,26 @@ from datetime import timedelta
 from airflow.sdk import DAG
 from steady_data import DATA
 
-from airflow_mlops.dag_factories import Approval, Card, ModelDag, Readiness, Retrain, Train, Validate
+from airflow_mlops.dag_factories import (
+    ApprovalConfig,
+    CardConfig,
+    ModelDag,
+    ReadinessConfig,
+    RetrainConfig,
+    TrainConfig,
+    ValidateConfig,
+)
 from airflow_mlops.operators.approval import ApproveModelOperator
 
 ModelDag(
     "careful",
     data=DATA,
-    train=Train("steady_model:fit"),
-    validate=Validate(margin={"roc_auc": 0.05}),
-    readiness=Readiness(nulls="untested", max_p99_ms=5000, requests=30),
-    card=Card(required=("limitations", "metrics", "serving"), limitations=("A test.",)),
-    approval=Approval("required", approvers=("admin",)),
-    retrain=Retrain(cooldown=0, min_new_rows=100),
+    train=TrainConfig("steady_model:fit"),
+    validate=ValidateConfig(margin={"roc_auc": 0.05}),
+    readiness=ReadinessConfig(nulls="untested", max_p99_ms=5000, requests=30),
+    card=CardConfig(required=("limitations", "metrics", "serving"), limitations=("A test.",)),
+    approval=ApprovalConfig("required", approvers=("admin",)),
+    retrain=RetrainConfig(cooldown=0, min_new_rows=100),
     retry_delay="1s",
 )
 

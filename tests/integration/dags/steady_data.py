@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_mlops.dag_factories import Data
+from airflow_mlops.dag_factories import DataConfig
 
-DATA = Data(
+DATA = DataConfig(
     uri="{{ var.value.steady_uri }}",
     schema="{{ var.value.steady_schema }}",
     target="late",

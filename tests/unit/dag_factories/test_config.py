@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_mlops import dag_factories
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
+from airflow_mlops.dag_factories import config, release, rollout, rollout_config, validate
 from airflow_mlops.dag_factories.checked import seconds
-from airflow_mlops.dag_factories.config import Data, Retrain, Rollout, Train, load_config
-from airflow_mlops.dag_factories.validate import Validate
+from airflow_mlops.dag_factories.config import (
+    DataConfig,
+    RetrainConfig,
+    RolloutConfig,
+    TrainConfig,
+    load_config,
+)
+from airflow_mlops.dag_factories.validate import ValidateConfig
 
 TEXT = """
 model: churn
@@ -27,18 +35,18 @@ def load(tmp_path):
 
 
 def test_yaml_becomes_typed_policies(load):
-    config = load(TEXT)
-    assert config.rollout.plan().steps == (5, 25, 100)
-    assert (config.rollout.plan().bake_seconds, config.retrain.policy().cooldown_seconds) == (1800, 86400)
-    assert config.validate.policy().floor == {"roc_auc": 0.8}
-    assert config.data.spec().segments == ("country",)
-    assert (config.monitor.policy().metric, config.skew_policy().alpha) == ("roc_auc", 0.05)
+    read = load(TEXT)
+    assert read.rollout.plan().steps == (5, 25, 100)
+    assert (read.rollout.plan().bake_seconds, read.retrain.policy().cooldown_seconds) == (1800, 86400)
+    assert read.validate.policy().floor == {"roc_auc": 0.8}
+    assert read.data.spec().segments == ("country",)
+    assert (read.monitor.policy().metric, read.skew_policy().alpha) == ("roc_auc", 0.05)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        ("bake: 30m", "bakes: 30m", "unknown key 'rollout.bakes'; one of: backend, .*did you mean 'bake'"),
+        ("bake: 30m", "bakes: 30m", "unknown key 'rollout.bakes'; one of: steps, .*did you mean 'bake'"),
         ("model: churn", "model: churn\nrolout: {}", "unknown key 'rolout'.*did you mean 'rollout'"),
         ("bake: 30m", "bake: half an hour", "rollout.bake: .*'half an hour' is no duration; allowed"),
         ("model: churn", "model: it's", "is no model name; allowed"),
@@ -66,23 +74,51 @@ def test_file_that_is_not_there_is_named(tmp_path):
 
 def test_mistake_in_python_is_the_same_named_error():
     with pytest.raises(InvalidConfigError, match="unknown key 'targt'; one of: uri, target"):
-        Data(uri="x", targt="y", schema="s", target="z")
+        DataConfig(uri="x", targt="y", schema="s", target="z")
     with pytest.raises(InvalidConfigError, match="margin"):
-        Validate(margin="much")
+        ValidateConfig(margin="much")
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        (dag_factories, "Data", DataConfig),
+        (dag_factories, "Rollout", RolloutConfig),
+        (config, "Train", TrainConfig),
+        (rollout_config, "Step", rollout_config.StepConfig),
+        (validate, "Validate", ValidateConfig),
+        (validate, "Metric", validate.MetricConfig),
+        (release, "Readiness", release.ReadinessConfig),
+        (rollout, "FORM", rollout.ROLLOUT_FORM),
+    ],
+)
+def test_former_name_is_importable_with_a_warning(module, old, new):
+    with pytest.warns(DeprecationWarning, match=f"{module.__name__}.{old} is called "):
+        assert getattr(module, old) is new
+
+
+def test_name_that_never_was_is_no_attribute():
+    with pytest.raises(AttributeError, match=r"module 'airflow_mlops\.dag_factories' has no attribute 'Dat'"):
+        _ = dag_factories.Dat
 
 
 def test_positions_work_as_in_the_readme():
     def fit(data, params):
         return None
 
-    assert Train(fit, params={"depth": 1}).function is fit
-    assert Rollout("local", steps=(5, 50)).plan().steps == (5, 50)
-    assert Retrain(cooldown="24h").cooldown == 86400
+    assert TrainConfig(fit, params={"depth": 1}).function is fit
+    assert RolloutConfig("local", steps=(5, 50)).plan().steps == (5, 50)
+    assert RetrainConfig(cooldown="24h").cooldown == 86400
+
+
+def test_plan_that_must_not_be_carried_out_is_refused_with_its_file(load):
+    with pytest.raises(InvalidPlanError, match=r"churn\.yaml: rollout\.steps\[1\]: 5 % after 50 %"):
+        load(TEXT.replace("[5, 25, 100]", "[50, 5]"))
 
 
 def test_plan_that_must_not_be_carried_out_is_refused_when_the_dag_is_built():
     with pytest.raises(InvalidPlanError, match="strictly rising"):
-        Rollout(steps=(50, 5)).plan()
+        RolloutConfig(steps=(50, 5)).plan()
 
 
 @pytest.mark.parametrize(("text", "value"), [("30s", 30), ("1.5m", 90), ("2h", 7200), ("1d", 86400), (7, 7)])
@@ -126,17 +162,15 @@ WIDE = "validate:\n  margin: {roc_auc: 0.002, profit: 0.1}\n  floor: {roc_auc: 0
 
 
 def test_all_of_validation_is_configured_in_yaml(load):
-    validate = load(TEXT.replace(BARS, WIDE)).validate
-    policy = validate.policy()
+    bars = load(TEXT.replace(BARS, WIDE)).validate
+    policy = bars.policy()
     assert policy.metrics == ("roc_auc", "profit", "log_loss")
     assert (policy.slices.depth, str(policy.slices.outcome)) == (1, "fail")
     assert (policy.fairness[0].limit, policy.calibration.ece) == (0.05, 0.05)
     assert policy.poisoning.columns == ("annotator",)
     assert (policy.on_unusable_champion, policy.entity) == ("continue", ("customer",))
-    assert [(m.name, m.greater_is_better) for m in validate.own_metrics()] == [("profit", False)]
-    assert [(c.function, c.severity) for c in validate.own_checks()] == [
-        ("churn_checks:direction", "warning")
-    ]
+    assert [(m.name, m.greater_is_better) for m in bars.own_metrics()] == [("profit", False)]
+    assert [(c.function, c.severity) for c in bars.own_checks()] == [("churn_checks:direction", "warning")]
     assert load(TEXT.replace(BARS, BARS[:-1] + ", slices: null}")).validate.policy().slices is None
 
 

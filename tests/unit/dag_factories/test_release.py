@@ -7,7 +7,7 @@ import pytest
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.release.readiness import Reply
 from airflow_mlops.core.verdict import Outcome
-from airflow_mlops.dag_factories import Approval, Card, Readiness
+from airflow_mlops.dag_factories import ApprovalConfig, CardConfig, ReadinessConfig
 from airflow_mlops.dag_factories.config import load_config
 from airflow_mlops.dag_factories.model import model_dags
 
@@ -115,9 +115,9 @@ def test_value_that_cannot_be_meant_is_refused_when_the_file_is_read(training, t
 
 
 def test_python_takes_the_same():
-    assert Approval("required", approvers={"7": "Ann"}).approvers == {"7": "Ann"}
-    assert Readiness().policy().load is None
-    assert Card(owners=("ops",)).statement().owners == ("ops",)
+    assert ApprovalConfig("required", approvers={"7": "Ann"}).approvers == {"7": "Ann"}
+    assert ReadinessConfig().policy().load is None
+    assert CardConfig(owners=("ops",)).statement().owners == ("ops",)
 
 
 @pytest.mark.parametrize("text", [CARD, READINESS + CARD, CARD + APPROVAL])

@@ -7,11 +7,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
+from airflow_mlops.core.input_errors import explain
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import Metric, Step, Strategy
-from airflow_mlops.dag_factories.checked import explain
 from airflow_mlops.dag_factories.rollout import People, canary_rollout
-from airflow_mlops.dag_factories.rollout_config import Rollout
+from airflow_mlops.dag_factories.rollout_config import RolloutConfig
 
 TEXT = """
 steps: [5, {percent: 25, approve: true, bake: 1h, deadline: 3h}, 100]
@@ -28,9 +28,9 @@ freeze:
 
 def load(text):
     try:
-        return TypeAdapter(Rollout).validate_python(yaml.safe_load(text))
+        return TypeAdapter(RolloutConfig).validate_python(yaml.safe_load(text))
     except ValidationError as error:
-        raise InvalidConfigError(explain(error, Rollout)) from error
+        raise InvalidConfigError(explain(error, RolloutConfig)) from error
 
 
 def test_all_that_a_plan_can_say_is_said_in_yaml():
@@ -55,13 +55,21 @@ def test_strategy_brings_its_steps(strategy, percents):
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        ("approve:", "aprove:", r"steps\.1: .*unknown key 'aprove'; one of: percent.*did you mean 'approve'"),
-        ("percent: 25", "percent: a lot", r"steps\.1: .*percent: .*'a lot'"),
-        ("bake: 1h", "bake: an hour", r"steps\.1: .*bake: .*'an hour' is no duration"),
-        ("days:", "dayz:", r"freeze\.0: .*unknown key 'freeze\.dayz'; one of: start, end"),
-        ("hours:", "huors:", r"freeze\.0: .*unknown key 'freeze\.huors'.*did you mean 'hours'"),
-        ("[fri, sat]", "[friday]", r"freeze\.0: .*friday"),
+        (
+            "approve:",
+            "aprove:",
+            r"unknown key 'steps\.1\.aprove'; one of: percent, .*bake.*did you mean 'approve'",
+        ),
+        ("percent: 25", "percent: a lot", r"steps\.1\.percent: .*'a lot'"),
+        ("bake: 1h", "bake: an hour", r"steps\.1\.bake: 'an hour' is no duration"),
+        ("days:", "dayz:", r"unknown key 'freeze\.0\.dayz'; one of: days, .*did you mean 'days'"),
+        ("hours:", "huors:", r"unknown key 'freeze\.0\.huors'.*did you mean 'hours'"),
+        ("[fri, sat]", "[friday]", r"freeze\.0\.days\.0: .*'fri'.*got 'friday'"),
         ("Europe/Zurich", "Europe/Zurch", r"freeze\.0: .*'Europe/Zurch', allowed: names such as"),
+        ("end:", "ends:", r"unknown key 'freeze\.1\.ends'; one of: start, end; did you mean 'end'"),
+        ("freeze:\n", "freeze: friday\nno:\n", r"freeze: .*valid tuple, got 'friday'"),
+        ("  - {start", "  - friday\n  - {start", r"freeze\.1: not a freeze; allowed: keys .*got 'friday'"),
+        ("[5, {", "[true, {", r"steps\.0: not a step; allowed: a whole percent, .*got True"),
         ("keep_old", "keep_odl", "unknown key 'keep_odl'; one of: .*did you mean 'keep_old'"),
         ("[errors, latency]", "[errors, latencies]", r"metrics\.1: .*'quality'.*got 'latencies'"),
         ("steps:", "strategy: green\nsteps:", "strategy: .*'blue_green'.*got 'green'"),
@@ -80,6 +88,7 @@ def test_mistake_is_named_with_what_is_allowed(before, after, named):
         ("deadline: 3h", "deadline: 1h", r"rollout.steps\[1\].deadline: 3600.0 s, allowed: above bake"),
         ("steps:", "strategy: blue_green\nsteps:", r"strategy blue_green, allowed: \[100\]"),
         ("5, {", "50, {", "25 % after 50 %, allowed: strictly rising"),
+        ("steps:", "alpha: 0.7\nsteps:", "rollout.alpha: 0.7, allowed: above 0 up to 0.5"),
     ],
 )
 def test_plan_that_must_not_be_carried_out_is_refused_when_it_is_read(before, after, named):

@@ -24,7 +24,7 @@ from airflow_mlops.core.rollout.evidence.share import Decision, Window
 from airflow_mlops.core.rollout.machine import advance
 from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, Strategy
 from airflow_mlops.core.rollout.state import Phase
-from airflow_mlops.dag_factories.rollout_config import Rollout
+from airflow_mlops.dag_factories.rollout_config import RolloutConfig
 from airflow_mlops.observe import look
 
 ME = "m__rollout/run-1"
@@ -69,10 +69,10 @@ def test_plan_is_refused_word_for_word(wrong, said):
     ("wrong", "said"),
     [
         ({"steps": [10, 5]}, "rollout.steps[1]: 5 % after 10 %, allowed: strictly rising"),
-        ({"steps": [True]}, "steps.0: Value error, True, allowed: a whole percent, or keys with percent"),
-        ({"steps": ["5"]}, "steps.0: Value error, '5', allowed: a whole percent, or keys with percent"),
-        ({"steps": [NAN]}, "steps.0: Value error, nan, allowed: a whole percent, or keys with percent"),
-        ({"steps": [{"percent": 2.5}]}, "steps.0: Value error, percent: Input should be a valid integer"),
+        ({"steps": [True]}, "steps.0: not a step; allowed: a whole percent, or keys with percent, got True"),
+        ({"steps": ["5"]}, "steps.0: not a step; allowed: a whole percent, or keys with percent, got '5'"),
+        ({"steps": [NAN]}, "steps.0: not a step; allowed: a whole percent, or keys with percent, got nan"),
+        ({"steps": [{"percent": 2.5}]}, "steps.0.percent: Input should be a valid integer"),
         ({"steps": 5}, "steps: Input should be a valid tuple, got 5"),
         ({"metrics": ["latencey"]}, "metrics.0: Input should be 'errors', 'latency', 'predictions' or"),
         ({"alpha": NAN}, "rollout.alpha: nan, allowed: above 0 up to 0.5"),
@@ -80,7 +80,7 @@ def test_plan_is_refused_word_for_word(wrong, said):
 )
 def test_configuration_is_refused_word_for_word(wrong, said):
     with pytest.raises((InvalidConfigError, InvalidPlanError)) as refused:
-        Rollout(**wrong)
+        RolloutConfig(**wrong)
     assert str(refused.value).startswith(said)
 
 

@@ -1,0 +1,77 @@
+"""Messages for input that pydantic refuses: the key, the problem, what is allowed, the closest known key."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from airflow_mlops.core.did_you_mean import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import ValidationError
+
+_UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
+
+
+def explain(error: ValidationError, model: Any) -> str:
+    """Return each problem as ``key: problem``, with what is allowed; unknown keys first.
+
+    :param model: the pydantic model or dataclass that the input was validated against. In unions with a
+        discriminator, a member's tag is ``tag_of(member)``: such a tag is no part of the key.
+    """
+    found = sorted((dict(item) for item in error.errors()), key=lambda item: item["type"] not in _UNKNOWN_KEY)
+    return "; ".join(_problem(item, model) for item in found)
+
+
+def tag_of(model: type) -> str:
+    """Return the tag of a union's member by which :func:`explain` knows it."""
+    return f"<{model.__name__}>"
+
+
+def allowed_keys(model: Any) -> list[str]:
+    """Return the keys that input for a model may have."""
+    return list(_names(model))
+
+
+def _problem(item: dict[str, Any], model: Any) -> str:
+    place = [part for part in item["loc"] if not _is_tag(part)]
+    key = ".".join(map(str, place))
+    if item["type"] in _UNKNOWN_KEY:
+        allowed = allowed_keys(_model_at(model, item["loc"][:-1]))
+        return f"unknown key {key!r}; one of: {', '.join(allowed)}{did_you_mean(place[-1], allowed)}"
+    if item["type"] == "value_error":
+        return f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"])
+    got = "" if item["type"] == "missing" else f", got {item['input']!r}"
+    return f"{key}: {item['msg']}{got}"
+
+
+def _model_at(model: Any, place: tuple[int | str, ...]) -> Any:
+    """Follow a place into nested models, through what is optional, a list, a mapping or a union."""
+    found = [model]
+    for part in place:
+        if _is_tag(part):
+            found = [one for one in found if tag_of(one) == part]
+        elif part in (names := _names(found[0])):
+            found = list(_models_in(get_type_hints(found[0])[names[str(part)]])) or found
+    return found[0]
+
+
+def _names(model: Any) -> dict[str, str]:
+    """Return the field of each key; they differ where a field has an alias."""
+    known = getattr(model, "__pydantic_fields__", None)
+    if known is None:
+        return {field.name: field.name for field in fields(model)}
+    return {info.alias or name: name for name, info in known.items()}
+
+
+def _models_in(hint: Any) -> Iterator[Any]:
+    if is_dataclass(hint) or hasattr(hint, "__pydantic_fields__"):
+        yield hint
+    for inner in get_args(hint):
+        yield from _models_in(inner)
+
+
+def _is_tag(part: int | str) -> bool:
+    return isinstance(part, str) and part.startswith("<")
