@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
-from airflow_mlops.core.validation.metrics.names import check_metric
+from airflow_mlops.core.validation.metrics.registry import check_metric
 from airflow_mlops.core.validation.policy import (
     CalibrationPolicy,
     FairnessPolicy,
