@@ -12,8 +12,7 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.core.validation.compare import judge_candidate
-from airflow_mlops.core.validation.comparison import paired_comparisons
+from airflow_mlops.core.validation.comparison import judge_candidate, paired_comparisons
 from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from airflow_mlops.core.renamed import renamed
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
-from airflow_mlops.core.validation.metrics.names import check_metric
+from airflow_mlops.core.validation.metrics.registry import check_metric
 from airflow_mlops.core.validation.policy import (
     CalibrationPolicy,
     FairnessPolicy,

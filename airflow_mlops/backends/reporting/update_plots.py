@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.reporting.forest import Bar, Forest, forest
-from airflow_mlops.core.validation.metrics.names import CLASSES, QUERIES, RANKS
+from airflow_mlops.core.validation.metrics.registry import SHARE_METRICS
 from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
 
@@ -26,7 +26,7 @@ UNITS = {
     "matthews_corrcoef": "-1 to 1",
     "poisson_deviance": "deviance per row",
 }
-SHARES = (*RANKS, *CLASSES, *QUERIES, "accuracy", "brier", "selection_rate")
+_FROM_0_TO_1 = SHARE_METRICS | {"brier"}
 WORST_FIRST = (
     ComparisonAnswer.WORSE,
     ComparisonAnswer.TOO_CLOSE,
@@ -52,7 +52,7 @@ class SegmentPlot:
 def unit_of(metric: str) -> str:
     """Say what a metric's numbers are."""
     name = metric.removeprefix("neg_")
-    known = "0 to 1" if name in SHARES or name.startswith("ndcg@") else "the metric's own unit"
+    known = "0 to 1" if name in _FROM_0_TO_1 or name.startswith("ndcg@") else "the metric's own unit"
     return UNITS.get(name, known)
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.metrics.base import Metric
-from airflow_mlops.core.validation.metrics.names import SCORER
+from airflow_mlops.core.validation.metrics.registry import SCORER_PREFIX
 
 if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Array
@@ -48,7 +48,7 @@ def scorer(name: str, *, is_class: bool) -> Metric:
     :param is_class: labels are classes, so that scores are probabilities.
     :raises InvalidConfigError: scikit-learn has none of that name; and when called: it refused the rows.
     """
-    short = name.removeprefix(SCORER)
+    short = name.removeprefix(SCORER_PREFIX)
     if short not in get_scorer_names():
         known = get_scorer_names()
         probably = did_you_mean(short, known)

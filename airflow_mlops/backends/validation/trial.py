@@ -16,8 +16,8 @@ from airflow_mlops.backends.validation.rows import class_names, sample_of
 from airflow_mlops.core.errors import InvalidDataError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
-from airflow_mlops.core.validation.compare import judge_candidate
-from airflow_mlops.core.validation.metrics.names import SCORER
+from airflow_mlops.core.validation.comparison import judge_candidate
+from airflow_mlops.core.validation.metrics.registry import SCORER_PREFIX
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import noted
 from airflow_mlops.core.validation.sample import CHALLENGER
@@ -98,7 +98,7 @@ class Trial:
     def _own(self, sample: Sample) -> list[Metric]:
         from airflow_mlops.backends.validation.scorers import scorer
 
-        named = [name for name in self.policy.all_metrics if name.startswith(SCORER)]
+        named = [name for name in self.policy.all_metrics if name.startswith(SCORER_PREFIX)]
         is_class = bool((sample.labels % 1 == 0).all()) and sample.labels.min() >= 0
         return [
             *(own_metric(one) for one in self.metrics),

@@ -1,4 +1,4 @@
-"""PerformancePolicy: how much worse than at validation the champion may do in production."""
+"""PerformancePolicy: how much worse than at validation the champion may perform in production."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.metrics.names import CUT, QUERIES, SCORER, check_metric
+from airflow_mlops.core.validation.metrics.registry import SCORER_PREFIX, Family, check_metric, traits_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerformancePolicy(Record):
-    """Bars for the champion in production.
+    """Limits for the champion in production.
 
-    :param metric: name of a metric; not one of ranking, for logged requests name no query.
+    :param metric: name of a metric; not a retrieval metric, for logged requests name no query.
     :param max_drop: how much worse than at validation is accepted, in the metric's unit, >= 0.
-    :param min_rows: fewer labelled requests decide nothing.
-    :param max_missing: more labelled requests than this share without a usable prediction decide nothing.
-    :param alpha: chance to call a champion degraded that is not, (0, 0.5].
+    :param min_rows: fewer labelled requests are inconclusive.
+    :param max_missing: share of labelled requests without a usable prediction above which it is inconclusive.
+    :param alpha: significance level: probability to call a champion degraded that is not, (0, 0.5].
     """
 
     metric: str = "roc_auc"
@@ -29,9 +29,11 @@ class PerformancePolicy(Record):
     seed: int = 20130101
 
     def __post_init__(self) -> None:
-        """Refuse bars that cannot be meant."""
+        """Refuse limits outside their range, and metrics that need more than single rows."""
         check_metric(self.metric)
-        if self.metric in QUERIES or CUT.fullmatch(self.metric) or self.metric.startswith(SCORER):
+        traits = traits_of(self.metric)
+        is_retrieval = traits is not None and traits.family is Family.RETRIEVAL
+        if is_retrieval or self.metric.startswith(SCORER_PREFIX):
             msg = f"monitor.metric {self.metric!r}: allowed are metrics of single rows, e.g. roc_auc, f1, mae"
             raise InvalidConfigError(msg)
         for name, is_meant, allowed in (

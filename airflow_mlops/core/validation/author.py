@@ -1,4 +1,4 @@
-"""What an author brings to validation: metrics and checks as plain functions; loads no arithmetic."""
+"""An author's own metrics and behavioural tests, as plain functions; loads no arithmetic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_mlops.core.verdict import Severity
 class OwnMetric:
     """A metric ``f(y_true, y_score, sample_weight) -> float``.
 
-    It is called once per resample and part of the rows: keep it fast, or ask for fewer resamples.
+    It is called once per resample and segment: keep it fast, or ask for fewer resamples.
 
     :param function: the function, or ``module:name`` of it.
     """
@@ -26,10 +26,10 @@ class OwnMetric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCheck:
-    """A test of behaviour ``f(predict, rows)``: raises ``AssertionError`` or returns findings.
+    """A behavioural test ``f(predict, rows)``: raises ``AssertionError`` or returns findings.
 
     :param function: the function, or ``module:name`` of it.
-    :param severity: ``critical`` refuses the candidate, ``warning`` warns, ``info`` only tells.
+    :param severity: ``critical`` refuses the candidate, ``warning`` warns, ``info`` only reports.
     """
 
     function: Callable[..., Any] | str
@@ -37,7 +37,7 @@ class OwnCheck:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Take the severity's text too.
+        """Accept the severity as text, too.
 
         :raises InvalidConfigError: there is none of that name.
         """

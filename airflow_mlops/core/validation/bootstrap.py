@@ -1,10 +1,10 @@
-"""Paired Poisson bootstrap by blocks: one weight matrix for every model, metric and part of the rows.
+"""Paired Poisson bootstrap by blocks: one weight matrix for every model, metric and segment.
 
-Units (rows, or entities that own several rows) are dealt to at most ``MOST_BLOCKS`` blocks; up to that many
-units each is its own block. A resample gives each block a Poisson(1) weight. All that a metric needs of a
-resample then is ``weights @ sums of its terms per block``: one matrix product for all resamples and all
-parts. Blocks of randomly dealt units leave the variance unbiased (random groups, Wolter 2007, ch. 2); the
-standard error's own relative error is 1 / sqrt(2 blocks), 1.1 % at 4,096.
+Units (rows, or clusters: entities that own several rows) are assigned to at most ``MOST_BLOCKS`` blocks; up
+to that many units each is its own block. A resample gives each block a Poisson(1) weight (Chamandy et al.
+2012). A metric then needs ``weights @ sums of its terms per block`` only: one matrix product for all
+resamples and segments. Blocks of randomly assigned units leave the variance unbiased (random groups, Wolter
+2007, ch. 2); the standard error's own relative error is 1 / sqrt(2 blocks), 1.1 % at 4,096.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Resampling:
     def of(
         cls, rows: int, *, resamples: int, seed: int, entities: np.ndarray[Any, Any] | None = None
     ) -> Resampling:
-        """Deal rows, or the entities that own them, to blocks.
+        """Assign rows, or the entities that own them, to blocks.
 
-        :param entities: shape ``(rows,)``: rows of one entity are drawn together.
+        :param entities: shape ``(rows,)``: rows of one entity are drawn together (cluster bootstrap).
         """
         rng = np.random.default_rng(seed)
         unit = np.arange(rows) if entities is None else np.unique(entities, return_inverse=True)[1]
         units = int(unit.max()) + 1 if rows else 0
         count = min(units, MOST_BLOCKS)
-        dealt = np.arange(units) if units <= MOST_BLOCKS else rng.permutation(units) % count
-        return cls(dealt[unit], rng.poisson(1.0, size=(resamples, count)).astype(np.float64))
+        block = np.arange(units) if units <= MOST_BLOCKS else rng.permutation(units) % count
+        return cls(block[unit], rng.poisson(1.0, size=(resamples, count)).astype(np.float64))
 
     def draws(self, metric: Metric, scored: Scored, cells: int) -> list[Estimate]:
         """Return the metric of each cell with its resamples; rows of cell -1 are left out.
@@ -89,27 +89,29 @@ class Resampling:
         )
         units = (np.bincount(code, minlength=count * width).reshape(count, width) > 0).sum(axis=0)
         total = sums.sum(axis=1)
-        with np.errstate(invalid="ignore"):  # infinite or undefined terms: a value that is not known
+        with np.errstate(invalid="ignore"):  # infinite or undefined terms give a value that is not known
             points, draws = metric.of(total), metric.of(self.weights @ sums)
             left_out = metric.of(total[:, None, :] - sums)
         return [
-            Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i]), metric.reach)
+            Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i]), metric.max_influence)
             for i in range(width)
         ]
 
     def _called(self, metric: Metric, scored: Scored, blocks: IntArray) -> Estimate:
-        """Call the function per resample, and without each of some groups of blocks."""
+        """Call the function per resample, and for the jackknife without each of some groups of blocks."""
         point = metric.point(scored.labels, scored.scores) if len(blocks) else float("nan")
         if not np.isfinite(point):
-            return Estimate(float("nan"), np.full(len(self.weights), np.nan), np.empty(0), 0, metric.reach)
+            draws = np.full(len(self.weights), np.nan)
+            return Estimate(float("nan"), draws, np.empty(0), 0, metric.max_influence)
         values = [_value(metric, scored, resample[blocks]) for resample in self.weights]
         groups = np.unique(blocks, return_inverse=True)[1] % _MOST_GROUPS
         without = [_value(metric, scored, groups != one) for one in range(int(groups.max()) + 1)]
-        return Estimate(point, np.array(values), np.array(without), len(np.unique(blocks)), metric.reach)
+        units = len(np.unique(blocks))
+        return Estimate(point, np.array(values), np.array(without), units, metric.max_influence)
 
 
 def _value(metric: Metric, scored: Scored, times: np.ndarray[Any, Any]) -> float:
-    """Call the function on rows repeated as often as they were drawn, so that it need not weigh them.
+    """Call the function on rows repeated as often as they were drawn, so that it may ignore the weights.
 
     A resample that lost a class has no value.
     """

@@ -1,8 +1,8 @@
-"""Calibration: whether probabilities come true, in bins and in the large, with intervals.
+"""Calibration: expected calibration error in bins and calibration in the large, with confidence bounds.
 
-Binned error is never below 0, so noise only adds to it: the upper bound is the resamples' quantile, the
-lower one takes the noise off; both lean outwards. With k classes the confidence in the called class is held
-against being right.
+Binned error is never below 0, so sampling noise biases it upwards: the upper bound is the resamples'
+quantile, the lower bound subtracts the noise; both are conservative. With k classes the probability of the
+predicted class is compared with whether the prediction is right (top-label calibration, Guo et al. 2017).
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Array
 
 
-def calibration(study: Evaluation) -> list[Finding]:
-    """Judge the challenger's probabilities; nothing without a policy for it."""
-    policy = study.policy.calibration
+def calibration(evaluation: Evaluation) -> list[Finding]:
+    """Judge the challenger's probabilities; returns nothing without a policy for it."""
+    policy = evaluation.policy.calibration
     if policy is None:
         return []
-    scores = study.sample.scores[CHALLENGER]
-    if scores.min() < 0 or scores.max() > 1 or study.sample.labels.min() < 0:
+    scores = evaluation.sample.scores[CHALLENGER]
+    if scores.min() < 0 or scores.max() > 1 or evaluation.sample.labels.min() < 0:
         reason = f"predictions lie between {scores.min():g} and {scores.max():g}: no probabilities"
         return [Finding(check="calibration", subject=CHALLENGER, outcome=Outcome.FAIL, reason=reason)]
     found = []
     if policy.ece is not None:
-        found.append(_binned(study, policy.ece, policy.bins))
+        found.append(_binned(evaluation, policy.ece, policy.bins))
     if policy.in_the_large is not None:
-        found.append(_in_the_large(study, policy.in_the_large))
+        found.append(_in_the_large(evaluation, policy.in_the_large))
     return found
 
 
 def confidence(labels: Array, scores: Array) -> tuple[Array, Array]:
-    """Return what came true (0 or 1) and the probability it was given."""
+    """Return per row the event (0 or 1) and its predicted probability."""
     if scores.ndim == 1:
         return labels, scores
     return (scores.argmax(axis=1) == labels).astype(float), scores.max(axis=1)
 
 
 def expected_error(bins: int, about: Array | float = 0.0) -> Metric:
-    """Return the expected calibration error: mean over rows of |mean probability - share| in their bin.
+    """Return the expected calibration error: row-weighted mean over bins of |mean probability - share|.
 
     :param about: gaps per bin to measure from, shape ``(bins,)``: those of the sample give its noise alone.
     """
@@ -62,7 +62,7 @@ def expected_error(bins: int, about: Array | float = 0.0) -> Metric:
 
 
 def _bin_terms(scored: Scored, bins: int) -> Sequence[Array]:
-    """Rows, then what was given less what came true, bin by bin of equal mass."""
+    """Return ones, then predicted probability less event, bin by bin of equal mass."""
     true, given = confidence(scored.labels, scored.scores)
     edges = np.unique(np.quantile(given, np.linspace(0, 1, bins + 1)[1:-1]))
     own = np.searchsorted(edges, given, side="right")
@@ -77,22 +77,22 @@ def _mean_error(scored: Scored) -> Sequence[Array]:
 _IN_THE_LARGE = Metric(name="in_the_large", sign=-1, terms=_mean_error, value=lambda sums: sums[0] / sums[1])
 
 
-def _binned(study: Evaluation, limit: float, bins: int) -> Finding:
+def _binned(evaluation: Evaluation, limit: float, bins: int) -> Finding:
     """Lower bound: the error less the noise that 95 % of resamples stay below (triangle inequality)."""
-    sample, alpha = study.sample, study.policy.alpha
+    sample, alpha = evaluation.sample, evaluation.policy.alpha
     scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
     gaps = np.array([term.sum() for term in _bin_terms(scored, bins)[1:]]) / len(sample.labels)
-    (error,) = study.resampling.draws(expected_error(bins), scored, 1)
-    (noise,) = study.resampling.draws(expected_error(bins, gaps), scored, 1)
+    (error,) = evaluation.resampling.draws(expected_error(bins), scored, 1)
+    (noise,) = evaluation.resampling.draws(expected_error(bins, gaps), scored, 1)
     low = max(0.0, error.point - float(np.quantile(noise.known, 1 - alpha)))
     bounds = low, float(np.quantile(error.known, 1 - alpha))
     return _finding("ece", "expected calibration error", error.point, bounds, limit)
 
 
-def _in_the_large(study: Evaluation, limit: float) -> Finding:
-    sample, alpha = study.sample, study.policy.alpha
+def _in_the_large(evaluation: Evaluation, limit: float) -> Finding:
+    sample, alpha = evaluation.sample, evaluation.policy.alpha
     scored = Scored.of(sample.labels, sample.scores[CHALLENGER])
-    (error,) = study.resampling.draws(_IN_THE_LARGE, scored, 1)
+    (error,) = evaluation.resampling.draws(_IN_THE_LARGE, scored, 1)
     bounds = error.lower(alpha), error.upper(alpha)
     return _finding("in_the_large", "mean probability less observed share", error.point, bounds, limit)
 

@@ -1,4 +1,9 @@
-"""How the challenger does beside a rival: better, not worse, worse, too close or too small to tell."""
+"""Challenger against champion, trivial baseline and floor on the same held-back rows, overall and by segment.
+
+Against the champion the question is non-inferiority: the challenger passes when the lower confidence bound of
+its gain lies above minus the margin (an intersection-union test over the metrics, Berger 1982; Holm 1979 over
+the declared segments). Against the baseline it is superiority.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +11,82 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from airflow_mlops.core.validation.calibration import calibration
 from airflow_mlops.core.validation.estimate import Estimate
-from airflow_mlops.core.validation.evaluation import Segment
-from airflow_mlops.core.validation.report import OUTCOME_OF_ANSWER, Comparison, ComparisonAnswer
-from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
-from airflow_mlops.core.verdict import Finding, Outcome, Severity
+from airflow_mlops.core.validation.evaluation import Evaluation, Segment
+from airflow_mlops.core.validation.fairness import fairness
+from airflow_mlops.core.validation.policy import OnUnusableChampion
+from airflow_mlops.core.validation.report import (
+    OUTCOME_OF_ANSWER,
+    Comparison,
+    ComparisonAnswer,
+    Report,
+    Value,
+    noted,
+)
+from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, row_problems
+from airflow_mlops.core.validation.slices import weak_slices
+from airflow_mlops.core.validation.suitability import check_metrics, model_problem
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from airflow_mlops.core.validation.evaluation import Evaluation
+    from airflow_mlops.core.validation.metrics.base import Metric
+    from airflow_mlops.core.validation.policy import ValidationPolicy
+    from airflow_mlops.core.validation.sample import Sample
+
+
+def judge_candidate(
+    sample: Sample,
+    policy: ValidationPolicy,
+    *,
+    own: Sequence[Metric] = (),
+    besides: Iterable[Finding] = (),
+) -> Report:
+    """Compare and conclude; without a champion (cold start) baseline and floor decide alone.
+
+    :param own: the author's metrics and scikit-learn's scorers, by the names the policy uses.
+    :param besides: findings of other gates that belong to the same verdict.
+    :raises InvalidConfigError: the policy names a metric that is not there.
+    """
+    asked = [name for name in policy.all_metrics if name not in {one.name for one in own}]
+    broken = row_problems(sample) or _challenger_problem(sample, asked)
+    if broken:
+        return _report(sample, [*broken, *besides])
+    check_metrics(sample, asked)
+    evaluation = Evaluation(sample, policy, own)
+    with_champion, findings = _champion(sample, policy, asked)
+    compared = [] if not with_champion else [*_overall(evaluation), *_declared(evaluation)]
+    beaten = [_compared(evaluation, name, BASELINE) for name in policy.metrics]
+    findings += _floors(evaluation)
+    findings += [comparison_finding(one, _needs(policy)) for one in (*beaten, *compared)]
+    searched, weak = weak_slices(evaluation) if with_champion else ([], [])
+    findings += [*searched, *fairness(evaluation), *calibration(evaluation), *besides]
+    rivals = (CHAMPION, BASELINE) if with_champion else (BASELINE,)
+    return replace(
+        _report(sample, findings),
+        alpha=policy.alpha,
+        values=tuple(_values(evaluation, (CHALLENGER, *rivals))),
+        comparisons=(*beaten, *compared),
+        weak_slices=tuple(weak),
+    )
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """One metric of both models on one part of the rows.
+    """One metric of the challenger and of a rival on the same rows of one segment.
 
-    :param slack: gain plus what is allowed: surely above 0 means not worse by more than that.
+    :param gain: challenger less rival, in the metric's own direction.
+    :param slack: gain plus the allowed margin: above 0 means not worse by more than the margin.
+    :param no_value: the rival has a value on these rows, the challenger has none.
     """
 
     metric: str
     rival: str
-    part: Segment
+    segment: Segment
     mine: Estimate
     theirs: Estimate
     gain: Estimate
@@ -36,74 +95,77 @@ class PairedComparison:
     no_value: bool = False
 
     @property
-    def doubts(self) -> tuple[float, float, float]:
+    def p_values(self) -> tuple[float, float, float]:
         """p-values against: worse by more than allowed, not better, not worse at all."""
-        return self.slack.doubt_above(0.0), self.gain.doubt_above(0.0), self.gain.doubt_below(0.0)
+        return self.slack.p_value_above(0.0), self.gain.p_value_above(0.0), self.gain.p_value_below(0.0)
 
 
-def paired_comparisons(study: Evaluation, name: str, rival: str, column: str = "") -> list[PairedComparison]:
-    """Compare one metric in every part that a column makes of the rows."""
-    policy, sign = study.policy, study.metric(name).sign
-    parts, _ = study.parts(column)
-    pairs = zip(study.draws(CHALLENGER, name, column), study.draws(rival, name, column), strict=True)
+def paired_comparisons(
+    evaluation: Evaluation, name: str, rival: str, column: str = ""
+) -> list[PairedComparison]:
+    """Compare one metric in every segment that a column makes of the rows."""
+    policy, sign = evaluation.policy, evaluation.metric(name).sign
+    segments, _ = evaluation.segments(column)
+    models = (CHALLENGER, rival)
+    pairs = zip(*(evaluation.draws(model, name, column) for model in models), strict=True)
     found = []
-    differs = study.differs(rival, column)
-    for part, differ, (mine, theirs) in zip(parts, differs, pairs, strict=True):
+    differs = evaluation.differs(rival, column)
+    for segment, differ, (mine, theirs) in zip(segments, differs, pairs, strict=True):
         gain = (mine - theirs).scaled(sign)
         if not differ:
-            gain = replace(gain, reach=0.0)  # the same scores: the same model, as far as anybody can tell
+            gain = replace(gain, max_influence=0.0)  # identical scores: no row can show a difference
         slack = gain
         if rival == CHAMPION and name in policy.relative_margin:
             slack = gain + theirs.size().scaled(policy.relative_margin[name])
         elif rival == CHAMPION:
             slack = gain.shifted(policy.max_segment_drop if column else policy.margin[name])
-        too_small = study.is_too_small(part, mine, theirs)
-        no_value = not mine.is_known and not study.is_too_small(part, theirs)
-        found.append(PairedComparison(name, rival, part, mine, theirs, gain, slack, too_small, no_value))
+        too_small = evaluation.is_too_small(segment, mine, theirs)
+        no_value = not mine.is_known and not evaluation.is_too_small(segment, theirs)
+        found.append(PairedComparison(name, rival, segment, mine, theirs, gain, slack, too_small, no_value))
     return found
 
 
-def holm(doubts: Sequence[float]) -> list[float]:
-    """Return p-values adjusted so that the chance of any false claim stays below alpha (Holm 1979)."""
-    adjusted, worst = [0.0] * len(doubts), 0.0
-    for place, index in enumerate(sorted(range(len(doubts)), key=doubts.__getitem__)):
-        worst = max(worst, min(1.0, (len(doubts) - place) * doubts[index]))
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for multiple testing: family-wise error rate below alpha (Holm 1979)."""
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        worst = max(worst, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = worst
     return adjusted
 
 
-def concluded(contest: PairedComparison, doubts: tuple[float, float, float], alpha: float) -> Comparison:
+def concluded(pair: PairedComparison, p_values: tuple[float, float, float], alpha: float) -> Comparison:
     """Conclude from p-values, adjusted or not."""
-    not_worse, better, worse = doubts
-    if contest.no_value:
+    not_worse, better, worse = p_values
+    if pair.no_value:
         answer = ComparisonAnswer.NO_VALUE
-    elif contest.too_small:
+    elif pair.too_small:
         answer = ComparisonAnswer.TOO_SMALL
     elif not_worse <= alpha:
         answer = ComparisonAnswer.BETTER if better <= alpha else ComparisonAnswer.NOT_WORSE
     else:
         answer = ComparisonAnswer.WORSE if worse <= alpha else ComparisonAnswer.TOO_CLOSE
-    gain = contest.gain
+    gain = pair.gain
     return Comparison(
-        metric=contest.metric,
-        rival=contest.rival,
-        segment=contest.part.name,
-        rows=contest.part.rows,
-        challenger=known(contest.mine.point),
-        other=known(contest.theirs.point),
-        gain=known(gain.point),
-        lower=known(gain.lower(alpha)),
-        upper=known(gain.upper(alpha)),
-        allowed=contest.slack.point - gain.point if gain.is_known else 0.0,
-        doubt=None if contest.too_small else not_worse,
+        metric=pair.metric,
+        rival=pair.rival,
+        segment=pair.segment.name,
+        rows=pair.segment.rows,
+        challenger=_finite(pair.mine.point),
+        other=_finite(pair.theirs.point),
+        gain=_finite(gain.point),
+        lower=_finite(gain.lower(alpha)),
+        upper=_finite(gain.upper(alpha)),
+        allowed=pair.slack.point - gain.point if gain.is_known else 0.0,
+        p_value=None if pair.too_small else not_worse,
         answer=answer,
     )
 
 
-def finding(comparison: Comparison, needs: str) -> Finding:
-    """Put a comparison into words.
+def comparison_finding(comparison: Comparison, needs: str) -> Finding:
+    """Return a comparison as a finding.
 
-    :param needs: what a part needs to be large enough.
+    :param needs: what a segment needs to be large enough.
     """
     outcome, severity = OUTCOME_OF_ANSWER[comparison.answer], Severity.CRITICAL
     if comparison.answer is ComparisonAnswer.TOO_SMALL:
@@ -133,13 +195,105 @@ def _sentence(it: Comparison, needs: str) -> str:
     word = str(it.answer)
     if it.rival == BASELINE and it.answer is not ComparisonAnswer.BETTER:
         word = "not shown better"
-    doubt = "" if it.doubt is None or not it.segment else f", p {it.doubt:.3g} over all segments"
+    p_value = "" if it.p_value is None or not it.segment else f", p {it.p_value:.3g} over all segments"
     return (
         f"{place}{it.metric} {it.challenger:.4f} against {it.rival} {it.other:.4f}: {word} "
-        f"(gain {it.lower:+.4f} to {it.upper:+.4f}, allowed {0.0 - it.allowed:.4g}{doubt})"
+        f"(gain {it.lower:+.4f} to {it.upper:+.4f}, allowed {0.0 - it.allowed:.4g}{p_value})"
     )
 
 
-def known(value: float) -> float | None:
-    """Return a number for a record: ``None`` where there is none."""
+def _report(sample: Sample, findings: list[Finding]) -> Report:
+    rows = len(sample.labels)
+    seen = noted("rows", f"judged on {rows} held-back rows, digest {sample.digest or 'not recorded'}")
+    verdict = Verdict.of("validation", [*findings, seen])
+    return Report(verdict=verdict, rows=rows, rows_digest=sample.digest)
+
+
+def _values(evaluation: Evaluation, models: Iterable[str]) -> Iterator[Value]:
+    """Measure every metric that is compared or has a floor, each model by itself."""
+    alpha = evaluation.policy.alpha
+    for name in dict.fromkeys((*evaluation.policy.metrics, *evaluation.policy.floor)):
+        for model in models:
+            (value,) = evaluation.draws(model, name)
+            bounds = {"lower": _finite(value.lower(alpha)), "upper": _finite(value.upper(alpha))}
+            yield Value(metric=name, model=model, value=_finite(value.point), **bounds)
+
+
+def _challenger_problem(sample: Sample, asked: Sequence[str]) -> list[Finding]:
+    reason = model_problem(sample, CHALLENGER, asked)
+    if not reason:
+        return []
+    return [Finding(check="predictions", subject=CHALLENGER, outcome=Outcome.FAIL, reason=reason)]
+
+
+def _champion(sample: Sample, policy: ValidationPolicy, asked: Sequence[str]) -> tuple[bool, list[Finding]]:
+    """Say whether there is a champion to compare with; if there is none, why and what follows."""
+    if CHAMPION not in sample.scores and CHAMPION not in sample.unusable:
+        return False, [noted("cold_start", "no champion: judged against baseline and floor only")]
+    reason = model_problem(sample, CHAMPION, asked)
+    if not reason:
+        return True, []
+    stops = policy.on_unusable_champion is OnUnusableChampion.STOP
+    outcome = Outcome.INCONCLUSIVE if stops else Outcome.WARN
+    follows = "" if stops else "; judged against baseline and floor only, as on_unusable_champion says"
+    found = Finding(check="predictions", subject=CHAMPION, outcome=outcome, reason=reason + follows)
+    return False, [found]
+
+
+def _needs(policy: ValidationPolicy) -> str:
+    few = policy.min_class_rows
+    return f"{policy.min_segment_rows} rows, {few} of each class and {few} entities"
+
+
+def _compared(evaluation: Evaluation, name: str, rival: str) -> Comparison:
+    (pair,) = paired_comparisons(evaluation, name, rival)
+    return concluded(pair, pair.p_values, evaluation.policy.alpha)
+
+
+def _overall(evaluation: Evaluation) -> list[Comparison]:
+    """Every metric must pass, so none needs a correction for the others (intersection-union test)."""
+    return [_compared(evaluation, name, CHAMPION) for name in evaluation.policy.metrics]
+
+
+def _declared(evaluation: Evaluation) -> list[Comparison]:
+    """Compare declared segments: each claim, "not worse" or "worse", is Holm-adjusted over all of them."""
+    asked = [
+        pair
+        for column in evaluation.sample.segments
+        for name in evaluation.policy.metrics
+        for pair in paired_comparisons(evaluation, name, CHAMPION, column)
+    ]
+    told = [pair for pair in asked if not pair.too_small]
+    adjusted = iter(
+        zip(*(holm(claim) for claim in zip(*(one.p_values for one in told), strict=True)), strict=True)
+    )
+    nothing, alpha = (1.0, 1.0, 1.0), evaluation.policy.alpha
+    return [concluded(one, nothing if one.too_small else next(adjusted), alpha) for one in asked]
+
+
+def _floors(evaluation: Evaluation) -> list[Finding]:
+    return [_floor(evaluation, name, floor) for name, floor in evaluation.policy.floor.items()]
+
+
+def _floor(evaluation: Evaluation, name: str, floor: float) -> Finding:
+    """PASS when the confidence bound clears the floor, FAIL when not even the point estimate does."""
+    sign, alpha = evaluation.metric(name).sign, evaluation.policy.alpha
+    (value,) = evaluation.draws(CHALLENGER, name)
+    signed, (segment,) = value.scaled(sign), evaluation.segments("")[0]
+    if evaluation.is_too_small(segment, value):
+        outcome = Outcome.INCONCLUSIVE
+    elif signed.lower(alpha) >= sign * floor:
+        outcome = Outcome.PASS
+    else:
+        outcome = Outcome.FAIL if signed.point < sign * floor else Outcome.INCONCLUSIVE
+    bound = f"{'lower' if sign > 0 else 'upper'} bound {sign * signed.lower(alpha):.4f}"
+    reason = f"{name} {value.point:.4f} ({bound}), floor {floor:g}"
+    observed = value.point if np.isfinite(value.point) else None
+    return Finding(
+        check="floor", subject=name, outcome=outcome, reason=reason, observed=observed, allowed=floor
+    )
+
+
+def _finite(value: float) -> float | None:
+    """Return a number for a record; ``None`` where there is no finite one."""
     return value if math.isfinite(value) else None

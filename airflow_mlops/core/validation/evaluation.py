@@ -1,4 +1,4 @@
-"""Study: one sample under one policy; each model's metrics are drawn once and used by every question."""
+"""Evaluation: one sample under one policy; each model's metrics are resampled once, for every check."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from airflow_mlops.core.validation.sample import CHALLENGER, Sample
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One part of a partition of the rows.
+    """One of the parts that a column makes of the rows; without a name, all rows.
 
+    :param name: ``column=value``.
     :param rows: how many; ``rarest``: rows of its rarest class, for class labels.
     """
 
@@ -29,7 +30,7 @@ class Segment:
 
 @dataclass
 class Evaluation:
-    """What the questions share.
+    """What all checks of a candidate share: its sample, the policy, and resamples of each metric.
 
     :param own: the author's metrics and scikit-learn's scorers.
     """
@@ -41,7 +42,7 @@ class Evaluation:
     _cells: dict[str, tuple[list[Segment], IntArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw the weights."""
+        """Draw the bootstrap weights."""
         sample, policy = self.sample, self.policy
         entities = sample.queries if sample.entities is None else sample.entities
         self.resampling = Resampling.of(
@@ -52,8 +53,8 @@ class Evaluation:
         """Return a metric by name."""
         return metric(name, self.own)
 
-    def parts(self, column: str) -> tuple[list[Segment], IntArray]:
-        """Return the parts a segment column makes of the rows, and each row's part; "" for all rows."""
+    def segments(self, column: str) -> tuple[list[Segment], IntArray]:
+        """Return the segments a column makes of the rows, and each row's segment; "" for all rows."""
         if column not in self._cells:
             labels = self.sample.labels
             if column:
@@ -66,38 +67,38 @@ class Evaluation:
         return self._cells[column]
 
     def draws(self, model: str, name: str, column: str = "") -> list[Estimate]:
-        """Return a metric of a model in each part, with its resamples."""
+        """Return a metric of a model in each segment, with its resamples."""
         key = (model, name, column)
         if key not in self._draws:
-            parts, cells = self.parts(column)
+            segments, cells = self.segments(column)
             sample = self.sample
             scored = Scored(sample.labels, sample.scores[model], cells, sample.queries)
             wanted = self.metric(name)
-            drawn = self.resampling.draws(wanted, scored, len(parts))
+            drawn = self.resampling.draws(wanted, scored, len(segments))
             self._draws[key] = [
-                replace(one, units=min(one.units, part.rarest))
-                if wanted.by_class and part.rarest is not None
+                replace(one, units=min(one.units, segment.rarest))
+                if wanted.by_class and segment.rarest is not None
                 else one
-                for part, one in zip(parts, drawn, strict=True)
+                for segment, one in zip(segments, drawn, strict=True)
             ]
         return self._draws[key]
 
     def differs(self, rival: str, column: str = "") -> BoolArray:
-        """Say of each part whether challenger and rival give any row of it different scores."""
-        parts, cells = self.parts(column)
+        """Say of each segment whether challenger and rival give any of its rows different scores."""
+        segments, cells = self.segments(column)
         mine, theirs = self.sample.scores[CHALLENGER], self.sample.scores[rival]
         rows = np.ones(len(cells), dtype=bool)
         if mine.shape == theirs.shape:
             rows = (mine != theirs).reshape(len(cells), -1).any(axis=1)
-        return np.bincount(cells, weights=rows, minlength=len(parts)) > 0
+        return np.bincount(cells, weights=rows, minlength=len(segments)) > 0
 
-    def is_too_small(self, part: Segment, *estimates: Estimate) -> bool:
-        """Say whether nothing can be concluded about a part: few rows, few of a class, few entities."""
+    def is_too_small(self, segment: Segment, *estimates: Estimate) -> bool:
+        """Say whether nothing can be concluded about a segment: few rows, few of a class, few entities."""
         policy = self.policy
         few = policy.min_class_rows
         return (
-            (bool(part.name) and part.rows < policy.min_segment_rows)
-            or (part.rarest is not None and part.rarest < few)
+            (bool(segment.name) and segment.rows < policy.min_segment_rows)
+            or (segment.rarest is not None and segment.rarest < few)
             or any(not one.is_known or one.units < few for one in estimates)
         )
 
@@ -105,6 +106,6 @@ class Evaluation:
         rows = np.bincount(cells, minlength=len(names))
         rarest: list[int | None] = [None] * len(names)
         if np.isin(self.sample.labels, (0.0, 1.0)).all():
-            good = np.bincount(cells, weights=self.sample.labels, minlength=len(names)).astype(int)
-            rarest = [int(min(g, n - g)) for g, n in zip(good, rows, strict=True)]
+            positive = np.bincount(cells, weights=self.sample.labels, minlength=len(names)).astype(int)
+            rarest = [int(min(k, n - k)) for k, n in zip(positive, rows, strict=True)]
         return [Segment(*each) for each in zip(names, map(int, rows), rarest, strict=True)]

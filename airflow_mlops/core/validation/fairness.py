@@ -1,8 +1,9 @@
-"""Fairness: how far a metric differs between groups, with an interval for the greatest difference.
+"""Fairness: how far a metric differs between groups, with bounds of the greatest difference.
 
-Upper bound: the greatest of the pairwise upper bounds; "surely within the limit" then errs with at most
-alpha, for every pair must be (intersection-union). Lower bound: the greatest of simultaneous pairwise
-lower bounds (maximum of studentised resamples), so that many groups alone never make a difference.
+Upper bound: the greatest of the pairwise upper bounds. The claim "within the limit" then errs with a
+probability of at most alpha, for it has to hold for every pair (intersection-union test, Berger 1982). Lower
+bound: the greatest of the simultaneous pairwise lower bounds (maximum of studentised resamples, max-T of
+Westfall and Young 1993), so that a large number of groups alone never makes a difference.
 """
 
 from __future__ import annotations
@@ -22,42 +23,43 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.policy import FairnessPolicy
 
 
-def fairness(study: Evaluation) -> list[Finding]:
+def fairness(evaluation: Evaluation) -> list[Finding]:
     """Judge every rule of the policy.
 
     :raises InvalidConfigError: a rule's column is not there.
     """
-    return [_judged(study, rule) for rule in study.policy.fairness]
+    return [_judged(evaluation, rule) for rule in evaluation.policy.fairness]
 
 
-def _judged(study: Evaluation, rule: FairnessPolicy) -> Finding:
-    known = (*study.sample.segments, *study.sample.groups)
+def _judged(evaluation: Evaluation, rule: FairnessPolicy) -> Finding:
+    known = (*evaluation.sample.segments, *evaluation.sample.groups)
     if rule.column not in known:
         msg = f"validate.fairness: no column {rule.column!r}; columns: {', '.join(known) or 'none'}"
         raise InvalidConfigError(msg)
-    parts, _ = study.parts(rule.column)
+    segments, _ = evaluation.segments(rule.column)
+    values = evaluation.draws(CHALLENGER, rule.metric, rule.column)
     groups = [
-        (part, value)
-        for part, value in zip(parts, study.draws(CHALLENGER, rule.metric, rule.column), strict=True)
-        if not study.is_too_small(part, value)
+        (segment, value)
+        for segment, value in zip(segments, values, strict=True)
+        if not evaluation.is_too_small(segment, value)
     ]
     if len(groups) < 2:
         reason = f"{rule.column}: {len(groups)} groups are large enough to compare {rule.metric}, needs 2"
         return _finding(rule, Outcome.INCONCLUSIVE, reason, None)
-    low, high = disparity([value for _, value in groups], study.policy.alpha)
-    few = [part.name for part in parts if part not in [kept for kept, _ in groups]]
+    low, high = disparity([value for _, value in groups], evaluation.policy.alpha)
+    few = [segment.name for segment in segments if segment not in [kept for kept, _ in groups]]
     return _concluded(rule, groups, low, high, few)
 
 
 def disparity(groups: list[Estimate], alpha: float) -> tuple[float, float]:
-    """Return confidence bounds of the greatest difference between two groups."""
+    """Return confidence bounds of the greatest difference between any two groups."""
     pairs = [one - other for one, other in permutations(groups, 2)]
     high = max(pair.upper(alpha) for pair in pairs)
     spread = np.array([max(float(np.nanstd(pair.draws)), 1e-12) for pair in pairs])
     points = np.array([pair.point for pair in pairs])
-    about = (np.stack([pair.draws for pair in pairs]) - points[:, None]) / spread[:, None]
-    reach = float(np.nanquantile(about.max(axis=0), 1 - alpha))
-    return max(0.0, float((points - reach * spread).max())), high
+    studentised = (np.stack([pair.draws for pair in pairs]) - points[:, None]) / spread[:, None]
+    critical = float(np.nanquantile(studentised.max(axis=0), 1 - alpha))
+    return max(0.0, float((points - critical * spread).max())), high
 
 
 def _concluded(

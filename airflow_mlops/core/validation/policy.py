@@ -1,4 +1,4 @@
-"""ValidationPolicy: the bars a candidate has to clear."""
+"""ValidationPolicy: the limits a candidate has to meet; loads no arithmetic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.metrics.names import check_bar, check_metric
+from airflow_mlops.core.validation.metrics.registry import check_bar, check_metric
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome
 
@@ -22,10 +22,11 @@ class OnUnusableChampion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlicePolicy(Record):
-    """Search for weak segments that nobody declared.
+    """Search for weak segments beyond the declared ones (slice discovery).
 
     :param metric: a mean over rows; empty for the first such of the margins, else log loss or squared error.
-    :param max_drop: mean loss against the champion that a slice may surely exceed, in that metric's unit.
+    :param max_drop: allowed mean loss against the champion, in that metric's unit; a slice is weak if its
+        mean loss is significantly greater.
     :param columns: features to search; empty for all.
     :param depth: conditions of a slice, 1 or 2.
     :param min_rows: smaller slices are not searched.
@@ -42,7 +43,7 @@ class SlicePolicy(Record):
     outcome: Outcome = Outcome.WARN
 
     def __post_init__(self) -> None:
-        """Refuse a search that cannot be meant."""
+        """Refuse a search that makes no sense."""
         if self.metric:
             check_metric(self.metric)
         if (
@@ -73,13 +74,13 @@ class FairnessPolicy(Record):
     limit: float
 
     def __post_init__(self) -> None:
-        """Refuse a limit that cannot be meant."""
+        """Refuse a limit outside the metric's range."""
         check_bar(f"validate.fairness.{self.column}", self.metric, self.limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationPolicy(Record):
-    """Whether probabilities may be taken at their word.
+    """How well probabilities must be calibrated.
 
     :param ece: greatest expected calibration error, (0, 1]; ``None`` for no limit.
     :param in_the_large: greatest absolute difference of mean probability and observed share.
@@ -91,7 +92,7 @@ class CalibrationPolicy(Record):
     bins: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse limits that cannot be meant."""
+        """Refuse limits outside their range."""
         limits = [limit for limit in (self.ece, self.in_the_large) if limit is not None]
         if not limits or any(not 0 < limit <= 1 for limit in limits) or self.bins < 2:
             msg = (
@@ -103,18 +104,19 @@ class CalibrationPolicy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationPolicy(Record):
-    """What "good enough to challenge the champion" means.
+    """What "good enough to challenge the champion" means: non-inferiority margins, floors and further limits.
 
     :param margin: per metric, how much worse than the champion is still accepted, in the metric's unit, >= 0.
     :param relative_margin: the same as a share of the champion's absolute value, >= 0.
-    :param floor: per metric, the business bar that the candidate's confidence bound must clear.
+    :param floor: per metric, the least acceptable value, which the candidate's confidence bound must clear.
     :param max_segment_drop: margin inside each declared segment, for the metrics of ``margin``; those of
         ``relative_margin`` keep their own.
     :param min_segment_rows: smaller segments are "too small to tell" and decide nothing.
     :param min_class_rows: nor do those with fewer rows of a class, or fewer entities.
-    :param alpha: chance to accept a candidate that is worse by exactly a margin, (0, 0.5].
+    :param alpha: significance level: the probability to accept a candidate that is worse by exactly a margin,
+        (0, 0.5].
     :param resamples: bootstrap resamples.
-    :param entity: columns whose rows belong together and are drawn together, e.g. the customer.
+    :param entity: columns that identify a cluster, whose rows are drawn together, e.g. the customer.
     :param query: column of the query a row answers, for ranking metrics.
     """
 
@@ -136,7 +138,7 @@ class ValidationPolicy(Record):
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
 
     def __post_init__(self) -> None:
-        """Refuse bars that cannot be meant."""
+        """Refuse limits outside their range."""
         if not self.metrics:
             msg = "validate.margin: empty, allowed: at least one metric with its margin"
             raise InvalidConfigError(msg)

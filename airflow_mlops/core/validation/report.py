@@ -1,16 +1,19 @@
-"""What a comparison leaves behind: answers with their intervals, and the verdict that rests on them."""
+"""Validation report: comparisons with their confidence bounds, and the verdict that rests on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 
 class ComparisonAnswer(StrEnum):
-    """What can be said about a difference."""
+    """Result of comparing the challenger with a rival."""
 
     BETTER = "better"
     NOT_WORSE = "not worse"
@@ -32,13 +35,14 @@ OUTCOME_OF_ANSWER = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(Record):
-    """One metric of the challenger beside a rival's on the same rows.
+    """One metric of the challenger and of a rival on the same rows.
 
     :param segment: ``column=value``, empty for all rows.
     :param gain: challenger less rival in the metric's own direction: above 0 is better.
     :param lower, upper: one-sided confidence bounds of the gain.
     :param allowed: how far below 0 the gain may lie.
-    :param doubt: p-value against "worse by more than allowed", Holm-adjusted over the declared segments.
+    :param p_value: of the null hypothesis "worse by more than allowed", Holm-adjusted over the declared
+        segments; its JSON key is ``doubt``.
     """
 
     metric: str
@@ -51,7 +55,10 @@ class Comparison(Record):
     lower: float | None = None
     upper: float | None = None
     allowed: float
-    doubt: float | None = None
+    p_value: Annotated[
+        float | None,
+        Field(validation_alias=AliasChoices("doubt", "p_value"), serialization_alias="doubt"),
+    ] = None
     answer: ComparisonAnswer
 
 
@@ -73,7 +80,7 @@ class Value(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeakSlice(Record):
-    """A segment that nobody declared and where the challenger surely loses to the champion.
+    """A segment found by search where the challenger is significantly worse than the champion.
 
     :param gain: mean per row in the metric's own direction: below 0 is worse.
     :param lower, upper: one-sided confidence bounds of this slice alone, not corrected for the search.
@@ -91,11 +98,11 @@ class WeakSlice(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Record):
-    """Everything a comparison found.
+    """Everything that validation found about a challenger.
 
     :param rows_digest: of the held-back rows that every model was judged on.
     :param versions: what was judged, by role.
-    :param alpha: chance that a bound is on the wrong side of the truth.
+    :param alpha: probability that a one-sided bound lies on the wrong side of the true value.
     """
 
     verdict: Verdict
@@ -109,5 +116,5 @@ class Report(Record):
 
 
 def noted(subject: str, reason: str) -> Finding:
-    """Return a finding that decides nothing."""
+    """Return a finding for information: it never changes the outcome."""
     return Finding(check="note", subject=subject, outcome=Outcome.PASS, severity=Severity.INFO, reason=reason)

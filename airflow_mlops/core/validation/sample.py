@@ -1,4 +1,4 @@
-"""Sample: the held-back rows, labels and each model's scores, and what is wrong with them."""
+"""Sample: the held-back rows, their labels and each model's scores; and checks that they can be compared."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Sample:
     :param scores: per model: probabilities of the positive class, a matrix of k classes, or predictions.
     :param segments: declared segment columns.
     :param groups: columns for fairness that need not be declared segments.
-    :param entities: whose rows belong together; ``queries``: which query a row answers.
+    :param entities: code of the cluster each row belongs to; ``queries``: of the query it answers.
     :param columns: features to search for weak slices: floats, or text.
     :param unusable: per model without scores, why.
-    :param classes: how many the data have, where scores are a matrix; labels are their places.
+    :param classes: number of classes in the data, where scores are a matrix; labels are class codes.
     :param digest: of the rows themselves.
     """
 
@@ -44,7 +44,7 @@ class Sample:
 
 
 def row_problems(sample: Sample) -> list[Finding]:
-    """Say why nothing can be compared on these rows."""
+    """Return why nothing can be compared on these rows, as findings."""
     labels = sample.labels
     missing = int((~np.isfinite(labels)).sum())
     if not len(labels):
@@ -57,7 +57,7 @@ def row_problems(sample: Sample) -> list[Finding]:
 
 
 def score_problem(sample: Sample, model: str) -> str:
-    """Say why a model's scores cannot be used; empty if they can."""
+    """Return why a model's scores cannot be used; empty if they can."""
     if model in sample.unusable:
         return f"{model} {sample.unusable[model]}"
     scores, rows = sample.scores[model], len(sample.labels)

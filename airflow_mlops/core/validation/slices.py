@@ -1,7 +1,8 @@
-"""Weak segments nobody declared: slices of one or two conditions where the challenger loses to the champion.
+"""Slice discovery: search for segments of one or two conditions where the challenger loses to the champion.
 
-Every slice is tested for a mean loss above the allowed drop, its variance taken over blocks of units;
-Benjamini-Hochberg bounds the share of false finds. A find whose wider slice was found is left out.
+Every slice is tested for a mean loss above the allowed drop by Student's t, with the variance between blocks
+of units (cluster-robust); the false discovery rate is bounded (Benjamini and Hochberg 1995). A slice inside a
+wider one that was found is left out.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import numpy as np
 from scipy import stats
 
 from airflow_mlops.core.validation.metrics.base import Scored
-from airflow_mlops.core.validation.metrics.names import MEANS
-from airflow_mlops.core.validation.metrics.registry import METRICS
+from airflow_mlops.core.validation.metrics.registry import METRIC_TABLE, metric
 from airflow_mlops.core.validation.report import WeakSlice, noted
 from airflow_mlops.core.validation.sample import CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Finding, Severity
@@ -29,23 +29,21 @@ if TYPE_CHECKING:
 _BLOCKS = 512
 _QUARTILES = (0.25, 0.5, 0.75)
 _MOST_TOLD = 10
-NO_MEANS = ("rmse", "r2", "explained_variance", "selection_rate")
-ADDITIVE = frozenset(MEANS) - frozenset(NO_MEANS)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
     """Rows that meet every condition.
 
-    :param gain: mean over its rows, challenger against champion; negative is a loss.
-    :param doubt: p-value against "loses no more than allowed".
+    :param gain: mean over its rows, challenger less champion; negative is a loss.
+    :param p_value: of the null hypothesis "loses no more than allowed".
     :param error: standard error of the mean, with ``freedom`` degrees of freedom.
     """
 
     conditions: tuple[str, ...]
     rows: int
     gain: float
-    doubt: float
+    p_value: float
     error: float
     freedom: int
 
@@ -56,33 +54,33 @@ class Slice:
 
     def recorded(self, metric: str, alpha: float, allowed: float) -> WeakSlice:
         """Return it as a record, with one-sided bounds of its mean (Student's t)."""
-        reach = float(stats.t.ppf(1 - alpha, self.freedom)) * self.error
+        half_width = float(stats.t.ppf(1 - alpha, self.freedom)) * self.error
         return WeakSlice(
             name=self.name,
             metric=metric,
             rows=self.rows,
             gain=self.gain,
-            lower=self.gain - reach,
-            upper=self.gain + reach,
+            lower=self.gain - half_width,
+            upper=self.gain + half_width,
             allowed=allowed,
         )
 
 
-def weak_slices(study: Evaluation) -> tuple[list[Finding], list[WeakSlice]]:
-    """Search the sample's columns; nothing without a policy or columns to search."""
-    policy, sample = study.policy.slices, study.sample
+def weak_slices(evaluation: Evaluation) -> tuple[list[Finding], list[WeakSlice]]:
+    """Search the sample's columns; returns nothing without a policy or columns to search."""
+    policy, sample = evaluation.policy.slices, evaluation.sample
     if policy is None or not sample.columns or sample.queries is not None:
         return [], []
-    name = _metric(study, policy)
-    models = (sample.scores[CHALLENGER], sample.scores[CHAMPION])
-    mine, theirs = (METRICS[name].rows(Scored.of(sample.labels, scores))[0] for scores in models)
-    gain = METRICS[name].sign * (mine - theirs)
+    name = _metric(evaluation, policy)
+    models, wanted = (sample.scores[CHALLENGER], sample.scores[CHAMPION]), metric(name)
+    mine, theirs = (wanted.rows(Scored.of(sample.labels, scores))[0] for scores in models)
+    gain = wanted.sign * (mine - theirs)
     coded = {c: conditions(c, v, policy.values) for c, v in sample.columns.items() if _wanted(policy, c)}
-    units = study.resampling.blocks % _BLOCKS
+    units = evaluation.resampling.blocks % _BLOCKS
     found = search(gain, {c: code for c, code in coded.items() if code is not None}, units, policy)
-    weak = weakest(found, study.policy.alpha)[:_MOST_TOLD]
-    told = _told(weak, len(found), name, policy)
-    return told, [one.recorded(name, study.policy.alpha, policy.max_drop) for one in weak]
+    weak = weakest(found, evaluation.policy.alpha)[:_MOST_TOLD]
+    findings = _findings(weak, len(found), name, policy)
+    return findings, [one.recorded(name, evaluation.policy.alpha, policy.max_drop) for one in weak]
 
 
 def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntArray] | None:
@@ -109,7 +107,7 @@ def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntAr
 def search(
     gain: Array, coded: dict[str, tuple[list[str], IntArray]], units: IntArray, policy: SlicePolicy
 ) -> list[Slice]:
-    """Return every slice large enough, with its mean and its doubt."""
+    """Return every slice that is large enough, with its mean gain and p-value."""
     found = []
     for names, codes in coded.values():
         found += _tested(gain, codes, [(name,) for name in names], units, policy)
@@ -121,10 +119,10 @@ def search(
 
 
 def weakest(found: list[Slice], alpha: float) -> list[Slice]:
-    """Return slices that surely lose, weakest first, each without the narrower ones inside it."""
+    """Return slices with a significant loss, weakest first, without those inside a wider one."""
     if not found:
         return []
-    kept = stats.false_discovery_control([one.doubt for one in found]) <= alpha
+    kept = stats.false_discovery_control([one.p_value for one in found]) <= alpha
     lost = sorted(
         (one for one, is_kept in zip(found, kept, strict=True) if is_kept), key=lambda one: one.gain
     )
@@ -135,7 +133,7 @@ def weakest(found: list[Slice], alpha: float) -> list[Slice]:
 def _tested(
     gain: Array, codes: IntArray, names: list[tuple[str, ...]], units: IntArray, policy: SlicePolicy
 ) -> list[Slice]:
-    """Test each cell: mean gain, its variance from sums per block, Student's t."""
+    """Test each slice: mean gain, variance between blocks, Student's t."""
     cells = len(names)
     rows = np.bincount(codes, minlength=cells)
     large = np.flatnonzero(rows >= policy.min_rows)
@@ -151,19 +149,18 @@ def _tested(
     mean = sums.sum(axis=0) / rows[large]
     used = np.maximum(2, (count > 0).sum(axis=0))
     spread = np.sqrt(((sums - mean * count) ** 2).sum(axis=0) * used / (used - 1)) / rows[large]
-    doubts = stats.t.cdf((mean + policy.max_drop) / np.maximum(spread, 1e-12), used - 1)
-    each = zip(rows[large], mean, doubts, spread, used - 1, strict=True)
+    p_values = stats.t.cdf((mean + policy.max_drop) / np.maximum(spread, 1e-12), used - 1)
+    each = zip(rows[large], mean, p_values, spread, used - 1, strict=True)
     return [
-        Slice(names[cell], int(n), float(gain), float(doubt), float(error), int(freedom))
-        for cell, (n, gain, doubt, error, freedom) in zip(large, each, strict=True)
+        Slice(names[cell], int(n), float(gain), float(p_value), float(error), int(freedom))
+        for cell, (n, gain, p_value, error, freedom) in zip(large, each, strict=True)
     ]
 
 
-def _told(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy) -> list[Finding]:
+def _findings(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy) -> list[Finding]:
     if not weak:
-        return [
-            noted("slices", f"{searched} slices searched, none surely loses more than {policy.max_drop:g}")
-        ]
+        found = f"none loses significantly more than {policy.max_drop:g}"
+        return [noted("slices", f"{searched} slices searched, {found}")]
     return [
         Finding(
             check="weak_slice",
@@ -181,11 +178,12 @@ def _told(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy) ->
     ]
 
 
-def _metric(study: Evaluation, policy: SlicePolicy) -> str:
-    named = [name for name in (policy.metric, *study.policy.metrics) if name in ADDITIVE]
-    if named:
-        return named[0]
-    sample = study.sample
+def _metric(evaluation: Evaluation, policy: SlicePolicy) -> str:
+    for name in (policy.metric, *evaluation.policy.metrics):
+        traits = METRIC_TABLE.get(name)
+        if traits is not None and traits.is_row_mean:
+            return name
+    sample = evaluation.sample
     is_class = sample.scores[CHALLENGER].ndim == 2 or bool(np.isin(sample.labels, (0.0, 1.0)).all())
     return "log_loss" if is_class else "mse"
 

@@ -1,4 +1,4 @@
-"""Whether a metric can be asked of these labels and scores: what does not fit gives a number too."""
+"""Whether a metric fits the labels and scores: one that does not would return a number, too."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.metrics.names import (
-    CLASSES,
-    OF_CLASSES,
-    OF_PROBABILITIES,
-    OF_TWO,
-    SCORER,
+from airflow_mlops.core.validation.metrics.registry import (
+    METRIC_TABLE,
+    SCORER_PREFIX,
+    MetricTraits,
+    Target,
     base_name,
     check_metric,
+    traits_of,
 )
 from airflow_mlops.core.validation.sample import CHALLENGER, score_problem
 
@@ -27,38 +27,42 @@ _SUM_TOLERANCE = 1e-3
 
 
 def check_metrics(sample: Sample, names: Collection[str]) -> None:
-    """Refuse metrics of other labels or other predictions than these.
+    """Refuse metrics that are for other labels or other predictions than these.
 
-    :param names: without the author's own, which may be asked anything.
+    :param names: without the author's own, which accept anything.
     :raises InvalidConfigError: names the metric, what it is for, and what is there.
     """
-    is_matrix = sample.scores[CHALLENGER].ndim == 2
-    labels = np.unique(sample.labels)
     for name in names:
         check_metric(name)
-        if name.startswith(SCORER):
+        if name.startswith(SCORER_PREFIX):
             continue
-        short, there = (
-            base_name(name),
-            f"{len(labels)} different numbers from {labels[0]:g} to {labels[-1]:g}",
-        )
-        if is_matrix and (short in OF_TWO or short not in OF_CLASSES):
-            several = ", ".join(sorted({*CLASSES, "roc_auc_ovr", "log_loss", "brier", "accuracy"} - OF_TWO))
-            wrong = f"predictions are of {sample.scores[CHALLENGER].shape[1]} classes, allowed: {several}"
-        elif not is_matrix and short == "roc_auc_ovr":
-            wrong = "predictions are no matrix of classes, allowed: roc_auc"
-        elif not is_matrix and short in OF_CLASSES and not np.isin(labels, (0.0, 1.0)).all():
-            wrong = f"labels are {there}, allowed: 0 and 1, or text"
-        else:
-            continue
-        msg = f"metric {name!r} does not fit: {wrong}"
-        raise InvalidConfigError(msg)
+        wrong = _misfit(sample, base_name(name), METRIC_TABLE[base_name(name)])
+        if wrong:
+            msg = f"metric {name!r} does not fit: {wrong}"
+            raise InvalidConfigError(msg)
+
+
+def _misfit(sample: Sample, short: str, traits: MetricTraits) -> str:
+    """Return why a metric does not fit; empty if it does."""
+    scores = sample.scores[CHALLENGER]
+    if scores.ndim == 2:
+        if traits.target is Target.CLASSES:
+            return ""
+        fitting = sorted(name for name, its in METRIC_TABLE.items() if its.target is Target.CLASSES)
+        return f"predictions are of {scores.shape[1]} classes, allowed: {', '.join(fitting)}"
+    if short == "roc_auc_ovr":
+        return "predictions are no matrix of classes, allowed: roc_auc"
+    labels = np.unique(sample.labels)
+    if traits.is_of_classes and not np.isin(labels, (0.0, 1.0)).all():
+        span = f"{len(labels)} different numbers from {labels[0]:g} to {labels[-1]:g}"
+        return f"labels are {span}, allowed: 0 and 1, or text"
+    return ""
 
 
 def model_problem(sample: Sample, model: str, names: Collection[str]) -> str:
-    """Say why a model's scores cannot be used for these metrics; empty if they can."""
+    """Return why a model's scores cannot be used for these metrics; empty if they can."""
     reason = score_problem(sample, model)
-    asked = [name for name in names if base_name(name) in OF_PROBABILITIES]
+    asked = [name for name in names if (its := traits_of(name)) and its.needs_probabilities]
     if reason or not asked:
         return reason
     scores = sample.scores[model]

@@ -1,22 +1,21 @@
 """Metric: per-row terms whose weighted sums give the value, so that a resample is one matrix product.
 
-A mean, a ratio or a confusion matrix is a function of sums over rows. A rank metric is so to first order:
-its rows carry their influence (for the area under the curve DeLong's structural components), exact at the
-sample itself. Any other function of labels, scores and weights is called once per resample.
+A mean, a ratio or a confusion matrix is a function of sums over rows. A rank metric is one to first order:
+its terms are the rows' influence values (for the area under the ROC curve DeLong's structural components),
+exact at the sample itself. Any other function of labels, scores and weights is called once per resample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
-Function = Callable[[Array, Array, Array], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +40,34 @@ class Scored:
         return cls(labels, scores, np.zeros(len(labels), dtype=np.int64), queries)
 
 
+class Formula(NamedTuple):
+    """How a metric is computed.
+
+    :param terms: of scored rows, ``k`` arrays ``(n_rows,)``; those of a rank metric depend on the cell.
+    :param value: of the terms' weighted sums, shape ``(k, ...)``, the metric, shape ``(...)``.
+    """
+
+    terms: Callable[[Scored], Sequence[Array]]
+    value: Callable[[Array], Array]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """A metric by name.
 
     :param sign: 1 if more is better, -1 if less is.
-    :param terms: of scored rows, ``k`` arrays ``(n_rows,)``; those of a rank metric depend on the cell.
-    :param value: of the terms' weighted sums, shape ``(k, ...)``, the metric, shape ``(...)``.
+    :param terms, value: see :class:`Formula`.
     :param function: ``f(labels, scores, weights)`` instead of terms and value.
-    :param reach: greatest difference between two values a row can have, 0 if there is none.
-    :param by_class: rests on the rows of one class, so that the rarest class says how much is known.
+    :param max_influence: greatest difference between the values of two rows, 0 if it has no bound.
+    :param by_class: rests on the rows of each class, so that the rarest class limits what is known.
     """
 
     name: str
     sign: int
     terms: Callable[[Scored], Sequence[Array]] | None = None
     value: Callable[[Array], Array] | None = field(default=None)
-    function: Function | None = None
-    reach: float = 0.0
+    function: Callable[[Array, Array, Array], float] | None = None
+    max_influence: float = 0.0
     by_class: bool = False
 
     def point(self, labels: Array, scores: Array, queries: IntArray | None = None) -> float:

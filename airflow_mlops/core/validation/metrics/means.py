@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.validation.metrics.base import Array, Metric, Scored, ratio
+from airflow_mlops.core.validation.metrics.base import Array, Formula, Scored, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def _log_loss(labels: Array, scores: Array) -> Array:
 
 
 def _brier(labels: Array, scores: Array) -> Array:
-    """Binary: (y - p)²; k classes: sum over the classes, as scikit-learn's does."""
+    """Brier score (1950). Binary: (y - p)²; k classes: sum over the classes, as scikit-learn does."""
     if scores.ndim == 2:
         result: Array = (scores**2).sum(axis=1) - 2 * _of_label(labels, scores) + 1
         return result
@@ -45,7 +45,7 @@ def _accuracy(labels: Array, scores: Array) -> Array:
 
 
 def _selected(labels: Array, scores: Array) -> Array:
-    """Say which rows are called positive: for fairness between groups, whatever their labels."""
+    """Return which rows are predicted positive, whatever their labels: demographic parity compares it."""
     return (scores >= 0.5).astype(float)
 
 
@@ -55,14 +55,14 @@ def _of_label(labels: Array, scores: Array) -> Array:
 
 
 def _deviance(labels: Array, scores: Array) -> Array:
-    """Poisson: 2 (y log(y / m) - y + m), y log y = 0 at y = 0; infinite for a mean that is not positive."""
+    """Poisson deviance: 2 (y log(y / m) - y + m), y log y = 0 at y = 0; infinite for a mean m <= 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         logs = np.where(labels > 0, labels * np.log(labels / scores), 0.0)
     return np.where(scores > 0, 2 * (logs - labels + scores), np.inf)
 
 
 def _spread(scored: Scored) -> Sequence[Array]:
-    """Labels are taken about their mean: sums of squares of large numbers lose digits."""
+    """Return the terms of variances; labels are centred, as sums of large squares lose digits."""
     labels = scored.labels - scored.labels.mean()
     error = scored.labels - scored.scores
     return np.ones(len(labels)), labels, labels**2, error, error**2
@@ -79,23 +79,16 @@ def _explained(sums: Array) -> Array:
     return result
 
 
-METRICS = (
-    Metric(name="accuracy", sign=1, terms=_mean(_accuracy), value=ratio, reach=1.0),
-    Metric(name="log_loss", sign=-1, terms=_mean(_log_loss), value=ratio),
-    Metric(name="brier", sign=-1, terms=_mean(_brier), value=ratio, reach=1.0),
-    Metric(name="mae", sign=-1, terms=_mean(lambda y, p: np.abs(y - p)), value=ratio),
-    Metric(name="mse", sign=-1, terms=_mean(lambda y, p: (y - p) ** 2), value=ratio),
-    Metric(
-        name="rmse", sign=-1, terms=_mean(lambda y, p: (y - p) ** 2), value=lambda sums: np.sqrt(ratio(sums))
-    ),
-    Metric(
-        name="mape",
-        sign=-1,
-        terms=_mean(lambda y, p: np.abs(y - p) / np.maximum(np.abs(y), _TINY)),
-        value=ratio,
-    ),
-    Metric(name="poisson_deviance", sign=-1, terms=_mean(_deviance), value=ratio),
-    Metric(name="selection_rate", sign=1, terms=_mean(_selected), value=ratio, reach=1.0),
-    Metric(name="r2", sign=1, terms=_spread, value=_r2),
-    Metric(name="explained_variance", sign=1, terms=_spread, value=_explained),
-)
+MEAN_FORMULAS = {
+    "accuracy": Formula(_mean(_accuracy), ratio),
+    "log_loss": Formula(_mean(_log_loss), ratio),
+    "brier": Formula(_mean(_brier), ratio),
+    "mae": Formula(_mean(lambda y, p: np.abs(y - p)), ratio),
+    "mse": Formula(_mean(lambda y, p: (y - p) ** 2), ratio),
+    "rmse": Formula(_mean(lambda y, p: (y - p) ** 2), lambda sums: np.sqrt(ratio(sums))),
+    "mape": Formula(_mean(lambda y, p: np.abs(y - p) / np.maximum(np.abs(y), _TINY)), ratio),
+    "poisson_deviance": Formula(_mean(_deviance), ratio),
+    "selection_rate": Formula(_mean(_selected), ratio),
+    "r2": Formula(_spread, _r2),
+    "explained_variance": Formula(_spread, _explained),
+}

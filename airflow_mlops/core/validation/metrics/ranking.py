@@ -1,9 +1,9 @@
-"""Metrics of how scores rank rows within a cell; a row's terms are its influence on the metric.
+"""Metrics of how scores rank rows within a cell; a row's terms are its influence value.
 
 With weights w the area under the ROC curve is, to first order, the weighted mean over positive rows of the
-share of negatives below them, plus the same for negatives, less the area itself (DeLong, DeLong and
-Clarke-Pearson 1988). Average precision uses its infinitesimal jackknife. Both are exact at w = 1; what is
-left out is of the order 1 / rows.
+share of negatives below them, plus the same for negatives, less the area itself (structural components of
+DeLong, DeLong and Clarke-Pearson 1988). Average precision uses its infinitesimal jackknife (Jaeckel 1972).
+Both are exact at w = 1; the remainder is of the order 1 / rows.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.validation.metrics.base import Array, BoolArray, IntArray, Metric, Scored, ratio
+from airflow_mlops.core.validation.metrics.base import Array, BoolArray, Formula, IntArray, Scored, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class _Ranked:
     """Rows in ascending order of score within their cell, ties together.
 
     :param order: row numbers, in that order; ``tie``: which group of equal scores each falls in.
@@ -36,8 +36,8 @@ class Ranked:
     first: IntArray
 
     @classmethod
-    def of(cls, scores: Array, positive: BoolArray, cells: IntArray) -> Ranked:
-        """Sort."""
+    def of(cls, scores: Array, positive: BoolArray, cells: IntArray) -> _Ranked:
+        """Sort rows by cell and score."""
         order = np.argsort(scores, kind="stable")
         order = order[np.argsort(cells[order], kind="stable")]
         ranked, within = scores[order], cells[order]
@@ -73,7 +73,7 @@ class Ranked:
 
 def _area(scores: Array, positive: BoolArray, cells: IntArray) -> tuple[Array, Array, Array, Array, Array]:
     """Return per row: share of negatives below, of positives above, the cell's area, positives, negatives."""
-    ranked = Ranked.of(scores, positive, cells)
+    ranked = _Ranked.of(scores, positive, cells)
     good, bad = ranked.per_cell(ranked.good), ranked.per_cell(ranked.bad)
     with np.errstate(invalid="ignore", divide="ignore"):
         beaten = (ranked.below(ranked.bad) + ranked.bad / 2) / bad
@@ -97,7 +97,7 @@ def _auc(sums: Array) -> Array:
 
 
 def _one_against_rest(scored: Scored) -> Sequence[Array]:
-    """Mean over the classes of the area under one class against all others."""
+    """One against the rest: mean over the classes of the area under one class against all others."""
     rows = np.bincount(scored.cells)[scored.cells]
     classes, found = scored.scores.shape[1], np.zeros(len(scored.labels))
     for one in range(classes):
@@ -110,9 +110,9 @@ def _one_against_rest(scored: Scored) -> Sequence[Array]:
 
 
 def _precision_terms(scored: Scored) -> Sequence[Array]:
-    """Average precision: mean over positives of the share of positives at or above their score."""
+    """Average precision: mean over positives of the precision at their score."""
     positive = scored.labels > 0.5
-    ranked = Ranked.of(scored.scores, positive, scored.cells)
+    ranked = _Ranked.of(scored.scores, positive, scored.cells)
     good = ranked.per_cell(ranked.good)
     hits = good - ranked.below(ranked.good)
     misses = ranked.per_cell(ranked.bad) - ranked.below(ranked.bad)
@@ -128,8 +128,8 @@ def _precision_terms(scored: Scored) -> Sequence[Array]:
     return averages + rows * np.where(positive, gains, losses), np.ones(len(rows))
 
 
-METRICS = (
-    Metric(name="roc_auc", sign=1, terms=_auc_terms, value=_auc, reach=1.0, by_class=True),
-    Metric(name="roc_auc_ovr", sign=1, terms=_one_against_rest, value=ratio, reach=1.0, by_class=True),
-    Metric(name="average_precision", sign=1, terms=_precision_terms, value=ratio, reach=1.0, by_class=True),
-)
+RANKING_FORMULAS = {
+    "roc_auc": Formula(_auc_terms, _auc),
+    "roc_auc_ovr": Formula(_one_against_rest, ratio),
+    "average_precision": Formula(_precision_terms, ratio),
+}

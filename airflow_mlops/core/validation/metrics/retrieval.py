@@ -1,4 +1,4 @@
-"""Metrics of ranked answers: one value a query, carried by the query's first row of a cell, then averaged.
+"""Retrieval metrics: one value a query, held by the query's first row of a cell, then averaged.
 
 Queries without a relevant answer (label above 0) are left out: no ranking of them is right or wrong.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.metrics.base import Array, IntArray, Metric, Scored, ratio
+from airflow_mlops.core.validation.metrics.base import Array, Formula, IntArray, Scored, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def _terms(values: Callable[[Scored], tuple[_Answers, Array]]) -> Callable[[Scor
 
 
 def _gain(scored: Scored, scores: Array, cut: int | None) -> tuple[_Answers, Array]:
-    """Discounted gain: label / log2(rank + 2); tied answers share their discounts."""
+    """Discounted cumulative gain: label / log2(rank + 2), rank from 0; tied answers share their discounts."""
     answers = _Answers(scored, scores)
     inside = answers.rank < cut if cut else np.ones(len(scores), dtype=bool)
     discount = np.where(inside, 1 / np.log2(answers.rank + 2), 0.0)
@@ -74,7 +74,7 @@ def _ndcg(cut: int | None) -> Callable[[Scored], tuple[_Answers, Array]]:
 
 
 def _reciprocal(scored: Scored) -> tuple[_Answers, Array]:
-    """Reciprocal of the first relevant rank; of tied answers the relevant one counts as last."""
+    """Reciprocal of the first relevant rank; a relevant answer among ties counts as the last of them."""
     answers = _Answers(scored, scored.scores)
     last = np.maximum.reduceat(answers.rank, np.flatnonzero(np.r_[True, np.diff(answers.tie) > 0]))
     rank = np.where(scored.labels[answers.order] > 0, last[answers.tie], np.inf)
@@ -83,7 +83,7 @@ def _reciprocal(scored: Scored) -> tuple[_Answers, Array]:
 
 
 def _precision(scored: Scored) -> tuple[_Answers, Array]:
-    """Mean over relevant answers of the share of relevant ones at or above their score."""
+    """Average precision of a query: mean over its relevant answers of the precision at their score."""
     answers = _Answers(scored, scored.scores)
     relevant = (scored.labels[answers.order] > 0).astype(float)
     hits = np.cumsum(relevant)
@@ -95,14 +95,13 @@ def _precision(scored: Scored) -> tuple[_Answers, Array]:
     return answers, np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def ndcg(name: str) -> Metric:
-    """Return ``ndcg`` or ``ndcg@<cut>``."""
-    cut = int(name.partition("@")[2] or 0) or None
-    return Metric(name=name, sign=1, terms=_terms(_ndcg(cut)), value=ratio, reach=1.0)
+def ndcg_at(cut: int | None) -> Formula:
+    """Return the formula of nDCG over the first ``cut`` ranks, or over all."""
+    return Formula(_terms(_ndcg(cut)), ratio)
 
 
-METRICS = (
-    ndcg("ndcg"),
-    Metric(name="mrr", sign=1, terms=_terms(_reciprocal), value=ratio, reach=1.0),
-    Metric(name="map", sign=1, terms=_terms(_precision), value=ratio, reach=1.0),
-)
+RETRIEVAL_FORMULAS = {
+    "ndcg": ndcg_at(None),
+    "mrr": Formula(_terms(_reciprocal), ratio),
+    "map": Formula(_terms(_precision), ratio),
+}

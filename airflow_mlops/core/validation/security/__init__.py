@@ -1,1 +1,1 @@
-"""Security."""
+"""Security heuristics: signs of label poisoning and of model extraction."""

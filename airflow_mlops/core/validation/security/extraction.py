@@ -1,6 +1,6 @@
-"""Signs of model extraction: clients that ask far more than others in one hour.
+"""Signs of model extraction: clients that send far more requests than others within one hour.
 
-A heuristic: it sees one busy client, not a copy made slowly or through many clients.
+A heuristic: it detects one busy client, not a copy made slowly or through many clients.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_TOLD = 10
 
 
 def judge_extraction(clients: np.ndarray[Any, Any] | None, times: Array, policy: ExtractionPolicy) -> Verdict:
-    """Judge who asked how often.
+    """Judge how many requests each client sent.
 
     :param clients: shape ``(n_requests,)`` of text; ``None`` if the log does not say.
     :param times: seconds since the epoch.

@@ -1,6 +1,6 @@
-"""Signs of poisoned labels: duplicates that conflict, rows that contradict their likes, odd label rates.
+"""Signs of label poisoning: conflicting duplicates, labels that contradict near duplicates, odd label rates.
 
-Heuristics, not proofs: they see clumsy poisoning of labels, no backdoor in the features. What they find and
+Heuristics, not proofs: they detect crude poisoning of labels, no backdoor in the features. What they find and
 what they miss in simulation is in docs/how-to/validation.md.
 """
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.sample import Values
     from airflow_mlops.core.validation.security.security import PoisoningPolicy
 
-_FEWEST_LIKES = 10
+_FEWEST_DUPLICATES = 10
 _AGREEMENT = 0.9
 _FEWEST_ROWS = 30
 _MOST_TOLD = 5
 
 
 def conflicts(same: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Finding:
-    """Judge exact duplicates: those whose label is not the usual one of their group.
+    """Judge exact duplicates: those whose label is not the majority label of their group.
 
     :param same: shape ``(n_rows,)``: rows with one number have equal features.
     :param labels: class codes.
@@ -33,24 +33,24 @@ def conflicts(same: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Find
     size, usual, _ = _groups(same, labels)
     repeated = size > 1
     odd = int((repeated & (labels != usual)).sum())
-    what = "exact duplicates have another label than their likes"
+    what = "exact duplicates have another label than most of their group"
     return _share("conflicting_duplicates", odd, int(repeated.sum()), policy.conflicts, what, policy)
 
 
 def flips(alike: IntArray, labels: IntArray, policy: PoisoningPolicy) -> Finding:
-    """Judge near duplicates: rows whose label contradicts at least nine in ten of ten or more likes."""
+    """Judge near duplicates: rows whose label contradicts nine in ten of a group of ten or more."""
     size, usual, agreeing = _groups(alike, labels)
-    settled = (size >= _FEWEST_LIKES) & (agreeing >= _AGREEMENT * size)
+    settled = (size >= _FEWEST_DUPLICATES) & (agreeing >= _AGREEMENT * size)
     odd = int((settled & (labels != usual)).sum())
     what = "rows among agreeing near duplicates contradict them"
     return _share("label_flips", odd, int(settled.sum()), policy.flips, what, policy)
 
 
 def label_rates(column: str, values: Values, positive: BoolArray, policy: PoisoningPolicy) -> list[Finding]:
-    """Judge the label rate of each value of a column against the column's own spread of rates.
+    """Judge the label rate of each value of a column by a funnel plot of the column.
 
     z = (k - n p) / sqrt(n p (1 - p)), divided by the robust spread of all z where that is above 1
-    (funnel plot with over-dispersion, Spiegelhalter 2005); Benjamini-Hochberg over the values.
+    (over-dispersion, Spiegelhalter 2005); Benjamini-Hochberg over the values.
     """
     names, codes = np.unique(values, return_inverse=True)
     rows: Array = np.asarray(np.bincount(codes), dtype=np.float64)
@@ -65,19 +65,20 @@ def label_rates(column: str, values: Values, positive: BoolArray, policy: Poison
     z = _funnel(good[large], rows[large], usual)
     odd = np.flatnonzero(stats.false_discovery_control(2 * stats.norm.sf(np.abs(z))) <= policy.alpha)
     if not odd.size:
-        reason = f"{column}: no value's label rate stands out from the usual {usual:.3f}"
+        reason = f"{column}: no value's label rate differs from the overall {usual:.3f}"
         return [_finding("label_rate", column, Outcome.PASS, reason, None)]
     found = []
     for index in sorted(odd, key=lambda i: -abs(z[i]))[:_MOST_TOLD]:
         rate, count = good[large][index] / rows[large][index], rows[large][index]
         name = f"{column}={names[large][index]}"
         seen = f"{name}: label rate {rate:.3f} on {count:.0f} rows"
-        reason = f"{seen}, usual {usual:.3f} ({z[index]:+.1f} spreads off)"
+        reason = f"{seen}, overall {usual:.3f} (z {z[index]:+.1f})"
         found.append(_finding("label_rate", name, policy.outcome, reason, float(rate)))
     return found
 
 
 def _funnel(good: Array, rows: Array, usual: float) -> Array:
+    """Return z scores about their median, divided by their robust spread (MAD) where that is above 1."""
     z: Array = (good - rows * usual) / np.sqrt(rows * max(usual * (1 - usual), 1e-12))
     spread = float(np.median(np.abs(z - np.median(z)))) * 1.4826
     return (z - np.median(z)) / max(1.0, spread)

@@ -1,4 +1,4 @@
-"""Bars of the security heuristics; loads no arithmetic."""
+"""Policies of the security heuristics; loads no arithmetic."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_mlops.core.verdict import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoisoningPolicy(Record):
-    """Signs that labels of the training rows were tampered with.
+    """Limits for signs of label poisoning in the training rows.
 
     :param conflicts: allowed share of exact duplicates whose label is not their group's usual one.
-    :param flips: allowed share of rows that contradict nearly all their near duplicates.
-    :param columns: columns whose values should have much the same label rate, e.g. who labelled the row.
-    :param alpha: allowed share of false finds among the values of a column.
-    :param outcome: of a sign: ``warn`` or ``fail``.
+    :param flips: allowed share of rows whose label contradicts nearly all near duplicates.
+    :param columns: columns whose values should have similar label rates, e.g. the annotator.
+    :param alpha: false discovery rate among the values of a column.
+    :param outcome: where a sign is found: ``warn`` or ``fail``.
     """
 
     conflicts: float = 0.01
@@ -27,7 +27,7 @@ class PoisoningPolicy(Record):
     outcome: Outcome = Outcome.WARN
 
     def __post_init__(self) -> None:
-        """Refuse limits that cannot be meant."""
+        """Refuse limits outside their range."""
         shares = (self.conflicts, self.flips)
         if any(not 0 <= share < 1 for share in shares) or not 0 < self.alpha <= 0.5:
             msg = (
@@ -42,12 +42,12 @@ class PoisoningPolicy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractionPolicy(Record):
-    """Signs that somebody copies the model by asking it.
+    """Limits for signs of model extraction: copying a model by querying it.
 
-    :param client: logged column that says who asked.
-    :param per_hour: requests of one client in one clock hour that are never usual.
-    :param times_usual: or this many times the median client's busiest hour,
-    :param at_least: but no fewer than this.
+    :param client: logged column that identifies the client.
+    :param per_hour: requests of one client in one clock hour above which it is always reported.
+    :param times_usual: a lower limit: this many times the median client's busiest hour,
+    :param at_least: but no fewer requests than this.
     """
 
     client: str
@@ -57,7 +57,7 @@ class ExtractionPolicy(Record):
     outcome: Outcome = Outcome.WARN
 
     def __post_init__(self) -> None:
-        """Refuse limits that cannot be meant."""
+        """Refuse limits outside their range."""
         if self.per_hour < 1 or self.times_usual < 1 or self.at_least < 1:
             msg = (
                 f"extraction: per_hour {self.per_hour}, times_usual {self.times_usual}, at_least "

@@ -8,7 +8,7 @@ from airflow_mlops.core.validation import bootstrap
 from airflow_mlops.core.validation.bootstrap import Resampling, resampled
 from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.metrics.base import Metric, Scored
-from airflow_mlops.core.validation.metrics.registry import METRICS
+from airflow_mlops.core.validation.metrics.registry import metric
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def rng():
 
 def mean_of(values, **more):
     drawn = Resampling.of(len(values), resamples=2000, seed=1, **more)
-    return drawn.draws(METRICS["mae"], Scored.of(np.zeros(len(values)), values), 1)[0]
+    return drawn.draws(metric("mae"), Scored.of(np.zeros(len(values)), values), 1)[0]
 
 
 def test_resamples_are_paired_and_repeatable(rng):
     labels, scores = rng.integers(0, 2, 500).astype(float), rng.random(500)
     same = {"one": scores, "other": scores}
-    draws = resampled(labels, same, [METRICS["brier"]], resamples=200, seed=1)
-    again = resampled(labels, same, [METRICS["brier"]], resamples=200, seed=1)
+    draws = resampled(labels, same, [metric("brier")], resamples=200, seed=1)
+    again = resampled(labels, same, [metric("brier")], resamples=200, seed=1)
     assert np.array_equal(draws["one", "brier"], draws["other", "brier"])
     assert np.array_equal(draws["one", "brier"], again["one", "brier"])
 
@@ -48,9 +48,9 @@ def test_rows_of_an_entity_are_drawn_together(rng):
 def test_parts_computed_some_at_a_time_are_the_same(rng, monkeypatch):
     labels, scores, cells = rng.integers(0, 2, 900).astype(float), rng.random(900), rng.integers(-1, 7, 900)
     drawn = Resampling.of(900, resamples=100, seed=1)
-    at_once = drawn.draws(METRICS["roc_auc"], Scored(labels, scores, cells), 7)
+    at_once = drawn.draws(metric("roc_auc"), Scored(labels, scores, cells), 7)
     monkeypatch.setattr(bootstrap, "_NUMBERS_AT_ONCE", 1)
-    one_by_one = drawn.draws(METRICS["roc_auc"], Scored(labels, scores, cells), 7)
+    one_by_one = drawn.draws(metric("roc_auc"), Scored(labels, scores, cells), 7)
     for one, other in zip(at_once, one_by_one, strict=True):
         assert np.allclose(one.draws, other.draws)
         assert one.point == pytest.approx(other.point)
@@ -62,39 +62,39 @@ def test_function_is_called_with_the_same_weights_as_terms_are_summed_with(rng):
     own = Metric(name="own", sign=-1, function=lambda y, p, w: float(np.average(np.abs(y - p), weights=w)))
     drawn = Resampling.of(600, resamples=150, seed=1)
     scored = Scored(labels, scores, cells)
-    for ours, theirs in zip(drawn.draws(METRICS["mae"], scored, 2), drawn.draws(own, scored, 2), strict=True):
+    for ours, theirs in zip(drawn.draws(metric("mae"), scored, 2), drawn.draws(own, scored, 2), strict=True):
         assert theirs.draws == pytest.approx(ours.draws)
         assert theirs.point == pytest.approx(ours.point)
 
 
 def test_metric_without_a_value_is_not_known_and_proves_nothing(rng):
     drawn = Resampling.of(50, resamples=100, seed=1)
-    (area,) = drawn.draws(METRICS["roc_auc"], Scored.of(np.ones(50), rng.random(50)), 1)
+    (area,) = drawn.draws(metric("roc_auc"), Scored.of(np.ones(50), rng.random(50)), 1)
     assert not area.is_known
     assert np.isnan(area.lower(0.05))
-    assert (area.doubt_above(0.0), area.doubt_below(0.0)) == (1.0, 1.0)
+    assert (area.p_value_above(0.0), area.p_value_below(0.0)) == (1.0, 1.0)
 
 
 def test_p_value_is_the_level_at_which_the_bound_reaches_the_threshold(rng):
     value = mean_of(rng.exponential(size=80))
     for alpha in (0.02, 0.05, 0.2):
-        assert value.doubt_above(value.lower(alpha)) == pytest.approx(alpha, rel=0.1)
-        assert value.doubt_below(value.upper(alpha)) == pytest.approx(alpha, rel=0.1)
+        assert value.p_value_above(value.lower(alpha)) == pytest.approx(alpha, rel=0.1)
+        assert value.p_value_below(value.upper(alpha)) == pytest.approx(alpha, rel=0.1)
 
 
 def test_p_value_far_beyond_the_resamples_goes_on_falling(rng):
     value = mean_of(1 + 0.1 * rng.random(300))
-    doubts = [value.doubt_above(threshold) for threshold in (1.04, 1.03, 1.0, 0.9)]
-    assert doubts == sorted(doubts, reverse=True)
-    assert 0 < doubts[1] < 1 / 2000
+    p_values = [value.p_value_above(threshold) for threshold in (1.04, 1.03, 1.0, 0.9)]
+    assert p_values == sorted(p_values, reverse=True)
+    assert 0 < p_values[1] < 1 / 2000
 
 
 def test_constant_gain_is_sure():
     value = Estimate(0.0, np.zeros(500), np.zeros(100), 100)
     assert (value.lower(0.05), value.upper(0.05)) == (0.0, 0.0)
-    assert value.doubt_above(-0.01) == pytest.approx(0.0)
-    assert value.doubt_above(0.01) == pytest.approx(1.0)
-    assert value.doubt_above(0.0) == pytest.approx(0.5)
+    assert value.p_value_above(-0.01) == pytest.approx(0.0)
+    assert value.p_value_above(0.01) == pytest.approx(1.0)
+    assert value.p_value_above(0.0) == pytest.approx(0.5)
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ def test_bounds_of_skewed_means_miss_at_most_as_often_as_said(rng):
     repetitions = 1500
     for _ in range(repetitions):
         drawn = Resampling.of(60, resamples=500, seed=int(rng.integers(1 << 30)))
-        (value,) = drawn.draws(METRICS["mae"], Scored.of(np.zeros(60), rng.exponential(size=60)), 1)
+        (value,) = drawn.draws(metric("mae"), Scored.of(np.zeros(60), rng.exponential(size=60)), 1)
         missed += value.lower(0.05) > 1.0, value.upper(0.05) < 1.0
     most = stats.binom.ppf(0.995, repetitions, 0.06)
     assert missed.max() <= most, missed / repetitions
@@ -113,8 +113,8 @@ def test_bounds_of_skewed_means_miss_at_most_as_often_as_said(rng):
 def test_gain_that_differs_by_rounding_only_is_constant(rng):
     noise = 1e-17 * rng.normal(size=500)
     value = Estimate(0.02, 0.02 + noise, 0.02 + 1e-17 * rng.exponential(size=100), 100)
-    assert value.doubt_above(0.0) < 1e-6
-    assert value.doubt_above(0.03) > 1 - 1e-6
+    assert value.p_value_above(0.0) < 1e-6
+    assert value.p_value_above(0.03) > 1 - 1e-6
 
 
 def gains(losses, rows):
@@ -123,7 +123,7 @@ def gains(losses, rows):
     mine = np.r_[np.zeros(losses), np.ones(rows - losses)]
     labels, parts = np.ones(rows), []
     for scores in (mine, labels):
-        parts += drawn.draws(METRICS["accuracy"], Scored.of(labels, scores), 1)
+        parts += drawn.draws(metric("accuracy"), Scored.of(labels, scores), 1)
     return parts[0] - parts[1]
 
 
@@ -135,14 +135,14 @@ def test_bound_of_a_gain_that_rests_on_few_rows_is_that_of_an_exact_test(losses)
 
 
 def test_rows_that_all_agree_exclude_only_what_they_would_have_shown():
-    assert gains(0, 50).doubt_above(-0.03) > 0.2  # 1 in 33 rows lost: none among 50 in 22 % of the cases
-    assert gains(0, 200).doubt_above(-0.03) < 0.005
+    assert gains(0, 50).p_value_above(-0.03) > 0.2  # 1 in 33 rows lost: none among 50 in 22 % of the cases
+    assert gains(0, 200).p_value_above(-0.03) < 0.005
 
 
 def test_contributions_of_few_rows_leave_few_degrees_of_freedom(rng):
     labels, scores = np.r_[np.ones(20), np.zeros(980)], rng.random(1000)
     drawn = Resampling.of(1000, resamples=500, seed=1)
-    (area,) = drawn.draws(METRICS["roc_auc"], Scored.of(labels, scores), 1)
+    (area,) = drawn.draws(metric("roc_auc"), Scored.of(labels, scores), 1)
     assert 8 < area._freedom < 40
     assert mean_of(1000 + rng.normal(size=1000))._freedom > 500
 
@@ -151,6 +151,6 @@ def test_function_that_does_not_weigh_its_rows_has_the_same_spread(rng):
     labels, scores = rng.normal(size=400), rng.normal(size=400)
     own = Metric(name="own", sign=-1, function=lambda y, p, w: float(np.abs(y - p).mean()))
     drawn, scored = Resampling.of(400, resamples=200, seed=1), Scored.of(labels, scores)
-    (ours,), (theirs,) = drawn.draws(METRICS["mae"], scored, 1), drawn.draws(own, scored, 1)
+    (ours,), (theirs,) = drawn.draws(metric("mae"), scored, 1), drawn.draws(own, scored, 1)
     assert theirs.draws == pytest.approx(ours.draws)
     assert theirs._freedom == pytest.approx(ours._freedom, rel=0.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation import compare
+from airflow_mlops.core.validation.comparison import judge_candidate
 from airflow_mlops.core.validation.metrics.base import Metric
 from airflow_mlops.core.validation.policy import OnUnusableChampion, ValidationPolicy
 from airflow_mlops.core.validation.report import ComparisonAnswer
@@ -18,7 +18,7 @@ POLICY = ValidationPolicy(margin={"brier": 0.005}, resamples=300, min_segment_ro
 
 
 def judge(sample, policy, **more):
-    return compare.judge_candidate(sample, policy, **more).verdict
+    return judge_candidate(sample, policy, **more).verdict
 
 
 def sample(rng, rows=4000, *, noise=0.1, champion_noise=0.1, segments=None, champion=True):
@@ -125,7 +125,7 @@ def test_bar_that_cannot_be_meant_is_refused(wrong):
 
 
 def report(sample, policy, **more):
-    return compare.judge_candidate(sample, policy, **more)
+    return judge_candidate(sample, policy, **more)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_infinite_loss_is_said_to_have_no_value_and_never_passes(rng):
 
 def test_every_model_is_measured_with_bounds_where_a_margin_or_a_floor_asks(rng):
     policy = replace(POLICY, floor={"roc_auc": 0.6}, alpha=0.1)
-    report = compare.judge_candidate(sample(rng), policy)
+    report = judge_candidate(sample(rng), policy)
     assert [(one.metric, one.model) for one in report.values] == [
         (metric, model) for metric in ("brier", "roc_auc") for model in (CHALLENGER, CHAMPION, BASELINE)
     ]
@@ -294,6 +294,6 @@ def test_every_model_is_measured_with_bounds_where_a_margin_or_a_floor_asks(rng)
     assert report.alpha == 0.1
     gain = next(c for c in report.comparisons if (c.rival, c.metric) == (CHAMPION, "brier"))
     assert report.values[0].value == gain.challenger
-    alone = compare.judge_candidate(sample(rng, champion=False), policy)
+    alone = judge_candidate(sample(rng, champion=False), policy)
     assert CHAMPION not in {one.model for one in alone.values}
-    assert compare.judge_candidate(Sample(np.zeros(9), {}), policy).values == ()
+    assert judge_candidate(Sample(np.zeros(9), {}), policy).values == ()

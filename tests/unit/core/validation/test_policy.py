@@ -1,4 +1,4 @@
-"""Bars in another unit, and samples that show nothing: neither may let a challenger through."""
+"""Limits in another unit, and samples that show nothing: neither may let a challenger through."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.compare import judge_candidate
+from airflow_mlops.core.validation.comparison import judge_candidate
 from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy
 from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
@@ -49,13 +49,13 @@ def test_fairness_in_per_cent_is_refused():
 
 
 def agreeing(rows, scores, theirs):
-    """Every label right, whatever the scores: the class is never in doubt."""
+    """Return a sample whose predicted classes are all right, whatever the scores."""
     labels = np.arange(rows) % 2 * 1.0
     sure = {CHALLENGER: scores, CHAMPION: theirs, BASELINE: 0.5}
     return Sample(labels, {name: np.where(labels > 0, 1 - s, s) * 1.0 for name, s in sure.items()})
 
 
-def test_floor_is_not_surely_cleared_by_a_few_rows_that_are_all_right():
+def test_floor_is_not_cleared_by_a_few_rows_that_are_all_right():
     policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"accuracy": 0.95}, resamples=100, slices=None)
     (few,) = [
         f for f in judge_candidate(agreeing(40, 0.1, 0.1), policy).verdict.findings if f.check == "floor"
@@ -64,7 +64,15 @@ def test_floor_is_not_surely_cleared_by_a_few_rows_that_are_all_right():
         f for f in judge_candidate(agreeing(400, 0.1, 0.1), policy).verdict.findings if f.check == "floor"
     ]
     assert (few.outcome, many.outcome) == (Outcome.INCONCLUSIVE, Outcome.PASS)
-    assert "accuracy 1.0000 (surely 0.9251), floor 0.95" in few.reason
+    assert "accuracy 1.0000 (lower bound 0.9251), floor 0.95" in few.reason
+
+
+def test_floor_of_a_loss_is_compared_with_the_upper_bound():
+    policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"log_loss": 0.2}, resamples=100, slices=None)
+    findings = judge_candidate(agreeing(400, 0.1, 0.1), policy).verdict.findings
+    (floor,) = [f for f in findings if f.check == "floor"]
+    assert floor.outcome is Outcome.PASS
+    assert floor.reason == "log_loss 0.1054 (upper bound 0.1054), floor 0.2"
 
 
 def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the_same():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
-from airflow_mlops.core.validation.compare import judge_candidate
+from airflow_mlops.core.validation.comparison import judge_candidate
 from airflow_mlops.core.validation.policy import SlicePolicy, ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.validation.slices import conditions

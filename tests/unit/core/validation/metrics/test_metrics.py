@@ -6,9 +6,15 @@ from sklearn import metrics as sk
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.bootstrap import Resampling
+from airflow_mlops.core.validation.metrics import registry
 from airflow_mlops.core.validation.metrics.base import Scored
-from airflow_mlops.core.validation.metrics.names import NAMES, NEGATED, check_metric
-from airflow_mlops.core.validation.metrics.registry import METRICS, default_metrics, metric
+from airflow_mlops.core.validation.metrics.registry import (
+    METRIC_NAMES,
+    METRIC_TABLE,
+    check_metric,
+    default_metrics,
+    metric,
+)
 
 ROWS, CLASSES = 400, 4
 
@@ -86,7 +92,7 @@ def rows(kind, rng):
 @pytest.mark.parametrize(("kind", "name", "theirs"), CASES)
 def test_metric_is_scikit_learns(rng, kind, name, theirs):
     labels, scores = rows(kind, rng)
-    assert METRICS[name].point(labels, scores) == pytest.approx(theirs(labels, scores, None), abs=1e-9)
+    assert metric(name).point(labels, scores) == pytest.approx(theirs(labels, scores, None), abs=1e-9)
 
 
 @pytest.mark.parametrize(("kind", "name", "theirs"), CASES)
@@ -142,9 +148,9 @@ def test_ranking_metric_without_a_query_is_a_named_error(rng):
         metric("ndcg").point(*rows("numbers", rng))
 
 
-def test_every_name_has_a_metric_and_every_metric_a_name():
-    assert {metric(name).name for name in NAMES} == set(NAMES)
-    assert set(METRICS) == set(NAMES) - set(NEGATED)
+def test_every_name_has_a_formula_and_every_formula_a_name():
+    assert [metric(name).name for name in METRIC_NAMES] == list(METRIC_NAMES)
+    assert set(registry._formulas()) == set(METRIC_TABLE)
 
 
 def test_negated_name_turns_the_sign_and_the_direction(rng):

@@ -60,7 +60,7 @@ def test_copies_with_another_label_are_found(rng):
 def test_annotator_with_an_odd_label_rate_is_named(rng):
     found = signs(world(rng, traitor=0.3))
     assert found["label_rate"].subject == "annotator=p7"
-    assert "usual 0.4" in found["label_rate"].reason
+    assert "overall 0.4" in found["label_rate"].reason
 
 
 def test_sign_fails_when_the_policy_says_so(rng):
