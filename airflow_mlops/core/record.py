@@ -39,7 +39,7 @@ class Record:
     """Base of results and hand-overs.
 
     Unknown keys are ignored, so a newer writer does not break an older reader; unknown enum values
-    and wrong types are rejected.
+    and wrong types are rejected. A field whose name changed keeps its old key as pydantic's alias.
     """
 
     __slots__ = ()
@@ -51,7 +51,8 @@ class Record:
 
     def to_document(self) -> dict[str, Any]:
         """Return the same for a file of our own, with every number as it is."""
-        data: dict[str, Any] = _adapter(cast("Any", type(self))).dump_python(self, mode="json")
+        adapter = _adapter(cast("Any", type(self)))
+        data: dict[str, Any] = adapter.dump_python(self, mode="json", by_alias=True)
         return data
 
     @classmethod

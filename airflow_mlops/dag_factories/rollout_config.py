@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, StrictInt
 
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.rollout.freeze import Freeze
-from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.plan import Step as PlanStep
 from airflow_mlops.core.rollout.plan_text import read_freeze
 from airflow_mlops.dag_factories.checked import Duration, config
@@ -98,7 +98,7 @@ class Rollout:
     burst: int | None = None
     warm_up: Duration = 0.0
     keep_old: Duration = 0.0
-    metrics: tuple[Metric, ...] = (Metric.ERRORS,)
+    metrics: tuple[RolloutMetric, ...] = (RolloutMetric.ERRORS,)
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
     freeze: tuple[AnyFreeze, ...] = ()

@@ -18,7 +18,7 @@ from airflow_mlops.backends.serving.kubernetes.state import Note
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.backends.serving.remote.state import RemoteState
 from airflow_mlops.backends.serving.vertex.labels import read_labels
-from airflow_mlops.core.data.partitions import Arrival
+from airflow_mlops.core.data.partitions import PartitionWait
 from airflow_mlops.core.data.profile.profile import Profile, merge
 from airflow_mlops.core.data.reference import Reference
 from airflow_mlops.core.data.schema.schema import schema_from_yaml
@@ -47,7 +47,7 @@ READERS = {
     "kubernetes_note.json": Note,
     "lease.json": Lease,
     "local_endpoint.json": EndpointState,
-    "partition_wait.json": Arrival,
+    "partition_wait.json": PartitionWait,
     "profile.json": Profile,
     "profile_of_the_next_window.json": Profile,
     "readiness_report.json": ReadinessReport,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.profile.profile import Profile
 
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
 
 
 class ReferenceRule(StrEnum):
@@ -141,7 +141,7 @@ def _add_up(name: str, profiles: Sequence[Profile]) -> bool:
 
 def _slot(key: str) -> tuple[int, time] | None:
     """Return weekday and time of day of a key, ``None`` if it is no date."""
-    if not DATE.fullmatch(key):
+    if not _DATE.fullmatch(key):
         return None
     try:
         moment = datetime.fromisoformat(key)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.metrics.haproxy import Answered, ServerStat, parse_answers, parse_stats
+from airflow_mlops.backends.metrics.haproxy import ServerStat, TimedAnswer, parse_answers, parse_stats
 from airflow_mlops.backends.serving.local import process
 from airflow_mlops.backends.serving.local.held_listener import KeptListener
 from airflow_mlops.core.errors import MissingDependencyError, ServiceUnavailableError
@@ -145,7 +145,7 @@ class Gateway:
             raise ServiceUnavailableError(msg)
         return found
 
-    def answers(self) -> list[Answered]:
+    def answers(self) -> list[TimedAnswer]:
         """Return the last answers to clients, oldest first; none of a gateway that keeps none."""
         return parse_answers(self._command(f"show events {RING}"))
 
