@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.state import RolloutState
 
 
-def look(
+def analyse_window(
     backend: ServingBackend,
     endpoint: str,
     plan: RolloutPlan,

@@ -11,7 +11,7 @@ from canary_plan import METRICS, everything_watched, judged_as_the_core_judges, 
 from canary_rules import PEERS, AdvanceRule, KayentaRule, Race, ShareRule, Traffic
 from scipy.stats import binomtest
 
-from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.machine import RESERVE
 
 SECONDS, HOUR, STEP, LADDER = 2, 3600, 600, (0.05, 0.25, 0.5)
@@ -99,7 +99,7 @@ def agrees_with_the_core(repetitions=40, windows=900):
         counts = traffic.window(0.25, canary_rate=0.02)
         race.step(now, counts)
         for index in np.flatnonzero(np.isinf(stops)):
-            if tests[index].update(*(int(c[index]) for c in counts)).decision is Decision.ROLL_BACK:
+            if tests[index].update(*(int(c[index]) for c in counts)).decision is StepDecision.ROLL_BACK:
                 stops[index] = now
     return bool((stops == race.times["share test"]).all())
 

@@ -21,7 +21,7 @@ from airflow_mlops.core.data.skew.bounds import measure
 from airflow_mlops.core.data.skew.calibration import calibrate
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.distance import (
-    Cells,
+    Bins,
     jensen_shannon,
     largest_change,
     wasserstein,
@@ -70,7 +70,7 @@ def side_by_side(reference, current, kind):
     sizes = np.array([len(reference[i]) for i in chosen])
     flat = [np.concatenate([side[i] for i in chosen]).astype(float) for side in (reference, current)]
     points = np.tile(POINTS, len(chosen)) if kind == "number" else np.zeros(sizes.sum())
-    return Cells(sizes=sizes, reference=flat[0], current=flat[1], points=points)
+    return Bins(sizes=sizes, reference=flat[0], current=flat[1], points=points)
 
 
 def flagged(reference, current, n, m):

@@ -6,10 +6,10 @@ from builders import reading
 from hypothesis import strategies as st
 
 from airflow_mlops.core.rollout.evidence.prediction import BinCounts
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.freeze import FreezePeriod
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step, intervene, promote
-from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Step, Strategy
+from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Step, Strategy
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState
 
 FREEZE = FreezePeriod(start="1970-01-01T00:00:05+00:00", end="1970-01-01T00:00:20+00:00")
@@ -29,8 +29,8 @@ SHAPES = st.sampled_from(
         {"steps": (5, 25, 50, 100)},
         {"steps": (100,), "strategy": Strategy.BLUE_GREEN, "keep_old_seconds": 60.0},
         {"steps": (50,), "strategy": Strategy.AB},
-        {"steps": (30,), "strategy": Strategy.AB, "metrics": (Metric.LATENCY, Metric.ERRORS)},
-        {"steps": (10, 50), "metrics": tuple(Metric)},
+        {"steps": (30,), "strategy": Strategy.AB, "metrics": (RolloutMetric.LATENCY, RolloutMetric.ERRORS)},
+        {"steps": (10, 50), "metrics": tuple(RolloutMetric)},
     ]
 )
 ANY_PLAN = st.builds(
@@ -103,7 +103,9 @@ class History:
     def read(self):
         """Slow answers are as many as failed ones; predictions fall into two bins, canary's into one."""
         canary, bad, stable, worse = self.counts
-        seen = Window(canary_requests=canary, canary_errors=bad, stable_requests=stable, stable_errors=worse)
+        seen = ArmCounts(
+            canary_requests=canary, canary_errors=bad, stable_requests=stable, stable_errors=worse
+        )
         bins = BinCounts(canary=(canary, 0), stable=(stable // 2, stable - stable // 2))
         more = {} if self.muted else {"latency": seen, "quality": seen, "predictions": bins}
         return reading(*self.counts, generation=str(self.generation), **more)

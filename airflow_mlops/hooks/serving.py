@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import ServingBackend
-    from airflow_mlops.core.rollout.plan import Metric
+    from airflow_mlops.core.rollout.plan import RolloutMetric
 
 SHARED_SECONDS = 300
 SHARED: dict[str, tuple[tuple[str, float], ServingBackend]] = {}
@@ -75,7 +75,7 @@ class ServingHook(BaseHook):
         return known[1]
 
     def metrics(
-        self, endpoint: str, backend: ServingBackend, wanted: Collection[Metric] = ()
+        self, endpoint: str, backend: ServingBackend, wanted: Collection[RolloutMetric] = ()
     ) -> MetricsSource | None:
         """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
 

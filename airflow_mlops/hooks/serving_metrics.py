@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.plan import RolloutMetric
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +27,7 @@ PROMETHEUS = {"url", "requests", "errors", "fast", "headers"}
 
 
 def metrics_of(
-    extra: Extra, backend: ServingBackend, endpoint: str, wanted: Collection[Metric] = ()
+    extra: Extra, backend: ServingBackend, endpoint: str, wanted: Collection[RolloutMetric] = ()
 ) -> MetricsSource | None:
     """Return where an endpoint's requests are counted; ``None`` where its gateway counts them itself.
 
@@ -44,8 +44,8 @@ def metrics_of(
         _require(found.measures, wanted, "extra 'inference_table'", "; its columns say what it measures")
         return found
     if extra["backend"] == LOCAL:
-        _require({Metric.ERRORS, Metric.LATENCY}, wanted, "back end 'local'", TABLE_ADDS)
-        return _local(backend, endpoint) if Metric.LATENCY in wanted else None
+        _require({RolloutMetric.ERRORS, RolloutMetric.LATENCY}, wanted, "back end 'local'", TABLE_ADDS)
+        return _local(backend, endpoint) if RolloutMetric.LATENCY in wanted else None
     given = dict(extra.get("prometheus") or {})
     if not given:
         hint = "; extra 'prometheus' or 'inference_table' says where requests are counted"
@@ -65,14 +65,14 @@ def _local(backend: ServingBackend, endpoint: str) -> MetricsSource:
 
 def _prometheus(given: dict[str, Any], backend: ServingBackend, endpoint: str) -> MetricsSource:
     from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
-    from airflow_mlops.backends.metrics.version_labels import LabelledMetrics
+    from airflow_mlops.backends.metrics.version_labels import VersionLabelMetrics
 
     if set(given) - PROMETHEUS or not {"url", "requests", "errors"} <= set(given):
         msg = f"extra 'prometheus' has {sorted(given)}; allowed: url, requests, errors, and fast, headers"
         raise InvalidConfigError(msg)
     selectors = {name: text for name, text in given.items() if name not in ("url", "headers")}
     source = PrometheusMetrics(given["url"], PrometheusSelectors(**selectors), headers=given.get("headers"))
-    return LabelledMetrics(source, lambda: cast("RemoteServing", backend).labels(endpoint))
+    return VersionLabelMetrics(source, lambda: cast("RemoteServing", backend).labels(endpoint))
 
 
 def _inference_table(given: dict[str, Any]) -> MetricsSource:
@@ -114,7 +114,9 @@ def _engine(conn_id: str, driver: str | None) -> Engine:
         raise InvalidConfigError(msg) from error
 
 
-def _require(measured: Collection[Metric], wanted: Collection[Metric], who: str, hint: str = "") -> None:
+def _require(
+    measured: Collection[RolloutMetric], wanted: Collection[RolloutMetric], who: str, hint: str = ""
+) -> None:
     """Refuse a plan that watches what nobody measures.
 
     :raises InvalidConfigError: names the metric, who does not measure it, and what is measured.

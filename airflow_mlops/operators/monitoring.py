@@ -116,7 +116,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         """Profile and keep; returns a ``ProfileRef`` as JSON."""
         import pyarrow as pa
 
-        from airflow_mlops.backends.metrics.inference_log import BASE
+        from airflow_mlops.backends.metrics.inference_log import BASE_SCHEMA
         from airflow_mlops.backends.profiling.files.arrow import profile_table
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
@@ -129,7 +129,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         key = evidence_key(self.model, context)
         stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
         cells = stored.champion(registry, known)
-        inputs = log.drop(columns=list(BASE.names))
+        inputs = log.drop(columns=list(BASE_SCHEMA.names))
         profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
         kept = keep_report(evidence, "serving_profile.json", profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))

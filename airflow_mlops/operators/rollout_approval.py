@@ -13,7 +13,7 @@ from airflow_mlops.core.rollout.machine import answer
 from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.observe import look
+from airflow_mlops.observe import analyse_window
 from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
 from airflow_mlops.runtime.notices import tell_held
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
@@ -145,7 +145,7 @@ class AskRolloutOperator(HITLOperator):
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         backend = hook.backend()
         metrics = hook.metrics(self.model, backend, self.plan.metrics)
-        seen = look(backend, self.model, self.plan, state, now=now, metrics=metrics)
+        seen = analyse_window(backend, self.model, self.plan, state, now=now, metrics=metrics)
         return answer(self.plan, seen, Answer(percent=state.percent, go_on=go_on, by=by), now=now)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.observe import is_news, look, reply
+from airflow_mlops.observe import analyse_window, is_news, reply
 from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
 from airflow_mlops.runtime.notices import NotifyingOperator, tell_held
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
@@ -94,7 +94,7 @@ class CanaryAnalysisSensor(NotifyingOperator):
         while state.is_open and not (self.asks and state.asks):
             time.sleep(self.plan.window_seconds)
             before, now = state, time.time()
-            state = look(backend, self.model, self.plan, before, now=now, metrics=metrics)
+            state = analyse_window(backend, self.model, self.plan, before, now=now, metrics=metrics)
             state = reply(self.plan, state, now=now)
             if state.is_open and is_news(before, state, asks=self.asks):
                 self.log.warning("%s", "; ".join(state.reasons))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from airflow_mlops.core.data.partitions import Arrival, Complete, Contents, decide
+from airflow_mlops.core.data.partitions import Complete, Contents, PartitionWait, complete_partitions
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.profiles import profiled_partitions
-from airflow_mlops.triggers.data import NewPartitionTrigger, look
+from airflow_mlops.triggers.data import NewPartitionTrigger, partition_contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,19 +89,21 @@ class NewPartitionSensor(BaseOperator):
         self.log.info("arrived: %s", ", ".join(event))
         return list(event)
 
-    def _arrival(self) -> Arrival:
+    def _arrival(self) -> PartitionWait:
         after = self.after
         if after is None and not self.partition:
             store = MlflowHook(self.mlflow_conn_id).evidence()
             after = max(profiled_partitions(store, self.model, self.uri), default="")
         deadline = time.time() + self.timeout_seconds
-        return Arrival(partition=self.partition, after=after or "", complete=self.complete, deadline=deadline)
+        return PartitionWait(
+            partition=self.partition, after=after or "", complete=self.complete, deadline=deadline
+        )
 
-    def _wait(self, arrival: Arrival) -> list[str]:
+    def _wait(self, arrival: PartitionWait) -> list[str]:
         filesystem, before = filesystem_of(self.uri), dict[str, Contents]()
         while True:
-            current = look(self.uri, arrival, filesystem)
-            arrived = decide(arrival, before, current, now=time.time())
+            current = partition_contents(self.uri, arrival, filesystem)
+            arrived = complete_partitions(arrival, before, current, now=time.time())
             if arrived is not None:
                 return list(arrived)
             before = current

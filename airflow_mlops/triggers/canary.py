@@ -17,14 +17,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
-from airflow_mlops.observe import is_news, look, reply
+from airflow_mlops.observe import analyse_window, is_news, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-T = TypeVar("T")
-LOOKS_AT_ONCE = 32
-POOL = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="canary")
+_T = TypeVar("_T")
+_POOL_THREADS = 32
+POOL = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="canary")
 """Back ends block, and some wait: not on the event loop, nor in the threads that Airflow shares with it.
 
 So many looks of 0.3 s can be taken at once that a thousand steps are looked at every ten seconds.
@@ -70,7 +70,7 @@ class CanaryAnalysisTrigger(BaseTrigger):
     async def _watched(self) -> TriggerEvent:
         plan, state = await _in_pool(self._read)
         look_at = await _in_pool(self._looking, plan)
-        due = first_look(self.endpoint, plan, state, now=time.time())
+        due = first_analysis_at(self.endpoint, plan, state, now=time.time())
         while state.is_open:
             await asyncio.sleep(due - time.time())
             before, state = state, await _in_pool(look_at, state)
@@ -89,7 +89,9 @@ class CanaryAnalysisTrigger(BaseTrigger):
 
         def look_at(state: RolloutState) -> RolloutState:
             now = time.time()
-            return reply(plan, look(backend, self.endpoint, plan, state, now=now, metrics=metrics), now=now)
+            return reply(
+                plan, analyse_window(backend, self.endpoint, plan, state, now=now, metrics=metrics), now=now
+            )
 
         return look_at
 
@@ -140,7 +142,7 @@ class AskedRolloutTrigger(CanaryAnalysisTrigger):
         return await anext(aiter(question.run()))
 
 
-def first_look(endpoint: str, plan: RolloutPlan, state: RolloutState, *, now: float) -> float:
+def first_analysis_at(endpoint: str, plan: RolloutPlan, state: RolloutState, *, now: float) -> float:
     """Return when to look first, seconds since the epoch: a window after the state was last looked at.
 
     Those that are late, as all are when a triggerer starts again, are spread over a window.
@@ -151,6 +153,6 @@ def first_look(endpoint: str, plan: RolloutPlan, state: RolloutState, *, now: fl
     return now + plan.window_seconds * zlib.crc32(endpoint.encode()) / 2**32
 
 
-async def _in_pool(function: Callable[..., T], *args: Any) -> T:
+async def _in_pool(function: Callable[..., _T], *args: Any) -> _T:
     work = partial(contextvars.copy_context().run, function, *args)
     return await asyncio.get_running_loop().run_in_executor(POOL, work)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_mlops.core.data.partitions import Arrival, Contents, decide
+from airflow_mlops.core.data.partitions import Contents, PartitionWait, complete_partitions
 from airflow_mlops.hooks.storage import filesystem_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 
-def look(uri: str, arrival: Arrival, filesystem: AbstractFileSystem | None) -> dict[str, Contents]:
+def partition_contents(
+    uri: str, arrival: PartitionWait, filesystem: AbstractFileSystem | None
+) -> dict[str, Contents]:
     """List the wanted partitions; a storage that does not answer this time is asked again later."""
     from airflow_mlops.backends.profiling.files import partition_files as contents
 
@@ -33,7 +35,7 @@ class NewPartitionTrigger(BaseTrigger):
 
     It holds no policy; started again from its arguments it needs one look more.
 
-    :param arrival: an ``Arrival`` as JSON.
+    :param arrival: a ``PartitionWait`` as JSON.
     """
 
     def __init__(self, *, uri: str, arrival: dict[str, Any], poll_seconds: float) -> None:
@@ -49,11 +51,11 @@ class NewPartitionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the list of partition keys, once; empty at the deadline."""
-        arrival, before = Arrival.from_json(self.arrival), dict[str, Contents]()
+        arrival, before = PartitionWait.from_json(self.arrival), dict[str, Contents]()
         filesystem = await sync_to_async(filesystem_of)(self.uri)
         while True:
-            current = await asyncio.to_thread(look, self.uri, arrival, filesystem)
-            arrived = decide(arrival, before, current, now=time.time())
+            current = await asyncio.to_thread(partition_contents, self.uri, arrival, filesystem)
+            arrived = complete_partitions(arrival, before, current, now=time.time())
             if arrived is not None:
                 yield TriggerEvent(list(arrived))
                 return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 
-ALIAS, VERSION = "alias", "version"
+_ALIAS, _VERSION = "alias", "version"
 
 
 class ModelRegistryTrigger(BaseEventTrigger):
@@ -37,11 +37,11 @@ class ModelRegistryTrigger(BaseEventTrigger):
         *,
         model: str,
         mlflow_conn_id: str = "mlflow_default",
-        on: Sequence[str] = (ALIAS, VERSION),
+        on: Sequence[str] = (_ALIAS, _VERSION),
         poll_seconds: float = 30.0,
     ) -> None:
         super().__init__()
-        unknown = sorted(set(on) - {ALIAS, VERSION})
+        unknown = sorted(set(on) - {_ALIAS, _VERSION})
         if unknown or not on or poll_seconds < 1:
             problem = f"on {list(on)}" if unknown or not on else f"poll_seconds {poll_seconds}"
             msg = f"ModelRegistryTrigger: {problem}, allowed: on 'alias', 'version'; poll_seconds from 1"

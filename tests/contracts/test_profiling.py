@@ -135,7 +135,7 @@ def assert_same(found, wanted):
         scale = math.sqrt(max(1, theirs.present) * max(theirs.total_squares, 1e-300))
         assert mine.total == pytest.approx(theirs.total, rel=1e-9, abs=1e-9 * scale), mine.name
         assert mine.total_squares == pytest.approx(theirs.total_squares, rel=1e-9), mine.name
-        bounded = {"total": 0.0, "total_squares": 0.0, "hitters": {}, "hitters_error": 0}
+        bounded = {"total": 0.0, "total_squares": 0.0, "heavy_hitters": {}, "heavy_hitters_error": 0}
         engines = {"registers": "", "exact_distinct": None, "arrow_type": ""}
         assert replace(mine, **bounded, **engines) == replace(theirs, **bounded, **engines)
 
@@ -147,10 +147,10 @@ def assert_bounds_hold(profile, table):
             continue
         counted = pc.value_counts(table.column(column.name).combine_chunks().drop_null()).to_pylist()
         truth = {entry["values"]: entry["counts"] for entry in counted}
-        for name, count in column.hitters.items():
-            assert count <= truth[name] <= count + column.hitters_error
-        unnamed = {n: c for n, c in truth.items() if n not in (column.categories | column.hitters)}
-        assert all(count <= column.hitters_error for count in unnamed.values())
+        for name, count in column.heavy_hitters.items():
+            assert count <= truth[name] <= count + column.heavy_hitters_error
+        unnamed = {n: c for n, c in truth.items() if n not in (column.categories | column.heavy_hitters)}
+        assert all(count <= column.heavy_hitters_error for count in unnamed.values())
         assert column.exact_distinct in (None, len(truth))
         assert column.distinct is None or column.distinct == pytest.approx(len(truth), rel=0.1)
 
@@ -170,8 +170,8 @@ def test_numbers_are_the_arrow_engines_when_cells_come_from_a_reference(engine):
     assert_same(found, profile_table(table, cells_from=reference))
     assert_bounds_hold(found, table)
     assert found.column("text").other > 0
-    assert set(found.column("text").hitters) == set(TEXTS[5:])
-    assert found.column('key "1"').hitters_error > 0
+    assert set(found.column("text").heavy_hitters) == set(TEXTS[5:])
+    assert found.column('key "1"').heavy_hitters_error > 0
 
 
 def test_profiles_of_halves_add_up_to_the_whole(engine):

@@ -11,18 +11,18 @@ from local_serving import Clients, light_serving, model
 
 from airflow_mlops.backends.serving.local.metrics import LocalMetrics
 from airflow_mlops.core.rollout.evidence.latency import LEAST_ANSWERS
-from airflow_mlops.core.rollout.evidence.share import Decision
+from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.machine import begin, begin_step
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.plan import RolloutMetric
 from airflow_mlops.core.rollout.state import Phase
 from airflow_mlops.hooks.serving import ServingHook
-from airflow_mlops.observe import first_reading, look
+from airflow_mlops.observe import analyse_window, first_reading
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ME = "m__rollout/run-1"
 PLAN = plan(
     steps=(25,),
-    metrics=(Metric.ERRORS, Metric.LATENCY),
+    metrics=(RolloutMetric.ERRORS, RolloutMetric.LATENCY),
     bake_seconds=4.0,
     deadline_seconds=40.0,
     window_seconds=0.5,
@@ -56,14 +56,14 @@ def watched(serving, tmp_path, milliseconds):
         state = begin_step(state, 25, reading, now=time.time())
         while state.is_open:
             time.sleep(PLAN.window_seconds)
-            state = look(serving, "m", PLAN, state, now=time.time(), metrics=metrics)
+            state = analyse_window(serving, "m", PLAN, state, now=time.time(), metrics=metrics)
     assert {status for _, status in clients.answers} == {200}
     return state, metrics
 
 
 def test_slow_canary_is_rolled_back_for_latency_though_nothing_fails(serving, tmp_path):
     state, metrics = watched(serving, tmp_path, (40, 60))
-    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, Decision.ROLL_BACK)
+    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, StepDecision.ROLL_BACK)
     assert state.reasons[0].startswith("version 2 at 25 %: canary is slow more often than stable: e-value")
     assert state.share.e_value < 2
     took = metrics.latencies(since=state.step_since, until=time.time())
@@ -72,9 +72,9 @@ def test_slow_canary_is_rolled_back_for_latency_though_nothing_fails(serving, tm
 
 def test_canary_as_quick_as_the_champion_advances_and_its_answers_were_timed(serving, tmp_path):
     state, _ = watched(serving, tmp_path, (15, 25))
-    assert (state.phase, state.decision) == (Phase.PASSED, Decision.ADVANCE)
-    assert state.seen[Metric.LATENCY] >= PLAN.min_requests
-    assert state.others[Metric.LATENCY].e_value < 20
+    assert (state.phase, state.decision) == (Phase.PASSED, StepDecision.ADVANCE)
+    assert state.seen[RolloutMetric.LATENCY] >= PLAN.min_requests
+    assert state.others[RolloutMetric.LATENCY].e_value < 20
 
 
 def test_champion_without_enough_answers_gives_no_bar_and_that_is_no_success(serving, tmp_path):
@@ -87,8 +87,8 @@ def test_champion_without_enough_answers_gives_no_bar_and_that_is_no_success(ser
     with Clients(serving.url("m"), count=2) as clients:
         clients.more(300)
     time.sleep(0.3)  # what the gateway's log needs to settle
-    late = look(serving, "m", most, state, now=time.time(), metrics=metrics)
+    late = analyse_window(serving, "m", most, state, now=time.time(), metrics=metrics)
     assert late.step_requests > 200
-    assert late.seen[Metric.LATENCY] == 0
-    assert late.decision is Decision.INCONCLUSIVE
+    assert late.seen[RolloutMetric.LATENCY] == 0
+    assert late.decision is StepDecision.INCONCLUSIVE
     assert "no data on latency" in late.reasons[0]

@@ -20,7 +20,7 @@ from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, Prometh
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.rollout.counters import Reading
-from airflow_mlops.core.rollout.evidence.share import Decision
+from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.state import Phase
 
@@ -168,12 +168,12 @@ def test_failing_canary_is_rolled_back_and_a_silent_exporter_is_no_success(expor
         exporter.count("2", "500", 5)
         scraped(url)
         state = advance(bars, state, source.read(ARMS, state.last, now=time.time()), now=1.0)
-    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, Decision.ROLL_BACK)
+    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, StepDecision.ROLL_BACK)
     exporter.shutdown()
     exporter.server_close()
     wait_for(lambda: source.read(ARMS, healthy.last, now=time.time()) is None, "data to be missing")
     silent = advance(bars, healthy, source.read(ARMS, healthy.last, now=time.time()), now=1001.0)
-    assert silent.decision is Decision.INCONCLUSIVE
+    assert silent.decision is StepDecision.INCONCLUSIVE
     assert "nothing was measured" in silent.reasons[0]
 
 

@@ -19,7 +19,7 @@ from airflow_mlops.cli import main
 from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import begin, begin_step
 from airflow_mlops.core.rollout.state import Phase
-from airflow_mlops.observe import look
+from airflow_mlops.observe import analyse_window
 
 pytestmark = pytest.mark.integration
 ME = "m__rollout/run-1"
@@ -71,11 +71,11 @@ def test_airflow_that_is_stopped_for_longer_than_the_lease_leaves_the_canary_at_
     began = time.time() - 100.0
     lease = serving.take_lease("m", ME, now=began, seconds=60.0)
     state = replace(begin_step(begin(its_plan, "2", "1"), 50, Reading(), now=began), lease=lease)
-    state = look(serving, "m", its_plan, state, now=began + 20.0)
+    state = analyse_window(serving, "m", its_plan, state, now=began + 20.0)
     assert state.is_open
     assert main(["reap", "--state-dir", str(serving.state_dir)]) == 0
     assert capsys.readouterr().out == f"m: canary at 0 %, lease of {ME} ran out\n"
     assert answers(serving) == {("1", 200): 20}
-    late = look(serving, "m", its_plan, state, now=time.time())
+    late = analyse_window(serving, "m", its_plan, state, now=time.time())
     assert (late.phase, "ran out" in late.reasons[0]) == (Phase.ROLLED_BACK, True)
     assert serving.traffic("m").canary_percent == 0

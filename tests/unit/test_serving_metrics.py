@@ -13,7 +13,7 @@ from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.backends.serving.local.metrics import LocalMetrics
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.rollout.counters import Reading
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.plan import RolloutMetric
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.serving_metrics import TABLE_ADDS
 
@@ -81,7 +81,7 @@ def test_metric_that_the_connection_cannot_measure_is_refused_by_name(
     monkeypatch.setenv("AIRFLOW_CONN_DB", '{"conn_type": "sqlite", "host": "/answers.db"}')
     connection(conn_type="mlops_serving", extra=extra)
     with pytest.raises(InvalidConfigError) as refused:
-        ServingHook("c").metrics("m", None, (Metric(wanted),))
+        ServingHook("c").metrics("m", None, (RolloutMetric(wanted),))
     assert str(refused.value) == f"connection 'c': rollout.metrics: {named}"
 
 
@@ -99,7 +99,7 @@ def test_predictions_are_read_from_the_table_that_the_connection_names(connectio
         "AIRFLOW_CONN_DB", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/answers.db"})
     )
     connection(conn_type="mlops_local_serving", extra={"state_dir": "/s", "inference_table": TABLE})
-    source = ServingHook("c").metrics("m", None, (Metric.ERRORS, Metric.PREDICTIONS))
+    source = ServingHook("c").metrics("m", None, (RolloutMetric.ERRORS, RolloutMetric.PREDICTIONS))
     source.check(now=110.0)
     reading = source.read(Arms(canary="2", stable="1"), Reading(until=100.0), now=110.0)
     assert (reading.canary_requests, reading.canary_errors, reading.stable_requests) == (2, 1, 1)
@@ -135,7 +135,7 @@ def test_two_sources_of_counts_are_one_too_many(connection):
 def test_latency_of_a_local_endpoint_comes_from_its_gateway(connection):
     connection(conn_type="mlops_local_serving", extra={"state_dir": "/s"})
     hook = ServingHook("c")
-    found = hook.metrics("m", hook.backend(), (Metric.ERRORS, Metric.LATENCY))
+    found = hook.metrics("m", hook.backend(), (RolloutMetric.ERRORS, RolloutMetric.LATENCY))
     assert isinstance(found, LocalMetrics)
     assert found.serving.state_dir == Path("/s")
-    assert hook.metrics("m", hook.backend(), (Metric.ERRORS,)) is None
+    assert hook.metrics("m", hook.backend(), (RolloutMetric.ERRORS,)) is None

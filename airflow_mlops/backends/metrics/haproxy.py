@@ -10,11 +10,11 @@ from datetime import datetime
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.record import Record
 
-ANSWERS = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other")
-OUT_OF_TRAFFIC = ("MAINT", "DRAIN")
-LINE = re.compile(r"<\d+>(\S+) (\S+) (\d+) (\d+) (\d+) (\+?)\d+")
+_ANSWER_COLUMNS = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other")
+_OUT_OF_TRAFFIC = ("MAINT", "DRAIN")
+_LOG_LINE = re.compile(r"<\d+>(\S+) (\S+) (\d+) (\d+) (\d+) (\+?)\d+")
 """``log-format "%s %sp %ST %Ta %rc"`` in a ring of format ``timed``; the plus: given to another server."""
-TIMED_OUT = 504
+_GATEWAY_TIMEOUT = 504
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class ServerStat(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class TimedAnswer:
     """One answer to a client.
 
     :param at: when it was complete, epoch seconds.
@@ -65,16 +65,16 @@ def parse_stats(text: str, backend: str) -> dict[str, ServerStat]:
         raise ServiceUnavailableError(msg) from error
 
 
-def parse_answers(text: str) -> list[Answered]:
+def parse_answers(text: str) -> list[TimedAnswer]:
     """Return what can be timed of a log: answers of the server that was asked first, errors left out.
 
     A request that a second server had to answer measures both. An error is quick or slow for reasons of
     its own and is counted as an error; a server that did not answer in time was slow.
     """
     return [
-        Answered(datetime.fromisoformat(at).timestamp(), (slot, int(port)), int(took))
-        for at, slot, port, status, took, moved in LINE.findall(text)
-        if not moved and (int(status) < 500 or int(status) == TIMED_OUT)
+        TimedAnswer(datetime.fromisoformat(at).timestamp(), (slot, int(port)), int(took))
+        for at, slot, port, status, took, moved in _LOG_LINE.findall(text)
+        if not moved and (int(status) < 500 or int(status) == _GATEWAY_TIMEOUT)
     ]
 
 
@@ -83,10 +83,10 @@ def _server(row: dict[str, str]) -> ServerStat:
         msg = f"line of {row['svname']!r} is cut off"
         raise ValueError(msg)
     lost = _sum(row, ("econ", "eresp", "wredis"))
-    drained = row["status"].startswith(OUT_OF_TRAFFIC)
+    drained = row["status"].startswith(_OUT_OF_TRAFFIC)
     return ServerStat(
         server=row["svname"],
-        requests=_sum(row, ANSWERS) + lost,
+        requests=_sum(row, _ANSWER_COLUMNS) + lost,
         errors=_sum(row, ("hrsp_5xx",)) + lost,
         weight=0 if drained else int(row["weight"] or 0),
         current=int(row["scur"] or 0),

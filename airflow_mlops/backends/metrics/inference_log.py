@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.validation.metrics.base import Array
 
-BASE = pa.schema(
+BASE_SCHEMA = pa.schema(
     [
         ("request_id", pa.string()),
         ("time", pa.float64()),
@@ -37,7 +37,7 @@ def read_inference_log(
     since: float = 0.0,
     request_ids: Collection[str] | None = None,
 ) -> pa.Table:
-    """Return logged rows: the columns of :data:`BASE`, then one per model input.
+    """Return logged rows: the columns of :data:`BASE_SCHEMA`, then one per model input.
 
     ``prediction`` is a number or the score of the last class; ``scores`` are those of more than two.
 
@@ -85,7 +85,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     flat = [
         {**row, "prediction": _score(row["prediction"]), "scores": _scores(row["prediction"])} for row in rows
     ]
-    base = pa.Table.from_pylist(flat, schema=BASE)
+    base = pa.Table.from_pylist(flat, schema=BASE_SCHEMA)
     if not rows:
         return base
     inputs = pa.Table.from_pylist([row["inputs"] for row in rows])

@@ -12,13 +12,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.counters import ARMS, Reading
 from airflow_mlops.core.rollout.evidence.prediction import BinCounts
-from airflow_mlops.core.rollout.evidence.share import Window
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
+from airflow_mlops.core.rollout.plan import RolloutMetric
 
-ARMS = ("canary", "stable")
-NO_ROWS: dict[str, int] = {}
+_NO_ROWS: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +74,15 @@ class InferenceTableMetrics:
         self.settle_seconds = settle_seconds
 
     @property
-    def measures(self) -> frozenset[Metric]:
+    def measures(self) -> frozenset[RolloutMetric]:
         """Errors, and what else the table has columns for."""
         known = self.columns
         also = {
-            Metric.LATENCY: known.seconds is not None,
-            Metric.PREDICTIONS: bool(known.edges),
-            Metric.QUALITY: known.labelled_at is not None,
+            RolloutMetric.LATENCY: known.seconds is not None,
+            RolloutMetric.PREDICTIONS: bool(known.edges),
+            RolloutMetric.QUALITY: known.labelled_at is not None,
         }
-        return frozenset({Metric.ERRORS, *(metric for metric, holds in also.items() if holds)})
+        return frozenset({RolloutMetric.ERRORS, *(metric for metric, holds in also.items() if holds)})
 
     def check(self, *, now: float) -> None:
         """Try the query on an empty window."""
@@ -147,7 +146,7 @@ class InferenceTableMetrics:
         )
         rows = {str(row["version"]): row for row in self._rows(query)}
         return {
-            arm: {name: int(rows[name_of][name] or 0) for name in measures} if name_of in rows else NO_ROWS
+            arm: {name: int(rows[name_of][name] or 0) for name in measures} if name_of in rows else _NO_ROWS
             for arm, name_of in versions.items()
         }
 
@@ -187,8 +186,8 @@ def _grown(
     return replace(after, until=until, latency=latency, quality=quality, predictions=bins, **added)
 
 
-def _added(before: Window | None, counts: dict[str, dict[str, int]], asked: str, bad: str) -> Window:
-    return Window(
+def _added(before: ArmCounts | None, counts: dict[str, dict[str, int]], asked: str, bad: str) -> ArmCounts:
+    return ArmCounts(
         **{
             f"{arm}_{kind}": (getattr(before, f"{arm}_{kind}") if before else 0)
             + counts.get(arm, {}).get(name, 0)

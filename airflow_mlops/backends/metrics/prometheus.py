@@ -14,9 +14,9 @@ from airflow_mlops.backends.metrics.series import Series, parse_matrix, total
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.counters import NOTHING
-from airflow_mlops.core.rollout.evidence.share import Window
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.counters import ZERO_COUNTS
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
+from airflow_mlops.core.rollout.plan import RolloutMetric
 
 if TYPE_CHECKING:
     import ssl
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.protocol import Arms
     from airflow_mlops.core.rollout.counters import Reading
 
-SELECTOR = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
-LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
-BUCKET = re.compile(r"\ble\s*=\s*[\"']([^\"']*)[\"']")
-QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_SELECTOR = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
+_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
+_BUCKET = re.compile(r"\ble\s*=\s*[\"']([^\"']*)[\"']")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,13 @@ class PrometheusSelectors(Record):
     def __post_init__(self) -> None:
         """Refuse what is no plain selector, or the same for every version."""
         for name, text in self.given().items():
-            if SELECTOR.fullmatch(text) is None:
+            if _SELECTOR.fullmatch(text) is None:
                 msg = f"prometheus.{name}: {text!r}, allowed: a plain selector such as name{{label='x'}}"
                 raise InvalidConfigError(msg)
             if Template(text).get_identifiers() != ["version"]:
                 msg = f"prometheus.{name}: {text!r}, allowed: $version, and nothing else, to be filled in"
                 raise InvalidConfigError(msg)
-        if self.fast is not None and BUCKET.search(self.fast) is None:
+        if self.fast is not None and _BUCKET.search(self.fast) is None:
             msg = f'prometheus.fast: {self.fast!r}, allowed: a bucket of a histogram, with le="..."'
             raise InvalidConfigError(msg)
 
@@ -67,12 +67,12 @@ class PrometheusSelectors(Record):
 
     def counted(self) -> dict[str, str]:
         """Return what is read: also all that the histogram of ``fast`` timed, of the very same scrapes."""
-        timed = {} if self.fast is None else {"timed": BUCKET.sub('le="+Inf"', self.fast)}
+        timed = {} if self.fast is None else {"timed": _BUCKET.sub('le="+Inf"', self.fast)}
         return self.given() | timed
 
     def metric(self, name: str) -> str:
         """Return the metric a selector names."""
-        found = SELECTOR.fullmatch(self.given()[name])
+        found = _SELECTOR.fullmatch(self.given()[name])
         return found[1] if found else ""
 
 
@@ -104,9 +104,13 @@ class PrometheusMetrics:
         self.lookback_seconds = lookback_seconds
 
     @property
-    def measures(self) -> frozenset[Metric]:
+    def measures(self) -> frozenset[RolloutMetric]:
         """Errors, and latency with a bucket of fast answers."""
-        return frozenset({Metric.ERRORS} if self.selectors.fast is None else {Metric.ERRORS, Metric.LATENCY})
+        return frozenset(
+            {RolloutMetric.ERRORS}
+            if self.selectors.fast is None
+            else {RolloutMetric.ERRORS, RolloutMetric.LATENCY}
+        )
 
     def check(self, *, now: float) -> None:
         """Refuse metrics and buckets that the server does not have."""
@@ -119,7 +123,7 @@ class PrometheusMetrics:
 
     def _check_metric(self, client: httpx.Client, name: str, now: float) -> None:
         metric, text = self.selectors.metric(name), self.selectors.given()[name]
-        bucket = BUCKET.search(text) if name == "fast" else None
+        bucket = _BUCKET.search(text) if name == "fast" else None
         query = {"query": f"count by (le) ({metric})", "time": f"{now:.3f}"}
         found = self._checked(query, client.get(self._api, params=query))["data"]["result"]
         if not found:
@@ -226,7 +230,7 @@ class PrometheusMetrics:
         if series or ("exists", name) in found:
             return not series and not found["exists", name]
         labels = {label for each in found[arm, "requests"] for label in each.labels}
-        unknown = sorted(set(LABEL.findall(QUOTED.sub("", self.selectors.given()[name]))) - labels)
+        unknown = sorted(set(_LABEL.findall(_QUOTED.sub("", self.selectors.given()[name]))) - labels)
         if labels and unknown:
             msg = f"prometheus.{name}: no label {unknown[0]!r} on {self.selectors.metric(name)}; it has: "
             raise InvalidConfigError(msg + ", ".join(sorted(labels)))
@@ -271,11 +275,11 @@ def _grown(after: Reading, until: float, counts: dict[tuple[str, str], int], *, 
     grown = replace(after, until=until, **added)
     if not latency:
         return grown
-    before = after.latency or NOTHING
+    before = after.latency or ZERO_COUNTS
     slow = {arm: max(0, count(arm, "timed") - count(arm, "fast")) for arm in ("canary", "stable")}
     return replace(
         grown,
-        latency=Window(
+        latency=ArmCounts(
             canary_requests=before.canary_requests + count("canary", "timed"),
             canary_errors=before.canary_errors + slow["canary"],
             stable_requests=before.stable_requests + count("stable", "timed"),

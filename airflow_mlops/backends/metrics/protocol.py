@@ -9,7 +9,7 @@ from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.counters import Reading
-    from airflow_mlops.core.rollout.plan import Metric
+    from airflow_mlops.core.rollout.plan import RolloutMetric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class MetricsSource(Protocol):
     """
 
     @property
-    def measures(self) -> frozenset[Metric]:
+    def measures(self) -> frozenset[RolloutMetric]:
         """What a plan can watch by this source."""
 
     def check(self, *, now: float) -> None:

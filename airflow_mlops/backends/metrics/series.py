@@ -10,7 +10,7 @@ from typing import Any
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.record import Record
 
-TARGET = ("job", "instance", "pod")
+_TARGET_LABELS = ("job", "instance", "pod")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Series(Record):
     @property
     def target(self) -> tuple[str | None, ...]:
         """What was scraped."""
-        return tuple(self.labels.get(name) for name in TARGET)
+        return tuple(self.labels.get(name) for name in _TARGET_LABELS)
 
     def growth(self, since: float, until: float, *, is_new: bool = False) -> float:
         """Return what was counted by the samples in ``(since, until]``.

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.core.rollout.counters import Reading
-    from airflow_mlops.core.rollout.plan import Metric
+    from airflow_mlops.core.rollout.plan import RolloutMetric
 
 
-class LabelledMetrics:
+class VersionLabelMetrics:
     """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`.
 
     :param labels: reads, at each reading, what a version is called in metrics: a Knative revision, a
@@ -26,7 +26,7 @@ class LabelledMetrics:
         self.labels = labels
 
     @property
-    def measures(self) -> frozenset[Metric]:
+    def measures(self) -> frozenset[RolloutMetric]:
         """What the source measures."""
         return self.source.measures
 

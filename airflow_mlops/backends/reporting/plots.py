@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.skew.distributions import OTHERS
+from airflow_mlops.core.data.skew.distributions import _OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.data.skew.report import Distribution, Effect
+    from airflow_mlops.core.data.skew.report import Distribution, EffectSize
 
 WIDTH, HEIGHT = 320, 120
 BINS = 32
@@ -58,7 +58,7 @@ def plot_of(distribution: Distribution) -> Plot:
     return _bars(distribution) if distribution.names else _histogram(distribution)
 
 
-def interval(effect: Effect, threshold: float, width: float = 100.0) -> dict[str, float]:
+def interval(effect: EffectSize, threshold: float, width: float = 100.0) -> dict[str, float]:
     """Return where interval, value and threshold lie on a scale shared by one row."""
     highest = max(effect.upper, threshold * 1.5, 1e-9)
     places = {"low": effect.lower, "high": effect.upper, "value": max(0.0, effect.value), "limit": threshold}
@@ -124,7 +124,7 @@ def _number(value: float, kind: Kind) -> str:
 
 
 def _bars(distribution: Distribution) -> Plot:
-    named = [i for i, name in enumerate(distribution.names) if name != OTHERS]
+    named = [i for i, name in enumerate(distribution.names) if name != _OTHERS]
     sides = (distribution.reference, distribution.current)
     highest = max((side[i] for side in sides for i in named), default=0.0) or 1.0
     cells = zip(distribution.names, distribution.reference, distribution.current, strict=True)
@@ -132,8 +132,8 @@ def _bars(distribution: Distribution) -> Plot:
         Bar(
             name=name if len(name) <= LABEL_CHARS else name[: LABEL_CHARS - 1] + "…",
             top=i * ROW,
-            reference=0.0 if name == OTHERS else round(before / highest * 140, 1),
-            current=0.0 if name == OTHERS else round(now / highest * 140, 1),
+            reference=0.0 if name == _OTHERS else round(before / highest * 140, 1),
+            current=0.0 if name == _OTHERS else round(now / highest * 140, 1),
             reference_text=f"{before:.1%}",
             current_text=f"{now:.1%}",
         )

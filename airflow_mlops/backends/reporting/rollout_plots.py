@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.plan import RolloutMetric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ BINS = 60
 LEAST_SHARE = 0.01
 """The axis of failures shows 1 % at least: noise of a healthy canary is not to look like a fire."""
 TICKS, MOST_TICKS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400), 8
-ERRORS, HARMLESS, ALONE = str(Metric.ERRORS), "harmless", "alone"
+ERRORS, HARMLESS, ALONE = str(RolloutMetric.ERRORS), "harmless", "alone"
 LABEL_GAP = 40
 
 

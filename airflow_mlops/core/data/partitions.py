@@ -13,7 +13,7 @@ from airflow_mlops.core.record import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_PARTITIONS = 100
+MAX_PARTITIONS_AT_ONCE = 100
 
 
 class Complete(StrEnum):
@@ -34,7 +34,7 @@ class Contents(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival(Record):
+class PartitionWait(Record):
     """What is waited for.
 
     :param partition: this partition; any newer than ``after`` if empty.
@@ -61,8 +61,8 @@ class Arrival(Record):
         return key == self.partition if self.partition else key > self.after
 
 
-def decide(
-    arrival: Arrival, before: Mapping[str, Contents], current: Mapping[str, Contents], *, now: float
+def complete_partitions(
+    arrival: PartitionWait, before: Mapping[str, Contents], current: Mapping[str, Contents], *, now: float
 ) -> tuple[str, ...] | None:
     """Return the partitions that arrived, ascending; ``None`` to look again, nothing at the deadline.
 
@@ -77,11 +77,11 @@ def decide(
             break
         arrived.append(key)
     if arrived:
-        return tuple(arrived[:MOST_PARTITIONS])
+        return tuple(arrived[:MAX_PARTITIONS_AT_ONCE])
     return () if now >= arrival.deadline else None
 
 
-def _is_complete(arrival: Arrival, before: Contents | None, now: Contents) -> bool:
+def _is_complete(arrival: PartitionWait, before: Contents | None, now: Contents) -> bool:
     if now.files == 0:
         return False
     if arrival.complete == Complete.MARKER:

@@ -9,16 +9,16 @@ from typing import Any, Literal
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence.prediction import BinCounts
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
-RETIRED_LIMIT = 50
-NOTHING = Window(canary_requests=0, canary_errors=0, stable_requests=0, stable_errors=0)
+_RETIRED_LIMIT = 50
+ZERO_COUNTS = ArmCounts(canary_requests=0, canary_errors=0, stable_requests=0, stable_errors=0)
 
 Arm = Literal["canary", "stable"]
 ARMS: tuple[Arm, Arm] = ("canary", "stable")
 
 
-class Arrival(StrEnum):
+class ReadingStatus(StrEnum):
     """What became of a reading."""
 
     APPLIED = "applied"
@@ -31,7 +31,7 @@ class Arrival(StrEnum):
     MISSING = "missing"
 
 
-COUNTED = (Arrival.APPLIED, Arrival.GAP, Arrival.RESTARTED)
+COUNTED_STATUSES = (ReadingStatus.APPLIED, ReadingStatus.GAP, ReadingStatus.RESTARTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +55,8 @@ class Reading(Record):
     canary_errors: int = 0
     stable_requests: int = 0
     stable_errors: int = 0
-    latency: Window | None = None
-    quality: Window | None = None
+    latency: ArmCounts | None = None
+    quality: ArmCounts | None = None
     predictions: BinCounts | None = None
 
     def key(self, arm: Arm) -> str:
@@ -65,23 +65,25 @@ class Reading(Record):
 
     def requests(self) -> dict[str, int]:
         """Return the four counts of requests and errors."""
-        return {f"{arm}_{what}": getattr(self, f"{arm}_{what}") for arm in ARMS for what in WHAT}
+        return {f"{arm}_{what}": getattr(self, f"{arm}_{what}") for arm in ARMS for what in COUNT_KINDS}
 
 
-WHAT, PARTS = ("requests", "errors"), ("latency", "quality", "predictions")
+COUNT_KINDS, _PARTS = ("requests", "errors"), ("latency", "quality", "predictions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh(Record):
+class CounterDelta(Record):
     """What a reading adds to all before it."""
 
-    errors: Window
-    latency: Window | None = None
-    quality: Window | None = None
+    errors: ArmCounts
+    latency: ArmCounts | None = None
+    quality: ArmCounts | None = None
     predictions: BinCounts | None = None
 
 
-def fresh_since(last: Reading, reading: Reading, retired: tuple[str, ...]) -> tuple[Arrival, Fresh | None]:
+def delta_since(
+    last: Reading, reading: Reading, retired: tuple[str, ...]
+) -> tuple[ReadingStatus, CounterDelta | None]:
     """Return what happened since ``last`` and what to call it; nothing where that cannot be known.
 
     Counters that started again (their generation changed) count from zero. Counters that run backwards
@@ -89,17 +91,17 @@ def fresh_since(last: Reading, reading: Reading, retired: tuple[str, ...]) -> tu
     measurement: nothing is guessed, and ``last`` stays the point to count from.
     """
     if _is_old(last, reading) or any(reading.key(arm) in retired for arm in ARMS):
-        return Arrival.REPEATED, None
+        return ReadingStatus.REPEATED, None
     again = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
     counts = [reading.requests(), *(_counts(reading, name) for name in ("latency", "quality"))]
     before = [last.requests(), *(_counts(last, name) for name in ("latency", "quality"))]
     grown = [_grown(new, old, again) for new, old in zip(counts, before, strict=True)]
     bins = _new_bins(last.predictions, reading.predictions, again)
     if any(min(each.values()) < 0 for each in grown if each) or (bins and min(bins[0] + bins[1]) < 0):
-        return Arrival.BACKWARDS, None
+        return ReadingStatus.BACKWARDS, None
     errors, latency, quality = (_window(each) for each in grown)
-    fresh = Fresh(
-        errors=errors or NOTHING,
+    fresh = CounterDelta(
+        errors=errors or ZERO_COUNTS,
         latency=latency,
         quality=quality,
         predictions=BinCounts(canary=bins[0], stable=bins[1]) if bins else None,
@@ -114,7 +116,7 @@ def carried(last: Reading, reading: Reading) -> Reading:
     """
     again = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
     before: dict[str, Any] = {
-        name: _without(getattr(last, name), again) for name in PARTS if getattr(reading, name) is None
+        name: _without(getattr(last, name), again) for name in _PARTS if getattr(reading, name) is None
     }
     return replace(reading, **before)
 
@@ -122,15 +124,15 @@ def carried(last: Reading, reading: Reading) -> Reading:
 def retire(last: Reading, reading: Reading, retired: tuple[str, ...]) -> tuple[str, ...]:
     """Remember counters that are gone, so that an old reading of theirs is never taken for new ones."""
     gone = tuple(last.key(arm) for arm in ARMS if last.key(arm) != reading.key(arm))
-    return (*retired, *gone)[-RETIRED_LIMIT:]
+    return (*retired, *gone)[-_RETIRED_LIMIT:]
 
 
-def _without(part: Window | BinCounts | None, arms: tuple[Arm, ...]) -> Window | BinCounts | None:
+def _without(part: ArmCounts | BinCounts | None, arms: tuple[Arm, ...]) -> ArmCounts | BinCounts | None:
     """Return counts with those of arms that started again at zero."""
     if isinstance(part, BinCounts):
         return replace(part, **{arm: (0,) * len(part.canary) for arm in arms})
     if part is not None:
-        return replace(part, **{f"{arm}_{what}": 0 for arm in arms for what in WHAT})
+        return replace(part, **{f"{arm}_{what}": 0 for arm in arms for what in COUNT_KINDS})
     return None
 
 
@@ -139,19 +141,21 @@ def _is_old(last: Reading, reading: Reading) -> bool:
     return 0 < reading.until <= last.until or (same_numbers and 0 < reading.sequence <= last.sequence)
 
 
-def _arrival(last: Reading, reading: Reading, fresh: Fresh, *, restarted: bool) -> Arrival:
+def _arrival(last: Reading, reading: Reading, fresh: CounterDelta, *, restarted: bool) -> ReadingStatus:
     if restarted:
-        return Arrival.RESTARTED
+        return ReadingStatus.RESTARTED
     if 0 < last.sequence < reading.sequence - 1:
-        return Arrival.GAP
+        return ReadingStatus.GAP
     seen = [each for each in (fresh.errors, fresh.latency, fresh.quality) if each]
     asked = sum(each.canary_requests + each.stable_requests for each in seen)
-    return Arrival.APPLIED if asked else Arrival.EMPTY
+    return ReadingStatus.APPLIED if asked else ReadingStatus.EMPTY
 
 
 def _counts(reading: Reading, name: str) -> dict[str, int]:
-    window: Window | None = getattr(reading, name)
-    return {f"{arm}_{w}": getattr(window, f"{arm}_{w}") for arm in ARMS for w in WHAT} if window else {}
+    window: ArmCounts | None = getattr(reading, name)
+    return (
+        {f"{arm}_{w}": getattr(window, f"{arm}_{w}") for arm in ARMS for w in COUNT_KINDS} if window else {}
+    )
 
 
 def _grown(new: dict[str, int], old: dict[str, int], again: tuple[Arm, ...]) -> dict[str, int]:
@@ -175,9 +179,9 @@ def _new_bins(
     )
 
 
-def _window(counts: dict[str, int]) -> Window | None:
+def _window(counts: dict[str, int]) -> ArmCounts | None:
     """Return a window; an error may be counted a moment before its request."""
     if not counts:
         return None
     asked = {arm: max(counts[f"{arm}_requests"], counts[f"{arm}_errors"]) for arm in ARMS}
-    return Window(**{**counts, "canary_requests": asked["canary"], "stable_requests": asked["stable"]})
+    return ArmCounts(**{**counts, "canary_requests": asked["canary"], "stable_requests": asked["stable"]})

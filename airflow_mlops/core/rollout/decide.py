@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.counters import COUNTED, Arrival
-from airflow_mlops.core.rollout.evidence.share import Decision
-from airflow_mlops.core.rollout.plan import Metric, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.counters import COUNTED_STATUSES, ReadingStatus
+from airflow_mlops.core.rollout.evidence.share import StepDecision
+from airflow_mlops.core.rollout.plan import RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.state import TracePoint
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.rollout.evidence.share import Window
+    from airflow_mlops.core.rollout.evidence.share import ArmCounts
     from airflow_mlops.core.rollout.plan import Step
     from airflow_mlops.core.rollout.state import RolloutState
 
-BLAME = {
-    Metric.ERRORS: "canary fails more than stable",
-    Metric.LATENCY: "canary is slow more often than stable",
-    Metric.QUALITY: "canary is wrong more often than stable",
+_ROLLBACK_REASONS = {
+    RolloutMetric.ERRORS: "canary fails more than stable",
+    RolloutMetric.LATENCY: "canary is slow more often than stable",
+    RolloutMetric.QUALITY: "canary is wrong more often than stable",
 }
-HARMLESS = (Arrival.APPLIED, Arrival.EMPTY, Arrival.WARM_UP)
+_HARMLESS_STATUSES = (ReadingStatus.APPLIED, ReadingStatus.EMPTY, ReadingStatus.WARM_UP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,29 +31,29 @@ class Judgement(Record):
     :param pauses: a person has to look, whatever the plan says about inconclusive evidence.
     """
 
-    decision: Decision
+    decision: StepDecision
     reason: str
     pauses: bool = False
 
 
-def judge(plan: RolloutPlan, state: RolloutState) -> Judgement:
+def judge_step(plan: RolloutPlan, state: RolloutState) -> Judgement:
     """Weigh everything seen up to ``state.clock``."""
     step, elapsed = plan.step_at(state.percent), state.clock - state.step_since
-    blame = _blame(plan, state)
+    blame = _rollback_reason(plan, state)
     if blame:
-        return Judgement(decision=Decision.ROLL_BACK, reason=f"version {state.version} at {blame}")
+        return Judgement(decision=StepDecision.ROLL_BACK, reason=f"version {state.version} at {blame}")
     if state.predictions is not None and state.predictions.differs:
-        return Judgement(decision=Decision.INCONCLUSIVE, reason=_shifted(state), pauses=True)
+        return Judgement(decision=StepDecision.INCONCLUSIVE, reason=_shifted(state), pauses=True)
     baked = elapsed >= (step.bake_seconds or 0) and state.step_requests >= (step.min_requests or 1)
-    praise = _praise(plan, state) if baked and not _unseen(plan, state) else None
+    praise = _advance_reason(plan, state) if baked and not _unseen(plan, state) else None
     if praise:
         return praise
     if elapsed >= (step.deadline_seconds or 0):
-        return Judgement(decision=Decision.INCONCLUSIVE, reason=_undecided(plan, state, step))
-    return Judgement(decision=Decision.CONTINUE, reason=state.share.conclude().reasons[0])
+        return Judgement(decision=StepDecision.INCONCLUSIVE, reason=_undecided(plan, state, step))
+    return Judgement(decision=StepDecision.CONTINUE, reason=state.share.conclude().reasons[0])
 
 
-def trace_point(plan: RolloutPlan, state: RolloutState, window: Window) -> TracePoint:
+def trace_point(plan: RolloutPlan, state: RolloutState, window: ArmCounts) -> TracePoint:
     """Return what people want to see of a window that was applied."""
     others = {str(metric): test.e_value for metric, test in state.others.items()}
     if state.predictions is not None:
@@ -76,18 +76,19 @@ def is_alone(state: RolloutState) -> bool:
     return state.champion is None or state.percent == 100
 
 
-def _blame(plan: RolloutPlan, state: RolloutState) -> str:
+def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
     bar = 1 / plan.alpha_each
-    tests = {Metric.ERRORS: state.share} if Metric.ERRORS in plan.metrics else {}
+    tests = {RolloutMetric.ERRORS: state.share} if RolloutMetric.ERRORS in plan.metrics else {}
     for metric, test in {**tests, **state.others}.items():
         if test.e_value >= bar:
-            return f"{state.percent} %: {BLAME[metric]}: e-value {test.e_value:.3g}, rolls back at {bar:g}"
+            why = _ROLLBACK_REASONS[metric]
+            return f"{state.percent} %: {why}: e-value {test.e_value:.3g}, rolls back at {bar:g}"
     if is_alone(state) and state.alone.above_e_value >= bar:
         return f"{state.percent} %: {_errors(state)}, allowed {plan.max_error_rate:g}"
     return ""
 
 
-def _praise(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
+def _advance_reason(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
     bar = 1 / plan.alpha
     if plan.strategy is Strategy.AB:
         return _winner(state)
@@ -97,14 +98,14 @@ def _praise(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
         why = f"error rate shown below {plan.max_error_rate:g}"
     else:
         return None
-    return Judgement(decision=Decision.ADVANCE, reason=f"{why}; {_errors(state)}")
+    return Judgement(decision=StepDecision.ADVANCE, reason=f"{why}; {_errors(state)}")
 
 
 def _winner(state: RolloutState) -> Judgement | None:
     if state.interval is None or not state.interval.excludes_one:
         return None
     better = state.interval.bounds[1] <= 1
-    decision, verb = (Decision.ADVANCE, "better") if better else (Decision.ROLL_BACK, "worse")
+    decision, verb = (StepDecision.ADVANCE, "better") if better else (StepDecision.ROLL_BACK, "worse")
     return Judgement(
         decision=decision, reason=f"version {state.version} is {verb}: {state.interval.sentence()}"
     )
@@ -113,7 +114,7 @@ def _winner(state: RolloutState) -> Judgement | None:
 def _unseen(plan: RolloutPlan, state: RolloutState) -> list[str]:
     """Watched metrics that never came: no evidence is no success."""
     least = plan.min_requests
-    return [str(m) for m in plan.metrics if m is not Metric.ERRORS and state.seen.get(m, 0) < least]
+    return [str(m) for m in plan.metrics if m is not RolloutMetric.ERRORS and state.seen.get(m, 0) < least]
 
 
 def _errors(state: RolloutState) -> str:
@@ -134,9 +135,13 @@ def _undecided(plan: RolloutPlan, state: RolloutState, step: Step) -> str:
         f"no decision at {state.percent} % within {step.deadline_seconds:g} s: {_errors(state)} "
         f"(needs {step.min_requests}), e-value {state.share.e_value:.3g} of {1 / plan.alpha_each:g}",
         *(f"no data on {name}" for name in _unseen(plan, state)),
-        *(f"{count} readings {kind}" for kind, count in state.arrivals.items() if kind not in HARMLESS),
+        *(
+            f"{count} readings {kind}"
+            for kind, count in state.arrivals.items()
+            if kind not in _HARMLESS_STATUSES
+        ),
     ]
-    if not any(state.arrivals.get(kind) for kind in COUNTED):
+    if not any(state.arrivals.get(kind) for kind in COUNTED_STATUSES):
         said.append("nothing was measured")
     if state.interval is not None:
         said.append(state.interval.sentence())

@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.counters import NOTHING
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.counters import ZERO_COUNTS
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.state import Phase, TracePoint
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class StepHistory(Record):
     ended: float
     phase: Phase
     asked: float | None = None
-    requests: Window
+    requests: ArmCounts
     e_value: float
     reasons: tuple[str, ...] = ()
     trace: tuple[TracePoint, ...] = ()
@@ -59,9 +59,9 @@ class RolloutHistory(Record):
     steps: tuple[StepHistory, ...] = ()
 
     @property
-    def requests(self) -> Window:
+    def requests(self) -> ArmCounts:
         """Answers of both arms in all steps."""
-        return sum((step.requests for step in self.steps), start=NOTHING)
+        return sum((step.requests for step in self.steps), start=ZERO_COUNTS)
 
 
 def steps_of(states: Sequence[RolloutState]) -> tuple[StepHistory, ...]:
@@ -89,7 +89,7 @@ def _step(states: list[RolloutState]) -> StepHistory:
         asked=next((state.clock for state in states[:-1] if state.asks), None),
         ended=last.clock,
         phase=last.phase,
-        requests=sum((point.window for point in trace), start=NOTHING),
+        requests=sum((point.window for point in trace), start=ZERO_COUNTS),
         e_value=last.share.e_value,
         reasons=tuple(text for text in reasons if not _goes_on(text, reasons)),
         trace=trace,

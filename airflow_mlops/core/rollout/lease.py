@@ -67,7 +67,7 @@ def renew(current: Lease | None, mine: Lease, *, now: float, seconds: float) -> 
 
     :raises LeaseLostError: it ran out, or somebody else, or a later copy, holds the endpoint.
     """
-    held = require(current, mine, now=now)
+    held = require_lease(current, mine, now=now)
     return replace(held, expires_at=max(held.expires_at, now + seconds))
 
 
@@ -78,7 +78,7 @@ def release(current: Lease | None, mine: Lease, *, now: float) -> Lease | None:
     return replace(current, expires_at=min(current.expires_at, now))
 
 
-def require(current: Lease | None, mine: Lease, *, now: float) -> Lease:
+def require_lease(current: Lease | None, mine: Lease, *, now: float) -> Lease:
     """Return the current lease if ``mine`` still is it and runs: to be asked before a canary goes on.
 
     :raises LeaseLostError: says who holds the endpoint, or since when nobody does.

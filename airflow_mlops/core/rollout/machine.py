@@ -9,20 +9,27 @@ import copy
 from dataclasses import replace
 
 from airflow_mlops.core.errors import TrafficOrderError
-from airflow_mlops.core.rollout.counters import Arrival, Fresh, Reading, carried, fresh_since, retire
-from airflow_mlops.core.rollout.decide import Judgement, is_alone, judge, trace_point
+from airflow_mlops.core.rollout.counters import (
+    CounterDelta,
+    Reading,
+    ReadingStatus,
+    carried,
+    delta_since,
+    retire,
+)
+from airflow_mlops.core.rollout.decide import Judgement, is_alone, judge_step, trace_point
 from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
 from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
-from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
-from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, thinned
 
 TRACE_LIMIT = 400
 RESERVE = 0.25
 """Part of a test's capital that waits for later steps: finds what fails there several times as early."""
-SHARED = (Metric.LATENCY, Metric.QUALITY)
+SHARED = (RolloutMetric.LATENCY, RolloutMetric.QUALITY)
 
 
 def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState:
@@ -36,7 +43,7 @@ def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState
         rate=rate,
         alone=copy.copy(rate),
         others={metric: _share_test(plan) for metric in SHARED if metric in watched},
-        predictions=PredictionShareTest(alpha=alpha) if Metric.PREDICTIONS in watched else None,
+        predictions=PredictionShareTest(alpha=alpha) if RolloutMetric.PREDICTIONS in watched else None,
         interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,
     )
 
@@ -74,7 +81,7 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         intervened=False,
         holds=0,
         phase=Phase.STEPPING,
-        decision=Decision.CONTINUE,
+        decision=StepDecision.CONTINUE,
         reasons=(),
         trace=(),
     )
@@ -104,11 +111,11 @@ def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) 
     at = replace(state, clock=max(now, state.clock), said=said)
     if not said.go_on:
         reason = f"{said.by} rolled back version {state.version} at {state.percent} %"
-        return replace(at, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,))
+        return replace(at, phase=Phase.ROLLED_BACK, decision=StepDecision.ROLL_BACK, reasons=(reason,))
     shifted = at.predictions is not None and at.predictions.differs
     at = replace(at, predictions=None if shifted else at.predictions)
     if (shifted or at.intervened) and at.phase is Phase.HELD:
-        on = replace(at, phase=Phase.STEPPING, decision=Decision.CONTINUE, intervened=False)
+        on = replace(at, phase=Phase.STEPPING, decision=StepDecision.CONTINUE, intervened=False)
         return _settle(plan, on)
     return _settle(plan, replace(at, approved_by=said.by))
 
@@ -122,8 +129,10 @@ def intervene(state: RolloutState, problem: str, *, now: float) -> RolloutState:
         return state
     clock = max(now, state.clock)
     if not problem:
-        return replace(state, phase=Phase.STEPPING, decision=Decision.CONTINUE, intervened=False, clock=clock)
-    held = _held(state, Judgement(decision=Decision.INCONCLUSIVE, reason=problem))
+        return replace(
+            state, phase=Phase.STEPPING, decision=StepDecision.CONTINUE, intervened=False, clock=clock
+        )
+    held = _held(state, Judgement(decision=StepDecision.INCONCLUSIVE, reason=problem))
     holds = state.holds if state.intervened else held.holds
     return replace(held, intervened=True, clock=clock, approved_by=None, holds=holds)
 
@@ -147,7 +156,7 @@ def roll_back(state: RolloutState, reason: str, *, now: float) -> RolloutState:
         return state
     clock = max(now, state.clock)
     return replace(
-        state, phase=Phase.ROLLED_BACK, decision=Decision.ROLL_BACK, reasons=(reason,), clock=clock
+        state, phase=Phase.ROLLED_BACK, decision=StepDecision.ROLL_BACK, reasons=(reason,), clock=clock
     )
 
 
@@ -171,23 +180,25 @@ def _invested(test: ErrorShareTest) -> ErrorShareTest:
 
 def _observe(plan: RolloutPlan, state: RolloutState, reading: Reading | None) -> RolloutState:
     if reading is None:
-        return _arrived(state, Arrival.MISSING)
-    arrival, fresh = fresh_since(state.last, reading, state.retired)
+        return _arrived(state, ReadingStatus.MISSING)
+    arrival, fresh = delta_since(state.last, reading, state.retired)
     if fresh is None:
         return _arrived(state, arrival)
     if max(state.counted_at - state.step_since, 0.0) < plan.warm_up_seconds:
-        arrival = Arrival.WARM_UP
+        arrival = ReadingStatus.WARM_UP
     retired = retire(state.last, reading, state.retired)
     last = carried(state.last, reading)
     counted = replace(_arrived(state, arrival), last=last, retired=retired, counted_at=state.clock)
-    return counted if arrival in (Arrival.WARM_UP, Arrival.EMPTY) else _apply(plan, counted, fresh)
+    return (
+        counted if arrival in (ReadingStatus.WARM_UP, ReadingStatus.EMPTY) else _apply(plan, counted, fresh)
+    )
 
 
-def _arrived(state: RolloutState, arrival: Arrival) -> RolloutState:
+def _arrived(state: RolloutState, arrival: ReadingStatus) -> RolloutState:
     return replace(state, arrivals={**state.arrivals, arrival: state.arrivals.get(arrival, 0) + 1})
 
 
-def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState:
+def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta) -> RolloutState:
     """Bet with every test on copies: a state once handed over never changes."""
     tests = copy.copy(state.share), copy.copy(state.rate), copy.copy(state.alone)
     share, rate, alone = tests
@@ -212,31 +223,37 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: Fresh) -> RolloutState
     return replace(after, trace=thinned((*state.trace, trace_point(plan, after, window)), TRACE_LIMIT))
 
 
-def _answers(fresh: Fresh) -> dict[Metric, int]:
+def _answers(fresh: CounterDelta) -> dict[RolloutMetric, int]:
     return {
-        Metric.LATENCY: fresh.latency.canary_requests if fresh.latency else 0,
-        Metric.QUALITY: fresh.quality.canary_requests if fresh.quality else 0,
-        Metric.PREDICTIONS: sum(fresh.predictions.canary) if fresh.predictions else 0,
+        RolloutMetric.LATENCY: fresh.latency.canary_requests if fresh.latency else 0,
+        RolloutMetric.QUALITY: fresh.quality.canary_requests if fresh.quality else 0,
+        RolloutMetric.PREDICTIONS: sum(fresh.predictions.canary) if fresh.predictions else 0,
     }
 
 
-def _watched(metric: Metric, test: ErrorShareTest, fresh: Fresh) -> ErrorShareTest:
-    window = fresh.latency if metric is Metric.LATENCY else fresh.quality
+def _watched(metric: RolloutMetric, test: ErrorShareTest, fresh: CounterDelta) -> ErrorShareTest:
+    window = fresh.latency if metric is RolloutMetric.LATENCY else fresh.quality
     after = copy.copy(test)
     if window is not None:
         after.observe(window)
     return after
 
 
-def _predicted(test: PredictionShareTest | None, fresh: Fresh) -> PredictionShareTest | None:
+def _predicted(test: PredictionShareTest | None, fresh: CounterDelta) -> PredictionShareTest | None:
     after = copy.copy(test)
     if after is not None and fresh.predictions is not None:
         after.observe(fresh.predictions)
     return after
 
 
-def _compared(plan: RolloutPlan, test: OddsRatioInterval | None, fresh: Fresh) -> OddsRatioInterval | None:
-    known = {Metric.ERRORS: fresh.errors, Metric.LATENCY: fresh.latency, Metric.QUALITY: fresh.quality}
+def _compared(
+    plan: RolloutPlan, test: OddsRatioInterval | None, fresh: CounterDelta
+) -> OddsRatioInterval | None:
+    known = {
+        RolloutMetric.ERRORS: fresh.errors,
+        RolloutMetric.LATENCY: fresh.latency,
+        RolloutMetric.QUALITY: fresh.quality,
+    }
     after, window = copy.copy(test), known.get(plan.metrics[0])
     if after is not None and window is not None:
         after.observe(window)
@@ -245,15 +262,15 @@ def _compared(plan: RolloutPlan, test: OddsRatioInterval | None, fresh: Fresh) -
 
 def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
     """Turn evidence and answers into a phase. Rolling back is always possible, rising never by itself."""
-    found = judge(plan, state)
-    if found.decision is Decision.ROLL_BACK:
+    found = judge_step(plan, state)
+    if found.decision is StepDecision.ROLL_BACK:
         return _ended(state, Phase.ROLLED_BACK, found)
     if state.asks and not _agreed_to_what_is_gone(state, found):
         return _ended(state, Phase.PASSED, _agreed(state)) if _agreed_and_free(plan, state) else state
     state = replace(state, phase=Phase.STEPPING, approved_by=None)
-    if found.decision is Decision.CONTINUE:
+    if found.decision is StepDecision.CONTINUE:
         return replace(state, reasons=(found.reason,))
-    if found.decision is Decision.ADVANCE or plan.on_inconclusive is OnInconclusive.ADVANCE:
+    if found.decision is StepDecision.ADVANCE or plan.on_inconclusive is OnInconclusive.ADVANCE:
         return _held(state, found) if found.pauses else _rise(plan, state, found)
     if found.pauses or plan.on_inconclusive is OnInconclusive.HOLD:
         return _held(state, found)
@@ -271,7 +288,7 @@ def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutSt
 
 
 def _held(state: RolloutState, found: Judgement) -> RolloutState:
-    held = replace(state, phase=Phase.HELD, decision=Decision.INCONCLUSIVE, holds=state.holds + 1)
+    held = replace(state, phase=Phase.HELD, decision=StepDecision.INCONCLUSIVE, holds=state.holds + 1)
     return replace(held, reasons=(found.reason,))
 
 
@@ -281,13 +298,13 @@ def _ended(state: RolloutState, phase: Phase, found: Judgement) -> RolloutState:
 
 def _agreed(state: RolloutState) -> Judgement:
     reason = "; ".join((*state.reasons, f"{state.approved_by} agreed"))
-    return Judgement(decision=Decision.ADVANCE, reason=reason)
+    return Judgement(decision=StepDecision.ADVANCE, reason=reason)
 
 
 def _agreed_to_what_is_gone(state: RolloutState, found: Judgement) -> bool:
     """Whether a person agreed to evidence that is not good any more: it has to be good again first."""
     waits = state.phase is Phase.WAITING_FOR_APPROVAL and state.approved_by is not None
-    return waits and found.decision is not Decision.ADVANCE
+    return waits and found.decision is not StepDecision.ADVANCE
 
 
 def _agreed_and_free(plan: RolloutPlan, state: RolloutState) -> bool:

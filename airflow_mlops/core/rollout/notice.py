@@ -17,7 +17,7 @@ class Event(StrEnum):
     PROMOTED = "promoted"
 
 
-WORDS = {
+_EVENT_PHRASES = {
     Event.STARTED: "has started",
     Event.HELD: "waits for a person",
     Event.ROLLED_BACK: "was rolled back",
@@ -55,7 +55,7 @@ class Notice(Record):
         """One line without the reason."""
         beside = f" beside version {self.champion}" if self.champion else ""
         where = f" at {self.weight} %" if self.event is Event.HELD else ""
-        return f"Rollout of {self.model} version {self.version}{beside} {WORDS[self.event]}{where}"
+        return f"Rollout of {self.model} version {self.version}{beside} {_EVENT_PHRASES[self.event]}{where}"
 
     @property
     def text(self) -> str:

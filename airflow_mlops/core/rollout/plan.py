@@ -30,7 +30,7 @@ class Strategy(StrEnum):
     AB = "ab"
 
 
-class Metric(StrEnum):
+class RolloutMetric(StrEnum):
     """What is watched on both arms.
 
     Errors, latency and quality roll back; a shift of predictions pauses for a person.
@@ -90,7 +90,7 @@ class RolloutPlan(Record):
     min_requests: int = 50
     max_error_rate: float = 0.02
     burst: int | None = None
-    metrics: tuple[Metric, ...] = (Metric.ERRORS,)
+    metrics: tuple[RolloutMetric, ...] = (RolloutMetric.ERRORS,)
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
     freeze: tuple[Freeze, ...] = ()
@@ -132,7 +132,7 @@ class RolloutPlan(Record):
 
     def may_ask(self, percent: int) -> bool:
         """Whether a person may have to answer before traffic rises from a step."""
-        holds = self.on_inconclusive is OnInconclusive.HOLD or Metric.PREDICTIONS in self.metrics
+        holds = self.on_inconclusive is OnInconclusive.HOLD or RolloutMetric.PREDICTIONS in self.metrics
         return holds or self.step_at(percent).approve
 
     def percent_after(self, percent: int) -> int | None:
@@ -153,9 +153,9 @@ class RolloutPlan(Record):
             return f"rollout.steps: {list(self.percents)} of strategy ab, allowed: one step from 1 to 99"
         if not self.metrics or len(set(self.metrics)) < len(self.metrics):
             return f"rollout.metrics: {list(map(str, self.metrics))}, allowed: at least one, each once"
-        if self.strategy is Strategy.AB and self.metrics[0] is Metric.PREDICTIONS:
+        if self.strategy is Strategy.AB and self.metrics[0] is RolloutMetric.PREDICTIONS:
             return "rollout.metrics[0]: predictions of strategy ab, allowed: errors, latency, quality"
-        others = [str(metric) for metric in self.metrics if metric is not Metric.ERRORS]
+        others = [str(metric) for metric in self.metrics if metric is not RolloutMetric.ERRORS]
         if others and self.percents[0] == 100:
             return f"rollout.metrics: {others[0]} of a first step of 100 %, allowed: errors; {SIDE_BY_SIDE}"
         return ""

@@ -7,13 +7,13 @@ from enum import StrEnum
 from itertools import groupby
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.counters import NOTHING, Arrival, Reading
+from airflow_mlops.core.rollout.counters import ZERO_COUNTS, Reading, ReadingStatus
 from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
 from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
-from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest, Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts, ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.lease import Lease
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.plan import RolloutMetric
 
 
 class Phase(StrEnum):
@@ -50,7 +50,7 @@ class TracePoint(Record):
 
     at: float
     percent: int
-    window: Window
+    window: ArmCounts
     e_value: float
     others: dict[str, float] = field(default_factory=dict)
     harmless: float = 0.0
@@ -69,7 +69,7 @@ def thinned(trace: tuple[TracePoint, ...], limit: int) -> tuple[TracePoint, ...]
 
 
 def _together(points: tuple[TracePoint, ...]) -> TracePoint:
-    return replace(points[-1], window=sum((point.window for point in points), start=NOTHING))
+    return replace(points[-1], window=sum((point.window for point in points), start=ZERO_COUNTS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +117,10 @@ class RolloutState(Record):
     share: ErrorShareTest
     rate: ErrorRateTest
     alone: ErrorRateTest
-    others: dict[Metric, ErrorShareTest] = field(default_factory=dict)
+    others: dict[RolloutMetric, ErrorShareTest] = field(default_factory=dict)
     predictions: PredictionShareTest | None = None
     interval: OddsRatioInterval | None = None
-    seen: dict[Metric, int] = field(default_factory=dict)
+    seen: dict[RolloutMetric, int] = field(default_factory=dict)
     phase: Phase = Phase.READY
     percent: int = 0
     step_since: float = 0.0
@@ -130,21 +130,21 @@ class RolloutState(Record):
     counted_at: float = 0.0
     last: Reading = field(default_factory=Reading)
     retired: tuple[str, ...] = ()
-    arrivals: dict[Arrival, int] = field(default_factory=dict)
+    arrivals: dict[ReadingStatus, int] = field(default_factory=dict)
     said: Answer | None = None
     approved_by: str | None = None
     lease: Lease | None = None
     intervened: bool = False
     holds: int = 0
-    decision: Decision = Decision.CONTINUE
+    decision: StepDecision = StepDecision.CONTINUE
     reasons: tuple[str, ...] = ()
     trace: tuple[TracePoint, ...] = ()
 
     @property
-    def watched(self) -> tuple[Metric, ...]:
+    def watched(self) -> tuple[RolloutMetric, ...]:
         """What the plan watches."""
-        shifts = () if self.predictions is None else (Metric.PREDICTIONS,)
-        return (Metric.ERRORS, *self.others, *shifts)
+        shifts = () if self.predictions is None else (RolloutMetric.PREDICTIONS,)
+        return (RolloutMetric.ERRORS, *self.others, *shifts)
 
     @property
     def is_open(self) -> bool:

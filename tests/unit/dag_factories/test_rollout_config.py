@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.input_errors import explain
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
-from airflow_mlops.core.rollout.plan import Metric, Step, Strategy
+from airflow_mlops.core.rollout.plan import RolloutMetric, Step, Strategy
 from airflow_mlops.dag_factories.rollout import People, canary_rollout
 from airflow_mlops.dag_factories.rollout_config import RolloutConfig
 
@@ -38,7 +38,7 @@ def test_all_that_a_plan_can_say_is_said_in_yaml():
     assert plan.percents == (5, 25, 100)
     second = Step(percent=25, approve=True, bake_seconds=3600, deadline_seconds=10800, min_requests=50)
     assert plan.step_at(25) == second
-    assert plan.metrics == (Metric.ERRORS, Metric.LATENCY)
+    assert plan.metrics == (RolloutMetric.ERRORS, RolloutMetric.LATENCY)
     assert (plan.keep_old_seconds, plan.warm_up_seconds, plan.lease_seconds) == (3600, 10, 120)
     assert [type(freeze) for freeze in plan.freeze] == [WeeklyFreeze, FreezePeriod]
     assert plan.freeze[0].hours == 62

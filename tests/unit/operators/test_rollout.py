@@ -7,7 +7,7 @@ from builders import plan
 from airflow_mlops.assets import champion_asset
 from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
-from airflow_mlops.core.rollout.evidence.share import Decision
+from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (
@@ -178,7 +178,9 @@ def fire(trigger):
 
 
 @pytest.mark.parametrize(
-    ("errors", "decision"), [(0, Decision.ADVANCE), (40, Decision.ROLL_BACK)], ids=["healthy", "failing"]
+    ("errors", "decision"),
+    [(0, StepDecision.ADVANCE), (40, StepDecision.ROLL_BACK)],
+    ids=["healthy", "failing"],
 )
 def test_trigger_and_worker_decide_alike(champion, run, errors, decision):
     state = run(shift(run(deploy())))

@@ -10,7 +10,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.plan import OnInconclusive
 from airflow_mlops.core.rollout.state import Phase, RolloutState
-from airflow_mlops.observe import look
+from airflow_mlops.observe import analyse_window
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,
@@ -45,7 +45,7 @@ def lease_of(state):
 
 def seen_by(world, state, *, seconds=1.0):
     known = RolloutState.from_json(state)
-    return look(world.serving, "m", PLAN, known, now=known.step_since + seconds)
+    return analyse_window(world.serving, "m", PLAN, known, now=known.step_since + seconds)
 
 
 def test_step_begins_under_a_lease_that_every_look_renews(world, stepping):

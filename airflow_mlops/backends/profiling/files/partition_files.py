@@ -12,13 +12,13 @@ from airflow_mlops.core.errors import InvalidDataError
 if TYPE_CHECKING:
     import fsspec
 
-    from airflow_mlops.core.data.partitions import Arrival
+    from airflow_mlops.core.data.partitions import PartitionWait
 
 MARKER = "_SUCCESS"
 
 
 def look(
-    uri: str, arrival: Arrival, filesystem: fsspec.AbstractFileSystem | None = None
+    uri: str, arrival: PartitionWait, filesystem: fsspec.AbstractFileSystem | None = None
 ) -> dict[str, Contents]:
     """Return the contents of the partitions that are waited for; of none while the dataset is not there."""
     try:

@@ -20,7 +20,7 @@ from airflow_mlops.backends.profiling.files.bins import (
     validity,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
-from airflow_mlops.core.data.profile.sketch import REGISTERS, join_hitters, pack_registers
+from airflow_mlops.core.data.profile.sketch import REGISTERS, join_heavy_hitters, pack_registers
 
 ONCE = np.zeros(0, np.int64)
 
@@ -205,7 +205,7 @@ class TextTally(NullTally):
         nulls, values, entries, cut, cells = self.seen.tolist()
         counts, keys = self.counts.tolist(), self.keys.tolist()
         found = {self.names[keys[i]]: counts[i] for i in range(cells, entries)}
-        hitters, left_out = join_hitters(found, {})
+        heavy_hitters, left_out = join_heavy_hitters(found, {})
         known = sum(counts[:cells])
         return replace(
             self.cells,
@@ -216,7 +216,7 @@ class TextTally(NullTally):
             total_squares=self.sums[3].item(),
             categories=dict(zip(self.cells.categories or (), counts, strict=False)),
             other=values - known,
-            hitters=hitters,
-            hitters_error=cut + left_out,
+            heavy_hitters=heavy_hitters,
+            heavy_hitters_error=cut + left_out,
             registers=pack_registers(self.registers),
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import ibis
 
-PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
+_PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
 def in_partitions(table: ibis.Table, column: str, keys: Sequence[str]) -> ibis.Table:
@@ -57,7 +57,7 @@ def _within(values: Any, key: str) -> Any:
     """Return the condition that a date or timestamp lies in the period a key names."""
     import ibis
 
-    found = PERIOD.fullmatch(key)
+    found = _PERIOD.fullmatch(key)
     try:
         year, month, day = (int(part) if part else None for part in found.groups()) if found else (0, 0, 0)
         start = dt.date(year or 0, month or 1, day or 1)

@@ -22,7 +22,7 @@ from airflow_mlops.backends.profiling.tables.sql_text import (
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.profile import Profile
-from airflow_mlops.core.data.profile.sketch import HITTERS_KEPT
+from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT
 from airflow_mlops.core.errors import InvalidDataError, WindowChangedError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.profiling.tables.sql_text import Dialect
 
-STATEMENT_CHARACTERS = 500_000
+_STATEMENT_CHARACTERS = 500_000
 """Longest statement sent; BigQuery takes 1 MB. Wider tables are read by several."""
 STATEMENT_COLUMNS = 64
 
@@ -125,7 +125,7 @@ def _parts(relation: str, columns: Sequence[Column], dialect: Dialect) -> Iterat
     size = 0
     for column in columns:
         length = len(profile_text(relation, [column], dialect))
-        if part and (size + length > STATEMENT_CHARACTERS or len(part) == STATEMENT_COLUMNS):
+        if part and (size + length > _STATEMENT_CHARACTERS or len(part) == STATEMENT_COLUMNS):
             yield part
             part, size = [], 0
         part.append(column)
@@ -197,6 +197,6 @@ def _text(
         maximum=None if high is None else float(high),
         total=float(total or 0),
         total_squares=float(squares or 0),
-        hitters=dict(ranked[:HITTERS_KEPT]),
-        hitters_error=ranked[HITTERS_KEPT][1] if len(ranked) > HITTERS_KEPT else 0,
+        heavy_hitters=dict(ranked[:HEAVY_HITTERS_KEPT]),
+        heavy_hitters_error=ranked[HEAVY_HITTERS_KEPT][1] if len(ranked) > HEAVY_HITTERS_KEPT else 0,
     )

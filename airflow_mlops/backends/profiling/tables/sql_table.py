@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.profile.profile import Profile
 
-INSTALL = {
+_INSTALL = {
     "duckdb": "airflow-provider-mlops[sql]",
     "postgres": "airflow-provider-mlops[sql]",
     "postgresql": "airflow-provider-mlops[sql]",
@@ -35,7 +35,7 @@ INSTALL = {
     "snowflake": "ibis-framework[snowflake]",
 }
 """What to install for each scheme of a connection URL."""
-UNREACHABLE = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError")
+_UNREACHABLE = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError")
 """Names of drivers' errors that may pass; drivers share no base class."""
 
 
@@ -68,8 +68,8 @@ class TableUri:
         if not said.get("table") or set(said) - {"table", "partition"}:
             msg = f"{shown}: after # stands {fragment!r}, allowed: table=<schema.table>&partition=<column>"
             raise InvalidDataError(msg)
-        if urlsplit(url).scheme not in INSTALL:
-            msg = f"{shown}: scheme {urlsplit(url).scheme!r} is no database, allowed: {', '.join(INSTALL)}"
+        if urlsplit(url).scheme not in _INSTALL:
+            msg = f"{shown}: scheme {urlsplit(url).scheme!r} is no database, allowed: {', '.join(_INSTALL)}"
             raise InvalidDataError(msg)
         return cls(connection=url, table=said["table"], partition=said.get("partition", ""))
 
@@ -96,7 +96,7 @@ class TableUri:
 
 def is_table_uri(uri: str) -> bool:
     """Say whether a URI names a table of a database, not files."""
-    return uri.partition("://")[0] in INSTALL or "#table=" in uri
+    return uri.partition("://")[0] in _INSTALL or "#table=" in uri
 
 
 def profile_table_uri(
@@ -147,7 +147,7 @@ def profile_digest(profile: Profile) -> str:
         for c in profile.columns
     ]
     texts = [
-        (c.categories, c.other, sorted(c.hitters.items()), c.hitters_error, c.exact_distinct)
+        (c.categories, c.other, sorted(c.heavy_hitters.items()), c.heavy_hitters_error, c.exact_distinct)
         for c in profile.columns
     ]
     text = json.dumps([profile.rows, numbers, texts], sort_keys=True)
@@ -199,13 +199,13 @@ def _named_errors(source: TableUri) -> Iterator[None]:
         yield
     except ImportError as error:
         missing = f"{error.name or 'a driver'} is not installed"
-        msg = f"{source.shown}: {missing}: pip install '{INSTALL[source.scheme]}'"
+        msg = f"{source.shown}: {missing}: pip install '{_INSTALL[source.scheme]}'"
         raise MissingDependencyError(msg) from None
     except MlopsError as error:
         raise type(error)(_scrub(str(error), source)) from None
     except Exception as error:  # noqa: BLE001 - drivers share no base class
         names = {kind.__name__ for kind in type(error).__mro__}
-        known = ServiceUnavailableError if names & set(UNREACHABLE) else InvalidDataError
+        known = ServiceUnavailableError if names & set(_UNREACHABLE) else InvalidDataError
         msg = f"{source.shown}: {type(error).__name__}: {_scrub(str(error), source)}"
         raise known(msg) from None
 

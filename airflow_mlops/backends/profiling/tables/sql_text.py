@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.profile.sketch import HITTERS_KEPT
+from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ DIALECTS = {
 """By ibis's name of the database."""
 
 
-def values_of(column: Column, dialect: Dialect) -> str:
+def value_expression(column: Column, dialect: Dialect) -> str:
     """Return an expression for a column's values: numbers as floats, flags and texts as text."""
     name = dialect.identifier(column.name)
     if column.kind is Kind.DATETIME:
@@ -106,7 +106,7 @@ def values_of(column: Column, dialect: Dialect) -> str:
 def sample_text(relation: str, columns: Sequence[Column], rows: int, dialect: Dialect) -> str:
     """Return a query for some rows, each column under its position's name ``c0``, ``c1``, ..."""
     names = (dialect.identifier(f"c{i}") for i in range(len(columns)))
-    values = (f"{values_of(column, dialect)} AS {n}" for column, n in zip(columns, names, strict=True))
+    values = (f"{value_expression(column, dialect)} AS {n}" for column, n in zip(columns, names, strict=True))
     return f"SELECT {', '.join(values)} FROM ({relation}) AS b LIMIT {rows}"
 
 
@@ -118,7 +118,7 @@ def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> 
     """
     shared, arms = [], []
     for i, column in enumerate(columns):
-        source = f"(SELECT {values_of(column, dialect)} AS x FROM ({relation}) AS b) AS s"
+        source = f"(SELECT {value_expression(column, dialect)} AS x FROM ({relation}) AS b) AS s"
         if column.kind.is_numeric:
             arms.append(_number_arm(i, column, source, dialect))
         elif column.kind is Kind.UNSUPPORTED:
@@ -187,7 +187,7 @@ def _entry_arm(i: int, column: Column, dialect: Dialect) -> str:
     names = [name for name in column.categories or () if dialect.name != "postgres" or "\0" not in name]
     known = f"WHEN x IN ({', '.join(map(dialect.quote, names))}) THEN 1 " if names else ""
     order = f"CASE WHEN x IS NULL THEN 0 {known}ELSE 2 END"
-    wanted = 1 + len(names) + HITTERS_KEPT + 1
+    wanted = 1 + len(names) + HEAVY_HITTERS_KEPT + 1
     top = f"(SELECT x, n FROM g{i} ORDER BY {order}, n DESC, x LIMIT {wanted}) AS t"
     return f"{_row(i, dialect, cell=ENTRY, n='n', value='x')} FROM {top}"
 

@@ -34,7 +34,7 @@ from airflow_mlops.core.rollout.plan import require_percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_mlops.backends.metrics.haproxy import Answered
+    from airflow_mlops.backends.metrics.haproxy import TimedAnswer
 
 
 class LocalServing:
@@ -199,10 +199,10 @@ class LocalServing:
             raise ServiceUnavailableError(msg)
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
 
-    def answers(self, endpoint: str) -> dict[str, list[Answered]]:
+    def answers(self, endpoint: str) -> dict[str, list[TimedAnswer]]:
         """Return the last answers of each version, oldest first, as far as the gateway's log holds them."""
         state = self.endpoint_state(endpoint)
-        found: dict[tuple[str, int], list[Answered]] = {
+        found: dict[tuple[str, int], list[TimedAnswer]] = {
             (s.slot, s.port): [] for s in state.servers.values() if s.healthy
         }
         for each in self._gateway(endpoint).answers() if state.gateway else ():

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.metrics.haproxy import Answered, ServerStat, parse_answers, parse_stats
+from airflow_mlops.backends.metrics.haproxy import ServerStat, TimedAnswer, parse_answers, parse_stats
 from airflow_mlops.backends.serving.local import process
 from airflow_mlops.backends.serving.local.socket_holder import HeldListener
 from airflow_mlops.core.errors import MissingDependencyError, ServiceUnavailableError
@@ -146,7 +146,7 @@ class Gateway:
             raise ServiceUnavailableError(msg)
         return found
 
-    def answers(self) -> list[Answered]:
+    def answers(self) -> list[TimedAnswer]:
         """Return the last answers to clients, oldest first; none if the gateway keeps no log of them."""
         return parse_answers(self._command(f"show events {_RING}"))
 

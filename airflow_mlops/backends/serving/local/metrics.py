@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.rollout.counters import ARMS, NOTHING, WHAT
+from airflow_mlops.core.rollout.counters import ARMS, COUNT_KINDS, ZERO_COUNTS
 from airflow_mlops.core.rollout.evidence.latency import Latency, latency, slow_answers
-from airflow_mlops.core.rollout.evidence.share import Window
-from airflow_mlops.core.rollout.plan import Metric
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
+from airflow_mlops.core.rollout.plan import RolloutMetric
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.protocol import Arms
@@ -31,9 +31,9 @@ class LocalMetrics:
         self.endpoint = endpoint
 
     @property
-    def measures(self) -> frozenset[Metric]:
+    def measures(self) -> frozenset[RolloutMetric]:
         """The gateway's counters are errors, its log is latency."""
-        return frozenset({Metric.ERRORS, Metric.LATENCY})
+        return frozenset({RolloutMetric.ERRORS, RolloutMetric.LATENCY})
 
     def check(self, *, now: float) -> None:
         """Nothing is configured that could be wrong."""
@@ -50,7 +50,11 @@ class LocalMetrics:
         answers = self._answers()
         stable = answers.get(arms.stable, []) if arms.stable is not None else None
         fresh = slow_answers(answers.get(arms.canary, []), stable, after.until, until)
-        return reading if fresh is None else replace(reading, latency=_sum(reading.latency or NOTHING, fresh))
+        return (
+            reading
+            if fresh is None
+            else replace(reading, latency=_sum(reading.latency or ZERO_COUNTS, fresh))
+        )
 
     def latencies(self, *, since: float, until: float) -> dict[str, Latency]:
         """Return p50 and p99 of each version's answers in ``(since, until]``, epoch seconds."""
@@ -61,18 +65,18 @@ class LocalMetrics:
         return {v: [(each.at, each.milliseconds) for each in answers] for v, answers in found.items()}
 
 
-def _kept(after: Reading, counted: Reading) -> Window:
+def _kept(after: Reading, counted: Reading) -> ArmCounts:
     """Return the slow answers counted before, from zero for an arm whose counters started again."""
-    before = after.latency or NOTHING
+    before = after.latency or ZERO_COUNTS
     same = {
         f"{arm}_{what}": getattr(before, f"{arm}_{what}")
         for arm in ARMS
         if after.key(arm) == counted.key(arm)
-        for what in WHAT
+        for what in COUNT_KINDS
     }
-    return replace(NOTHING, **same)
+    return replace(ZERO_COUNTS, **same)
 
 
-def _sum(before: Window, fresh: Window) -> Window:
-    names = [f"{arm}_{what}" for arm in ARMS for what in WHAT]
-    return Window(**{name: getattr(before, name) + getattr(fresh, name) for name in names})
+def _sum(before: ArmCounts, fresh: ArmCounts) -> ArmCounts:
+    names = [f"{arm}_{what}" for arm in ARMS for what in COUNT_KINDS]
+    return ArmCounts(**{name: getattr(before, name) + getattr(fresh, name) for name in names})

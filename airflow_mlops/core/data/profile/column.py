@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from airflow_mlops.core.data.profile.sketch import (
     estimate_distinct,
-    join_hitters,
+    join_heavy_hitters,
     join_registers,
     unpack_registers,
 )
@@ -70,8 +72,8 @@ class Column(Record):
     counts: tuple[int, ...] = ()
     categories: dict[str, int] | None = None
     other: int = 0
-    hitters: dict[str, int] = field(default_factory=dict)
-    hitters_error: int = 0
+    heavy_hitters: Annotated[dict[str, int], Field(alias="hitters")] = field(default_factory=dict)
+    heavy_hitters_error: Annotated[int, Field(alias="hitters_error")] = 0
     registers: str = ""
     exact_distinct: int | None = None
 
@@ -102,17 +104,19 @@ class Column(Record):
     @property
     def names_all(self) -> bool:
         """Whether every value of a text column is named with its exact count."""
-        return self.categories is not None and self.hitters_error == 0 and self.named_others == self.other
+        return (
+            self.categories is not None and self.heavy_hitters_error == 0 and self.named_others == self.other
+        )
 
     @property
     def named_others(self) -> int:
         """Values without a cell that are named all the same."""
-        return sum(self.hitters.values())
+        return sum(self.heavy_hitters.values())
 
     @property
     def named(self) -> dict[str, int]:
         """Every value that is named and occurs, with its count; most frequent first."""
-        known = {**(self.categories or {}), **self.hitters}
+        known = {**(self.categories or {}), **self.heavy_hitters}
         return dict(sorted(((n, c) for n, c in known.items() if c), key=lambda pair: (-pair[1], pair[0])))
 
     @property
@@ -136,13 +140,17 @@ class Column(Record):
         same_names = (self.categories or {}).keys() == (other.categories or {}).keys()
         return alike and self.edges == other.edges and (same_names or (self.names_all and other.names_all))
 
-    def with_cells(self, names: AbstractSet[str]) -> Column:
+    def with_bins(self, names: AbstractSet[str]) -> Column:
         """Return a column that names all its values with cells for these names too."""
         if self.categories is None or names <= self.categories.keys():
             return self
-        counts = self.categories | {n: self.hitters.get(n, 0) for n in names if n not in self.categories}
-        hitters = {name: count for name, count in self.hitters.items() if name not in counts}
-        return replace(self, categories=counts, hitters=hitters, other=sum(hitters.values()))
+        counts = self.categories | {
+            n: self.heavy_hitters.get(n, 0) for n in names if n not in self.categories
+        }
+        heavy_hitters = {name: count for name, count in self.heavy_hitters.items() if name not in counts}
+        return replace(
+            self, categories=counts, heavy_hitters=heavy_hitters, other=sum(heavy_hitters.values())
+        )
 
 
 def add_columns(one: Column, other: Column) -> Column:
@@ -155,9 +163,9 @@ def add_columns(one: Column, other: Column) -> Column:
         raise InvalidRecordError(msg)
     if one.present and other.present:
         mine, theirs = (one.categories or {}).keys(), (other.categories or {}).keys()
-        one, other = one.with_cells(theirs), other.with_cells(mine)
+        one, other = one.with_bins(theirs), other.with_bins(mine)
     cells, rest = _leading(one, other)
-    hitters, cut = join_hitters(one.hitters, other.hitters)
+    heavy_hitters, cut = join_heavy_hitters(one.heavy_hitters, other.heavy_hitters)
     return replace(
         cells,
         kind=Kind.NUMBER if {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER} else cells.kind,
@@ -172,8 +180,8 @@ def add_columns(one: Column, other: Column) -> Column:
         counts=_add_counts(cells.counts, rest.counts),
         categories=_add_categories(cells.categories, rest.categories),
         other=one.other + other.other,
-        hitters=hitters,
-        hitters_error=one.hitters_error + other.hitters_error + cut,
+        heavy_hitters=heavy_hitters,
+        heavy_hitters_error=one.heavy_hitters_error + other.heavy_hitters_error + cut,
         registers=join_registers(one.registers, other.registers) if _sketched(one, other) else "",
         exact_distinct=None,
     )

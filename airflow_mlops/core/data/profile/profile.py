@@ -13,7 +13,7 @@ from airflow_mlops.core.record import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 2
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Profile(Record):
     rows: int
     columns: tuple[Column, ...]
     partitions: tuple[str, ...] = ()
-    format: int = FORMAT
+    format: int = _FORMAT
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -31,8 +31,8 @@ class Profile(Record):
 
         :raises InvalidRecordError: another format, or no profile.
         """
-        if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
-            msg = f"profile of format {data['format']!r}, allowed: {FORMAT}; profile the window again"
+        if isinstance(data, dict) and data.get("format", _FORMAT) != _FORMAT:
+            msg = f"profile of format {data['format']!r}, allowed: {_FORMAT}; profile the window again"
             raise InvalidRecordError(msg)
         return super().from_json(data)
 

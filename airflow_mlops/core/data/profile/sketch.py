@@ -12,7 +12,7 @@ from airflow_mlops.core.errors import InvalidRecordError
 REGISTERS = 2048
 DISTINCT_ERROR = 1.04 / REGISTERS**0.5
 """Standard error of the distinct estimate, relative: 2.3 %."""
-HITTERS_KEPT = 64
+HEAVY_HITTERS_KEPT = 64
 
 Registers = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -59,8 +59,8 @@ def join_registers(one: str, other: str) -> str:
     return pack_registers(np.maximum(unpack_registers(one), unpack_registers(other)))
 
 
-def join_hitters(
-    one: dict[str, int], other: dict[str, int], kept: int = HITTERS_KEPT
+def join_heavy_hitters(
+    one: dict[str, int], other: dict[str, int], kept: int = HEAVY_HITTERS_KEPT
 ) -> tuple[dict[str, int], int]:
     """Add two summaries of frequent values; return the sum and by how much it undercounts more than they do.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.skew.distance import Cells, Flags, Floats, Ints
+from airflow_mlops.core.data.skew.distance import Bins, Flags, Floats, Ints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SideBySide:
+class AlignedCounts:
     """The comparable columns of several profiles.
 
     :param names: the columns.
@@ -46,15 +46,15 @@ class SideBySide:
         """Sum counts per column."""
         return np.add.reduceat(counts, np.cumsum(self.sizes) - self.sizes) if self.names else counts[:0]
 
-    def pair(self, reference: Floats, current: Floats, columns: Flags) -> Cells:
+    def pair(self, reference: Floats, current: Floats, columns: Flags) -> Bins:
         """Return some columns' cells with the given counts of all cells."""
-        every = Cells(sizes=self.sizes, reference=reference, current=current, points=self.points)
+        every = Bins(sizes=self.sizes, reference=reference, current=current, points=self.points)
         return every.select(columns)
 
 
-def side_by_side(
+def align_columns(
     profiles: Sequence[Profile], ignore: Iterable[str] = ()
-) -> tuple[SideBySide, tuple[str, ...]]:
+) -> tuple[AlignedCounts, tuple[str, ...]]:
     """Return what can be compared over all profiles, and the names of the columns that cannot."""
     passed = set(ignore)
     names = [name for name in dict.fromkeys(chain(*(p.names for p in profiles))) if name not in passed]
@@ -80,7 +80,7 @@ def _comparable(columns: list[Column]) -> bool:
     )
 
 
-def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> SideBySide:
+def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> AlignedCounts:
     leading = [next((c for c in columns if c.present), columns[0]) for columns in found.values()]
     numeric = np.asarray([bool(c.edges) and len(c.counts) > 1 for c in leading], bool)
     named = np.asarray([c.categories is not None for c in leading], bool) & ~numeric
@@ -98,7 +98,7 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Side
         for columns, n, t in zip(found.values(), numeric, listed, strict=True)
     ]
     nulls = [[float(c.nulls) for c in columns] for columns in found.values()]
-    return SideBySide(
+    return AlignedCounts(
         names=tuple(found),
         numeric=numeric,
         categorical=named,
@@ -159,7 +159,7 @@ def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
     own = column.categories or {}
     if own.keys() == leading.categories.keys():
         return [*(own[name] for name in leading.categories), column.other]
-    known = own | column.hitters
+    known = own | column.heavy_hitters
     counts = [known.get(name, 0) for name in leading.categories]
     return [*counts, column.present - sum(counts)]
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special, stats
 
 from airflow_mlops.core.data.skew.distance import (
-    RARE,
+    RARE_EXPECTED_COUNT,
     Floats,
     jensen_shannon,
     join_rare,
@@ -27,13 +27,13 @@ from airflow_mlops.core.data.skew.distance import (
 from airflow_mlops.core.data.skew.policy import Distance
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.skew.distance import Cells
+    from airflow_mlops.core.data.skew.distance import Bins
 
-SMALL_COUNTS = 1.0
+_SMALL_COUNTS = 1.0
 """Safe in simulation from 5 values a cell on; the expansion's own terms are 3/8 and 1/2."""
-WIDER = 1.15
+_VARIANCE_FACTOR = 1.15
 """Gamma laws have a slightly lighter tail than sums of absolute Gaussian gaps; found by simulation."""
-CHUNK = 256
+_COLUMNS_AT_ONCE = 256
 """Columns whose covariances are in memory at once."""
 
 
@@ -51,7 +51,7 @@ class Effects:
     p_value: Floats
 
 
-def measure(distance: Distance, cells: Cells, alpha: float) -> Effects:
+def measure(distance: Distance, cells: Bins, alpha: float) -> Effects:
     """Measure a distance with bounds that each fail with a chance of at most ``alpha``."""
     effects = _MEASURES[distance](cells, alpha)
     return Effects(
@@ -82,14 +82,14 @@ def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: flo
     )
 
 
-def _kolmogorov_smirnov(cells: Cells, alpha: float) -> Effects:
+def _kolmogorov_smirnov(cells: Bins, alpha: float) -> Effects:
     """Dvoretzky-Kiefer-Wolfowitz with Massart's constant; Kolmogorov's law, conservative for cells."""
     gap, unit = kolmogorov_smirnov(cells), np.sqrt(cells.unit)
     noise, typical = (np.sqrt(np.log(2 / level) / 2) * unit for level in (alpha, 0.5))
     return Effects(gap, gap - typical, gap - noise, gap + noise, special.kolmogorov(gap / unit))
 
 
-def _total_variation(cells: Cells, alpha: float) -> Effects:
+def _total_variation(cells: Bins, alpha: float) -> Effects:
     """Take off a quantile of the distance under no change; above by McDiarmid; chi-square test.
 
     The summed absolute changes of shares follow a gamma law closely. Its mean and variance are those of
@@ -106,7 +106,7 @@ def _total_variation(cells: Cells, alpha: float) -> Effects:
     return Effects(moved, moved - typical, moved - noise, moved + higher, _homogeneity(cells))
 
 
-def _largest_change(cells: Cells, alpha: float) -> Effects:
+def _largest_change(cells: Bins, alpha: float) -> Effects:
     """Bound every cell's change at once (Bonferroni); the larger of two variances keeps rare cells safe."""
     cells = join_rare(cells)
     p, q, pooled = cells.p, cells.q, cells.pooled
@@ -124,7 +124,7 @@ def _largest_change(cells: Cells, alpha: float) -> Effects:
     )
 
 
-def _jensen_shannon(cells: Cells, alpha: float) -> Effects:
+def _jensen_shannon(cells: Bins, alpha: float) -> Effects:
     """Near no change the divergence is a chi-square variable over 8 ln 2; its root obeys the triangle."""
     cells = join_rare(cells)
     distance = jensen_shannon(cells)
@@ -132,7 +132,7 @@ def _jensen_shannon(cells: Cells, alpha: float) -> Effects:
     return Effects(distance, distance - typical, distance - noise, distance + noise, _homogeneity(cells))
 
 
-def _population_stability(cells: Cells, alpha: float) -> Effects:
+def _population_stability(cells: Bins, alpha: float) -> Effects:
     """Near no change the index is a chi-square variable (Yurdakul 2018); bounds on its root."""
     cells = join_rare(cells)
     index = population_stability(cells)
@@ -142,7 +142,7 @@ def _population_stability(cells: Cells, alpha: float) -> Effects:
     return Effects(index, corrected, lower, (root + noise) ** 2, _homogeneity(cells))
 
 
-def _wasserstein(cells: Cells, alpha: float) -> Effects:
+def _wasserstein(cells: Bins, alpha: float) -> Effects:
     """Gamma law with mean and variance of the summed gaps under no change (absolute Gaussian bridge)."""
     moved = wasserstein(cells)
     mean, variance = _moved_by_chance(cells)
@@ -154,7 +154,7 @@ def _wasserstein(cells: Cells, alpha: float) -> Effects:
 
 def _gamma(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     """Return shape and scale of a gamma law, a little wider than asked for; a mean of 0 stays there."""
-    mean, variance = np.maximum(mean, 1e-150), np.maximum(variance * WIDER, 1e-300)
+    mean, variance = np.maximum(mean, 1e-150), np.maximum(variance * _VARIANCE_FACTOR, 1e-300)
     return mean**2 / variance, variance / mean
 
 
@@ -164,7 +164,7 @@ def _gamma_quantiles(mean: Floats, variance: Floats, alpha: float) -> tuple[Floa
     return stats.gamma.isf(alpha, shape, scale=scale), stats.gamma.isf(0.5, shape, scale=scale)
 
 
-def _moved_by_chance(cells: Cells) -> tuple[Floats, Floats]:
+def _moved_by_chance(cells: Bins) -> tuple[Floats, Floats]:
     """Return mean and variance of the Wasserstein distance under no change.
 
     The gaps at two borders are Gaussian with the correlation of a Brownian bridge; the covariance of
@@ -179,8 +179,10 @@ def _moved_by_chance(cells: Cells) -> tuple[Floats, Floats]:
     odds, scaled = np.zeros(inside.shape), np.zeros(inside.shape)
     odds[inside] = np.divide(below, 1 - below, out=np.zeros_like(below), where=below < 1)
     scaled[inside] = deviation
-    parts = range(0, len(odds), CHUNK)
-    return mean, np.concatenate([_variance(odds[i : i + CHUNK], scaled[i : i + CHUNK]) for i in parts])
+    parts = range(0, len(odds), _COLUMNS_AT_ONCE)
+    return mean, np.concatenate(
+        [_variance(odds[i : i + _COLUMNS_AT_ONCE], scaled[i : i + _COLUMNS_AT_ONCE]) for i in parts]
+    )
 
 
 def _variance(odds: Floats, deviation: Floats) -> Floats:
@@ -191,11 +193,11 @@ def _variance(odds: Floats, deviation: Floats) -> Floats:
     return np.asarray(np.einsum("ci,cij,cj->c", deviation, covariance, deviation))
 
 
-def _degrees(cells: Cells) -> Floats:
+def _degrees(cells: Bins) -> Floats:
     return cells.add((cells.reference + cells.current > 0).astype(float)) - 1
 
 
-def _chi_square(cells: Cells, level: float) -> Floats:
+def _chi_square(cells: Bins, level: float) -> Floats:
     """Return the upper quantile of relative squared changes of shares under no change.
 
     A chi-square quantile, raised for cells with few values by the next term of the expansion of a
@@ -204,17 +206,17 @@ def _chi_square(cells: Cells, level: float) -> Floats:
     degrees = _degrees(cells)
     share = cells.pooled
     few = np.divide(1.0, share, out=np.zeros_like(share), where=share > 0) * cells.spread(cells.unit)
-    raised = 1 + SMALL_COUNTS * cells.add(np.minimum(few, 1.0)) / cells.sizes
+    raised = 1 + _SMALL_COUNTS * cells.add(np.minimum(few, 1.0)) / cells.sizes
     quantile = stats.chi2.isf(level, np.maximum(degrees, 1))
     return np.where(degrees > 0, quantile * raised, 0.0) * cells.unit
 
 
-def _homogeneity(cells: Cells) -> Floats:
+def _homogeneity(cells: Bins) -> Floats:
     """Return Pearson's p-values that both samples have the same shares; rare cells by their arc sines."""
     expected, gap = cells.pooled, (cells.p - cells.q) ** 2
     terms = np.divide(gap, expected, out=np.zeros_like(gap), where=expected > 0)
     terms /= cells.spread(cells.unit)
-    rare = (expected > 0) & (expected * cells.spread(np.minimum(cells.n, cells.m)) < RARE)
+    rare = (expected > 0) & (expected * cells.spread(np.minimum(cells.n, cells.m)) < RARE_EXPECTED_COUNT)
     totals = (cells.spread(cells.n), cells.spread(cells.m))
     terms = np.where(rare, _arc_sines((cells.reference, cells.current), totals) ** 2, terms)
     degrees = _degrees(cells)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.data.skew.bins import side_by_side
-from airflow_mlops.core.data.skew.measure import Measured, Window, measure_all
+from airflow_mlops.core.data.skew.bins import align_columns
+from airflow_mlops.core.data.skew.measure import MeasuredEffects, SampleCounts, measure_all
 from airflow_mlops.core.data.skew.policy import Distance, SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.skew.bins import SideBySide
+    from airflow_mlops.core.data.skew.bins import AlignedCounts
     from airflow_mlops.core.data.skew.distance import Flags, Floats
 
 LEAST_BLOCKS = 6
 """With fewer blocks nothing is calibrated: their largest distance says too little about the next one."""
-UNBOUNDED = (Distance.PSI, Distance.WASSERSTEIN)
-HIGHEST = 0.999
+_UNBOUNDED = (Distance.PSI, Distance.WASSERSTEIN)
+_HIGHEST = 0.999
 """Distances above this one count as it, so that their odds are finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration(Record):
+class SkewCalibration(Record):
     """Thresholds that quiet history asks for.
 
     :param blocks: how many blocks of history were compared.
@@ -73,7 +73,7 @@ def calibrate(
     quantile: float = 0.95,
     floor: float | None = None,
     policy: SkewPolicy | None = None,
-) -> Calibration:
+) -> SkewCalibration:
     """Take thresholds from how far each block of quiet history lies from all others together.
 
     Each block's distances, less what its size adds by chance, are divided by the largest one of the other
@@ -102,34 +102,36 @@ def calibrate(
         msg = f"calibration: quantile {quantile}, floor {floor}; allowed: between 0 and 1"
         raise InvalidConfigError(msg)
     if len(blocks) < LEAST_BLOCKS:
-        return Calibration(blocks=len(blocks), quantile=quantile, error=1.0)
-    table, skipped = side_by_side(blocks, policy.ignore)
+        return SkewCalibration(blocks=len(blocks), quantile=quantile, error=1.0)
+    table, skipped = align_columns(blocks, policy.ignore)
     apart, tests = _distances(table, policy)
     floors = np.asarray([policy.general(test) if floor is None else floor for _, test in tests])
     rank = min(len(blocks), math.ceil((len(blocks) + 1) * quantile))
-    bounded = np.asarray([test not in UNBOUNDED for _, test in tests], bool)
-    factor = np.sort(_strangeness(_stretch(apart, bounded), _stretch(floors, bounded)))[rank - 1]
+    bounded = np.asarray([test not in _UNBOUNDED for _, test in tests], bool)
+    factor = np.sort(_nonconformity(_as_odds(apart, bounded), _as_odds(floors, bounded)))[rank - 1]
     usual = np.fmax(np.fmax.reduce(apart, axis=0), floors) if tests else floors
-    wide = factor * _stretch(usual, bounded)
+    wide = factor * _as_odds(usual, bounded)
     limits: dict[str, dict[str, float]] = {}
     for (column, test), threshold in zip(
         tests, np.maximum(floors, np.where(bounded, wide / (1 + wide), wide)), strict=True
     ):
         limits.setdefault(column, {})[test] = float(threshold)
     error = 1 - rank / (len(blocks) + 1)
-    return Calibration(
+    return SkewCalibration(
         blocks=len(blocks), quantile=quantile, error=error, limits=limits, not_calibrated=skipped
     )
 
 
-def _distances(table: SideBySide, policy: SkewPolicy) -> tuple[Floats, list[tuple[str, str]]]:
+def _distances(table: AlignedCounts, policy: SkewPolicy) -> tuple[Floats, list[tuple[str, str]]]:
     """Return corrected distances of blocks to the rest, ``(n_blocks, n_tests)``; nan: not measured."""
     share, blocks = 1 / policy.rows_per_entity, len(table.rows)
     found = []
     for block in range(blocks):
         mine = np.arange(blocks) == block
         found.append(
-            measure_all(table, Window.of(table, ~mine, share), Window.of(table, mine, share), policy)
+            measure_all(
+                table, SampleCounts.of(table, ~mine, share), SampleCounts.of(table, mine, share), policy
+            )
         )
     places: dict[tuple[str, str], int] = {}
     for key in (key for measured in found for key in _keys(table, measured)):
@@ -140,16 +142,16 @@ def _distances(table: SideBySide, policy: SkewPolicy) -> tuple[Floats, list[tupl
     return apart, list(places)
 
 
-def _keys(table: SideBySide, measured: Measured) -> list[tuple[str, str]]:
+def _keys(table: AlignedCounts, measured: MeasuredEffects) -> list[tuple[str, str]]:
     return [(table.names[c], test) for c, test in zip(measured.columns, measured.tests, strict=True)]
 
 
-def _stretch(distances: Floats, bounded: Flags) -> Floats:
+def _as_odds(distances: Floats, bounded: Flags) -> Floats:
     """Return bounded distances as odds, the others as they are."""
-    return np.where(bounded, distances / (1 - np.minimum(distances, HIGHEST)), distances)
+    return np.where(bounded, distances / (1 - np.minimum(distances, _HIGHEST)), distances)
 
 
-def _strangeness(apart: Floats, floors: Floats) -> Floats:
+def _nonconformity(apart: Floats, floors: Floats) -> Floats:
     """Return each block's largest distance in units of the largest of the other blocks."""
     known = np.nan_to_num(apart)
     ranked = np.sort(known, axis=0)

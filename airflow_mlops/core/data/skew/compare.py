@@ -14,41 +14,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from airflow_mlops.core.data.skew.bins import side_by_side
+from airflow_mlops.core.data.skew.bins import align_columns
 from airflow_mlops.core.data.skew.distributions import distribution
-from airflow_mlops.core.data.skew.findings import conclude, sentence, told_apart
-from airflow_mlops.core.data.skew.measure import Window, measure_all, other_distances
+from airflow_mlops.core.data.skew.findings import effect_sentence, multivariate_finding, skew_verdict
+from airflow_mlops.core.data.skew.measure import SampleCounts, measure_all, other_distances
 from airflow_mlops.core.data.skew.policy import Distance, SkewPolicy
-from airflow_mlops.core.data.skew.report import Effect, SkewReport, SkewTest
+from airflow_mlops.core.data.skew.report import EffectSize, SkewReport, SkewTest
 from airflow_mlops.core.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.skew.bins import SideBySide
-    from airflow_mlops.core.data.skew.calibration import Calibration
-    from airflow_mlops.core.data.skew.measure import Measured
+    from airflow_mlops.core.data.skew.bins import AlignedCounts
+    from airflow_mlops.core.data.skew.calibration import SkewCalibration
+    from airflow_mlops.core.data.skew.measure import MeasuredEffects
     from airflow_mlops.core.data.skew.report import Distribution, MultivariateResult
 
 DISTRIBUTIONS_KEPT = 100
-DISTANCES = frozenset(map(str, Distance))
-DEFAULTS = SkewPolicy()
+_DISTANCES = frozenset(map(str, Distance))
+_DEFAULTS = SkewPolicy()
 
 
 def compare_profiles(
     reference: Profile,
     current: Profile,
     policy: SkewPolicy | None = None,
-    calibration: Calibration | None = None,
+    calibration: SkewCalibration | None = None,
 ) -> SkewReport:
     """Test every column both profiles can be compared on.
 
     :param calibration: thresholds from quiet history, for columns without their own in the policy.
     """
-    policy = policy or DEFAULTS
-    table, skipped = side_by_side((reference, current), policy.ignore)
-    windows = [Window.of(table, np.arange(2) == i, 1 / policy.rows_per_entity) for i in (0, 1)]
+    policy = policy or _DEFAULTS
+    table, skipped = align_columns((reference, current), policy.ignore)
+    windows = [SampleCounts.of(table, np.arange(2) == i, 1 / policy.rows_per_entity) for i in (0, 1)]
     measured = measure_all(table, windows[0], windows[1], policy)
     details = other_distances(table, windows[0], windows[1])
     tests = []
@@ -62,14 +62,14 @@ def compare_profiles(
             role=policy.role(column),
             adjusted_p=p,
             skewed=p <= policy.alpha and effect.lower > threshold,
-            sentence=sentence(effect, threshold, reference.by_name[column], current.by_name[column]),
-            details=details.get(column, {}) if effect.name in DISTANCES else {},
+            sentence=effect_sentence(effect, threshold, reference.by_name[column], current.by_name[column]),
+            details=details.get(column, {}) if effect.name in _DISTANCES else {},
         )
         tests.append(test)
     ranked = tuple(sorted(tests, key=_rank))
     kept, left_out = _distributions(ranked, reference, current)
     return SkewReport(
-        verdict=conclude(ranked, skipped, policy, reference, current),
+        verdict=skew_verdict(ranked, skipped, policy, reference, current),
         tests=ranked,
         reference_rows=reference.rows,
         current_rows=current.rows,
@@ -82,11 +82,11 @@ def compare_profiles(
 
 def with_multivariate(report: SkewReport, result: MultivariateResult) -> SkewReport:
     """Add what all columns together say to the report and its verdict."""
-    verdict = Verdict.of(report.verdict.gate, (*report.verdict.findings, told_apart(result)))
+    verdict = Verdict.of(report.verdict.gate, (*report.verdict.findings, multivariate_finding(result)))
     return replace(report, verdict=verdict, multivariate=result)
 
 
-def _results(table: SideBySide, measured: Measured) -> Iterator[tuple[str, Effect, float]]:
+def _results(table: AlignedCounts, measured: MeasuredEffects) -> Iterator[tuple[str, EffectSize, float]]:
     """Yield column, effect and adjusted p-value of each test."""
     effects = measured.effects
     if not measured.tests:
@@ -97,14 +97,14 @@ def _results(table: SideBySide, measured: Measured) -> Iterator[tuple[str, Effec
     for column, name, (value, corrected, lower, upper, p_value), p in zip(
         measured.columns.tolist(), measured.tests, numbers, adjusted, strict=True
     ):
-        effect = Effect(
+        effect = EffectSize(
             name=name, value=value, corrected=corrected, lower=lower, upper=upper, p_value=p_value
         )
         yield table.names[column], effect, p
 
 
 def _threshold(
-    column: str, test: str, policy: SkewPolicy, calibration: Calibration | None
+    column: str, test: str, policy: SkewPolicy, calibration: SkewCalibration | None
 ) -> tuple[float, str]:
     """Return the threshold of a test and where it comes from."""
     own = policy.configured(column, test)
@@ -114,7 +114,7 @@ def _threshold(
     if calibration and usual is not None:
         return usual, f"calibrated on {calibration.blocks} blocks"
     general = policy.general(test)
-    return general, "default" if general == DEFAULTS.general(test) else "configured"
+    return general, "default" if general == _DEFAULTS.general(test) else "configured"
 
 
 def _rank(test: SkewTest) -> tuple[bool, float, float]:
@@ -131,7 +131,7 @@ def _distributions(
     return tuple(d for d in found if d is not None), max(0, len(columns) - DISTRIBUTIONS_KEPT)
 
 
-def _notes(policy: SkewPolicy, calibration: Calibration | None) -> tuple[str, ...]:
+def _notes(policy: SkewPolicy, calibration: SkewCalibration | None) -> tuple[str, ...]:
     notes = [] if calibration is None else [calibration.sentence]
     if calibration and calibration.not_calibrated:
         names = ", ".join(calibration.not_calibrated[:20])

@@ -15,12 +15,12 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
-RARE = 5.0
+RARE_EXPECTED_COUNT = 5.0
 """Cells expected less often than this in the smaller sample are counted together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
+class Bins:
     """Counts of a reference and a current sample, column after column.
 
     :param sizes: cells per column, ``(n_columns,)``, each 1 or more.
@@ -85,10 +85,10 @@ class Cells:
         total = np.cumsum(values)
         return np.asarray(total - self.spread(total[self.starts] - values[self.starts]))
 
-    def select(self, columns: Flags) -> Cells:
+    def select(self, columns: Flags) -> Bins:
         """Return some of the columns."""
         keep = self.spread(columns)
-        return Cells(
+        return Bins(
             sizes=self.sizes[columns],
             reference=self.reference[keep],
             current=self.current[keep],
@@ -96,22 +96,22 @@ class Cells:
         )
 
 
-def kolmogorov_smirnov(cells: Cells) -> Floats:
+def kolmogorov_smirnov(cells: Bins) -> Floats:
     """Return the largest gap between the two cumulative distributions at the cell borders, 0 to 1."""
     return cells.largest(np.abs(cells.running(cells.p - cells.q)))
 
 
-def total_variation(cells: Cells) -> Floats:
+def total_variation(cells: Bins) -> Floats:
     """Return half the sum of absolute differences of shares: the mass that moved, 0 to 1."""
     return cells.add(np.abs(cells.p - cells.q)) / 2
 
 
-def largest_change(cells: Cells) -> Floats:
+def largest_change(cells: Bins) -> Floats:
     """Return the largest change of one cell's share (L-infinity), 0 to 1."""
     return cells.largest(np.abs(cells.p - cells.q))
 
 
-def jensen_shannon(cells: Cells) -> Floats:
+def jensen_shannon(cells: Bins) -> Floats:
     """Return the Jensen-Shannon distance (square root of the divergence, base 2), 0 to 1."""
     p, q = cells.p, cells.q
     middle = np.where(p + q > 0, (p + q) / 2, 1.0)
@@ -119,7 +119,7 @@ def jensen_shannon(cells: Cells) -> Floats:
     return np.sqrt(np.clip(cells.add(terms) / 2, 0.0, 1.0))
 
 
-def population_stability(cells: Cells) -> Floats:
+def population_stability(cells: Bins) -> Floats:
     """Return the population stability index, 0 or more.
 
     Half a count per cell, spread as both samples together are, keeps it finite where one has none.
@@ -130,13 +130,13 @@ def population_stability(cells: Cells) -> Floats:
     return cells.add((q - p) * np.log(np.divide(q, p, out=np.ones_like(p), where=p > 0)))
 
 
-def wasserstein(cells: Cells) -> Floats:
+def wasserstein(cells: Bins) -> Floats:
     """Return mass times way moved, in standard deviations of the reference over the cells' points."""
     moved = np.abs(cells.running(cells.p - cells.q))
     return cells.add(moved * steps(cells))
 
 
-def steps(cells: Cells) -> Floats:
+def steps(cells: Bins) -> Floats:
     """Return the way from each cell to the next of its column, in standard deviations of the reference.
 
     A reference in one single cell has no deviation: the span of the points, or 1, stands in for it.
@@ -155,19 +155,19 @@ def steps(cells: Cells) -> Floats:
     return np.asarray(way / cells.spread(scale), float)
 
 
-def join_rare(cells: Cells) -> Cells:
+def join_rare(cells: Bins) -> Bins:
     """Count cells that both samples hardly have together, as one cell at the column's end.
 
     Rare is a cell that the smaller sample is expected to hit fewer than ``RARE`` times, judged by both
     samples together, which favours neither: the normal laws of counts fail for it.
     """
-    common = cells.pooled * cells.spread(np.minimum(cells.n, cells.m)) >= RARE
+    common = cells.pooled * cells.spread(np.minimum(cells.n, cells.m)) >= RARE_EXPECTED_COUNT
     column = np.repeat(np.arange(len(cells.sizes)), cells.sizes)
     kept = cells.add(common.astype(float)).astype(np.int64)
     rest = np.cumsum(kept) + np.arange(len(kept))
     place = np.where(common, np.cumsum(common) - common + column, cells.spread(rest))
     length = int(kept.sum() + len(kept))
-    return Cells(
+    return Bins(
         sizes=kept + 1,
         reference=np.bincount(place, cells.reference, length).astype(float),
         current=np.bincount(place, cells.current, length).astype(float),

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
 
-CELLS = 64
-CATEGORIES = 20
-OTHERS = "all others"
+_MAX_BINS = 64
+_MAX_CATEGORIES = 20
+_OTHERS = "all others"
 
 
 def distribution(reference: Profile, current: Profile, name: str) -> Distribution | None:
@@ -34,14 +34,14 @@ def distribution(reference: Profile, current: Profile, name: str) -> Distributio
     )
 
 
-Cut = tuple[tuple[float, ...], tuple[str, ...], tuple[list[int], list[int]]]
+_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[int], list[int]]]
 
 
-def _numeric(before: Column, now: Column) -> Cut:
+def _numeric(before: Column, now: Column) -> _BinnedShares:
     leading = before if before.present else now
     edges = list(leading.edges)
     one, other = ([*(c.counts if c.present else [0] * len(leading.counts))] for c in (before, now))
-    while len(one) > CELLS:
+    while len(one) > _MAX_BINS:
         first = min(range(len(one) - 1), key=lambda i: one[i] + one[i + 1] + other[i] + other[i + 1])
         del edges[first]
         for counts in (one, other):
@@ -49,16 +49,16 @@ def _numeric(before: Column, now: Column) -> Cut:
     return tuple(edges), (), (one, other)
 
 
-def _named(before: Column, now: Column) -> Cut:
+def _named(before: Column, now: Column) -> _BinnedShares:
     sides = (before.named, now.named)
     totals = [max(1, column.present) for column in (before, now)]
     share = {
         name: max(side.get(name, 0) / total for side, total in zip(sides, totals, strict=True))
         for name in {**sides[0], **sides[1]}
     }
-    names = sorted(share, key=lambda name: (-share[name], name))[:CATEGORIES]
+    names = sorted(share, key=lambda name: (-share[name], name))[:_MAX_CATEGORIES]
     kept = [[side.get(name, 0) for name in names] for side in sides]
     rest = [column.present - sum(side) for column, side in zip((before, now), kept, strict=True)]
     if any(rest):
-        return (), (*names, OTHERS), ([*kept[0], rest[0]], [*kept[1], rest[1]])
+        return (), (*names, _OTHERS), ([*kept[0], rest[0]], [*kept[1], rest[1]])
     return (), tuple(names), (kept[0], kept[1])

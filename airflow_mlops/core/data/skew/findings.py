@@ -14,25 +14,27 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.policy import SkewPolicy
-    from airflow_mlops.core.data.skew.report import Effect, MultivariateResult, SkewTest
+    from airflow_mlops.core.data.skew.report import EffectSize, MultivariateResult, SkewTest
 
-NAMED = 3
+_NEW_CATEGORIES_NAMED = 3
 """Unknown categories that a sentence names."""
 
 
-def sentence(effect: Effect, threshold: float, before: Column, now: Column) -> str:
+def effect_sentence(effect: EffectSize, threshold: float, before: Column, now: Column) -> str:
     """Say what a test found."""
     what = effect.name.replace("_", " ")
     moved = f"{what} moved by {effect.value:.3f} (surely {effect.lower:.3f}), allowed {threshold:.3g}"
     if effect.name != NEW_CATEGORIES or effect.lower <= 0:
         return f"{before.name}: {moved}"
-    fresh = [repr(name) for name in now.hitters if name not in before.hitters][:NAMED]
+    fresh = [repr(name) for name in now.heavy_hitters if name not in before.heavy_hitters][
+        :_NEW_CATEGORIES_NAMED
+    ]
     if now.edges and now.minimum is not None and now.maximum is not None:
         fresh = [f"values of {now.minimum:g} to {now.maximum:g}"]
     return f"{before.name}: {moved}" + (f"; new: {', '.join(fresh)}" if fresh else "")
 
 
-def conclude(
+def skew_verdict(
     tests: Sequence[SkewTest],
     skipped: Sequence[str],
     policy: SkewPolicy,
@@ -55,7 +57,7 @@ def _nothing_compared() -> Finding:
     )
 
 
-def told_apart(result: MultivariateResult) -> Finding:
+def multivariate_finding(result: MultivariateResult) -> Finding:
     """Return what all columns together say."""
     return Finding(
         check="multivariate",

@@ -12,7 +12,7 @@ from airflow_mlops.core.data.skew.distance import Floats, Ints, jensen_shannon, 
 from airflow_mlops.core.data.skew.policy import Distance
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.skew.bins import SideBySide
+    from airflow_mlops.core.data.skew.bins import AlignedCounts
     from airflow_mlops.core.data.skew.distance import Flags
     from airflow_mlops.core.data.skew.policy import SkewPolicy
 
@@ -20,7 +20,7 @@ NULL_SHARE, NEW_CATEGORIES = "null_share", "new_categories"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class SampleCounts:
     """Counts of one of two samples: cells ``(n_cells,)``, others and nulls ``(n_columns,)``."""
 
     counts: Floats
@@ -29,7 +29,7 @@ class Window:
     rows: float
 
     @classmethod
-    def of(cls, table: SideBySide, profiles: Flags, share: float) -> Window:
+    def of(cls, table: AlignedCounts, profiles: Flags, share: float) -> SampleCounts:
         """Add up some of the profiles; ``share`` of the rows count as independent."""
         return cls(
             counts=table.counts[profiles].sum(axis=0) * share,
@@ -40,7 +40,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredEffects:
     """Results of all tests, ``(n_tests,)`` each.
 
     :param columns: index of the column; ``tests`` the name of what was tested.
@@ -51,7 +51,7 @@ class Measured:
     effects: Effects
 
 
-def distances_of(table: SideBySide, policy: SkewPolicy) -> list[Distance]:
+def _distance_by_column(table: AlignedCounts, policy: SkewPolicy) -> list[Distance]:
     """Return what each column is judged by."""
     return [
         policy.distance(name, numeric=bool(numeric))
@@ -59,14 +59,16 @@ def distances_of(table: SideBySide, policy: SkewPolicy) -> list[Distance]:
     ]
 
 
-def measure_all(table: SideBySide, reference: Window, current: Window, policy: SkewPolicy) -> Measured:
+def measure_all(
+    table: AlignedCounts, reference: SampleCounts, current: SampleCounts, policy: SkewPolicy
+) -> MeasuredEffects:
     """Run every test; all their bounds together fail with a chance of at most ``policy.alpha``."""
     values = [table.add(window.counts) for window in (reference, current)]
     main = _filled(table, reference, current)
     named = main & table.listed
     rows = np.full(len(table.names), bool(reference.rows and current.rows))
     alpha = policy.alpha / max(1, int(main.sum() + named.sum() + rows.sum()))
-    parts = _distances(table, reference, current, main, (distances_of(table, policy), alpha))
+    parts = _distances(table, reference, current, main, (_distance_by_column(table, policy), alpha))
     if rows.any():
         totals = (np.full(len(rows), reference.rows), np.full(len(rows), current.rows))
         parts.append(_rises(NULL_SHARE, rows, (reference.nulls, current.nulls), totals, alpha))
@@ -76,7 +78,9 @@ def measure_all(table: SideBySide, reference: Window, current: Window, policy: S
     return _join(parts)
 
 
-def other_distances(table: SideBySide, reference: Window, current: Window) -> dict[str, dict[str, float]]:
+def other_distances(
+    table: AlignedCounts, reference: SampleCounts, current: SampleCounts
+) -> dict[str, dict[str, float]]:
     """Return distances that everybody knows, for reading only: column → name → value."""
     chosen = _filled(table, reference, current)
     if not chosen.any():
@@ -87,19 +91,19 @@ def other_distances(table: SideBySide, reference: Window, current: Window) -> di
     return {name: {"jensen_shannon": js, "psi": psi} for name, (js, psi) in zip(names, known, strict=True)}
 
 
-def _filled(table: SideBySide, reference: Window, current: Window) -> Flags:
+def _filled(table: AlignedCounts, reference: SampleCounts, current: SampleCounts) -> Flags:
     """Say which columns have values in cells on both sides."""
     both = (table.add(reference.counts) > 0) & (table.add(current.counts) > 0)
     return both & (table.numeric | table.categorical)
 
 
 def _distances(
-    table: SideBySide,
-    reference: Window,
-    current: Window,
+    table: AlignedCounts,
+    reference: SampleCounts,
+    current: SampleCounts,
     main: Flags,
     how: tuple[list[Distance], float],
-) -> list[Measured]:
+) -> list[MeasuredEffects]:
     distances, alpha = how
     parts = []
     for distance in Distance:
@@ -112,23 +116,23 @@ def _distances(
 
 def _rises(
     name: str, chosen: Flags, hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: float
-) -> Measured:
+) -> MeasuredEffects:
     effects = rises((hits[0][chosen], hits[1][chosen]), (totals[0][chosen], totals[1][chosen]), alpha)
     return _part(chosen, name, effects)
 
 
-def _part(chosen: Flags, name: str, effects: Effects) -> Measured:
+def _part(chosen: Flags, name: str, effects: Effects) -> MeasuredEffects:
     columns = np.flatnonzero(chosen)
-    return Measured(columns=columns, tests=(str(name),) * len(columns), effects=effects)
+    return MeasuredEffects(columns=columns, tests=(str(name),) * len(columns), effects=effects)
 
 
-def _join(parts: list[Measured]) -> Measured:
+def _join(parts: list[MeasuredEffects]) -> MeasuredEffects:
     if not parts:
         nothing = np.zeros(0)
         empty = Effects(nothing, nothing, nothing, nothing, nothing)
-        return Measured(columns=np.zeros(0, np.int64), tests=(), effects=empty)
+        return MeasuredEffects(columns=np.zeros(0, np.int64), tests=(), effects=empty)
     names = ("value", "corrected", "lower", "upper", "p_value")
-    return Measured(
+    return MeasuredEffects(
         columns=np.concatenate([part.columns for part in parts]),
         tests=tuple(name for part in parts for name in part.tests),
         effects=Effects(*(np.concatenate([getattr(p.effects, n) for p in parts]) for n in names)),

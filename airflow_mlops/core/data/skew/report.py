@@ -11,7 +11,7 @@ from airflow_mlops.core.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect(Record):
+class EffectSize(Record):
     """A distance or a rise, and how sure one can be of it.
 
     :param value: as measured.
@@ -39,7 +39,7 @@ class SkewTest(Record):
     """
 
     column: str
-    effect: Effect
+    effect: EffectSize
     threshold: float
     adjusted_p: float
     skewed: bool

@@ -16,8 +16,8 @@ from airflow_mlops.core.errors import InvalidConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LOG_LIMIT, MOST = 300.0, 1e15
-LOST = -1e9  # not -inf: that is no JSON
+_LOG_LIMIT, _MAX_E_VALUE = 300.0, 1e15
+_LOG_OF_ZERO = -1e9  # not -inf: that is no JSON
 
 
 def require_share(name: str, value: float) -> None:
@@ -32,20 +32,21 @@ def require_share(name: str, value: float) -> None:
 
 def mean_exp(logs: Sequence[float]) -> float:
     """Mean of exp(logs), at most 1e15: far above any bar, and exact wherever it is written."""
-    return min(sum(math.exp(min(value, LOG_LIMIT)) for value in logs) / len(logs), MOST)
+    return min(sum(math.exp(min(value, _LOG_LIMIT)) for value in logs) / len(logs), _MAX_E_VALUE)
 
 
 def bet(logs: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:
     """Multiply each running product by its factor, in logarithms; a lost product stays lost."""
     return tuple(
-        log + (math.log(factor) if factor > 0 else LOST) for log, factor in zip(logs, factors, strict=True)
+        log + (math.log(factor) if factor > 0 else _LOG_OF_ZERO)
+        for log, factor in zip(logs, factors, strict=True)
     )
 
 
-def added(logs: Sequence[float], capital: float) -> tuple[float, ...]:
+def add_capital(logs: Sequence[float], capital: float) -> tuple[float, ...]:
     """Put the same capital on each running product, given as logarithms."""
     return (
-        tuple(math.log(math.exp(min(log, LOG_LIMIT)) + capital) for log in logs) if capital else tuple(logs)
+        tuple(math.log(math.exp(min(log, _LOG_LIMIT)) + capital) for log in logs) if capital else tuple(logs)
     )
 
 

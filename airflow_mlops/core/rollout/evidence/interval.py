@@ -17,34 +17,34 @@ from airflow_mlops.core.rollout.evidence.betting import (
 )
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.rollout.evidence.share import Window
+    from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
-GRID = tuple(2.0 ** (step / 4) for step in range(-16, 17))
-BETS = (1.25, 2.0, 5.0)
+_RATIO_GRID = tuple(2.0 ** (step / 4) for step in range(-16, 17))
+_BET_RATIOS = (1.25, 2.0, 5.0)
 
 
 @dataclass(slots=True, kw_only=True)
 class OddsRatioInterval(Record):
     """Confidence sequence for the odds ratio canary : stable of a bad answer, 1/16 to 16.
 
-    For each ratio of :data:`GRID` two e-processes on the window's share of bad answers: "at most this"
+    For each ratio of :data:`_RATIO_GRID` two e-processes on the window's share of bad answers: "at most this"
     and "at least this". A ratio stays inside while neither reaches 2/alpha. With probability 1 - alpha
     the true ratio is inside at all times, so an A/B test may stop as soon as 1 is outside.
 
     :param alpha: chance that the interval ever misses, (0, 1).
 
-    >>> from airflow_mlops.core.rollout.evidence.share import Window
+    >>> from airflow_mlops.core.rollout.evidence.share import ArmCounts
     >>> seen = OddsRatioInterval(alpha=0.05)
     >>> for _ in range(100):
-    ...     seen.observe(Window(canary_requests=50, canary_errors=5, stable_requests=50, stable_errors=10))
+    ...     seen.observe(ArmCounts(canary_requests=50, canary_errors=5, stable_requests=50, stable_errors=10))
     >>> low, high = seen.bounds
     >>> round(low, 2), round(high, 2), seen.excludes_one
     (0.35, 0.71, True)
     """
 
     alpha: float = 0.05
-    above: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(GRID)
-    below: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(GRID)
+    above: tuple[tuple[float, ...], ...] = ((0.0,) * len(_BET_RATIOS),) * len(_RATIO_GRID)
+    below: tuple[tuple[float, ...], ...] = ((0.0,) * len(_BET_RATIOS),) * len(_RATIO_GRID)
 
     def __post_init__(self) -> None:
         """Refuse a chance, or a rate, that is none."""
@@ -53,7 +53,10 @@ class OddsRatioInterval(Record):
     @property
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest ratio not excluded; 0 and infinity where the grid says nothing."""
-        low, high = self._excluded(GRID, self.above), self._excluded(GRID[::-1], self.below[::-1])
+        low, high = (
+            self._excluded(_RATIO_GRID, self.above),
+            self._excluded(_RATIO_GRID[::-1], self.below[::-1]),
+        )
         return (low[-1] if low else 0.0), (high[-1] if high else float("inf"))
 
     @property
@@ -67,7 +70,7 @@ class OddsRatioInterval(Record):
         shown = takewhile(lambda pair: mean_exp(pair[1]) >= 2 / self.alpha, zip(ratios, logs, strict=True))
         return [ratio for ratio, _ in shown]
 
-    def observe(self, window: Window) -> None:
+    def observe(self, window: ArmCounts) -> None:
         """Bet on one window; one without bad answers, or with one arm only, says nothing."""
         asked, others = window.canary_requests, window.stable_requests
         errors = window.canary_errors + window.stable_errors
@@ -75,10 +78,10 @@ class OddsRatioInterval(Record):
             return
         seen, counts = window.canary_errors / errors, (asked, others, errors)
         self.above = tuple(
-            _bet_above(logs, r, counts, seen) for r, logs in zip(GRID, self.above, strict=True)
+            _bet_above(logs, r, counts, seen) for r, logs in zip(_RATIO_GRID, self.above, strict=True)
         )
         self.below = tuple(
-            _bet_below(logs, r, counts, seen) for r, logs in zip(GRID, self.below, strict=True)
+            _bet_below(logs, r, counts, seen) for r, logs in zip(_RATIO_GRID, self.below, strict=True)
         )
 
     def sentence(self) -> str:
@@ -93,14 +96,14 @@ def _bet_above(
     logs: tuple[float, ...], ratio: float, counts: tuple[int, int, int], seen: float
 ) -> tuple[float, ...]:
     null = highest_share(ratio, *counts)
-    return bet(logs, [_fair(null, highest_share(ratio * times, *counts), seen) for times in BETS])
+    return bet(logs, [_fair(null, highest_share(ratio * times, *counts), seen) for times in _BET_RATIOS])
 
 
 def _bet_below(
     logs: tuple[float, ...], ratio: float, counts: tuple[int, int, int], seen: float
 ) -> tuple[float, ...]:
     null = lowest_share(ratio, *counts)
-    return bet(logs, [_fair(null, lowest_share(ratio / times, *counts), seen) for times in BETS])
+    return bet(logs, [_fair(null, lowest_share(ratio / times, *counts), seen) for times in _BET_RATIOS])
 
 
 def _fair(null: float, claim: float, seen: float) -> float:

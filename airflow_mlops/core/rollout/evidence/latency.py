@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def latency(answers: Sequence[Timed], since: float, until: float) -> Latency:
 
 def slow_answers(
     canary: Sequence[Timed], stable: Sequence[Timed] | None, since: float, until: float
-) -> Window | None:
+) -> ArmCounts | None:
     """Return answers of ``(since, until]``, "error" being one slower than the champion's p99 until then.
 
     The bar is known before the window begins: the champion's answers are no closer to it than the
@@ -62,7 +62,7 @@ def slow_answers(
     (asked, slow), (others, also) = (
         _counts(arm, since, until, bar) for arm in (canary, () if stable is None else stable)
     )
-    return Window(canary_requests=asked, canary_errors=slow, stable_requests=others, stable_errors=also)
+    return ArmCounts(canary_requests=asked, canary_errors=slow, stable_requests=others, stable_errors=also)
 
 
 def _counts(answers: Sequence[Timed], since: float, until: float, bar: float) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence.betting import bet, mean_exp, require_share
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.rollout.evidence.share import Window
+    from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 BELOW_TILTS = (3.0, 0.9)
 ABOVE_STAKES = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -36,10 +36,10 @@ class ErrorRateTest(Record):
     :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
         fail independently of each other; ``None`` when nothing is known.
 
-    >>> from airflow_mlops.core.rollout.evidence.share import Window
+    >>> from airflow_mlops.core.rollout.evidence.share import ArmCounts
     >>> test = ErrorRateTest(allowed=0.05)
     >>> for _ in range(73):
-    ...     test.observe(Window(canary_requests=10, canary_errors=0, stable_requests=0, stable_errors=0))
+    ...     test.observe(ArmCounts(canary_requests=10, canary_errors=0, stable_requests=0, stable_errors=0))
     >>> test.below_e_value > 20, test.above_e_value < 1
     (True, True)
     """
@@ -64,7 +64,7 @@ class ErrorRateTest(Record):
         """Evidence that the error rate is above the allowance."""
         return mean_exp(self.above_logs)
 
-    def observe(self, window: Window) -> None:
+    def observe(self, window: ArmCounts) -> None:
         """Bet on one window; one in which the canary answered nothing says nothing."""
         asked, failed = window.canary_requests, window.canary_errors
         if asked == 0:

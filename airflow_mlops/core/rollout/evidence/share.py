@@ -9,7 +9,7 @@ from enum import StrEnum
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence.betting import (
-    added,
+    add_capital,
     bet,
     factor,
     lowest_share,
@@ -24,7 +24,7 @@ TOLERATED_RATIO = 2.0
 HARMLESS_RATIOS = (1.5, 1.0, 0.5)
 
 
-class Decision(StrEnum):
+class StepDecision(StrEnum):
     """What the evidence says to do now."""
 
     CONTINUE = "continue"
@@ -34,7 +34,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window(Record):
+class ArmCounts(Record):
     """Requests of both arms and how many of them were bad, during one observation window."""
 
     canary_requests: int
@@ -50,10 +50,10 @@ class Window(Record):
                 msg = f"{arm}: {errors} errors of {requests} requests, allowed: 0 <= errors <= requests"
                 raise InvalidRecordError(msg)
 
-    def __add__(self, other: Window) -> Window:
+    def __add__(self, other: ArmCounts) -> ArmCounts:
         """Return both windows as one."""
         names = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
-        return Window(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return ArmCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Evidence(Record):
     """
 
     e_value: float
-    decision: Decision
+    decision: StepDecision
     reasons: tuple[str, ...]
 
 
@@ -125,7 +125,7 @@ class ErrorShareTest(Record):
     def invest(self) -> None:
         """Bet half of the reserve from now on: what went before is no hindrance to it."""
         self.reserve /= 2
-        self.worse_logs = added(self.worse_logs, self.reserve)
+        self.worse_logs = add_capital(self.worse_logs, self.reserve)
 
     def update(
         self, canary_requests: int, canary_errors: int, stable_requests: int, stable_errors: int
@@ -135,7 +135,7 @@ class ErrorShareTest(Record):
         :raises InvalidRecordError: more errors than requests, or a negative count.
         """
         self.observe(
-            Window(
+            ArmCounts(
                 canary_requests=canary_requests,
                 canary_errors=canary_errors,
                 stable_requests=stable_requests,
@@ -144,7 +144,7 @@ class ErrorShareTest(Record):
         )
         return self.conclude()
 
-    def observe(self, window: Window) -> None:
+    def observe(self, window: ArmCounts) -> None:
         """Bet on one window; one without errors, or with one arm only, says nothing about shares."""
         asked, others = window.canary_requests, window.stable_requests
         errors = window.canary_errors + window.stable_errors
@@ -165,10 +165,10 @@ class ErrorShareTest(Record):
         bar = 1 / self.alpha
         if self.e_value >= bar:
             why = f"canary fails more than stable: e-value {self.e_value:.3g}, rolls back at {bar:g}"
-            return Evidence(e_value=self.e_value, decision=Decision.ROLL_BACK, reasons=(why,))
+            return Evidence(e_value=self.e_value, decision=StepDecision.ROLL_BACK, reasons=(why,))
         if self.harmless_e_value >= bar:
             why = f"odds of failing below {TOLERATED_RATIO:g} x stable's: e-value {self.harmless_e_value:.3g}"
-            return Evidence(e_value=self.e_value, decision=Decision.ADVANCE, reasons=(why,))
+            return Evidence(e_value=self.e_value, decision=StepDecision.ADVANCE, reasons=(why,))
         why = f"e-value {self.e_value:.3g} of {bar:g}; harmless {self.harmless_e_value:.3g} of {bar:g}"
-        undecided = Decision.INCONCLUSIVE if at_deadline else Decision.CONTINUE
+        undecided = StepDecision.INCONCLUSIVE if at_deadline else StepDecision.CONTINUE
         return Evidence(e_value=self.e_value, decision=undecided, reasons=(why,))

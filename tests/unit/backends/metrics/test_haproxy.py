@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.backends.metrics.haproxy import Answered, parse_answers, parse_stats
+from airflow_mlops.backends.metrics.haproxy import TimedAnswer, parse_answers, parse_stats
 from airflow_mlops.core.errors import ServiceUnavailableError
 
 STATS = """\
@@ -49,8 +49,8 @@ def test_answers_are_timed_unless_two_servers_or_an_error_made_the_time():
 <6>1970-01-01T00:00:17.000000+00:00 slot1 80
 """
     assert parse_answers(log) == [
-        Answered(10.5, ("slot1", 8001), 14),
-        Answered(11.0, ("slot2", 8002), 35),
-        Answered(14.0, ("slot2", 8002), 60001),
+        TimedAnswer(10.5, ("slot1", 8001), 14),
+        TimedAnswer(11.0, ("slot2", 8002), 35),
+        TimedAnswer(14.0, ("slot2", 8002), 60001),
     ]
     assert parse_answers("no such ring\n") == []

@@ -52,13 +52,13 @@ def test_frequent_values_are_named_within_the_stated_error_when_there_are_too_ma
     values = np.concatenate([zipf(200_000), late])
     column = profile_table(pa.table({"c": values})).column("c")
     truth = Counter(values.tolist())
-    assert column.hitters["late"] > 20_000
-    for name, count in column.hitters.items():
-        assert count <= truth[name] <= count + column.hitters_error
-    assert {n for n, c in truth.items() if c > column.hitters_error} <= column.named.keys()
+    assert column.heavy_hitters["late"] > 20_000
+    for name, count in column.heavy_hitters.items():
+        assert count <= truth[name] <= count + column.heavy_hitters_error
+    assert {n for n, c in truth.items() if c > column.heavy_hitters_error} <= column.named.keys()
     assert all(truth[name] == count for name, count in column.categories.items())
     assert column.present == len(values)
-    assert column.hitters_error < len(values) / 500
+    assert column.heavy_hitters_error < len(values) / 500
 
 
 @pytest.mark.parametrize("rows", [10, 1000, 300_000])
@@ -77,9 +77,9 @@ def test_sketches_of_parts_add_up_within_their_error_in_any_order():
     for order in (profiles, profiles[::-1]):
         column = merge(*order).column("c")
         assert column.distinct == pytest.approx(len(truth), rel=4 * DISTINCT_ERROR)
-        for name, count in column.hitters.items():
-            assert count <= truth[name] <= count + column.hitters_error
-        assert {n for n, c in truth.items() if c > column.hitters_error} <= column.named.keys()
+        for name, count in column.heavy_hitters.items():
+            assert count <= truth[name] <= count + column.heavy_hitters_error
+        assert {n for n, c in truth.items() if c > column.heavy_hitters_error} <= column.named.keys()
 
 
 def test_compiled_loops_do_what_their_python_does(monkeypatch):

@@ -8,10 +8,10 @@ from builders import plan, reading, state_at, watched
 
 from airflow_mlops.backends.reporting.rollout_html import render_rollout
 from airflow_mlops.backends.reporting.rollout_plots import BINS, HEIGHT, TOP, WIDTH, plots_of
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rolled_back
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
-from airflow_mlops.core.rollout.plan import Metric, Step
+from airflow_mlops.core.rollout.plan import RolloutMetric, Step
 from airflow_mlops.core.rollout.state import Answer, Phase
 
 PLAN = plan()
@@ -54,10 +54,10 @@ def test_evidence_that_rolls_back_crosses_the_bar():
 
 
 def test_every_test_that_is_watched_is_drawn_and_the_one_that_blames_crosses_the_bar():
-    its_plan = plan(metrics=(Metric.ERRORS, Metric.LATENCY))
+    its_plan = plan(metrics=(RolloutMetric.ERRORS, RolloutMetric.LATENCY))
     state = begin_step(begin(its_plan, "2", "1"), 10, reading(), now=0.0)
     for n in range(1, 20):
-        slow = Window(
+        slow = ArmCounts(
             canary_requests=30 * n, canary_errors=9 * n, stable_requests=270 * n, stable_errors=9 * n
         )
         state = advance(its_plan, state, reading(30 * n, 0, 270 * n, n, latency=slow), now=float(n))

@@ -19,17 +19,17 @@ from airflow_mlops.backends.serving.local.gateway import SERVER_SLOTS, Gateway
 from airflow_mlops.backends.serving.local.process import Process
 from airflow_mlops.backends.serving.local.state import Server, StateFile
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError, ServiceUnavailableError
-from airflow_mlops.core.rollout.counters import Arrival
-from airflow_mlops.core.rollout.evidence.share import Decision, Window
+from airflow_mlops.core.rollout.counters import ReadingStatus
+from airflow_mlops.core.rollout.evidence.share import ArmCounts, StepDecision
 from airflow_mlops.core.rollout.machine import advance
-from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, Strategy
+from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, Strategy
 from airflow_mlops.core.rollout.state import Phase
 from airflow_mlops.dag_factories.rollout_config import RolloutConfig
-from airflow_mlops.observe import look
+from airflow_mlops.observe import analyse_window
 
 ME = "m__rollout/run-1"
 NAN = math.nan
-BOTH = (Metric.ERRORS, Metric.LATENCY)
+BOTH = (RolloutMetric.ERRORS, RolloutMetric.LATENCY)
 
 
 @pytest.mark.parametrize(
@@ -97,27 +97,28 @@ STOPS = 200.0
     ("readings", "arrivals", "counted", "phase"),
     [
         ([at(1, None), at(2, None), at(STOPS, None)],
-         {Arrival.MISSING: 3}, (0, 0), Phase.ROLLED_BACK),
+         {ReadingStatus.MISSING: 3}, (0, 0), Phase.ROLLED_BACK),
         ([at(1, 10, 1, 90), at(2, 4, 0, 30), at(3, 20, 1, 180)],
-         {Arrival.APPLIED: 2, Arrival.BACKWARDS: 1}, (20, 1), Phase.STEPPING),
+         {ReadingStatus.APPLIED: 2, ReadingStatus.BACKWARDS: 1}, (20, 1), Phase.STEPPING),
         ([at(1, 10, 1, 90, stable_errors=9), at(2, 4, 0, 30, generation="h"),
           at(3, 9, 1, 60, stable_errors=6, generation="h")],
-         {Arrival.APPLIED: 2, Arrival.RESTARTED: 1}, (19, 2), Phase.STEPPING),
+         {ReadingStatus.APPLIED: 2, ReadingStatus.RESTARTED: 1}, (19, 2), Phase.STEPPING),
         ([at(1, 10, 1, 90), at(2, 4, 0, 99, canary_generation="2"), at(3, 6, 1, 99, canary_generation="2")],
-         {Arrival.APPLIED: 2, Arrival.RESTARTED: 1}, (16, 2), Phase.STEPPING),
+         {ReadingStatus.APPLIED: 2, ReadingStatus.RESTARTED: 1}, (16, 2), Phase.STEPPING),
         ([at(1, 10, 1, 90, until=50.0), at(2, 20, 1, 180, until=40.0), at(3, 30, 1, 270, until=60.0)],
-         {Arrival.APPLIED: 2, Arrival.REPEATED: 1}, (30, 1), Phase.STEPPING),
+         {ReadingStatus.APPLIED: 2, ReadingStatus.REPEATED: 1}, (30, 1), Phase.STEPPING),
         ([at(1, 10, 1, 90, until=50.0), at(2, 10, 1, 90, until=50.0), at(3, 12, 1, 99, until=50.0)],
-         {Arrival.APPLIED: 1, Arrival.REPEATED: 2}, (10, 1), Phase.STEPPING),
+         {ReadingStatus.APPLIED: 1, ReadingStatus.REPEATED: 2}, (10, 1), Phase.STEPPING),
         ([at(1, 10, 1, 90, until=9e9), at(2, 20, 1, 180, until=60.0), at(STOPS, 30, 1, 270, until=260.0)],
-         {Arrival.APPLIED: 1, Arrival.REPEATED: 2}, (10, 1), Phase.ROLLED_BACK),
+         {ReadingStatus.APPLIED: 1, ReadingStatus.REPEATED: 2}, (10, 1), Phase.ROLLED_BACK),
         ([at(9, 10, 1, 90), at(-500, 20, 1, 180), at(-400, 30, 1, 270)],
-         {Arrival.APPLIED: 3}, (30, 1), Phase.STEPPING),
+         {ReadingStatus.APPLIED: 3}, (30, 1), Phase.STEPPING),
         ([at(9e9, 10, 1, 90), at(2, 20, 1, 180)],
-         {Arrival.APPLIED: 1}, (10, 1), Phase.ROLLED_BACK),
+         {ReadingStatus.APPLIED: 1}, (10, 1), Phase.ROLLED_BACK),
         ([at(1, 10, 1, 90, sequence=1), at(2, 20, 1, 180, sequence=1), at(3, 30, 1, 270, sequence=4)],
-         {Arrival.APPLIED: 1, Arrival.REPEATED: 1, Arrival.GAP: 1}, (30, 1), Phase.STEPPING),
-        ([at(1), at(2), at(STOPS)], {Arrival.EMPTY: 3}, (0, 0), Phase.ROLLED_BACK),
+         {ReadingStatus.APPLIED: 1, ReadingStatus.REPEATED: 1, ReadingStatus.GAP: 1}, (30, 1),
+         Phase.STEPPING),
+        ([at(1), at(2), at(STOPS)], {ReadingStatus.EMPTY: 3}, (0, 0), Phase.ROLLED_BACK),
     ],
     ids=["never comes", "runs backwards", "gateway restarted", "canary restarted", "ends before it starts",
          "same window thrice", "server's clock ahead", "our clock set back", "our clock far ahead",
@@ -146,7 +147,7 @@ def test_metric_that_never_comes_is_inconclusive_word_for_word(on, phase):
     state = state_at(**bars)
     state = advance(plan(**bars), state, reading(500, 0, 4500), now=1.0)
     state = advance(plan(**bars), state, reading(510, 0, 4590), now=STOPS)
-    assert (state.phase, state.decision) == (phase, Decision.INCONCLUSIVE)
+    assert (state.phase, state.decision) == (phase, StepDecision.INCONCLUSIVE)
     assert state.reasons == (
         "no decision at 10 % within 100 s: 0 of 510 requests failed at 10 % (needs 20), e-value 1 of 40; "
         "no data on latency",
@@ -156,17 +157,17 @@ def test_metric_that_never_comes_is_inconclusive_word_for_word(on, phase):
 def test_counts_that_no_window_can_have_add_nothing():
     state = state_at(metrics=BOTH)
     more = {"canary_requests": 10, "canary_errors": 2, "stable_requests": 90, "stable_errors": 0}
-    good = advance(plan(metrics=BOTH), state, reading(10, 0, 90, latency=Window(**more)), now=1.0)
-    back = reading(20, 0, 180, latency=Window(**{**more, "canary_errors": 1}))
+    good = advance(plan(metrics=BOTH), state, reading(10, 0, 90, latency=ArmCounts(**more)), now=1.0)
+    back = reading(20, 0, 180, latency=ArmCounts(**{**more, "canary_errors": 1}))
     bad = advance(plan(metrics=BOTH), good, back, now=2.0)
-    assert bad.arrivals == {Arrival.APPLIED: 1, Arrival.BACKWARDS: 1}
+    assert bad.arrivals == {ReadingStatus.APPLIED: 1, ReadingStatus.BACKWARDS: 1}
     assert bad.others == good.others
 
 
 def test_endpoint_deleted_in_the_middle_holds_word_for_word(tmp_path):
     serving, state = LocalServing(tmp_path), replace(state_at(), lease=None)
-    held = look(serving, "m", plan(), state, now=1.0)
-    assert (held.phase, held.arrivals) == (Phase.HELD, {Arrival.MISSING: 1})
+    held = analyse_window(serving, "m", plan(), state, now=1.0)
+    assert (held.phase, held.arrivals) == (Phase.HELD, {ReadingStatus.MISSING: 1})
     assert held.reasons == ("INTERVENED: m's canary is version none, not 2; nothing is overwritten",)
     assert not (tmp_path / "m").exists()
 
@@ -181,7 +182,7 @@ def test_version_that_has_no_counters_any_more_is_missing_data(gone):
             serving.promote("m", "1", holder=ME)
     serving.set_traffic("m", "2", 10, holder=ME)
     del serving._counts["m"][gone]
-    assert look(serving, "m", plan(), state, now=1.0).arrivals == {Arrival.MISSING: 1}
+    assert analyse_window(serving, "m", plan(), state, now=1.0).arrivals == {ReadingStatus.MISSING: 1}
 
 
 HEAD = "# pxname,svname,scur,status,weight,econ,eresp,wredis," + ",".join(
@@ -270,10 +271,10 @@ def test_gateway_in_trouble_is_named_and_the_step_waits(talking, answer, said):
     with pytest.raises(ServiceUnavailableError):
         serving.set_traffic("m", "2", 50, holder=ME)
     assert {command for command in talker.asked if command.startswith("set")} == set()
-    waiting = look(serving, "m", plan(), state_at(), now=1.0)
-    assert (waiting.phase, waiting.arrivals) == (Phase.STEPPING, {Arrival.MISSING: 1})
-    late = look(serving, "m", plan(), waiting, now=STOPS)
-    assert (late.phase, late.decision) == (Phase.ROLLED_BACK, Decision.INCONCLUSIVE)
+    waiting = analyse_window(serving, "m", plan(), state_at(), now=1.0)
+    assert (waiting.phase, waiting.arrivals) == (Phase.STEPPING, {ReadingStatus.MISSING: 1})
+    late = analyse_window(serving, "m", plan(), waiting, now=STOPS)
+    assert (late.phase, late.decision) == (Phase.ROLLED_BACK, StepDecision.INCONCLUSIVE)
     assert late.reasons[0].endswith("2 readings missing; nothing was measured")
 
 

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.core.data.partitions import MOST_PARTITIONS, Arrival, Contents, decide
+from airflow_mlops.core.data.partitions import (
+    MAX_PARTITIONS_AT_ONCE,
+    Contents,
+    PartitionWait,
+    complete_partitions,
+)
 from airflow_mlops.core.errors import InvalidConfigError
 
 SOME, MORE, MARKED, NONE = (
@@ -14,7 +19,7 @@ SOME, MORE, MARKED, NONE = (
 
 
 def waiting(**more):
-    return Arrival(**{"deadline": 100.0, "after": "2013-01"} | more)
+    return PartitionWait(**{"deadline": 100.0, "after": "2013-01"} | more)
 
 
 @pytest.mark.parametrize(
@@ -54,18 +59,18 @@ def waiting(**more):
     ],
 )
 def test_partitions_arrive_when_they_are_complete(arrival, before, current, arrived):
-    assert decide(arrival, before, current, now=0.0) == arrived
+    assert complete_partitions(arrival, before, current, now=0.0) == arrived
 
 
 def test_nothing_at_the_deadline_is_an_answer_and_a_late_arrival_still_counts():
-    assert decide(waiting(), {}, {}, now=100.0) == ()
-    assert decide(waiting(complete="present"), {}, {"2013-02": SOME}, now=100.0) == ("2013-02",)
+    assert complete_partitions(waiting(), {}, {}, now=100.0) == ()
+    assert complete_partitions(waiting(complete="present"), {}, {"2013-02": SOME}, now=100.0) == ("2013-02",)
 
 
 def test_backlog_is_taken_oldest_first_in_portions():
     current = {f"{number:04}": SOME for number in range(1000)}
-    arrived = decide(waiting(after="", complete="present"), {}, current, now=0.0)
-    assert arrived == tuple(f"{number:04}" for number in range(MOST_PARTITIONS))
+    arrived = complete_partitions(waiting(after="", complete="present"), {}, current, now=0.0)
+    assert arrived == tuple(f"{number:04}" for number in range(MAX_PARTITIONS_AT_ONCE))
 
 
 def test_unknown_rule_of_completeness_is_named():

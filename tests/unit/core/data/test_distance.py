@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 
 from airflow_mlops.core.data.skew.bounds import measure, rises
 from airflow_mlops.core.data.skew.distance import (
-    Cells,
+    Bins,
     jensen_shannon,
     join_rare,
     kolmogorov_smirnov,
@@ -26,7 +26,7 @@ def cells(*columns, points=None):
     flat = [np.concatenate([np.asarray(column[i], float) for column in columns]) for i in (0, 1)]
     sizes = np.array([len(column[0]) for column in columns])
     line = np.concatenate([np.arange(size, dtype=float) for size in sizes]) if points is None else points
-    return Cells(sizes=sizes, reference=flat[0], current=flat[1], points=np.asarray(line, float))
+    return Bins(sizes=sizes, reference=flat[0], current=flat[1], points=np.asarray(line, float))
 
 
 def population(name):

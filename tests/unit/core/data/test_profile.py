@@ -104,7 +104,7 @@ def test_all_null_and_empty_columns_are_counted_not_guessed():
 def test_unknown_categories_are_counted_and_named():
     cells = profile_table(pa.table({"c": ["a", "b"]}))
     column = profile_table(pa.table({"c": ["a", "z", "z"]}), cells_from=cells).column("c")
-    assert (column.categories, column.other, column.hitters) == ({"a": 1, "b": 0}, 2, {"z": 2})
+    assert (column.categories, column.other, column.heavy_hitters) == ({"a": 1, "b": 0}, 2, {"z": 2})
 
 
 def test_profiles_with_other_cells_do_not_add_up():

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TrafficOrderError
 from airflow_mlops.core.rollout.freeze import frozen_until
-from airflow_mlops.core.rollout.lease import acquire, require
+from airflow_mlops.core.rollout.lease import acquire, require_lease
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step, old_may_go
-from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.state import FINAL, Phase, RolloutState
 
 BOTH = st.tuples(st.one_of(PLANS, ANY_PLAN), LISTS)
@@ -47,7 +47,7 @@ def test_traffic_never_rises_without_good_evidence_or_a_person(plan, events):
             bold = plan.on_inconclusive is OnInconclusive.ADVANCE
             assert is_shown(plan, before) or bold or before.approved_by == "ann"
             blamed = [test.e_value for test in before.others.values()]
-            blamed += [before.share.e_value] if Metric.ERRORS in plan.metrics else []
+            blamed += [before.share.e_value] if RolloutMetric.ERRORS in plan.metrics else []
             assert max(blamed) < 1 / plan.alpha_each
 
 
@@ -66,7 +66,7 @@ def test_step_is_passed_by_evidence_only_after_its_bake_with_enough_requests_of_
         assert after.clock - after.step_since >= plan.bake_seconds
         assert after.step_requests >= plan.min_requests
         for metric in plan.metrics:
-            assert metric is Metric.ERRORS or after.seen[metric] >= plan.min_requests
+            assert metric is RolloutMetric.ERRORS or after.seen[metric] >= plan.min_requests
 
 
 @histories
@@ -199,7 +199,7 @@ class Endpoint:
         return self.lease
 
     def set_traffic(self, mine, percent, now):
-        require(self.lease, mine, now=now)
+        require_lease(self.lease, mine, now=now)
 
         self.percent = percent
         self.writes.append((mine.token, percent))

@@ -9,14 +9,14 @@ from scipy.stats import nchypergeom_fisher
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
 from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
-from airflow_mlops.core.rollout.evidence.share import Decision, ErrorShareTest
+from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, StepDecision
 
 
 def test_canary_that_fails_alone_is_rolled_back_within_few_errors():
     test = ErrorShareTest(alpha=0.05)
     first = test.update(10, 1, 190, 0)
     second = test.update(10, 1, 190, 0)
-    assert (first.decision, second.decision) == (Decision.CONTINUE, Decision.ROLL_BACK)
+    assert (first.decision, second.decision) == (StepDecision.CONTINUE, StepDecision.ROLL_BACK)
     assert "rolls back at 20" in second.reasons[0]
 
 
@@ -37,14 +37,14 @@ def test_window_that_says_nothing_about_shares_changes_nothing(counts):
 def test_outage_of_both_arms_does_not_roll_back():
     test = ErrorShareTest()
     decisions = {test.update(10, 10, 90, 90).decision for _ in range(100)}
-    assert Decision.ROLL_BACK not in decisions
+    assert StepDecision.ROLL_BACK not in decisions
 
 
 def test_canary_as_good_as_stable_may_advance_on_shares_alone():
     rng, test = np.random.default_rng(5), ErrorShareTest()
     for _ in range(400):
         evidence = test.update(100, rng.binomial(100, 0.02), 100, rng.binomial(100, 0.02))
-    assert evidence.decision is Decision.ADVANCE
+    assert evidence.decision is StepDecision.ADVANCE
 
 
 @pytest.mark.parametrize("counts", [(1, 2, 0, 0), (-1, 0, 0, 0), (5, 0, 1, 2)])
@@ -89,14 +89,14 @@ def test_expected_factor_is_one_when_errors_fall_by_share(share, errors_on_canar
 
 def test_what_is_undecided_at_the_deadline_is_inconclusive():
     test = ErrorShareTest()
-    assert test.update(10, 0, 90, 1).decision is Decision.CONTINUE
-    assert test.conclude(at_deadline=True).decision is Decision.INCONCLUSIVE
+    assert test.update(10, 0, 90, 1).decision is StepDecision.CONTINUE
+    assert test.conclude(at_deadline=True).decision is StepDecision.INCONCLUSIVE
 
 
 def test_window_in_which_everything_fails_does_not_allow_to_advance():
     test = ErrorShareTest()
     decisions = {test.update(100, 100, 100, 100).decision for _ in range(1000)}
-    assert decisions == {Decision.CONTINUE}
+    assert decisions == {StepDecision.CONTINUE}
     assert test.harmless_e_value == pytest.approx(1.0)
 
 

@@ -11,9 +11,9 @@ import pytest
 HOW_TO = Path(__file__).parents[4] / "docs/how-to/canary.md"
 
 
-@pytest.mark.parametrize("name", ["evidence", "rate", "prediction", "interval"])
+@pytest.mark.parametrize("name", ["share", "rate", "prediction", "interval", "latency"])
 def test_example_of_a_docstring_gives_what_it_shows(name):
-    found = doctest.testmod(import_module(f"airflow_mlops.core.rollout.{name}"))
+    found = doctest.testmod(import_module(f"airflow_mlops.core.rollout.evidence.{name}"))
     assert found.attempted > 0
     assert found.failed == 0
 

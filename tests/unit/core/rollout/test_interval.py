@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.rollout.evidence.interval import OddsRatioInterval
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 
 def window(canary, canary_errors, stable, stable_errors):
-    return Window(
+    return ArmCounts(
         canary_requests=canary,
         canary_errors=canary_errors,
         stable_requests=stable,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.rollout.evidence.latency import LEAST_ANSWERS, Latency, latency, slow_answers
-from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts, ErrorShareTest
 
 
 def before(*milliseconds):
@@ -16,7 +16,7 @@ BAR_AT_99 = before(*range(1, LEAST_ANSWERS + 1))
 
 
 def window(canary=0, slow=0, stable=0, slow_stable=0):
-    return Window(
+    return ArmCounts(
         canary_requests=canary, canary_errors=slow, stable_requests=stable, stable_errors=slow_stable
     )
 

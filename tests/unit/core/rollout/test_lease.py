@@ -14,7 +14,7 @@ from airflow_mlops.core.rollout.lease import (
     reaped,
     release,
     renew,
-    require,
+    require_lease,
 )
 
 HELD = Lease(holder="a", token=3, expires_at=100.0)
@@ -30,7 +30,7 @@ def test_token_rises_even_when_the_same_holder_comes_back():
     again = acquire(HELD, "a", now=50.0, seconds=30)
     assert again.token == 4
     with pytest.raises(LeaseLostError, match="token 3 is lost: a with token 4"):
-        require(again, HELD, now=50.0)
+        require_lease(again, HELD, now=50.0)
 
 
 def test_first_lease_has_token_one():

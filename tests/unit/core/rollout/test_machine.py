@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import InvalidPlanError, TrafficOrderError
-from airflow_mlops.core.rollout.evidence.share import Decision
+from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.machine import (
     RESERVE,
     TRACE_LIMIT,
@@ -25,9 +25,9 @@ from airflow_mlops.core.rollout.state import Phase, RolloutState
 
 def test_step_waits_for_its_bake_even_with_evidence():
     state = watched(plan(), state_at(), 9)
-    assert (state.phase, state.decision) == (Phase.STEPPING, Decision.CONTINUE)
+    assert (state.phase, state.decision) == (Phase.STEPPING, StepDecision.CONTINUE)
     state = watched(plan(), state, 1, now=9)
-    assert (state.phase, state.decision) == (Phase.PASSED, Decision.ADVANCE)
+    assert (state.phase, state.decision) == (Phase.PASSED, StepDecision.ADVANCE)
     assert "error rate shown below 0.5; 0 of 300 requests failed at 10 %" in state.reasons[0]
 
 
@@ -45,7 +45,7 @@ def test_one_window_is_no_evidence_however_many_requests_it_holds():
 
 def test_failing_canary_is_rolled_back_before_its_bake_ends_with_the_reason():
     state = watched(plan(), state_at(), 3, canary_requests=10, canary_errors=1, stable_requests=90)
-    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, Decision.ROLL_BACK)
+    assert (state.phase, state.decision) == (Phase.ROLLED_BACK, StepDecision.ROLL_BACK)
     assert "version 2 at 10 %: canary fails more than stable" in state.reasons[0]
 
 
@@ -55,7 +55,7 @@ def test_nothing_to_read_is_inconclusive_at_the_deadline_never_success():
         state = advance(plan(), state, None, now=now)
         assert state.is_open
     state = advance(plan(), state, None, now=100.0)
-    assert (state.decision, state.phase) == (Decision.INCONCLUSIVE, Phase.ROLLED_BACK)
+    assert (state.decision, state.phase) == (StepDecision.INCONCLUSIVE, Phase.ROLLED_BACK)
     assert "0 of 0 requests" in state.reasons[0]
     assert "3 readings missing; nothing was measured" in state.reasons[0]
     assert not state.may_go_on
@@ -64,14 +64,14 @@ def test_nothing_to_read_is_inconclusive_at_the_deadline_never_success():
 def test_plan_may_advance_on_no_evidence_if_it_says_so():
     bold = plan(on_inconclusive=OnInconclusive.ADVANCE)
     state = advance(bold, state_at(), None, now=100.0)
-    assert (state.decision, state.may_go_on) == (Decision.INCONCLUSIVE, True)
+    assert (state.decision, state.may_go_on) == (StepDecision.INCONCLUSIVE, True)
 
 
 def test_cold_start_is_judged_on_its_error_rate_alone():
     strict, cold = plan(max_error_rate=0.05), state_at(champion=None, max_error_rate=0.05)
     clean, failing = {"stable_requests": 0}, {"canary_errors": 12, "stable_requests": 0}
     good, bad = watched(strict, cold, 75, **clean), watched(strict, cold, 5, **failing)
-    assert (good.decision, bad.decision) == (Decision.ADVANCE, Decision.ROLL_BACK)
+    assert (good.decision, bad.decision) == (StepDecision.ADVANCE, StepDecision.ROLL_BACK)
     assert "requests failed at 10 %, allowed 0.05" in bad.reasons[0]
 
 

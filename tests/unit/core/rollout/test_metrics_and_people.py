@@ -8,10 +8,10 @@ import pytest
 from builders import plan, reading, state_at, watched
 
 from airflow_mlops.core.rollout.evidence.prediction import BinCounts
-from airflow_mlops.core.rollout.evidence.share import Decision, Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts, StepDecision
 from airflow_mlops.core.rollout.freeze import FreezePeriod
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
-from airflow_mlops.core.rollout.plan import Metric, OnInconclusive, Step, Strategy
+from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, Step, Strategy
 from airflow_mlops.core.rollout.state import Answer, Phase
 
 FREEZE = FreezePeriod(start="1970-01-01T00:00:00+00:00", end="1970-01-01T00:01:00+00:00")  # to second 60
@@ -19,7 +19,7 @@ ANN, STOP = Answer(percent=10, go_on=True, by="ann"), Answer(percent=10, go_on=F
 
 
 def also(metric, **more):
-    its_plan = plan(metrics=(Metric.ERRORS, metric), **more)
+    its_plan = plan(metrics=(RolloutMetric.ERRORS, metric), **more)
     return its_plan, begin_step(begin(its_plan, "2", "1"), 10, reading(), now=0.0)
 
 
@@ -33,7 +33,7 @@ def seconds(its_plan, state, count, per_second, *, now=0):
 
 def slow(canary, stable):
     return lambda n: {
-        "latency": Window(
+        "latency": ArmCounts(
             canary_requests=30 * n,
             canary_errors=canary * n,
             stable_requests=270 * n,
@@ -47,35 +47,35 @@ def bins(low, high):
 
 
 def test_slow_canary_is_rolled_back_by_name_though_it_never_fails():
-    state = seconds(*also(Metric.LATENCY), 8, slow(6, 2))
+    state = seconds(*also(RolloutMetric.LATENCY), 8, slow(6, 2))
     assert state.phase is Phase.ROLLED_BACK
     assert "canary is slow more often than stable" in state.reasons[0]
     assert "rolls back at 40" in state.reasons[0]  # alpha is divided among the two metrics
 
 
 def test_canary_as_fast_as_stable_may_advance():
-    assert seconds(*also(Metric.LATENCY), 10, slow(1, 9)).phase is Phase.PASSED
+    assert seconds(*also(RolloutMetric.LATENCY), 10, slow(1, 9)).phase is Phase.PASSED
 
 
 def test_canary_that_is_wrong_more_often_is_rolled_back_when_labels_come():
     def labels(n):
         return {"quality": slow(15, 20)(n)["latency"]}
 
-    state = seconds(*also(Metric.QUALITY), 10, labels)
+    state = seconds(*also(RolloutMetric.QUALITY), 10, labels)
     assert (state.phase, "wrong more often" in state.reasons[0]) == (Phase.ROLLED_BACK, True)
 
 
-@pytest.mark.parametrize("metric", [Metric.LATENCY, Metric.QUALITY, Metric.PREDICTIONS])
+@pytest.mark.parametrize("metric", [RolloutMetric.LATENCY, RolloutMetric.QUALITY, RolloutMetric.PREDICTIONS])
 def test_watched_metric_that_never_comes_is_inconclusive(metric):
     state = seconds(*also(metric), 100, lambda n: {})
-    assert state.decision is Decision.INCONCLUSIVE
+    assert state.decision is StepDecision.INCONCLUSIVE
     assert f"no data on {metric}" in state.reasons[0]
 
 
-@pytest.mark.parametrize("metric", [Metric.LATENCY, Metric.QUALITY, Metric.PREDICTIONS])
+@pytest.mark.parametrize("metric", [RolloutMetric.LATENCY, RolloutMetric.QUALITY, RolloutMetric.PREDICTIONS])
 def test_metric_that_comes_no_more_in_a_later_step_is_inconclusive(metric):
-    said = {Metric.LATENCY: slow(1, 9), Metric.PREDICTIONS: bins(17, 13)}
-    said[Metric.QUALITY] = lambda n: {"quality": slow(1, 9)(n)["latency"]}
+    said = {RolloutMetric.LATENCY: slow(1, 9), RolloutMetric.PREDICTIONS: bins(17, 13)}
+    said[RolloutMetric.QUALITY] = lambda n: {"quality": slow(1, 9)(n)["latency"]}
     its_plan, state = also(metric)
     state = seconds(its_plan, state, 30, said[metric])
     assert state.phase is Phase.PASSED
@@ -86,44 +86,46 @@ def test_metric_that_comes_no_more_in_a_later_step_is_inconclusive(metric):
 
 
 def test_metric_that_was_silent_for_a_while_is_counted_once():
-    steady, silent = also(Metric.LATENCY), also(Metric.LATENCY)
+    steady, silent = also(RolloutMetric.LATENCY), also(RolloutMetric.LATENCY)
     gap = (4, 5)
     steady = seconds(*steady, 8, slow(1, 9))
     silent = seconds(*silent, 8, lambda n: {} if n in gap else slow(1, 9)(n))
-    assert silent.seen[Metric.LATENCY] == steady.seen[Metric.LATENCY] == 30 * 8
+    assert silent.seen[RolloutMetric.LATENCY] == steady.seen[RolloutMetric.LATENCY] == 30 * 8
 
 
 def test_metric_that_was_silent_while_its_server_started_again_is_counted_from_zero():
-    its_plan, state = also(Metric.LATENCY, deadline_seconds=1e6)
+    its_plan, state = also(RolloutMetric.LATENCY, deadline_seconds=1e6)
     state = seconds(its_plan, state, 4, slow(1, 9))
     again = reading(5, 0, 270 * 5, 0, canary_generation="2")
     state = advance(its_plan, state, again, now=5.0)
-    late = Window(canary_requests=7, canary_errors=0, stable_requests=270 * 5, stable_errors=45)
+    late = ArmCounts(canary_requests=7, canary_errors=0, stable_requests=270 * 5, stable_errors=45)
     state = advance(its_plan, state, replace(again, canary_requests=9, latency=late), now=6.0)
-    assert state.seen[Metric.LATENCY] == 30 * 4 + 7
+    assert state.seen[RolloutMetric.LATENCY] == 30 * 4 + 7
     assert "backwards" not in state.arrivals
 
 
 def test_other_predictions_pause_and_a_person_decides_once():
-    its_plan, state = also(Metric.PREDICTIONS, on_inconclusive=OnInconclusive.ADVANCE, bake_seconds=30.0)
+    its_plan, state = also(
+        RolloutMetric.PREDICTIONS, on_inconclusive=OnInconclusive.ADVANCE, bake_seconds=30.0
+    )
     state = seconds(its_plan, state, 30, bins(2, 28))
-    assert (state.phase, state.decision) == (Phase.HELD, Decision.INCONCLUSIVE)
+    assert (state.phase, state.decision) == (Phase.HELD, StepDecision.INCONCLUSIVE)
     assert "answers differently: most in prediction bin 1" in state.reasons[0]
     state = answer(its_plan, state, ANN, now=31)
-    assert (state.phase, state.decision) == (Phase.PASSED, Decision.ADVANCE)
+    assert (state.phase, state.decision) == (Phase.PASSED, StepDecision.ADVANCE)
     state = begin_step(state, 50, state.last, now=32)
     assert seconds(its_plan, state, 30, bins(2, 28), now=32).phase is Phase.PASSED
 
 
 def test_who_agrees_to_other_predictions_does_not_cut_the_step_short():
-    its_plan, state = also(Metric.PREDICTIONS, bake_seconds=60.0)
+    its_plan, state = also(RolloutMetric.PREDICTIONS, bake_seconds=60.0)
     state = answer(its_plan, seconds(its_plan, state, 30, bins(2, 28)), ANN, now=31)
-    assert (state.phase, state.decision) == (Phase.STEPPING, Decision.CONTINUE)
+    assert (state.phase, state.decision) == (Phase.STEPPING, StepDecision.CONTINUE)
     assert seconds(its_plan, state, 30, bins(2, 28), now=31).phase is Phase.PASSED
 
 
 def test_same_predictions_do_not_pause():
-    assert seconds(*also(Metric.PREDICTIONS), 30, bins(17, 13)).phase is Phase.PASSED
+    assert seconds(*also(RolloutMetric.PREDICTIONS), 30, bins(17, 13)).phase is Phase.PASSED
 
 
 GATED = plan(steps=(Step(percent=10, approve=True), 50))
@@ -131,7 +133,7 @@ GATED = plan(steps=(Step(percent=10, approve=True), 50))
 
 def test_gate_is_passed_only_by_a_person():
     state = watched(GATED, state_at(), 60)
-    assert (state.phase, state.decision) == (Phase.WAITING_FOR_APPROVAL, Decision.CONTINUE)
+    assert (state.phase, state.decision) == (Phase.WAITING_FOR_APPROVAL, StepDecision.CONTINUE)
     assert "a person has to approve" in state.reasons[0]
     elsewhere = answer(GATED, state, replace(ANN, percent=50), now=61)
     assert elsewhere is state
@@ -159,7 +161,7 @@ def test_canary_that_fails_while_it_waits_for_approval_is_rolled_back():
 def test_plan_that_holds_waits_for_a_person_when_the_evidence_says_nothing(said):
     patient = plan(on_inconclusive=OnInconclusive.HOLD)
     state = advance(patient, state_at(), None, now=100.0)
-    assert (state.phase, state.decision, state.is_open) == (Phase.HELD, Decision.INCONCLUSIVE, True)
+    assert (state.phase, state.decision, state.is_open) == (Phase.HELD, StepDecision.INCONCLUSIVE, True)
     state = watched(patient, state, 20, now=100)
     assert state.phase is Phase.HELD
     ended = answer(patient, state, said, now=130.0)
@@ -208,11 +210,11 @@ def test_split_is_held_until_the_arms_are_shown_to_differ(canary, stable, phase,
 
 
 def test_split_is_decided_by_its_first_metric():
-    by_labels = plan(steps=(50,), strategy=Strategy.AB, metrics=(Metric.QUALITY,))
+    by_labels = plan(steps=(50,), strategy=Strategy.AB, metrics=(RolloutMetric.QUALITY,))
     state = begin_step(begin(by_labels, "2", "1"), 50, reading(), now=0.0)
     state = seconds(by_labels, state, 80, lambda n: {"quality": labelled(5 * n, 15 * n, of=100 * n)})
     assert state.phase is Phase.PASSED
 
 
 def labelled(canary, stable, *, of):
-    return Window(canary_requests=of, canary_errors=canary, stable_requests=of, stable_errors=stable)
+    return ArmCounts(canary_requests=of, canary_errors=canary, stable_requests=of, stable_errors=stable)

@@ -5,7 +5,7 @@ from builders import plan
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.rollout.freeze import Day, FreezePeriod, WeeklyFreeze
-from airflow_mlops.core.rollout.plan import Metric, RolloutPlan, Step, Strategy, require_percent
+from airflow_mlops.core.rollout.plan import RolloutMetric, RolloutPlan, Step, Strategy, require_percent
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ from airflow_mlops.core.rollout.plan import Metric, RolloutPlan, Step, Strategy,
         ({"alpha": 0}, "alpha"),
         ({"alpha": 0.6}, "alpha"),
         ({"metrics": ()}, "metrics"),
-        ({"metrics": (Metric.ERRORS, Metric.ERRORS)}, "each once"),
+        ({"metrics": (RolloutMetric.ERRORS, RolloutMetric.ERRORS)}, "each once"),
         ({"strategy": Strategy.BLUE_GREEN}, r"\[10, 50\] of strategy blue_green, allowed: \[100\]"),
         ({"strategy": Strategy.AB}, "strategy ab, allowed: one step"),
         ({"strategy": Strategy.AB, "steps": (100,)}, "strategy ab, allowed: one step"),
-        ({"strategy": Strategy.AB, "steps": (50,), "metrics": (Metric.PREDICTIONS,)}, r"metrics\[0\]"),
+        ({"strategy": Strategy.AB, "steps": (50,), "metrics": (RolloutMetric.PREDICTIONS,)}, r"metrics\[0\]"),
     ],
 )
 def test_plan_that_must_not_be_carried_out_is_refused_by_name(wrong, named):
@@ -50,7 +50,9 @@ def test_plan_survives_json():
         FreezePeriod(start="2026-12-24T00:00+01:00", end="2026-12-27T00:00+01:00"),
     )
     rich = plan(
-        steps=(5, Step(percent=50, approve=True)), freeze=freeze, metrics=(Metric.ERRORS, Metric.LATENCY)
+        steps=(5, Step(percent=50, approve=True)),
+        freeze=freeze,
+        metrics=(RolloutMetric.ERRORS, RolloutMetric.LATENCY),
     )
     assert RolloutPlan.from_json(rich.to_json()) == rich
 
@@ -78,7 +80,17 @@ def test_share_that_is_no_whole_percent_is_refused(percent):
     ("more", "tests"),
     [
         ({}, 1),
-        ({"metrics": (Metric.ERRORS, Metric.LATENCY, Metric.QUALITY, Metric.PREDICTIONS)}, 4),
+        (
+            {
+                "metrics": (
+                    RolloutMetric.ERRORS,
+                    RolloutMetric.LATENCY,
+                    RolloutMetric.QUALITY,
+                    RolloutMetric.PREDICTIONS,
+                )
+            },
+            4,
+        ),
         ({"steps": (5, 25, 50, 100)}, 2),
         ({"steps": (100,), "strategy": Strategy.BLUE_GREEN}, 1),
         ({"steps": (50,), "strategy": Strategy.AB}, 2),

@@ -7,11 +7,11 @@ from scipy.stats import binom
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
-from airflow_mlops.core.rollout.evidence.share import Window
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 
 def window(canary, errors=0):
-    return Window(canary_requests=canary, canary_errors=errors, stable_requests=0, stable_errors=0)
+    return ArmCounts(canary_requests=canary, canary_errors=errors, stable_requests=0, stable_errors=0)
 
 
 def after(test, count, *args):

@@ -5,7 +5,7 @@ from fakes.remote_serving import REMOTE
 from serving_contract import ME
 
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.backends.metrics.version_labels import LabelledMetrics
+from airflow_mlops.backends.metrics.version_labels import VersionLabelMetrics
 from airflow_mlops.backends.serving.vertex.labels import deployed_id
 from airflow_mlops.core.rollout.counters import Reading
 
@@ -49,6 +49,6 @@ class Source:
     ids=["both", "cold start", "no canary", "no stable"],
 )
 def test_version_that_is_not_up_has_no_data(arms, asked):
-    metrics = LabelledMetrics(Source(), lambda: {"1": "one", "2": "two"})
+    metrics = VersionLabelMetrics(Source(), lambda: {"1": "one", "2": "two"})
     found = metrics.read(arms, Reading(), now=7.0)
     assert (found and found.generation) == asked
