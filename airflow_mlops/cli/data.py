@@ -53,8 +53,7 @@ def skew(options: argparse.Namespace) -> int:
     """Compare a dataset with a reference."""
     from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
     from airflow_mlops.backends.profiling.files.dataset import describe_window
-    from airflow_mlops.backends.reporting.skew_html import write_skew
-    from airflow_mlops.backends.reporting.skew_text import skew_text
+    from airflow_mlops.backends.reporting.skew import skew_text, write_skew
 
     reference = describe_window(options.reference, options.reference_partition)
     current = describe_window(options.uri, options.partition)

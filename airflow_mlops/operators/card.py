@@ -58,7 +58,7 @@ class WriteModelCardOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Write the card, then fail if something that must be said is not."""
-        from airflow_mlops.backends.reporting.card_html import render_card
+        from airflow_mlops.backends.reporting.page import render_card
         from airflow_mlops.core.release.card import card_of
 
         skip_refused(self.verdict)

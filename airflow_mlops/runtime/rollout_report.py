@@ -47,7 +47,7 @@ def keep_rollout(
     evidence: RunEvidence, model: str, context: Context, *, promoted: bool
 ) -> RolloutHistory | None:
     """Keep the report as JSON and as a page with plots; a report that fails never changes the outcome."""
-    from airflow_mlops.backends.reporting.rollout_html import render_rollout
+    from airflow_mlops.backends.reporting.rollout import render_rollout
 
     try:
         history = _history(evidence, model, promoted=promoted)

@@ -65,7 +65,7 @@ def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
 
 
 def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context) -> None:
-    from airflow_mlops.backends.reporting.update_html import render_update
+    from airflow_mlops.backends.reporting.update import render_update
     from airflow_mlops.core.release.version_status import update_report
 
     run = kept.runs[0]
