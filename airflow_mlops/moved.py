@@ -154,7 +154,7 @@ MODULES = {
 """Module of before to its place now; where several became one, to that one."""
 
 NAMES: dict[str, str] = {
-    "backends.reporting.chart.Bar": "backends.reporting.chart.Estimate",
+    "backends.reporting.chart.Bar": "backends.reporting.chart.ForestValue",
     "backends.reporting.chart.Row": "backends.reporting.chart.ForestRow",
     "backends.reporting.chart.shortened": "backends.reporting.chart.shorten",
     "backends.reporting.chart.ticks_of": "backends.reporting.chart.round_ticks",

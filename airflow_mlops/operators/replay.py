@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelVersion
     from airflow_mlops.core.verdict import Verdict
 
-REPORT_PATH = "replay_report.json"
+_REPORT_PATH = "replay_report.json"
 
 
 class ReplayTrainingOperator(BaseOperator):
@@ -80,7 +80,7 @@ class ReplayTrainingOperator(BaseOperator):
             recipe = store.read_json(version.evidence_run, RECIPE_PATH)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             verdict = self._replay(version, candidate, recipe, tolerance)
-            keep_report(evidence, REPORT_PATH, verdict.to_json() | {"version": version.version}, context)
+            keep_report(evidence, _REPORT_PATH, verdict.to_json() | {"version": version.version}, context)
             evidence.store.set_tags(
                 evidence.run, {"mlops.replay": str(verdict.outcome), "mlops.version": version.version}
             )

@@ -66,7 +66,7 @@ def edge_ticks(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class ForestValue:
     """What a row of a forest plot shows, in the axis' own unit; ``None`` where there is no value.
 
     :param look: what it means, a CSS class: ``better``, ``worse``, …
@@ -129,7 +129,7 @@ class Forest:
         return self.bottom + _FOOT
 
 
-def forest(estimates: Sequence[Estimate], label: str, *, line: float | None = None) -> Forest:
+def forest(estimates: Sequence[ForestValue], label: str, *, line: float | None = None) -> Forest:
     """Place estimates, one a row."""
     low, high = _range(estimates, line)
     ticks = round_ticks(low, high)
@@ -196,7 +196,7 @@ def bar_pairs(shares: Sequence[tuple[str, float, float]], *, without_bars: str) 
     )
 
 
-def _range(estimates: Sequence[Estimate], line: float | None) -> tuple[float, float]:
+def _range(estimates: Sequence[ForestValue], line: float | None) -> tuple[float, float]:
     leading = [one for one in estimates if one.sets_scale] or list(estimates)
     ends = [end for one in leading for end in (one.value, one.lower, one.upper, one.limit)]
     known = _finite([*ends, line])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.reporting.chart import Estimate, Forest, forest
+from airflow_mlops.backends.reporting.chart import Forest, ForestValue, forest
 from airflow_mlops.core.validation.metrics.names import CLASSES, QUERIES, RANKS
 from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
@@ -64,7 +64,7 @@ def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
     """
     rivals = {one.model for one in report.values}
     estimates = [
-        Estimate(
+        ForestValue(
             name=f"{one.model} (version {version})"
             if (version := report.versions.get(one.model))
             else one.model,
@@ -122,9 +122,9 @@ def _rank(one: Comparison) -> tuple[bool, int, float]:
     return bool(one.segment), _WORST_FIRST.index(one.answer), one.lower or 0.0
 
 
-def _declared(one: Comparison) -> Estimate:
+def _declared(one: Comparison) -> ForestValue:
     decides = one.answer is not ComparisonAnswer.TOO_SMALL
-    return Estimate(
+    return ForestValue(
         name=one.segment or "all rows",
         words=f"{one.answer}, {one.rows:,} rows",
         look=look_of(one.answer),
@@ -136,8 +136,8 @@ def _declared(one: Comparison) -> Estimate:
     )
 
 
-def _found(one: WeakSlice) -> Estimate:
-    return Estimate(
+def _found(one: WeakSlice) -> ForestValue:
+    return ForestValue(
         name=one.name,
         words=f"{_FOUND}, {one.rows:,} rows",
         look="found",

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_mlops.backends.reporting.chart import (
     FOREST_RIGHT,
-    Estimate,
+    ForestValue,
     bar_pairs,
     edge_ticks,
     forest,
@@ -16,7 +16,7 @@ from airflow_mlops.backends.reporting.chart import (
 
 
 def test_row_without_a_value_has_no_mark():
-    (row,) = forest([Estimate(name="x", words="none", look="baseline", value=None)], "metric").rows
+    (row,) = forest([ForestValue(name="x", words="none", look="baseline", value=None)], "metric").rows
     assert (row.at, row.low, row.beyond) == (None, None, 0)
 
 
@@ -33,7 +33,7 @@ def test_ticks_are_round_numbers_inside_the_range(low, high, ticks):
 
 
 def test_marks_stay_inside_the_frame_and_names_are_cut():
-    rows = [Estimate(name="n" * 90, words="", look="better", value=value) for value in (0.0, 1.0, 1e12)]
+    rows = [ForestValue(name="n" * 90, words="", look="better", value=value) for value in (0.0, 1.0, 1e12)]
     drawn = forest([replace(rows[0]), rows[1], replace(rows[2], sets_scale=False)], "x")
     assert all(drawn.left <= row.at <= FOREST_RIGHT for row in drawn.rows)
     assert drawn.rows[0].full_name == "n" * 90
