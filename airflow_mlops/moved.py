@@ -1,6 +1,6 @@
 """Old import paths, valid for one release: what a DAG or a program wrote still resolves, with a warning.
 
-``MODULES`` and ``NAMES`` say what is where now; paths are below ``airflow_mlops``. A module that is gone is
+``MODULES`` and ``RENAMED`` say what is where now; paths are below ``airflow_mlops``. A module that is gone is
 served by :class:`MovedModules`; one whose path is a package now, or whose names changed, has the line
 ``__getattr__ = names_of(__name__)``. Nothing is imported before a name is asked for.
 """
@@ -33,6 +33,8 @@ MODULES = {
     "backends.profiling.sql_text": "backends.profiling.tables.sql_text",
     "backends.profiling.storage": "backends.profiling.files.storage",
     "backends.profiling.tally": "backends.profiling.files.tally",
+    "backends.registry.succession": "backends.registry.ledger_order",
+    "backends.registry.watching": "backends.registry.registry_watch",
     "backends.reporting.card_html": "backends.reporting.page",
     "backends.reporting.forest": "backends.reporting.chart",
     "backends.reporting.plots": "backends.reporting.skew",
@@ -47,11 +49,11 @@ MODULES = {
     "backends.serving.http_route": "backends.serving.kubernetes.http_route",
     "backends.serving.inference_writer": "backends.serving.local.inference_writer",
     "backends.serving.keeper": "backends.serving.local.socket_holder",
-    "backends.serving.kept_listener": "backends.serving.local.held_listener",
+    "backends.serving.kept_listener": "backends.serving.local.socket_holder",
     "backends.serving.kserve": "backends.serving.kubernetes.kserve",
-    "backends.serving.kserve_knative": "backends.serving.kubernetes.knative",
-    "backends.serving.kserve_standard": "backends.serving.kubernetes.standard",
-    "backends.serving.kserve_status": "backends.serving.kubernetes.status",
+    "backends.serving.kserve_knative": "backends.serving.kubernetes.kserve_modes",
+    "backends.serving.kserve_standard": "backends.serving.kubernetes.kserve_modes",
+    "backends.serving.kserve_status": "backends.serving.kubernetes.kserve_modes",
     "backends.serving.kubernetes_book": "backends.serving.kubernetes.state",
     "backends.serving.kubernetes_objects": "backends.serving.kubernetes.objects",
     "backends.serving.labelled_metrics": "backends.metrics.version_labels",
@@ -66,19 +68,19 @@ MODULES = {
     "backends.serving.process": "backends.serving.local.process",
     "backends.serving.readiness": "backends.serving.readiness.probe",
     "backends.serving.remote": "backends.serving.remote.backend",
-    "backends.serving.remote_leases": "backends.serving.remote.leases",
+    "backends.serving.remote_leases": "backends.serving.remote.backend",
     "backends.serving.remote_state": "backends.serving.remote.state",
     "backends.serving.requirements": "backends.serving.readiness.requirements",
-    "backends.serving.siblings": "backends.serving.local.prefork",
+    "backends.serving.siblings": "backends.serving.local.model_server",
     "backends.serving.site": "backends.serving.remote.platform",
-    "backends.serving.slots": "backends.serving.local.slots",
+    "backends.serving.slots": "backends.serving.local.endpoint",
     "backends.serving.stopwatch": "backends.serving.readiness.load_test",
     "backends.serving.vertex": "backends.serving.vertex.platform",
     "backends.serving.vertex_book": "backends.serving.vertex.state",
     "backends.serving.vertex_client": "backends.serving.vertex.client",
     "backends.serving.vertex_state": "backends.serving.vertex.labels",
     "backends.serving.watch": "observe",
-    "core.brief": "core.summary",
+    "core.brief": "core.verdict",
     "core.data.answers": "core.data.expectations.evaluate",
     "core.data.answers_aggregates": "core.data.expectations.aggregates",
     "core.data.answers_sets": "core.data.expectations.sets",
@@ -122,7 +124,7 @@ MODULES = {
     "core.validation.against": "core.validation.comparison",
     "core.validation.approval": "core.release.approval",
     "core.validation.card": "core.release.card",
-    "core.validation.card_sections": "core.release.card_sections",
+    "core.validation.card_sections": "core.release.card",
     "core.validation.extraction": "core.validation.security.extraction",
     "core.validation.metric": "core.validation.metrics.base",
     "core.validation.metrics": "core.validation.metrics.registry",
@@ -133,12 +135,12 @@ MODULES = {
     "core.validation.names": "core.validation.metrics.names",
     "core.validation.poisoning": "core.validation.security.poisoning",
     "core.validation.readiness": "core.release.readiness",
-    "core.validation.readiness_verdict": "core.release.readiness_verdict",
+    "core.validation.readiness_verdict": "core.release.readiness",
     "core.validation.security": "core.validation.security.security",
     "core.validation.standing": "core.release.version_status",
     "core.validation.study": "core.validation.evaluation",
     "core.validation.threshold": "core.validation.policy",
-    "core.validation.update": "core.release.update",
+    "core.validation.update": "core.release.version_status",
     "operators.deployment": "runtime.deployment",
     "operators.references": "runtime.references",
     "task.analysis": "runtime.analysis",
@@ -151,17 +153,61 @@ MODULES = {
     "task.rollout_report": "runtime.rollout_report",
     "task.update_report": "runtime.update_report",
 }
-"""Module of before to its place now; where several became one, to that one."""
+"""Former module to its present place; where several became one, to that one."""
 
-NAMES: dict[str, str] = {
-    "backends.reporting.chart.Bar": "backends.reporting.chart.ForestValue",
-    "backends.reporting.chart.Row": "backends.reporting.chart.ForestRow",
-    "backends.reporting.chart.shortened": "backends.reporting.chart.shorten",
-    "backends.reporting.chart.ticks_of": "backends.reporting.chart.round_ticks",
-    "backends.reporting.skew.Bar": "backends.reporting.chart.BarPair",
+RENAMED = {
+    "backends.registry.registry_watch.Snapshot": "RegistrySnapshot",
+    "backends.registry.registry_watch.look": "read_snapshot",
+    "backends.serving.kubernetes.http_route.RouteSite": "HttpRoutePlatform",
+    "backends.serving.kubernetes.kserve.KserveSite": "KservePlatform",
+    "backends.serving.kubernetes.state.EndpointBook": "KubernetesStateStore",
+    "backends.serving.readiness.load_test.Stopwatch": "LoadTest",
+    "backends.serving.remote.platform.Book": "StateStore",
+    "backends.serving.remote.platform.Site": "RemotePlatform",
+    "backends.serving.remote.retry.MovedError": "ConflictError",
+    "backends.serving.remote.retry.Patience": "RetryPolicy",
+    "backends.serving.remote.state.Phase": "RemotePhase",
+    "backends.serving.vertex.platform.VertexSite": "VertexPlatform",
+    "backends.serving.vertex.state.VertexBook": "VertexStateStore",
+    "core.data.expectations.evaluate.answer": "evaluate_rule",
+    "core.data.expectations.evaluate.finding": "rule_finding",
+    "core.data.expectations.query.Answer": "ProfileAnswer",
+    "core.data.expectations.query.Question": "ProfileQuery",
+    "core.data.schema.schema.Rule": "core.data.expectations.rule.Rule",
+    "core.data.schema.schema.require_environment": "core.data.expectations.rule.require_environment",
+    "core.did_you_mean.meant": "did_you_mean",
+    "core.release.approval.Answered": "ApprovalAnswer",
+    "core.release.approval.Decision": "ApprovalDecision",
+    "core.release.card.Card": "ModelCard",
+    "core.release.readiness.Answer": "ProbeAnswer",
+    "core.release.readiness.Kind": "ProbeKind",
+    "core.release.readiness.Readiness": "ReadinessMeasurements",
+    "core.release.version_status.Column": "ColumnNulls",
+    "core.release.version_status.Data": "UpdateData",
+    "core.release.version_status.Rollout": "UpdateRollout",
+    "core.release.version_status.Skew": "UpdateSkew",
+    "core.release.version_status.decided": "decision_text",
+    "core.retraining.policy.decide": "decide_retraining",
+    "core.validation.author.Check": "OwnCheck",
+    "core.validation.compare.judge": "judge_candidate",
+    "core.validation.comparison.Contest": "PairedComparison",
+    "core.validation.comparison.answered": "concluded",
+    "core.validation.comparison.contests": "paired_comparisons",
+    "core.validation.evaluation.Part": "Segment",
+    "core.validation.evaluation.Study": "Evaluation",
+    "core.validation.metrics.names.plain": "base_name",
+    "core.validation.metrics.registry.summary": "default_metrics",
+    "core.validation.report.Answer": "ComparisonAnswer",
+    "core.verdict.Brief": "VerdictSummary",
+    "core.verdict.brief": "summary",
+    "runtime.deployment.promote": "promote_version",
+    "runtime.deployment.roll_back": "return_traffic",
+    "runtime.lineage.Measured": "MeasuredWindow",
+    "runtime.notices.tell": "send_notice",
+    "runtime.notices.tell_held": "send_held_notice",
 }
-"""``module.name`` to what it is now, for names that changed or left their module; the module as it is now,
-or as it was where names of one module went to several."""
+"""Name by its module's present path to its present name, with a path where it left that module; one line
+serves all former paths of the module."""
 
 
 def names_of(module: str) -> Callable[[str], Any]:
@@ -229,10 +275,12 @@ def _place_of(path: str) -> str | None:
     seen = path
     while True:
         module, _, name = seen.rpartition(".")
-        further = NAMES.get(seen) or (f"{MODULES[module]}.{name}" if module in MODULES else None)
-        if further is None:
+        if renamed := RENAMED.get(seen):
+            seen = renamed if "." in renamed else f"{module}.{renamed}"
+        elif module in MODULES:
+            seen = f"{MODULES[module]}.{name}"
+        else:
             return seen if seen != path else None
-        seen = further
 
 
 def _public(owner: ModuleType) -> list[str]:

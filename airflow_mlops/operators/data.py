@@ -18,7 +18,6 @@ from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew,
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.lineage import MeasuredWindow, lineage_of
 from airflow_mlops.runtime.profiles import (
-    ACCEPTED,
     PROFILE_PATH,
     StoredProfiles,
     data_profile_tags,
@@ -160,7 +159,7 @@ class CheckSchemaOperator(DataOperator):
             evidence.store.set_tags(evidence.run, schema_tags(verdict))
             short = summary(verdict, kept)
             self.log.info(short.sentence())
-            short.require(*ACCEPTED)
+            short.require()
         return short.to_json()
 
     def _check(self, profile: Profile, window: Window) -> Verdict:

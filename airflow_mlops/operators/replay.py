@@ -85,9 +85,9 @@ class ReplayTrainingOperator(BaseOperator):
                 evidence.run, {"mlops.replay": str(verdict.outcome), "mlops.version": version.version}
             )
             registry.set_tags(self.model, version.version, {"mlops.replay": str(verdict.outcome)})
-            passed = verdict.outcome in (Outcome.PASS, Outcome.WARN)
+            passed = verdict.outcome.is_accepted
             evidence.store.close(evidence.run, succeeded=passed)
-            verdict.require(Outcome.PASS, Outcome.WARN)
+            verdict.require()
         return verdict.to_json()
 
     def _replay(

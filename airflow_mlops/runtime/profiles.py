@@ -12,7 +12,6 @@ from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
-from airflow_mlops.core.verdict import Outcome, Verdict
 from airflow_mlops.hooks.storage import filesystem_of, is_table
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.verdict import Verdict
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ _VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
 )
 _DIGEST_TAG = "mlops.digest"
 _VALID, _BROKEN = {_VALID_TAG: "true"}, {_VALID_TAG: "false"}
-ACCEPTED = (Outcome.PASS, Outcome.WARN)
 _NEWEST_RUNS = 5
 
 
@@ -48,7 +47,7 @@ def data_profile_tags(window: Window) -> dict[str, str]:
 
 def schema_tags(verdict: Verdict) -> dict[str, str]:
     """Return the tags that say whether a profiled window met its schema."""
-    return {"mlops.schema": str(verdict.outcome), _VALID_TAG: str(verdict.outcome in ACCEPTED).lower()}
+    return {"mlops.schema": str(verdict.outcome), _VALID_TAG: str(verdict.outcome.is_accepted).lower()}
 
 
 def newest_cells(store: EvidenceStore, model: str) -> Profile | None:

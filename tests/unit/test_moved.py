@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.moved import MODULES, NAMES, MovedModules
+from airflow_mlops.moved import MODULES, RENAMED, MovedModules
 
 PACKAGE = Path(importlib.util.find_spec("airflow_mlops").origin).parent
 PROGRAMS = """
@@ -94,11 +94,11 @@ def test_what_programs_wrote_is_found(module, name):
     assert getattr(importlib.import_module(module), name) is not None
 
 
-@pytest.mark.parametrize(("old", "new"), NAMES.items())
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_name_of_before_is_found_under_its_new_name(old, new):
-    module, name = (f"airflow_mlops.{new}".rpartition(".")[part] for part in (0, 2))
-    value = getattr(importlib.import_module(module), name)
     was = old.rpartition(".")
+    home, _, name = (new if "." in new else f"{was[0]}.{new}").rpartition(".")
+    value = getattr(importlib.import_module(f"airflow_mlops.{home}"), name)
     paths = [path for path in (was[0], *MODULES) if (path == was[0] or MODULES[path] == was[0])]
     served = [path for path in paths if path in MODULES or asks_the_tables(path)]
     assert served, f"no module says that {old} moved"
@@ -113,7 +113,7 @@ def asks_the_tables(path):
 
 def test_tables_lead_to_what_is_there_at_once():
     assert not {*MODULES.values()} & {*MODULES}
-    assert not {*NAMES.values()} & {*NAMES}
+    assert not {new for new in RENAMED.values() if "." in new} & {*RENAMED}
 
 
 def test_path_that_is_still_there_is_a_package_that_asks_the_tables():

@@ -17,6 +17,7 @@ from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION,
 from airflow_mlops.core.validation.slices import weak_slices
 from airflow_mlops.core.validation.suitability import check_metrics, model_problem
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
+from airflow_mlops.moved import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.report import Comparison
     from airflow_mlops.core.validation.sample import Sample
+
+__getattr__ = names_of(__name__)
 
 
 def judge_candidate(

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)
 
 
 class ComparisonAnswer(StrEnum):
