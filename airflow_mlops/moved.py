@@ -173,6 +173,7 @@ RENAMED = {
     "core.data.expectations.evaluate.finding": "rule_finding",
     "core.data.expectations.query.Answer": "ProfileAnswer",
     "core.data.expectations.query.Question": "ProfileQuery",
+    "core.data.schema.schema_from_yaml": "backends.rules.schema_file.parse_schema",
     "core.data.schema.schema.Rule": "core.data.expectations.rule.Rule",
     "core.data.schema.schema.require_environment": "core.data.expectations.rule.require_environment",
     "core.did_you_mean.meant": "did_you_mean",
