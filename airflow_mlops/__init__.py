@@ -5,4 +5,8 @@ canary rollout judged on evidence, monitoring and retraining. Import what you ne
 module, for example ``from airflow_mlops.dag_factories.model import ModelDag``.
 """
 
+from airflow_mlops.moved import MovedModules
+
 __version__ = "0.1.0"
+
+MovedModules.install()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-PING_SECONDS = 5.0
-REQUEST_SECONDS = 20.0
+_PING_SECONDS = 5.0
+_REQUEST_SECONDS = 20.0
 RESTRAINT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -55,7 +55,7 @@ class MlflowServer:
         basic = httpx.BasicAuth(name, self._secrets["MLFLOW_TRACKING_PASSWORD"]) if name else None
         headers = {"Authorization": f"Bearer {token}"} if token and not name else {}
         return httpx.AsyncClient(
-            base_url=self.uri.rstrip("/"), auth=basic, headers=headers, timeout=REQUEST_SECONDS
+            base_url=self.uri.rstrip("/"), auth=basic, headers=headers, timeout=_REQUEST_SECONDS
         )
 
     async def ask(self, path: str, **params: str) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ class MlflowServer:
             return
         try:
             transport = httpx.HTTPTransport(retries=2)
-            with httpx.Client(transport=transport, timeout=PING_SECONDS) as http:
+            with httpx.Client(transport=transport, timeout=_PING_SECONDS) as http:
                 http.get(f"{self.uri.rstrip('/')}/health").raise_for_status()
         except httpx.HTTPError as error:
             raise self._unavailable(error) from error

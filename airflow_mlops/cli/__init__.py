@@ -30,11 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="airflow-mlops", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    profile = _command(commands, "profile", data.profile, "summarise a dataset in one pass")
+    profile = _command(commands, "profile", data.run_profile, "summarise a dataset in one pass")
     profile.add_argument("-o", "--output", help="write the profile as JSON")
-    rollout.reap_command(commands)
+    rollout.add_reap(commands)
     _schema_commands(commands.add_parser("schema", help="work on schemas").add_subparsers(required=True))
-    check = _command(commands, "check", data.check, "check data against a schema")
+    check = _command(commands, "check", data.run_check, "check data against a schema")
     check.add_argument("--schema", required=True, help="YAML suite")
     check.add_argument("--environment", default="training", help="training or serving")
     skew = commands.add_parser("skew", help="compare data with a reference")
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     skew.add_argument("--calibrate", action="store_true", help="thresholds from the reference's partitions")
     skew.add_argument("--multivariate", action="store_true", help="also compare all columns together")
     skew.add_argument("--html", metavar="FILE", help="write the report with plots")
-    _data_arguments(skew, data.skew)
+    _data_arguments(skew, data.run_skew)
     _ledger_command(commands.add_parser("ledger", help="show who made which version champion, and why"))
     return parser
 
@@ -53,18 +53,18 @@ def _ledger_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="registered model")
     parser.add_argument("--tracking-uri", help="MLflow server; MLFLOW_TRACKING_URI if not given")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=ledger.ledger)
+    parser.set_defaults(run=ledger.run_ledger)
 
 
 def _schema_commands(commands: Any) -> None:
-    infer = _command(commands, "infer", schema.infer, "propose a schema from reference data")
+    infer = _command(commands, "infer", schema.run_infer, "propose a schema from reference data")
     infer.add_argument("-o", "--output", help="write YAML here")
     infer.add_argument("--name", default="schema", help="name of the suite")
     infer.add_argument("--label", action="append", default=[], help="column only training data has")
     compare = commands.add_parser("diff", help="compare a schema with another one, or with data")
     compare.add_argument("old", help="YAML suite")
     compare.add_argument("new", help="YAML suite, or a dataset to infer one from")
-    _partition_argument(compare, schema.compare)
+    _partition_argument(compare, schema.run_diff)
     compare.add_argument("--json", action="store_true", help="print JSON")
     change = commands.add_parser("evolve", help="accept changes into a schema")
     change.add_argument("schema", help="YAML suite")
@@ -76,7 +76,7 @@ def _schema_commands(commands: Any) -> None:
     accept.add_argument("--accept-all", action="store_true", help="all changes")
     accept.add_argument("--accept-needed", action="store_true", help="changes without which the data fails")
     change.add_argument("-o", "--output", help="write here; over the schema itself if not given")
-    _partition_argument(change, schema.evolve)
+    _partition_argument(change, schema.run_evolve)
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.terminal import CODES, NOT_MEASURED, PASSED, reading, scan, tell, write
+from airflow_mlops.cli.terminal import CODES, NOT_MEASURED, PASSED, print_verdict, reading, scan, write
 
 if TYPE_CHECKING:
     import argparse
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.window import Window
 
 
-def profile(options: argparse.Namespace) -> int:
+def run_profile(options: argparse.Namespace) -> int:
     """Summarise a dataset."""
     found = scan(options.uri, options.partition)
     text = json.dumps(found.to_json(), allow_nan=False)
@@ -31,7 +31,7 @@ def profile(options: argparse.Namespace) -> int:
     return PASSED
 
 
-def check(options: argparse.Namespace) -> int:
+def run_check(options: argparse.Namespace) -> int:
     """Judge a dataset by a schema."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
     from airflow_mlops.backends.profiling.files.dataset import describe_window
@@ -46,15 +46,14 @@ def check(options: argparse.Namespace) -> int:
     window = describe_window(options.uri, options.partition)
     with reading(window.rows) as on_rows:
         profiled = profile_window(window, on_rows=on_rows)
-    return tell(check_schema(schema, profiled, window, options.environment), options)
+    return print_verdict(check_schema(schema, profiled, window, options.environment), options)
 
 
-def skew(options: argparse.Namespace) -> int:
+def run_skew(options: argparse.Namespace) -> int:
     """Compare a dataset with a reference."""
     from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
     from airflow_mlops.backends.profiling.files.dataset import describe_window
-    from airflow_mlops.backends.reporting.skew_html import write_skew
-    from airflow_mlops.backends.reporting.skew_text import skew_text
+    from airflow_mlops.backends.reporting.skew import skew_text, write_skew
 
     reference = describe_window(options.reference, options.reference_partition)
     current = describe_window(options.uri, options.partition)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
 
-ADDRESS = "MLFLOW_TRACKING_URI"
+_ADDRESS = "MLFLOW_TRACKING_URI"
 
 
-def ledger(options: argparse.Namespace) -> int:
+def run_ledger(options: argparse.Namespace) -> int:
     """Print the entries of a model.
 
     :raises InvalidConfigError: no address, or no such model.
@@ -27,9 +27,9 @@ def ledger(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 
-    address = options.tracking_uri or os.environ.get(ADDRESS, "")
+    address = options.tracking_uri or os.environ.get(_ADDRESS, "")
     if not address:
-        msg = f"no MLflow server: give --tracking-uri or set {ADDRESS}"
+        msg = f"no MLflow server: give --tracking-uri or set {_ADDRESS}"
         raise InvalidConfigError(msg)
     registry = MlflowRegistry(MlflowServer(address))
     entries, decisions = registry.ledger(options.model), registry.decisions(options.model)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.backends.serving.reaper import Revivable
 
-LEAST_SECONDS = 1.0
+_LEAST_SECONDS = 1.0
 
 
-def reap_command(commands: Any) -> None:
+def add_reap(commands: Any) -> None:
     """Add ``reap`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "reap", help="take canaries out of traffic that nobody watches any more; needs no running Airflow"
@@ -37,13 +37,13 @@ def reap_command(commands: Any) -> None:
     often = parser.add_mutually_exclusive_group()
     often.add_argument("--once", action="store_true", help="look once (the default)")
     often.add_argument("--every", type=float, metavar="SECONDS", help="look again and again, 1 or more")
-    parser.set_defaults(run=reap)
+    parser.set_defaults(run=run_reap)
 
 
-def reap(options: argparse.Namespace) -> int:
+def run_reap(options: argparse.Namespace) -> int:
     """Reap once, or for ever; 2 if a canary could not be stopped, or nothing be looked at."""
-    if options.every is not None and options.every < LEAST_SECONDS:
-        msg = f"--every {options.every:g}: allowed: {LEAST_SECONDS:g} s or more"
+    if options.every is not None and options.every < _LEAST_SECONDS:
+        msg = f"--every {options.every:g}: allowed: {_LEAST_SECONDS:g} s or more"
         raise InvalidConfigError(msg)
     if options.every is not None and options.state_dir and not _wait_for(options.state_dir, options.every):
         return PASSED

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.schema.schema import Schema
     from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
 
-SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
+_SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def infer(options: argparse.Namespace) -> int:
+def run_infer(options: argparse.Namespace) -> int:
     """Propose a schema from data."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
     from airflow_mlops.backends.profiling.files.dataset import describe_window
@@ -39,7 +39,7 @@ def infer(options: argparse.Namespace) -> int:
     return PASSED
 
 
-def compare(options: argparse.Namespace) -> int:
+def run_diff(options: argparse.Namespace) -> int:
     """Say how a schema differs from another one, or from what data would ask for."""
     from airflow_mlops.backends.rules.schema_file import read_schema
 
@@ -53,7 +53,7 @@ def compare(options: argparse.Namespace) -> int:
     return FAILED if found.changes else PASSED
 
 
-def evolve(options: argparse.Namespace) -> int:
+def run_evolve(options: argparse.Namespace) -> int:
     """Accept changes into a schema."""
     from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema, read_utf8
 
@@ -86,6 +86,6 @@ def _changes(schema: Schema, new: str, partitions: Sequence[str]) -> SchemaDiff:
     from airflow_mlops.backends.rules.schema_file import read_schema
     from airflow_mlops.core.data.schema.schema_diff import diff, diff_from_data
 
-    if Path(new).suffix in SCHEMA_SUFFIXES:
+    if Path(new).suffix in _SCHEMA_SUFFIXES:
         return diff(schema, read_schema(new))
     return diff_from_data(schema, scan(new, partitions))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PASSED, FAILED, NOT_MEASURED = 0, 1, 2
 CODES = {Outcome.PASS: PASSED, Outcome.WARN: PASSED, Outcome.FAIL: FAILED}
-LONG_ROWS = 2_000_000
+_LONG_ROWS = 2_000_000
 """From so many rows on a terminal is shown how far the reading is."""
 
 
@@ -37,7 +37,7 @@ def scan(uri: str, partitions: Sequence[str]) -> Profile:
 @contextmanager
 def reading(rows: int | None) -> Iterator[Callable[[float], None] | None]:
     """Show a progress bar on the terminal while many rows are read; yield what moves it."""
-    if (rows or 0) < LONG_ROWS or not sys.stderr.isatty():
+    if (rows or 0) < _LONG_ROWS or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -48,7 +48,7 @@ def reading(rows: int | None) -> Iterator[Callable[[float], None] | None]:
         yield lambda more: bar.advance(task, more)
 
 
-def tell(verdict: Verdict, options: argparse.Namespace) -> int:
+def print_verdict(verdict: Verdict, options: argparse.Namespace) -> int:
     """Print a verdict and return its exit code."""
     if options.json:
         print(json.dumps(verdict.to_json(), allow_nan=False))

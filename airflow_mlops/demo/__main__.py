@@ -17,10 +17,10 @@ from airflow_mlops.demo.services import USERS, Services
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[2]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _main(argv: Sequence[str] | None = None) -> int:
     """Run a command: ``run`` (default), ``ui`` or ``stop``."""
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops.demo", description=__doc__)
     parser.add_argument("command", nargs="?", default="run", choices=("run", "ui", "stop"))
@@ -63,10 +63,10 @@ def _run(home: Path, *, keep: bool) -> int:
 def _services(home: Path) -> Services:
     variables = {
         "AIRFLOW_VAR_FLIGHT_DELAY_DATA_URI": str(home.absolute() / "data"),
-        "AIRFLOW_VAR_FLIGHT_DELAY_SCHEMA": str(ROOT / "dags" / "models" / "flight_delay.schema.yaml"),
+        "AIRFLOW_VAR_FLIGHT_DELAY_SCHEMA": str(_ROOT / "dags" / "models" / "flight_delay.schema.yaml"),
     }
-    return Services(home, dags_folder=ROOT / "dags", environment=variables)
+    return Services(home, dags_folder=_ROOT / "dags", environment=variables)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())

@@ -11,7 +11,7 @@ import pandas as pd
 
 from airflow_mlops.core.errors import MissingDependencyError
 
-LATE_MINUTES = 15
+_LATE_MINUTES = 15
 FEATURES = [
     "carrier",
     "origin",
@@ -51,7 +51,9 @@ def all_flights() -> Any:
     joined["flight_id"] = joined["carrier"] + number + "-" + joined["origin"] + "-" + day + "-" + schedule
     joined["sched_dep_hour"] = joined["sched_dep_time"].astype(int) // 100
     joined["day_of_week"] = joined["time_hour"].dt.dayofweek
-    joined["late"] = (joined["arr_delay"] > LATE_MINUTES).astype("float64").where(joined["arr_delay"].notna())
+    joined["late"] = (
+        (joined["arr_delay"] > _LATE_MINUTES).astype("float64").where(joined["arr_delay"].notna())
+    )
     joined["month_key"] = joined["month"].map(lambda month: f"2013-{month:02d}")
     return joined.drop_duplicates("flight_id")
 

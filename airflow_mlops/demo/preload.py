@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-SETTINGS = """\
+_SETTINGS = """\
 from airflow_mlops.demo.preload import preload
 
 __all__ = []  # settings of Airflow that are overridden
 preload()
 """
-OURS = ("airflow_mlops.dag_factories", "airflow_mlops.operators", "airflow_mlops.sensors")
-LIBRARIES = (
+_OURS = ("airflow_mlops.dag_factories", "airflow_mlops.operators", "airflow_mlops.sensors")
+_LIBRARIES = (
     "airflow.sdk.execution_time.task_runner",
     "great_expectations.expectations",
     "matplotlib.figure",
@@ -39,7 +39,7 @@ def write_settings(airflow_home: Path) -> None:
     """Make the components of this Airflow load what they need before they fork."""
     folder = airflow_home / "config"
     folder.mkdir(exist_ok=True)
-    (folder / "airflow_local_settings.py").write_text(SETTINGS)
+    (folder / "airflow_local_settings.py").write_text(_SETTINGS)
 
 
 def preload() -> None:
@@ -47,9 +47,9 @@ def preload() -> None:
     component = sys.argv[1] if len(sys.argv) > 1 else ""
     if component not in ("scheduler", "dag-processor"):
         return
-    for package in map(importlib.import_module, OURS):
+    for package in map(importlib.import_module, _OURS):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
     if component == "scheduler":
-        for library in LIBRARIES:
+        for library in _LIBRARIES:
             importlib.import_module(library)

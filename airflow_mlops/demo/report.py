@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-BEGAN = time.monotonic()
+_BEGAN = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Result(Record):
 
 def say(text: str) -> None:
     """Print a progress line with the time since the start."""
-    seconds = int(time.monotonic() - BEGAN)
+    seconds = int(time.monotonic() - _BEGAN)
     print(f"[{seconds // 60:02d}:{seconds % 60:02d}] {text}", flush=True)
 
 
@@ -44,7 +44,7 @@ def write_summary(path: Path, results: Sequence[Result]) -> None:
     """Write the results as JSON."""
     document = {
         "passed": bool(results) and all(result.passed for result in results),
-        "seconds": round(time.monotonic() - BEGAN, 1),
+        "seconds": round(time.monotonic() - _BEGAN, 1),
         "scenarios": [result.to_json() for result in results],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

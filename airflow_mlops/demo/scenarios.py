@@ -12,7 +12,7 @@ from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.demo import flights
 from airflow_mlops.demo.report import Result, say
-from airflow_mlops.demo.traffic import Traffic
+from airflow_mlops.demo.traffic import ReplayProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from airflow_mlops.demo.api import AirflowApi
     from airflow_mlops.demo.services import Services
 
-MODEL = "flight_delay"
-TRAINING, ROLLOUT, MONITOR = (f"{MODEL}__{stage}" for stage in ("training", "rollout", "monitor"))
-DATA = f"mlops/{MODEL}/data"
-RATE = 30.0
-LABELLED_REQUESTS = 400
-CANARY_SHARE = 0.5
-SLACK = 0.1
+_MODEL = "flight_delay"
+TRAINING, ROLLOUT, MONITOR = (f"{_MODEL}__{stage}" for stage in ("training", "rollout", "monitor"))
+_DATA = f"mlops/{_MODEL}/data"
+_RATE = 30.0
+_LABELLED_REQUESTS = 400
+_CANARY_SHARE = 0.5
+_SLACK = 0.1
 
 
 class Loop:
@@ -41,7 +41,7 @@ class Loop:
         self.data = data
         server = MlflowServer(services.mlflow_url)
         self.registry, self.evidence = MlflowRegistry(server), MlflowEvidence(server)
-        self.live: Traffic | None = None
+        self.live: ReplayProcess | None = None
 
     def run(self) -> list[Result]:
         """Go round the loop."""
@@ -63,9 +63,9 @@ class Loop:
         self.api.wait(lambda: self._state(ROLLOUT, rollout, "deploy_canary") == "success", 120, "the canary")
         self._live("2013-03")
         state = self._finish(ROLLOUT, rollout)
-        enough = lambda: sum(c["sent"] for c in self._seen().values()) >= LABELLED_REQUESTS  # noqa: E731
-        self.api.wait(enough, 120, f"{LABELLED_REQUESTS} live requests")
-        seen, champion = self._seen(), self.registry.alias(MODEL, CHAMPION)
+        enough = lambda: sum(c["sent"] for c in self._seen().values()) >= _LABELLED_REQUESTS  # noqa: E731
+        self.api.wait(enough, 120, f"{_LABELLED_REQUESTS} live requests")
+        seen, champion = self._seen(), self.registry.alias(_MODEL, CHAMPION)
         passed = state == "success" and champion == version and not _failed(seen)
         observed = f"rollout {state}, champion is version {champion}, {_failed(seen)} requests failed"
         expected = "trained at cold start, rolled out by canary, champion, no failed request"
@@ -76,7 +76,7 @@ class Loop:
         began = _begin("b", "month 3 arrives; its weather and delays are not those of winter")
         flights.write_partition(self.data, "2013-03")
         self._live("2013-04")
-        before = self.registry.alias(MODEL, CHAMPION)
+        before = self.registry.alias(_MODEL, CHAMPION)
         run = self._arrive("2013-03")
         decision = self.api.xcom(TRAINING, run, "retrain_gate") or {}
         verdict = self.api.xcom(TRAINING, run, "validate_model") or {}
@@ -87,7 +87,7 @@ class Loop:
             how = f"promoted version {wanted}"
         else:
             wanted, how = before, f"refused: {_reasons(verdict)}"
-        seen, ended = self._seen(), self.registry.alias(MODEL, CHAMPION) == wanted
+        seen, ended = self._seen(), self.registry.alias(_MODEL, CHAMPION) == wanted
         passed = decision.get("trigger") == "skew" and ended and monitored != "" and not _failed(seen)
         observed = f"retrained for {decision.get('trigger')}, {how}; monitored: {monitored or 'failed'}"
         expected = "skew found, retrained, challenger promoted or refused with reasons"
@@ -97,12 +97,12 @@ class Loop:
         """Month 4 comes with a renamed column and a number as text: stopped before training."""
         began = _begin("c", "month 4 arrives broken: dep_delay renamed, distance is text")
         flights.write_broken_partition(self.data, "2013-04")
-        versions = len(self.registry.versions(MODEL))
+        versions = len(self.registry.versions(_MODEL))
         run = self._arrive("2013-04")
         states = {name: task["state"] for name, task in self.api.tasks(TRAINING, run).items()}
         tries = self.api.tasks(TRAINING, run)["check_schema"]["try_number"]
         report = self.evidence.read_json(self._evidence(TRAINING, run), "schema_report.json")
-        trained = len(self.registry.versions(MODEL)) - versions
+        trained = len(self.registry.versions(_MODEL)) - versions
         stopped = states["check_schema"] == "failed" and states["train_model"] == "upstream_failed"
         passed = stopped and tries == 1 and trained == 0 and "dep_delay" in str(report)
         observed = f"check_schema {states['check_schema']} after {tries} try: {_reasons(report)}"
@@ -113,18 +113,18 @@ class Loop:
         """Roll out a challenger that validation likes but that refuses some live requests."""
         began = _begin("d", "an author guards against missing values; cancelled flights have some")
         self._live("2013-06")  # storms: one flight in thirty is cancelled
-        before = self.registry.alias(MODEL, CHAMPION)
+        before = self.registry.alias(_MODEL, CHAMPION)
         form = {"partition": "2013-03", "reason": "guard", "force": True, "params": {"reject_missing": True}}
         run = self._by_form(form)
         version = self._candidate(run)
         rollout = self.api.wait_for_partition(ROLLOUT, version)
         state = self._finish(ROLLOUT, rollout)
-        seen, after = self._seen(), self.services.serving.traffic(MODEL)
+        seen, after = self._seen(), self.services.serving.traffic(_MODEL)
         stable, canary = (seen.get(v or "", {"sent": 0, "failed": 0}) for v in (before, version))
         share = canary["sent"] / max(1, canary["sent"] + stable["sent"])
         rolled_back = state == "failed" and self._state(ROLLOUT, rollout, "roll_back") == "success"
-        kept = after.stable == before == self.registry.alias(MODEL, CHAMPION) and after.canary is None
-        proportional = canary["failed"] > 0 and stable["failed"] == 0 and share <= CANARY_SHARE + SLACK
+        kept = after.stable == before == self.registry.alias(_MODEL, CHAMPION) and after.canary is None
+        proportional = canary["failed"] > 0 and stable["failed"] == 0 and share <= _CANARY_SHARE + _SLACK
         observed = (
             f"rollout {state}, version {after.stable} serves; the canary got {share:.0%} of requests and "
             f"failed {canary['failed']}, the champion failed {stable['failed']}"
@@ -138,23 +138,23 @@ class Loop:
     def by_hand(self) -> Result:
         """Ask for a run by the form, with parameters that give a poor model."""
         began = _begin("e", "a person asks for a plain linear model by the form")
-        before = self.registry.alias(MODEL, CHAMPION)
+        before = self.registry.alias(_MODEL, CHAMPION)
         reason = "is a linear model enough?"
         form = {"partition": "2013-03", "reason": reason, "force": True, "params": {"model": "linear"}}
         run = self._by_form(form)
         version = self._candidate(run)
         verdict = self.api.xcom(TRAINING, run, "validate_model")
         nominated = self._state(TRAINING, run, "nominate_challenger")
-        noted = self.registry.version(MODEL, version).tags["mlops.trigger_reason"]
+        noted = self.registry.version(_MODEL, version).tags["mlops.trigger_reason"]
         refused = verdict["outcome"] == "fail" and nominated == "skipped"
-        passed = refused and reason in noted and self.registry.alias(MODEL, CHAMPION) == before
+        passed = refused and reason in noted and self.registry.alias(_MODEL, CHAMPION) == before
         observed = f"version {version} ({noted}) {verdict['outcome']}: {_reasons(verdict)}"
         expected = "trained with the form's parameters and reason, refused, champion unchanged"
         return self._result("e", "manual run", expected, observed, passed, began, TRAINING, run, {})
 
     def _arrive(self, month: str) -> str:
         known = {run["dag_run_id"] for run in self.api.runs(TRAINING)}
-        self.api.announce(DATA, month)
+        self.api.announce(_DATA, month)
         run = self.api.wait_for_partition(TRAINING, month)
         if run in known:
             msg = f"no new training run for {month}"
@@ -183,9 +183,9 @@ class Loop:
         """Replay a month from now on; counts start again."""
         if self.live is not None:
             self.live.stop()
-        say(f"   flights of {month} are asked about live, {RATE:g} a second")
+        say(f"   flights of {month} are asked about live, {_RATE:g} a second")
         counts = self.services.home / "requests.json"
-        self.live = Traffic(self.services.serving.url(MODEL), month, RATE, counts)
+        self.live = ReplayProcess(self.services.serving.url(_MODEL), month, _RATE, counts)
 
     def _seen(self) -> dict[str, dict[str, int]]:
         return self.live.read() if self.live is not None else {}
@@ -198,7 +198,7 @@ class Loop:
         return state
 
     def _evidence(self, dag_id: str, run: str) -> str:
-        return self.evidence.open(EvidenceKey(model=MODEL, dag_id=dag_id, run_id=run))
+        return self.evidence.open(EvidenceKey(model=_MODEL, dag_id=dag_id, run_id=run))
 
     def _result(
         self,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 USERS = {"admin": "admin", "op": "op", "viewer": "viewer"}
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
-READY_SECONDS = 120.0
+_READY_SECONDS = 120.0
 
 
 class Services:
@@ -186,7 +186,7 @@ class Services:
         return path.read_text()
 
     def _wait(self, name: str, url: str) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline and self.processes[name].is_alive():
             try:
                 if httpx.get(url, timeout=2).is_success:

@@ -21,10 +21,10 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-UNKNOWN = "unknown"
+_UNKNOWN = "unknown"
 
 
-class Traffic:
+class ReplayProcess:
     """A replay in a process of its own.
 
     :param url: the gateway.
@@ -55,7 +55,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RequestResult:
     """What became of one request.
 
     :param version: the model version that answered.
@@ -65,7 +65,7 @@ class Answer:
     :param began: when it was sent, epoch seconds; ``ended``: when its answer was complete.
     """
 
-    version: str = UNKNOWN
+    version: str = _UNKNOWN
     status: int = 0
     error: str = ""
     server: str = ""
@@ -79,7 +79,7 @@ class Answer:
 
 
 async def send_evenly(
-    url: str, requests: Iterable[tuple[str, Any]], rate: float, take: Callable[[Answer], None]
+    url: str, requests: Iterable[tuple[str, Any]], rate: float, take: Callable[[RequestResult], None]
 ) -> None:
     """Send requests at an even pace until told to stop; a late answer never delays the next request.
 
@@ -103,16 +103,18 @@ async def send_evenly(
         await asyncio.gather(*pending)
 
 
-async def _ask(client: httpx.AsyncClient, request_id: str, body: Any, take: Callable[[Answer], None]) -> None:
+async def _ask(
+    client: httpx.AsyncClient, request_id: str, body: Any, take: Callable[[RequestResult], None]
+) -> None:
     began, headers, status, lost = time.time(), httpx.Headers(), 0, ""
     try:
         answer = await client.post("/invocations", json=body, headers={"X-Request-Id": request_id})
         headers, status = answer.headers, answer.status_code
     except httpx.HTTPError as error:
         lost = type(error).__name__
-    version, server = headers.get("X-Model-Version", UNKNOWN), headers.get("X-Gateway-Server", "")
+    version, server = headers.get("X-Model-Version", _UNKNOWN), headers.get("X-Gateway-Server", "")
     seen = {"version": version, "status": status, "error": lost, "server": server}
-    take(Answer(**seen, began=began, ended=time.time()))
+    take(RequestResult(**seen, began=began, ended=time.time()))
 
 
 async def replay(url: str, month: str, rate: float, counts: Path) -> None:
@@ -121,7 +123,7 @@ async def replay(url: str, month: str, rate: float, counts: Path) -> None:
 
     seen, often = Counter[tuple[str, str]](), max(1, int(rate))
 
-    def take(answer: Answer) -> None:
+    def take(answer: RequestResult) -> None:
         seen[answer.version, "sent"] += 1
         seen[answer.version, "failed"] += answer.failed
         if sum(seen[version, what] for version, what in seen if what == "sent") % often == 0:
@@ -151,7 +153,7 @@ def _write(path: Path, seen: Counter[tuple[str, str]]) -> None:
     fresh.replace(path)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def _main(argv: Sequence[str] | None = None) -> None:
     """Replay from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
@@ -163,4 +165,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.runtime.evidence import RunEvidence
 
-APPROVAL_PATH = "approval.json"
-ASKED = "mlops.approval_asked"
-LONGEST_COMMENT = 1000
-COMMENT = Param(
+_APPROVAL_PATH = "approval.json"
+_ASKED = "mlops.approval_asked"
+_LONGEST_COMMENT = 1000
+_COMMENT = Param(
     "", type=["null", "string"], title="Comment", description="Why? Kept in the ledger.", source="task"
 )
-ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
+_ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
 
 
 class ApproveModelOperator(ApprovalOperator):
@@ -84,11 +84,11 @@ class ApproveModelOperator(ApprovalOperator):
     ) -> None:
         self.mlflow_conn_id = kwargs.pop("mlflow_conn_id", "mlflow_default")
         users = [{"id": one, "name": name} for one, name in (approvers or {}).items()]
-        kwargs["params"] = {"comment": COMMENT}  # Airflow put the DAG's own form there
+        kwargs["params"] = {"comment": _COMMENT}  # Airflow put the DAG's own form there
         super().__init__(
             subject="Make the candidate a challenger?",
             body="",
-            defaults=ANSWERS[default],
+            defaults=_ANSWERS[default],
             assigned_users=users or None,
             response_timeout=timeout,
             **kwargs,
@@ -134,7 +134,7 @@ class ApproveModelOperator(ApprovalOperator):
             by=str(person.get("name") or person.get("id") or ""),
             user=str(person.get("id") or ""),
             because=TIMEOUT if event.get("timedout") or not person else PERSON,
-            comment=str((event.get("params_input") or {}).get("comment") or "")[:LONGEST_COMMENT],
+            comment=str((event.get("params_input") or {}).get("comment") or "")[:_LONGEST_COMMENT],
             at=at.isoformat() if at else "",
         )
         self._keep(context, evidence, decision)
@@ -146,19 +146,19 @@ class ApproveModelOperator(ApprovalOperator):
             candidate = Candidate.from_json(self.candidate)
             self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
             self.body = self._question(evidence, self._choice(evidence, candidate))
-            evidence.store.set_tags(evidence.run, {ASKED: candidate.version})
+            evidence.store.set_tags(evidence.run, {_ASKED: candidate.version})
         return super().execute(context)
 
     def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
         """Say whether the form was there before; the number of the try does not tell, see the how-to."""
-        return evidence.store.tags(evidence.run).get(ASKED) == candidate.version
+        return evidence.store.tags(evidence.run).get(_ASKED) == candidate.version
 
     def _judged(self) -> list[Verdict]:
         return [Verdict.from_json(one) for one in self.verdicts]
 
     def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> ApprovalDecision | None:
         """Return a person's decision in this DAG run, whose task was killed before it ended."""
-        document = kept_json(evidence, APPROVAL_PATH)
+        document = kept_json(evidence, _APPROVAL_PATH)
         kept = ApprovalDecision.from_json(document) if document else None
         holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
         return kept if holds else None
@@ -180,7 +180,7 @@ class ApproveModelOperator(ApprovalOperator):
     def _keep(self, context: Context, evidence: RunEvidence, decision: ApprovalDecision) -> dict[str, Any]:
         """Keep the decision as evidence, in the ledger and as tags; done twice, it is done once."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
-        evidence.keep(APPROVAL_PATH, decision)
+        evidence.keep(_APPROVAL_PATH, decision)
         with fail_fast():
             entry = registry.decide(self._entry(context, evidence, decision))
         evidence.store.set_tags(evidence.run, {"mlops.approval": str(decision.answer)})

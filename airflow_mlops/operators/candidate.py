@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.core.verdict import Outcome, Verdict
+from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from airflow.sdk import BaseOperatorLink
-
-ACCEPTED = (Outcome.PASS, Outcome.WARN)
 
 
 class CandidateOperator(BaseOperator):
@@ -55,5 +53,5 @@ def skip_refused(verdict: Any) -> None:
     if verdict is None:
         return
     said = Verdict.from_json(verdict)
-    if said.outcome not in ACCEPTED:
+    if not said.outcome.is_accepted:
         raise AirflowSkipException(said.sentence())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.release.card import CardFacts
     from airflow_mlops.runtime.evidence import RunEvidence
 
-CARD_PATH = "model_card"
+_CARD_PATH = "model_card"
 
 
 class WriteModelCardOperator(CandidateOperator):
@@ -58,7 +58,7 @@ class WriteModelCardOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Write the card, then fail if something that must be said is not."""
-        from airflow_mlops.backends.reporting.card_html import render_card
+        from airflow_mlops.backends.reporting.page import render_card
         from airflow_mlops.core.release.card import card_of
 
         skip_refused(self.verdict)
@@ -68,10 +68,10 @@ class WriteModelCardOperator(CandidateOperator):
             card = card_of(self._facts(candidate, evidence))
             texts = {"md": card.markdown(), "html": render_card(card)}
             for run in {evidence.run, candidate.evidence_run}:
-                evidence.store.write_json(run, f"{CARD_PATH}.json", card.to_json())
+                evidence.store.write_json(run, f"{_CARD_PATH}.json", card.to_json())
                 for ending, text in texts.items():
-                    evidence.store.write_text(run, f"{CARD_PATH}.{ending}", text)
-            kept = note_report(evidence, f"{CARD_PATH}.html", context)
+                    evidence.store.write_text(run, f"{_CARD_PATH}.{ending}", text)
+            kept = note_report(evidence, f"{_CARD_PATH}.html", context)
             keep_update(evidence, candidate, context)
             try:
                 card.require(tuple(self.required))

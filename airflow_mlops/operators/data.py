@@ -16,9 +16,8 @@ from airflow_mlops.hooks.storage import database_url, filesystem_of, is_table, r
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
-from airflow_mlops.runtime.lineage import Measured, lineage_of
+from airflow_mlops.runtime.lineage import MeasuredWindow, lineage_of
 from airflow_mlops.runtime.profiles import (
-    ACCEPTED,
     PROFILE_PATH,
     StoredProfiles,
     data_profile_tags,
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.skew.report import SkewReport
     from airflow_mlops.runtime.evidence import RunEvidence
 
-MOST_KEYS_HANDED_OVER = 100
-WINDOW_PATH = "window.json"
+_MOST_KEYS_HANDED_OVER = 100
+_WINDOW_PATH = "window.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ class DataOperator(BaseOperator):
         super().__init__(**kwargs)
         self.model = model
         self.mlflow_conn_id = mlflow_conn_id
-        self._measured: Measured | None = None
+        self._measured: MeasuredWindow | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Return what was measured as OpenLineage facets; ``None`` if nothing was."""
@@ -112,7 +111,7 @@ class ProfileDataOperator(DataOperator):
             window, profile = self._measure([key for key in keys if key], cells)
         kept = keep_report(evidence, PROFILE_PATH, profile, context)
         evidence.store.set_tags(evidence.run, data_profile_tags(window))
-        self._measured = Measured(window=window, profile=profile)
+        self._measured = MeasuredWindow(window=window, profile=profile)
         self.log.info("%s: %d rows, %d columns", window.label, profile.rows, len(profile.columns))
         return _hand_over(ProfileRef(window=window, rows=profile.rows, **kept), evidence).to_json()
 
@@ -155,12 +154,12 @@ class CheckSchemaOperator(DataOperator):
             ref = ProfileRef.from_json(self.profile)
             profile, window = read_profile(evidence.store, ref), read_window_of(evidence.store, ref)
             verdict = self._check(profile, window)
-            self._measured = Measured(window=window, profile=profile, verdict=verdict)
+            self._measured = MeasuredWindow(window=window, profile=profile, verdict=verdict)
             kept = keep_report(evidence, "schema_report.json", verdict, context)
             evidence.store.set_tags(evidence.run, schema_tags(verdict))
             short = summary(verdict, kept)
             self.log.info(short.sentence())
-            short.require(*ACCEPTED)
+            short.require()
         return short.to_json()
 
     def _check(self, profile: Profile, window: Window) -> Verdict:
@@ -219,7 +218,7 @@ class CheckSkewOperator(DataOperator):
         verdict = replace(report.verdict, gate=self.gate)
         kept = keep_skew(evidence, self.gate, report, context, found.described())
         evidence.store.set_tags(evidence.run, {f"mlops.{self.gate}": str(verdict.outcome)})
-        self._measured = Measured(window=window, profile=current, verdict=verdict)
+        self._measured = MeasuredWindow(window=window, profile=current, verdict=verdict)
         short = summary(verdict, kept)
         self.log.info(short.sentence())
         return short.to_json()
@@ -266,11 +265,11 @@ def read_window_of(store: Any, ref: ProfileRef) -> Window:
 def _hand_over(ref: ProfileRef, evidence: RunEvidence) -> ProfileRef:
     """Keep a long list of partitions in the evidence run instead of handing it over."""
     keys = ref.window.partitions
-    if len(keys) <= MOST_KEYS_HANDED_OVER:
+    if len(keys) <= _MOST_KEYS_HANDED_OVER:
         return ref
-    evidence.keep(WINDOW_PATH, ref.window)
+    evidence.keep(_WINDOW_PATH, ref.window)
     ends = replace(ref.window, partitions=(keys[0], keys[-1]))
-    return replace(ref, window=ends, window_path=WINDOW_PATH)
+    return replace(ref, window=ends, window_path=_WINDOW_PATH)
 
 
 def _schema(path: str) -> Schema:

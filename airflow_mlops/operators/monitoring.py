@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metrics.base import Array
 
-PREDICTION_DRIFT = "prediction_drift"
+_PREDICTION_DRIFT = "prediction_drift"
 
 
 class MonitoringOperator(BaseOperator):
@@ -205,8 +205,8 @@ class CheckPredictionsOperator(MonitoringOperator):
         with fail_fast():
             report = self._compare(champion, answers)
         of = {"rule": "training", "version": champion}
-        kept = keep_skew(evidence, PREDICTION_DRIFT, report, context, of)
-        short = summary(replace(report.verdict, gate=PREDICTION_DRIFT), kept)
+        kept = keep_skew(evidence, _PREDICTION_DRIFT, report, context, of)
+        short = summary(replace(report.verdict, gate=_PREDICTION_DRIFT), kept)
         self.log.info(short.sentence())
         return short.to_json()
 
@@ -223,7 +223,7 @@ class CheckPredictionsOperator(MonitoringOperator):
             finding = Finding(
                 check="reference", subject="prediction", outcome=Outcome.INCONCLUSIVE, reason=reason
             )
-            verdict = Verdict.of(PREDICTION_DRIFT, [finding])
+            verdict = Verdict.of(_PREDICTION_DRIFT, [finding])
             return SkewReport(verdict=verdict, tests=(), reference_rows=0, current_rows=len(answers))
         reference = Profile.from_json(kept)
         policy = replace(self.policy or SkewPolicy(), predictions=(COLUMN,))

@@ -10,7 +10,7 @@ from airflow_mlops.core.release.readiness import ReadinessPolicy, ReadinessRepor
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import summary
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator, skip_refused
+from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
 from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.update_report import keep_update
@@ -56,7 +56,7 @@ class CheckReadinessOperator(CandidateOperator):
             self._mark(evidence, candidate, verdict, _metrics(found))
             keep_update(evidence, candidate, context)
             short = summary(verdict, kept)
-            short.require(*ACCEPTED)
+            short.require()
         return short.to_json()
 
     def _mark(
@@ -69,7 +69,7 @@ class CheckReadinessOperator(CandidateOperator):
         MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, tags)
         for finding in verdict.findings:
             self.log.info("%s: %s", finding.outcome, finding.reason)
-        if verdict.outcome not in ACCEPTED:
+        if not verdict.outcome.is_accepted:
             evidence.store.close(evidence.run, succeeded=False)
 
     def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> ReadinessMeasurements:

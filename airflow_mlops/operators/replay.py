@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelVersion
     from airflow_mlops.core.verdict import Verdict
 
-REPORT_PATH = "replay_report.json"
+_REPORT_PATH = "replay_report.json"
 
 
 class ReplayTrainingOperator(BaseOperator):
@@ -80,14 +80,14 @@ class ReplayTrainingOperator(BaseOperator):
             recipe = store.read_json(version.evidence_run, RECIPE_PATH)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             verdict = self._replay(version, candidate, recipe, tolerance)
-            keep_report(evidence, REPORT_PATH, verdict.to_json() | {"version": version.version}, context)
+            keep_report(evidence, _REPORT_PATH, verdict.to_json() | {"version": version.version}, context)
             evidence.store.set_tags(
                 evidence.run, {"mlops.replay": str(verdict.outcome), "mlops.version": version.version}
             )
             registry.set_tags(self.model, version.version, {"mlops.replay": str(verdict.outcome)})
-            passed = verdict.outcome in (Outcome.PASS, Outcome.WARN)
+            passed = verdict.outcome.is_accepted
             evidence.store.close(evidence.run, succeeded=passed)
-            verdict.require(Outcome.PASS, Outcome.WARN)
+            verdict.require()
         return verdict.to_json()
 
     def _replay(

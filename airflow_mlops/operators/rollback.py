@@ -61,7 +61,7 @@ class RestoreVersionOperator(RolloutOperator):
         evidence.keep("restored.json", document)
         reason = f"{self.reason}; version {version} serves again"
         about: dict[str, Any] = {"champion": version, "step": 0, "weight": 0, "reason": reason}
-        self.tell(Event.ROLLED_BACK, context, version=entry.from_version or "none", **about)
+        self.notify(Event.ROLLED_BACK, context, version=entry.from_version or "none", **about)
         evidence.store.close(evidence.run, succeeded=True)
         self.log.warning("%s: version %s serves again, was %s", self.model, version, before)
         return document

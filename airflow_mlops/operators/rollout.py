@@ -24,9 +24,9 @@ from airflow_mlops.runtime.deployment import (
     deploy,
     holder_of,
     ledger_entry,
-    promote,
+    promote_version,
     restore_champion,
-    roll_back,
+    return_traffic,
 )
 from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
@@ -96,7 +96,7 @@ class DeployCanaryOperator(RolloutOperator):
         keep_beginning(evidence, self.plan, state)
         reason = f"steps of {', '.join(map(str, self.plan.percents))} %"
         about: dict[str, Any] = {"version": version.version, "champion": champion, "reason": reason}
-        self.tell(Event.STARTED, context, step=0, weight=0, **about)
+        self.notify(Event.STARTED, context, step=0, weight=0, **about)
         return state.to_json()
 
     def _check(self, metrics: MetricsSource) -> None:
@@ -168,7 +168,7 @@ class PromoteModelOperator(RolloutOperator):
             current = registry.settle(self.model)
             if current not in (state.champion, state.version):
                 raise RegistryConflictError(_moved(self.model, current, state))
-            promote(backend, self.model, state.version, holder_of(context))
+            promote_version(backend, self.model, state.version, holder_of(context))
             claim = _claim(self.model, state, registry, evidence.run)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
         evidence.keep("promotion.json", entry)
@@ -177,7 +177,7 @@ class PromoteModelOperator(RolloutOperator):
             context["outlet_events"][asset].add_partitions([state.version])
         about: dict[str, Any] = {"step": number_of(evidence, state.percent), "weight": state.percent}
         about |= {"version": state.version, "champion": state.champion}
-        self.tell(Event.PROMOTED, context, reason="; ".join(state.reasons), **about)
+        self.notify(Event.PROMOTED, context, reason="; ".join(state.reasons), **about)
         return entry
 
 
@@ -227,7 +227,7 @@ class RollbackOperator(RolloutOperator):
         )
         with fail_fast():
             champion = registry.settle(self.model)
-            traffic = roll_back(backend, self.model, self.version, champion, holder_of(context))
+            traffic = return_traffic(backend, self.model, self.version, champion, holder_of(context))
         stays = champion == self.version
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep("rollback.json", traffic)
@@ -246,7 +246,7 @@ class RollbackOperator(RolloutOperator):
             about = {"step": len(history.steps), "weight": history.steps[-1].percent}
             about["champion"] = history.champion
         reason = history.reason if history else "its evidence cannot be read; see the tasks' logs"
-        self.tell(
+        self.notify(
             Event.ROLLED_BACK, context, version=self.version, reason=f"{reason}; {serves} serves", **about
         )
 

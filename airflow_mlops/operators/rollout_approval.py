@@ -15,7 +15,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.observe import analyse_window
 from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
-from airflow_mlops.runtime.notices import tell_held
+from airflow_mlops.runtime.notices import send_held_notice
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
 
@@ -121,7 +121,7 @@ class AskRolloutOperator(HITLOperator):
         else:
             state = self._answered(super().execute_complete(context, event))
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=True)
-        tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
+        send_held_notice(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         if state.asks and state.said is None:
             self._watch(state, str(context["task_instance"].id), until)
         return hand_over(state, traced=True)

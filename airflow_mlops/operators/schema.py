@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.schema.schema_diff import Change, SchemaDiff
     from airflow_mlops.runtime.evidence import RunEvidence
 
-PROPOSAL_PATH = "schema_diff.json"
-MOST_BYTES_SHOWN = 8_000
-ALL, NEEDED = "all", "needed"
+_PROPOSAL_PATH = "schema_diff.json"
+_MOST_BYTES_SHOWN = 8_000
+_ALL, _NEEDED = "all", "needed"
 
 
 class ProposeSchemaOperator(DataOperator):
@@ -44,7 +44,7 @@ class ProposeSchemaOperator(DataOperator):
     template_fields = (*DataOperator.template_fields, "schema", "uri", "partition", "changes")
 
     def __init__(
-        self, *, schema: str, uri: str, partition: str = "", changes: str | list[str] = NEEDED, **kwargs: Any
+        self, *, schema: str, uri: str, partition: str = "", changes: str | list[str] = _NEEDED, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.schema = schema
@@ -63,7 +63,7 @@ class ProposeSchemaOperator(DataOperator):
             found = diff_from_data(parse_schema(text, self.schema), self._profile(evidence, context))
             accepted = found.pick(self._wanted(found))
         proposal = {"schema_sha256": _digest(text), "diff": found.to_json(), "ids": [c.id for c in accepted]}
-        keep_report(evidence, PROPOSAL_PATH, proposal, context)
+        keep_report(evidence, _PROPOSAL_PATH, proposal, context)
         if not accepted:
             evidence.store.close(evidence.run, succeeded=True)
             msg = f"{self.schema}: nothing to accept, {len(found.changes)} changes were found"
@@ -86,9 +86,9 @@ class ProposeSchemaOperator(DataOperator):
 
     def _wanted(self, found: SchemaDiff) -> list[str]:
         """Return the ids of the changes that are to be accepted."""
-        if self.changes == ALL:
+        if self.changes == _ALL:
             return [change.id for change in found.changes]
-        if self.changes == NEEDED:
+        if self.changes == _NEEDED:
             return [change.id for change in found.changes if change.needed]
         named = self.changes.split(",") if isinstance(self.changes, str) else self.changes
         return [name.strip() for name in named if name.strip()]
@@ -144,7 +144,7 @@ class AcceptSchemaOperator(DataOperator):
         """Keep both texts, then write."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            proposal = evidence.store.read_json(evidence.run, PROPOSAL_PATH)
+            proposal = evidence.store.read_json(evidence.run, _PROPOSAL_PATH)
             before = read_text(self.schema)
             if _digest(before) != proposal.get("written_sha256"):
                 self._write(evidence, proposal, before)
@@ -164,7 +164,7 @@ class AcceptSchemaOperator(DataOperator):
         after, kept = evolve_text(before, self.schema, changes)
         evidence.store.write_text(evidence.run, "schema_before.yaml", before)
         evidence.store.write_text(evidence.run, "schema_after.yaml", after)
-        evidence.keep(PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
+        evidence.keep(_PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
         _write_whole(self.schema, after)
         if not kept:
             self.log.warning("%s: comments could not be kept", self.schema)
@@ -177,7 +177,7 @@ def described(changes: tuple[Change, ...]) -> str:
         line = (
             f"- {'**needed** ' if change.needed else ''}{change.sentence} (*{change.effect}*, `{change.id}`)"
         )
-        if len("\n".join([*lines, line]).encode()) > MOST_BYTES_SHOWN:
+        if len("\n".join([*lines, line]).encode()) > _MOST_BYTES_SHOWN:
             lines.append(f"- and {len(changes) - len(lines)} more: see the full report")
             break
         lines.append(line)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.validation.security.security import ExtractionPolicy
 
-HOUR = 3600.0
+_HOUR = 3600.0
 
 
 class CheckExtractionOperator(BaseOperator):
@@ -59,7 +59,7 @@ class CheckExtractionOperator(BaseOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             folder = ServingHook(self.serving_conn_id).inference_log_dir
-            log = read_inference_log(folder, self.model, since=time.time() - self.hours * HOUR).to_pandas()
+            log = read_inference_log(folder, self.model, since=time.time() - self.hours * _HOUR).to_pandas()
         clients = log[self.policy.client].astype(str).to_numpy() if self.policy.client in log else None
         verdict = judge_extraction(clients, log["time"].to_numpy(dtype=float), self.policy)
         evidence.keep("extraction_report.json", verdict)

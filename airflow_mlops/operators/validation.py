@@ -13,7 +13,7 @@ from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
-from airflow_mlops.operators.candidate import ACCEPTED, CandidateOperator
+from airflow_mlops.operators.candidate import CandidateOperator
 from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.update_report import NOMINATED, keep_update
@@ -127,7 +127,7 @@ class NominateChallengerOperator(CandidateOperator):
         evidence.store.close(evidence.run, succeeded=True)
         registry = MlflowHook(self.mlflow_conn_id).registry()
         registry.set_tags(self.model, candidate.version, {"mlops.validation": str(verdict.outcome)})
-        nominated = verdict.outcome in ACCEPTED
+        nominated = verdict.outcome.is_accepted
         if nominated:
             evidence.store.set_tags(evidence.run, {NOMINATED: candidate.version})
         keep_update(evidence, candidate, context)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
 
-log = logging.getLogger(__name__)
-PAGE = Path(__file__).parent / "models.js"
+_logger = logging.getLogger(__name__)
+_SCRIPT = Path(__file__).parent / "models.js"
 READ_RUNS = Depends(requires_access_dag("GET"))
 ModelName = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[\w.\- ]+$")]
 """Letters, digits, ``_``, ``-``, ``.`` and spaces: nothing that could change a search."""
@@ -32,13 +32,13 @@ ModelName = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[\w.\-
 def ledger_api() -> FastAPI:
     """Return the app: ``GET /models``, ``GET /ledger?model=`` and the page's script."""
     app = FastAPI(title="MLOps ledger", docs_url=None, redoc_url=None, openapi_url=None)
-    app.get("/models", dependencies=[READ_RUNS])(models)
-    app.get("/ledger", dependencies=[READ_RUNS])(ledger)
-    app.get("/models.js", dependencies=[Depends(requires_authenticated())])(script)
+    app.get("/models", dependencies=[READ_RUNS])(get_models)
+    app.get("/ledger", dependencies=[READ_RUNS])(get_ledger)
+    app.get("/models.js", dependencies=[Depends(requires_authenticated())])(get_script)
     return app
 
 
-async def models() -> JSONResponse:
+async def get_models() -> JSONResponse:
     """Return the names of the models that have a ledger."""
     try:
         found = await models_with_a_ledger(await _server())
@@ -47,7 +47,7 @@ async def models() -> JSONResponse:
     return _fresh({"models": found})
 
 
-async def ledger(model: ModelName, request: Request, user: GetUserDep) -> JSONResponse:
+async def get_ledger(model: ModelName, request: Request, user: GetUserDep) -> JSONResponse:
     """Return a model's champion, its changes and decisions, newest first.
 
     Entries of DAGs that the user may not read are left out and counted.
@@ -61,9 +61,9 @@ async def ledger(model: ModelName, request: Request, user: GetUserDep) -> JSONRe
     return _fresh(await run_in_threadpool(_shown, history, request, user))
 
 
-async def script() -> FileResponse:
+async def get_script() -> FileResponse:
     """Return the page's script."""
-    return FileResponse(PAGE, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+    return FileResponse(_SCRIPT, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 def _shown(history: History, request: Request, user: GetUserDep) -> dict[str, Any]:
@@ -109,7 +109,7 @@ async def _server() -> MlflowServer:
 
 def _named(error: MlopsError) -> HTTPException:
     """Return what the caller may know: the kind of error, not the server's address; that is logged."""
-    log.warning("ledger: %s: %s", type(error).__name__, error)
+    _logger.warning("ledger: %s: %s", type(error).__name__, error)
     if isinstance(error, InvalidRecordError):
         return HTTPException(
             status.HTTP_502_BAD_GATEWAY, f"{type(error).__name__}: MLflow holds an entry that is none"

@@ -9,10 +9,10 @@ from airflow.sdk.plugins_manager import AirflowPlugin
 
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 
-PREFIX = "mlops"
-PAGE = {
+_PREFIX = "mlops"
+_PAGE = {
     "name": "Models",
-    "bundle_url": f"{PREFIX}/models.js",  # below the UI's own address, also behind a proxy
+    "bundle_url": f"{_PREFIX}/models.js",  # below the UI's own address, also behind a proxy
     "url_route": "mlops-models",
     "destination": "nav",
     "category": "browse",
@@ -24,11 +24,11 @@ class MlopsPlugin(AirflowPlugin):
 
     name = "mlops"
     operator_extra_links = [EvidenceRunLink(), FullReportLink()]  # noqa: RUF012 - Airflow reads a plain class attribute
-    react_apps = [PAGE]  # noqa: RUF012 - the same
+    react_apps = [_PAGE]  # noqa: RUF012 - the same
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """Return the API; it is built by the API server only, other processes load none of it."""
         from airflow_mlops.plugin.ledger import ledger_api
 
-        return [{"app": ledger_api(), "url_prefix": f"/{PREFIX}", "name": PREFIX}]
+        return [{"app": ledger_api(), "url_prefix": f"/{_PREFIX}", "name": _PREFIX}]

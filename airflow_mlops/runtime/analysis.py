@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.rollout.state import RolloutState
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def keep_state(
@@ -32,7 +32,7 @@ def keep_state(
     _log_trace(state)
     if state.intervened:
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "intervened"})
-        log.warning("%s", "; ".join(state.reasons))
+        _logger.warning("%s", "; ".join(state.reasons))
 
 
 def is_of_another_step(seen: RolloutState, own: RolloutState) -> bool:
@@ -43,7 +43,7 @@ def is_of_another_step(seen: RolloutState, own: RolloutState) -> bool:
     """
     if seen.step_since == own.step_since:
         return False
-    log.warning("what a trigger of an earlier try saw does not count; watching on")
+    _logger.warning("what a trigger of an earlier try saw does not count; watching on")
     return True
 
 
@@ -63,9 +63,9 @@ def hand_over(state: RolloutState, *, traced: bool = False) -> dict[str, Any]:
 def _log_trace(state: RolloutState) -> None:
     for point in state.trace:
         seen = point.window
-        log.info(
+        _logger.info(
             "%d %%: canary %d/%d failed, stable %d/%d failed, e-value %.3g",
             *(point.percent, seen.canary_errors, seen.canary_requests),
             *(seen.stable_errors, seen.stable_requests, point.e_value),
         )
-    log.info("%s: %s", state.decision, "; ".join(state.reasons))
+    _logger.info("%s: %s", state.decision, "; ".join(state.reasons))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
 
-WRITE_SECONDS = 300.0
+_WRITE_SECONDS = 300.0
 """How long a promotion or a rollback keeps its lease; a reaper then stops a canary it left in traffic."""
 
 
@@ -70,9 +70,9 @@ def restore_champion(
     backend.promote(model, str(champion), holder=holder)
 
 
-def promote(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:
+def promote_version(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:
     """Give all requests to a version under a lease of its own: copies from the past promote nothing."""
-    lease = backend.take_lease(model, holder, now=time.time(), seconds=WRITE_SECONDS)
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
     return backend.promote(model, version, holder=holder, lease=lease)
 
 
@@ -87,7 +87,7 @@ def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | No
     return traffic
 
 
-def roll_back(
+def return_traffic(
     backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
 ) -> Traffic:
     """Give all requests back to the champion and stop what is out of traffic.
@@ -100,7 +100,7 @@ def roll_back(
     except EndpointBusyError:
         return backend.traffic(model)
     traffic = backend.traffic(model)
-    lease = backend.take_lease(model, holder, now=time.time(), seconds=WRITE_SECONDS)
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
     if traffic.stable == version and champion not in (version, None):
         backend.promote(model, str(champion), holder=holder, lease=lease)
     elif traffic.stable != version:

@@ -70,7 +70,7 @@ def keep_skew(
 
     :param reference: what the window was compared with.
     """
-    from airflow_mlops.backends.reporting.skew_html import render_skew
+    from airflow_mlops.backends.reporting.skew import render_skew
 
     kept = evidence.keep(f"{gate}_report.json", report.to_json() | {"reference": dict(reference)})
     page = render_skew(report, title=f"{gate} report".replace("_", " ").capitalize())

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.profile import Profile  # noqa: TC004 - at run time it would load numpy while DAGs are parsed
     from airflow_mlops.core.verdict import Finding
 
-SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
-MOST_COLUMNS = 1000
+_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_MOST_COLUMNS = 1000
 MOST_ASSERTIONS = 1000
-SCHEMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3"}
-SEVERITIES = {Severity.CRITICAL: "error", Severity.WARNING: "warn", Severity.INFO: "info"}
+_SCHEMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3"}
+_SEVERITIES = {Severity.CRITICAL: "error", Severity.WARNING: "warn", Severity.INFO: "info"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredWindow:
     """A window with what is known of it."""
 
     window: Window
@@ -45,11 +45,11 @@ def dataset_name(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     if is_local(uri):
         return "file", str(Path(path_of(uri)).absolute())
-    scheme, host = SCHEMES.get(parts.scheme, parts.scheme), parts.netloc.rpartition("@")[2]
+    scheme, host = _SCHEMES.get(parts.scheme, parts.scheme), parts.netloc.rpartition("@")[2]
     return f"{scheme}://{host}" if host else scheme, parts.path.strip("/") or "/"
 
 
-def lineage_of(measured: Measured | None) -> OperatorLineage | None:
+def lineage_of(measured: MeasuredWindow | None) -> OperatorLineage | None:
     """Return the dataset with its facets; ``None`` without a measurement or without the provider.
 
     Columns and assertions above a thousand each are left out of the event: they are in the report.
@@ -71,10 +71,10 @@ def lineage_of(measured: Measured | None) -> OperatorLineage | None:
     return OperatorLineage(inputs=[dataset])
 
 
-def _dataset_facets(measured: Measured) -> dict[str, Any]:
+def _dataset_facets(measured: MeasuredWindow) -> dict[str, Any]:
     from openlineage.client.facet_v2 import dataset_version_dataset, schema_dataset
 
-    columns = measured.profile.columns[:MOST_COLUMNS]
+    columns = measured.profile.columns[:_MOST_COLUMNS]
     fields = [schema_dataset.SchemaDatasetFacetFields(name=c.name, type=c.arrow_type) for c in columns]
     facets: dict[str, Any] = {"schema": schema_dataset.SchemaDatasetFacet(fields=fields)}
     if measured.window.digest:
@@ -83,11 +83,11 @@ def _dataset_facets(measured: Measured) -> dict[str, Any]:
     return facets
 
 
-def _input_facets(measured: Measured) -> dict[str, Any]:
+def _input_facets(measured: MeasuredWindow) -> dict[str, Any]:
     from openlineage.client.facet_v2 import base_subset_dataset, data_quality_metrics_input_dataset
 
     profile, keys = measured.profile, measured.window.partitions
-    columns = profile.columns[:MOST_COLUMNS]
+    columns = profile.columns[:_MOST_COLUMNS]
     facets: dict[str, Any] = {
         "dataQualityMetrics": data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet(
             rowCount=profile.rows, columnMetrics={c.name: _metrics(c) for c in columns}
@@ -113,7 +113,7 @@ def _metrics(column: Column) -> ColumnMetrics:
     if column.edges and column.mean is not None:
         finite = column.present - column.infinite
         known |= {"sum": column.mean * finite, "min": column.minimum, "max": column.maximum}
-        known["quantiles"] = {str(share): value for share, value in quantiles(column, SHARES).items()}
+        known["quantiles"] = {str(share): value for share, value in quantiles(column, _SHARES).items()}
     return ColumnMetrics(**known)
 
 
@@ -126,7 +126,7 @@ def _assertions(findings: Sequence[Finding], columns: set[str]) -> Any:
             assertion=found.check,
             success=found.outcome is Outcome.PASS,
             column=found.subject if found.subject in columns else None,
-            severity=SEVERITIES[found.severity],
+            severity=_SEVERITIES[found.severity],
             description=found.reason,
             expected=None if found.allowed is None else str(found.allowed),
             actual=None if found.observed is None else str(found.observed),

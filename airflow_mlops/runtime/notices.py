@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.state import RolloutState
     from airflow_mlops.runtime.evidence import RunEvidence
 
-LONGEST_SECONDS = 30.0
+_LONGEST_SECONDS = 30.0
 """How long notifiers may take; far below a lease, which nobody renews meanwhile."""
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class NotifyingOperator(BaseOperator):
@@ -51,22 +51,22 @@ class NotifyingOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
         self.notifiers = tuple(notifiers)
 
-    def tell(self, event: Event, context: Context, **said: Any) -> None:
+    def notify(self, event: Event, context: Context, **said: Any) -> None:
         """Say what happened.
 
         :param said: what else a ``Notice`` knows of it.
         """
         notice = Notice(event=event, model=self.model, **said)
-        tell(self.notifiers, notice, context, mlflow_conn_id=self.mlflow_conn_id)
+        send_notice(self.notifiers, notice, context, mlflow_conn_id=self.mlflow_conn_id)
 
 
-def tell(
+def send_notice(
     notifiers: Sequence[BaseNotifier],
     notice: Notice,
     context: Context,
     *,
     mlflow_conn_id: str,
-    within: float = LONGEST_SECONDS,
+    within: float = _LONGEST_SECONDS,
 ) -> None:
     """Send a notice once through each notifier; what goes wrong is a warning and nothing else.
 
@@ -90,13 +90,13 @@ def tell(
     for name, sending in sendings.items():
         problem = sending.problem(ends - time.monotonic())
         if problem:
-            log.warning("notifier %s did not tell that %s: %s", name, said.subject, problem)
+            _logger.warning("notifier %s did not tell that %s: %s", name, said.subject, problem)
             continue
         delivered.append(name)
         _keep(evidence, path, {**words, "delivered": delivered})
 
 
-def tell_held(
+def send_held_notice(
     notifiers: Sequence[BaseNotifier],
     plan: RolloutPlan,
     state: RolloutState,
@@ -117,8 +117,8 @@ def tell_held(
         reason="; ".join(state.reasons),
         occasion=state.holds,
     )
-    within = min(LONGEST_SECONDS, plan.lease_seconds / 3)
-    tell(notifiers, notice, context, mlflow_conn_id=mlflow_conn_id, within=within)
+    within = min(_LONGEST_SECONDS, plan.lease_seconds / 3)
+    send_notice(notifiers, notice, context, mlflow_conn_id=mlflow_conn_id, within=within)
 
 
 class _Sending:
@@ -150,7 +150,7 @@ def _evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence 
     try:
         return open_evidence(mlflow_conn_id, model, context)
     except Exception as error:  # noqa: BLE001 - a store that is down is no reason to keep people in the dark
-        log.warning("no evidence run, a retry may tell people again: %s", error)
+        _logger.warning("no evidence run, a retry may tell people again: %s", error)
         return None
 
 
@@ -163,7 +163,7 @@ def _delivered(evidence: RunEvidence | None, path: str) -> list[str]:
     except InvalidRecordError:
         return []
     except Exception as error:  # noqa: BLE001 - the rollout goes on without
-        log.warning("cannot read whether %s was told: %s", path, error)
+        _logger.warning("cannot read whether %s was told: %s", path, error)
         return []
 
 
@@ -173,7 +173,7 @@ def _keep(evidence: RunEvidence | None, path: str, document: dict[str, Any]) -> 
     try:
         evidence.keep(path, document)
     except Exception as error:  # noqa: BLE001 - the rollout goes on without
-        log.warning("cannot note that %s was told, a retry may tell it again: %s", path, error)
+        _logger.warning("cannot note that %s was told, a retry may tell it again: %s", path, error)
 
 
 def _links(context: Context) -> dict[str, str]:

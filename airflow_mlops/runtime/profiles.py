@@ -12,7 +12,6 @@ from airflow_mlops.backends.registry.protocol import CHAMPION
 from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
-from airflow_mlops.core.verdict import Outcome, Verdict
 from airflow_mlops.hooks.storage import filesystem_of, is_table
 
 if TYPE_CHECKING:
@@ -21,58 +20,58 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.verdict import Verdict
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 PROFILE_PATH = "profile.json"
-DATA_PROFILE = {"mlops.profile": "data"}
-VALID_TAG, PARTITION_TAG, PARTS_TAG, URI_TAG = (
+_DATA_PROFILE = {"mlops.profile": "data"}
+_VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
     f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")
 )
-DIGEST_TAG = "mlops.digest"
-VALID, BROKEN = {VALID_TAG: "true"}, {VALID_TAG: "false"}
-ACCEPTED = (Outcome.PASS, Outcome.WARN)
-NEWEST_RUNS = 5
+_DIGEST_TAG = "mlops.digest"
+_VALID, _BROKEN = {_VALID_TAG: "true"}, {_VALID_TAG: "false"}
+_NEWEST_RUNS = 5
 
 
 def data_profile_tags(window: Window) -> dict[str, str]:
     """Return the tags a data profile is found by."""
     return {
-        **DATA_PROFILE,
-        PARTITION_TAG: window.label,
-        PARTS_TAG: str(len(window.partitions)),
-        URI_TAG: window.uri,
-        DIGEST_TAG: window.digest,
+        **_DATA_PROFILE,
+        _PARTITION_TAG: window.label,
+        _PARTS_TAG: str(len(window.partitions)),
+        _URI_TAG: window.uri,
+        _DIGEST_TAG: window.digest,
     }
 
 
 def schema_tags(verdict: Verdict) -> dict[str, str]:
     """Return the tags that say whether a profiled window met its schema."""
-    return {"mlops.schema": str(verdict.outcome), VALID_TAG: str(verdict.outcome in ACCEPTED).lower()}
+    return {"mlops.schema": str(verdict.outcome), _VALID_TAG: str(verdict.outcome.is_accepted).lower()}
 
 
 def newest_cells(store: EvidenceStore, model: str) -> Profile | None:
     """Return the newest profile of a window that did not break its schema; later ones share its cells."""
-    for run, tags in store.search(model, {**DATA_PROFILE, **VALID}, limit=1) or store.search(
-        model, DATA_PROFILE, limit=NEWEST_RUNS
+    for run, tags in store.search(model, {**_DATA_PROFILE, **_VALID}, limit=1) or store.search(
+        model, _DATA_PROFILE, limit=_NEWEST_RUNS
     ):
-        if tags.get(VALID_TAG) != "false" and (profile := _load(store, run)) is not None:
+        if tags.get(_VALID_TAG) != "false" and (profile := _load(store, run)) is not None:
             return profile
     return None
 
 
 def broken_partitions(store: EvidenceStore, model: str) -> set[str]:
     """Return partitions whose newest check against the schema failed."""
-    failed = {tags[PARTITION_TAG] for _, tags in store.search(model, {**DATA_PROFILE, **BROKEN})}
+    failed = {tags[_PARTITION_TAG] for _, tags in store.search(model, {**_DATA_PROFILE, **_BROKEN})}
     return {key for key in failed if not _is_mended(store, model, key)}
 
 
 def profiled_partitions(store: EvidenceStore, model: str, uri: str) -> set[str]:
     """Return the keys of a dataset's partitions that have a stored profile."""
     return {
-        tags[PARTITION_TAG]
-        for _, tags in store.search(model, DATA_PROFILE)
-        if tags.get(PARTS_TAG, "1") == "1" and _is_of(tags, uri)
+        tags[_PARTITION_TAG]
+        for _, tags in store.search(model, _DATA_PROFILE)
+        if tags.get(_PARTS_TAG, "1") == "1" and _is_of(tags, uri)
     }
 
 
@@ -83,7 +82,7 @@ def champion_window(registry: ModelRegistry, model: str) -> Window | None:
         return None
     tags = registry.version(model, champion).tags
     keys = tuple(json.loads(tags["mlops.partitions"]))
-    return Window(uri=tags["mlops.uri"], partitions=keys, digest=tags.get(DIGEST_TAG, ""))
+    return Window(uri=tags["mlops.uri"], partitions=keys, digest=tags.get(_DIGEST_TAG, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +126,18 @@ class StoredProfiles:
 
     def whole(self, window: Window) -> Profile | None:
         """Return the stored profile of a window without partitions; its data may have changed since."""
-        found = self.store.search(self.model, {**DATA_PROFILE, DIGEST_TAG: window.digest}, limit=1)
+        found = self.store.search(self.model, {**_DATA_PROFILE, _DIGEST_TAG: window.digest}, limit=1)
         return _load(self.store, found[0][0]) if found else None
 
     def _stored(self, uri: str, key: str, cells: Profile | None) -> Profile | None:
         """Return the newest profile of a partition if it is counted in these cells."""
         for run, tags in self.store.search(
-            self.model, {**DATA_PROFILE, PARTITION_TAG: key}, limit=NEWEST_RUNS
+            self.model, {**_DATA_PROFILE, _PARTITION_TAG: key}, limit=_NEWEST_RUNS
         ):
             profile = _load(self.store, run) if _is_of(tags, uri) else None
             if profile is not None and (cells is None or not _counted_otherwise(profile, cells)):
                 return profile
-            if profile is not None and VALID_TAG in tags:
+            if profile is not None and _VALID_TAG in tags:
                 return None
         return None
 
@@ -149,7 +148,7 @@ class StoredProfiles:
         if is_table(uri):
             msg = f"{uri}: partition {key} has no stored profile with these cells; profile it"
             raise InvalidDataError(msg)
-        log.info("partition %s has no stored profile with these cells: reading it once", key)
+        _logger.info("partition %s has no stored profile with these cells: reading it once", key)
         files = filesystem_of(uri)
         window = describe_window(uri, [key], files)
         profile = profile_window(window, cells_from=cells, filesystem=files)
@@ -163,15 +162,15 @@ class StoredProfiles:
 def _is_mended(store: EvidenceStore, model: str, key: str) -> bool:
     """Say whether the newest check of a partition passed."""
     checked = (
-        tags[VALID_TAG]
-        for _, tags in store.search(model, {**DATA_PROFILE, PARTITION_TAG: key}, limit=NEWEST_RUNS)
-        if VALID_TAG in tags
+        tags[_VALID_TAG]
+        for _, tags in store.search(model, {**_DATA_PROFILE, _PARTITION_TAG: key}, limit=_NEWEST_RUNS)
+        if _VALID_TAG in tags
     )
     return next(checked, "false") == "true"
 
 
 def _is_of(tags: dict[str, str], uri: str) -> bool:
-    return tags.get(URI_TAG, uri).rstrip("/") == uri.rstrip("/")
+    return tags.get(_URI_TAG, uri).rstrip("/") == uri.rstrip("/")
 
 
 def _load(store: EvidenceStore, run: str) -> Profile | None:
@@ -181,7 +180,7 @@ def _load(store: EvidenceStore, run: str) -> Profile | None:
     try:
         return Profile.from_json(store.read_json(run, PROFILE_PATH))
     except InvalidRecordError as error:
-        log.warning("stored profile is passed over: %s", error)
+        _logger.warning("stored profile is passed over: %s", error)
         return None
 
 

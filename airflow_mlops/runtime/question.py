@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.standard.operators.hitl import HITLOperator
     from airflow.sdk import Context
 
-LEAST_RETRIES = 2
+_LEAST_RETRIES = 2
 
 
 def retries_of_a_question(retries: int, given: Mapping[str, Any]) -> int:
@@ -25,7 +25,7 @@ def retries_of_a_question(retries: int, given: Mapping[str, Any]) -> int:
     """
     if "retries" in (given.get("default_args") or {}) | dict(given):
         return retries
-    return max(retries, LEAST_RETRIES)
+    return max(retries, _LEAST_RETRIES)
 
 
 def look_for_answer(task: HITLOperator, ti_id: object) -> None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from airflow_mlops.runtime.evidence import RunEvidence
 
-BEGUN_PATH = "rollout.json"
-JSON_PATH, HTML_PATH = "rollout_report.json", "rollout_report.html"
-log = logging.getLogger(__name__)
+_BEGUN_PATH = "rollout.json"
+_JSON_PATH, _HTML_PATH = "rollout_report.json", "rollout_report.html"
+_logger = logging.getLogger(__name__)
 
 
 def state_path(percent: int, *, answered: bool = False) -> str:
@@ -31,13 +31,13 @@ def state_path(percent: int, *, answered: bool = False) -> str:
 def keep_beginning(evidence: RunEvidence, plan: RolloutPlan, state: RolloutState) -> None:
     """Keep what the report needs to know of a rollout that begins."""
     begun = {"version": state.version, "champion": state.champion, "plan": plan.to_json()}
-    evidence.keep(BEGUN_PATH, begun)
+    evidence.keep(_BEGUN_PATH, begun)
 
 
 def number_of(evidence: RunEvidence, percent: int) -> int:
     """Return the number of a step, 1 and up; 0 when the plan cannot be read."""
     try:
-        begun = evidence.store.read_json(evidence.run, BEGUN_PATH)
+        begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
         return RolloutPlan.from_json(begun["plan"]).percents.index(percent) + 1
     except (MlopsError, ValueError):
         return 0
@@ -47,14 +47,14 @@ def keep_rollout(
     evidence: RunEvidence, model: str, context: Context, *, promoted: bool
 ) -> RolloutHistory | None:
     """Keep the report as JSON and as a page with plots; a report that fails never changes the outcome."""
-    from airflow_mlops.backends.reporting.rollout_html import render_rollout
+    from airflow_mlops.backends.reporting.rollout import render_rollout
 
     try:
         history = _history(evidence, model, promoted=promoted)
-        evidence.keep(JSON_PATH, history)
-        keep_page(evidence, HTML_PATH, render_rollout(history), context)
+        evidence.keep(_JSON_PATH, history)
+        keep_page(evidence, _HTML_PATH, render_rollout(history), context)
     except MlopsError as error:
-        log.warning("no report of the rollout of %s: %s", model, error)
+        _logger.warning("no report of the rollout of %s: %s", model, error)
         return None
     finally:
         keep_update_of(evidence, model, context)
@@ -62,7 +62,7 @@ def keep_rollout(
 
 
 def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHistory:
-    begun = evidence.store.read_json(evidence.run, BEGUN_PATH)
+    begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
     plan = RolloutPlan.from_json(begun["plan"])
     paths = [
         state_path(percent, answered=answered) for percent in plan.percents for answered in (False, True)

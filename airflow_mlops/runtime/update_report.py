@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 JSON_PATH, HTML_PATH = "update_report.json", "update_report.html"
 NOMINATED = "mlops.nominated"
 VERSION, STAGE = "mlops.version", "mlops.stage"
-UPDATE, ROLLOUT = "update", "rollout"
-SCHEMA_PATH, SKEW_PATH = "schema_report.json", "skew_report.json"
-MOST = 10
-MOST_ROLLOUTS = 3
-log = logging.getLogger(__name__)
+_UPDATE, ROLLOUT = "update", "rollout"
+_SCHEMA_PATH, _SKEW_PATH = "schema_report.json", "skew_report.json"
+_MOST = 10
+_MOST_ROLLOUTS = 3
+_logger = logging.getLogger(__name__)
 
 
 def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -> None:
@@ -40,11 +40,11 @@ def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -
     """
     model, version = candidate.model, candidate.version
     try:
-        evidence.store.set_tags(evidence.run, {VERSION: version, STAGE: UPDATE})
+        evidence.store.set_tags(evidence.run, {VERSION: version, STAGE: _UPDATE})
         kept = _Kept(evidence.store, tuple(dict.fromkeys((evidence.run, candidate.evidence_run))))
         _write(kept, model, version, getattr(context["task"], EVIDENCE_URL, ""), context)
     except Exception:
-        log.exception("no update report of %s version %s; what was decided holds", model, version)
+        _logger.exception("no update report of %s version %s; what was decided holds", model, version)
 
 
 def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
@@ -52,20 +52,20 @@ def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
     store = evidence.store
     try:
         version = store.tags(evidence.run)[VERSION]
-        reported = store.find(model, {VERSION: version, STAGE: UPDATE}, limit=1)
+        reported = store.find(model, {VERSION: version, STAGE: _UPDATE}, limit=1)
         if not reported:
-            log.info("version %s of %s has no update report to write again", version, model)
+            _logger.info("version %s of %s has no update report to write again", version, model)
             return
         before = store.read_json(reported[0], JSON_PATH).get("candidate") or {}
         run_url = getattr(context["task"], EVIDENCE_URL, "").replace(evidence.run, reported[0])
         runs = tuple(dict.fromkeys(filter(None, (reported[0], before.get("evidence_run")))))
         _write(_Kept(store, runs), model, version, run_url, context)
     except Exception:
-        log.exception("no update report of %s after its rollout; what was decided holds", model)
+        _logger.exception("no update report of %s after its rollout; what was decided holds", model)
 
 
 def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context) -> None:
-    from airflow_mlops.backends.reporting.update_html import render_update
+    from airflow_mlops.backends.reporting.update import render_update
     from airflow_mlops.core.release.version_status import update_report
 
     run = kept.runs[0]
@@ -121,11 +121,11 @@ def _parts(kept: _Kept, model: str, version: str) -> Parts:
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.core.validation.report import Report
 
-    skew = kept.read("skew", SKEW_PATH, _skew) or (None, None)
+    skew = kept.read("skew", _SKEW_PATH, _skew) or (None, None)
     return Parts(
         candidate=kept.read("candidate", CANDIDATE_PATH, Candidate.from_json),
         data=_data(kept),
-        schema=kept.read("schema", SCHEMA_PATH, _schema),
+        schema=kept.read("schema", _SCHEMA_PATH, _schema),
         skew_verdict=skew[0],
         skew=skew[1],
         validation=kept.read("validation", VALIDATION_PATH, Report.from_json),
@@ -152,7 +152,7 @@ def _data(kept: _Kept) -> Any:
             partitions=profile.partitions,
             rows=profile.rows,
             columns=len(profile.columns),
-            nulls=tuple(worst[:MOST]),
+            nulls=tuple(worst[:_MOST]),
         )
 
     return kept.read("data", "profile.json", update_data)
@@ -169,7 +169,7 @@ def _decision(version: str, document: dict[str, Any]) -> Any:
 
 
 def _schema(document: dict[str, Any]) -> VerdictSummary:
-    return summary(Verdict.from_json(document), {"path": SCHEMA_PATH})
+    return summary(Verdict.from_json(document), {"path": _SCHEMA_PATH})
 
 
 def _skew(document: dict[str, Any]) -> Any:
@@ -177,11 +177,11 @@ def _skew(document: dict[str, Any]) -> Any:
     from airflow_mlops.core.release.version_status import UpdateSkew
 
     report = SkewReport.from_json(document)
-    return summary(report.verdict, {"path": SKEW_PATH}), UpdateSkew(
+    return summary(report.verdict, {"path": _SKEW_PATH}), UpdateSkew(
         reference_rows=report.reference_rows,
         current_rows=report.current_rows,
         skewed=report.skewed_columns,
-        tests=report.tests[:MOST],
+        tests=report.tests[:_MOST],
         notes=report.notes,
     )
 
@@ -202,7 +202,7 @@ def _rollouts(kept: _Kept, model: str, version: str) -> tuple[UpdateRollout, ...
     from airflow_mlops.core.release.version_status import UpdateRollout
     from airflow_mlops.core.rollout.history import RolloutHistory
 
-    found = kept.store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=MOST_ROLLOUTS)
+    found = kept.store.search(model, {VERSION: version, STAGE: ROLLOUT}, limit=_MOST_ROLLOUTS)
     if not found:
         kept.lacks("rollout", "no rollout of this version has begun")
     rollouts = []

@@ -10,7 +10,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.observe import analyse_window, is_news, reply
 from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
-from airflow_mlops.runtime.notices import NotifyingOperator, tell_held
+from airflow_mlops.runtime.notices import NotifyingOperator, send_held_notice
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class CanaryAnalysisSensor(NotifyingOperator):
         if is_of_another_step(state, own):
             self._defer(own)
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=state.said is not None)
-        tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
+        send_held_notice(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         if state.is_open and not (self.asks and state.asks):
             self._defer(state)
         return hand_over(state)
@@ -98,5 +98,5 @@ class CanaryAnalysisSensor(NotifyingOperator):
             state = reply(self.plan, state, now=now)
             if state.is_open and is_news(before, state, asks=self.asks):
                 self.log.warning("%s", "; ".join(state.reasons))
-                tell_held(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
+                send_held_notice(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         return state

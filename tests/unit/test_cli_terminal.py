@@ -27,7 +27,7 @@ def lake(tmp_path, monkeypatch):
 def test_long_reading_is_shown_on_a_terminal_and_nowhere_else(lake, monkeypatch):
     for screen, shown in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr("sys.stderr", screen)
-        monkeypatch.setattr(terminal, "LONG_ROWS", 1)
+        monkeypatch.setattr(terminal, "_LONG_ROWS", 1)
         assert main(["profile", "rows.parquet"]) == 0
         assert ("100,000 rows" in screen.getvalue()) is shown
 

@@ -1,10 +1,18 @@
-"""Reports as one HTML file each: one layout, no scripts, nothing fetched, all text escaped."""
+"""Reports as one HTML file each: one layout, no scripts, nothing fetched, all text escaped.
+
+The model card needs nothing but its template: it is here too.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.core.release.card import EMPTY_SECTION
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.release.card import ModelCard
 
 
 def render(template: str, **values: Any) -> str:
@@ -18,27 +26,32 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "moment": moment, "clock": clock, "duration": duration}
+    environment.filters |= {"number": _number, "moment": _moment, "clock": _clock, "duration": _duration}
     return environment.get_template(template).render(**values)
 
 
-def number(value: float) -> str:
+def render_card(card: ModelCard) -> str:
+    """Return the model card as HTML."""
+    return render("card.html.j2", card=card, empty=EMPTY_SECTION)
+
+
+def _number(value: float) -> str:
     """Format a number so that small ones keep their meaning: three digits, no noise."""
     return "0" if abs(value) < 5e-7 else (f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.3f}")
 
 
-def moment(at: float) -> str:
+def _moment(at: float) -> str:
     """Format seconds since the epoch."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def clock(at: float) -> str:
+def _clock(at: float) -> str:
     """Format the time of the day of seconds since the epoch (UTC)."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
 
 
-def duration(seconds: float) -> str:
-    """Format a time span as people read it."""
+def _duration(seconds: float) -> str:
+    """Format a time span in the unit that suits its length."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.reporting.forest import Bar, Forest, forest
+from airflow_mlops.backends.reporting.chart import Forest, ForestValue, forest
 from airflow_mlops.core.validation.metrics.registry import SHARE_METRICS
 from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
@@ -13,9 +13,9 @@ from airflow_mlops.core.validation.sample import BASELINE, CHAMPION
 if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Comparison, Report, WeakSlice
 
-MOST_ROWS = 40
-FOUND = "found by search"
-UNITS = {
+_MOST_ROWS = 40
+_FOUND = "found by search"
+_UNITS = {
     "log_loss": "nats per row",
     "mae": "unit of the target",
     "rmse": "unit of the target",
@@ -27,7 +27,7 @@ UNITS = {
     "poisson_deviance": "deviance per row",
 }
 _FROM_0_TO_1 = SHARE_METRICS | {"brier"}
-WORST_FIRST = (
+_WORST_FIRST = (
     ComparisonAnswer.WORSE,
     ComparisonAnswer.TOO_CLOSE,
     ComparisonAnswer.NOT_WORSE,
@@ -53,7 +53,7 @@ def unit_of(metric: str) -> str:
     """Say what a metric's numbers are."""
     name = metric.removeprefix("neg_")
     known = "0 to 1" if name in _FROM_0_TO_1 or name.startswith("ndcg@") else "the metric's own unit"
-    return UNITS.get(name, known)
+    return _UNITS.get(name, known)
 
 
 def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
@@ -63,8 +63,8 @@ def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
     outside the frame.
     """
     rivals = {one.model for one in report.values}
-    bars = [
-        Bar(
+    estimates = [
+        ForestValue(
             name=f"{one.model} (version {version})"
             if (version := report.versions.get(one.model))
             else one.model,
@@ -79,7 +79,7 @@ def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
         for one in report.values
         if one.metric == metric
     ]
-    return forest(bars, f"{metric} ({unit_of(metric)}){_direction(report, metric)}")
+    return forest(estimates, f"{metric} ({unit_of(metric)}){_direction(report, metric)}")
 
 
 def _direction(report: Report, metric: str) -> str:
@@ -100,14 +100,14 @@ def segment_plots(report: Report) -> list[SegmentPlot]:
         weak = [one for one in report.weak_slices if one.metric == metric]
         if not weak and not any(one.segment for one in mine):
             continue
-        bars = [*(_declared(one) for one in mine[:MOST_ROWS]), *(_found(one) for one in weak)]
+        estimates = [*(_declared(one) for one in mine[:_MOST_ROWS]), *(_found(one) for one in weak)]
         label = f"gain over the champion in {metric} ({unit_of(metric)}); right of 0 is better"
         plots.append(
             SegmentPlot(
                 metric=metric,
-                forest=forest(bars, label, line=0.0),
-                looks=tuple(dict.fromkeys(bar.look for bar in bars)),
-                left_out=max(0, len(mine) - MOST_ROWS),
+                forest=forest(estimates, label, line=0.0),
+                looks=tuple(dict.fromkeys(one.look for one in estimates)),
+                left_out=max(0, len(mine) - _MOST_ROWS),
             )
         )
     return plots
@@ -119,12 +119,12 @@ def look_of(answer: ComparisonAnswer) -> str:
 
 
 def _rank(one: Comparison) -> tuple[bool, int, float]:
-    return bool(one.segment), WORST_FIRST.index(one.answer), one.lower or 0.0
+    return bool(one.segment), _WORST_FIRST.index(one.answer), one.lower or 0.0
 
 
-def _declared(one: Comparison) -> Bar:
+def _declared(one: Comparison) -> ForestValue:
     decides = one.answer is not ComparisonAnswer.TOO_SMALL
-    return Bar(
+    return ForestValue(
         name=one.segment or "all rows",
         words=f"{one.answer}, {one.rows:,} rows",
         look=look_of(one.answer),
@@ -136,10 +136,10 @@ def _declared(one: Comparison) -> Bar:
     )
 
 
-def _found(one: WeakSlice) -> Bar:
-    return Bar(
+def _found(one: WeakSlice) -> ForestValue:
+    return ForestValue(
         name=one.name,
-        words=f"{FOUND}, {one.rows:,} rows",
+        words=f"{_FOUND}, {one.rows:,} rows",
         look="found",
         value=one.gain,
         lower=one.lower,

@@ -8,6 +8,9 @@ from enum import StrEnum
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Outcome, Verdict
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)
 
 _WEEK_SECONDS = 7 * 86400.0
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Severity
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

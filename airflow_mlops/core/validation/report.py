@@ -10,6 +10,9 @@ from pydantic import AliasChoices, Field
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)
 
 
 class ComparisonAnswer(StrEnum):

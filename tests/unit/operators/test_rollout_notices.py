@@ -27,7 +27,7 @@ from airflow_mlops.operators.rollout import (
     SetTrafficOperator,
 )
 from airflow_mlops.operators.rollout_approval import AskRolloutOperator
-from airflow_mlops.runtime.notices import tell
+from airflow_mlops.runtime.notices import send_notice
 from airflow_mlops.sensors.canary import CanaryAnalysisSensor
 
 PLAN = plan(bake_seconds=0.0, window_seconds=0.001, deadline_seconds=60.0)
@@ -202,7 +202,7 @@ def test_notifier_that_hangs_is_left_to_itself(world, run, told, warned):
     notice = Notice(event=Event.STARTED, model="m", version="2", champion="1", step=0, weight=0, reason="x")
     run(RollbackOperator(task_id="r", **COMMON))  # any task: its context is wanted
     both = [hanging, *told.notifiers]
-    tell(both, notice, world.context, mlflow_conn_id="c", within=0.3)
+    send_notice(both, notice, world.context, mlflow_conn_id="c", within=0.3)
     hanging.may_end.set()
     assert events(told) == ["started"]
     (said,) = warned
@@ -218,7 +218,7 @@ def test_people_are_told_though_the_evidence_store_is_down(world, run, told, mon
         raise ServiceUnavailableError(503)
 
     monkeypatch.setattr(world.evidence, "open", down)
-    tell(told.notifiers, notice, world.context, mlflow_conn_id="c")
+    send_notice(told.notifiers, notice, world.context, mlflow_conn_id="c")
     assert events(told) == ["started"]
     assert "a retry may tell people again" in warned[0]
 

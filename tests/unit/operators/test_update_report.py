@@ -138,7 +138,7 @@ def test_report_that_fails_changes_nothing_that_was_decided(judged, run, monkeyp
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("airflow_mlops.backends.reporting.update_html.render_update", fail)
+    monkeypatch.setattr("airflow_mlops.backends.reporting.update.render_update", fail)
     said, _ = judged.say(Outcome.FAIL)
     assert said["outcome"] == "fail"
     kept = judged.evidence.runs[RUN].documents
@@ -176,10 +176,10 @@ def test_rollout_of_a_version_trained_elsewhere_is_a_rollout(judged, run):
 def test_card_is_rendered_once_and_its_gaps_are_in_the_report_before_they_stop_the_run(
     judged, run, monkeypatch
 ):
-    from airflow_mlops.backends.reporting import card_html
+    from airflow_mlops.backends.reporting import page as reporting
 
-    real, times = card_html.render_card, []
-    monkeypatch.setattr(card_html, "render_card", lambda card: times.append(1) or real(card))
+    real, times = reporting.render_card, []
+    monkeypatch.setattr(reporting, "render_card", lambda card: times.append(1) or real(card))
     judged.say()
     elsewhere = {**CANDIDATE, "evidence_run": "m__stage/run-0"}
     judged.evidence.open(EvidenceKey(model="m", dag_id="m__stage", run_id="run-0"))

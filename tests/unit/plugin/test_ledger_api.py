@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from airflow.api_fastapi.core_api.security import get_user
 from builders import promotion
@@ -110,4 +112,4 @@ def test_plug_in_has_the_page_and_the_api_under_one_address():
     (app,) = MlopsPlugin().fastapi_apps
     (page,) = MlopsPlugin.react_apps
     assert (app["url_prefix"], page["bundle_url"]) == ("/mlops", "mlops/models.js")
-    assert f"globalThis.{page['name']} = " in ledger.PAGE.read_text()
+    assert f"globalThis.{page['name']} = " in Path(ledger.__file__).with_name("models.js").read_text()

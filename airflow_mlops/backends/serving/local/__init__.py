@@ -1,1 +1,5 @@
 """Serving on one machine: HAProxy, model servers, their state."""
+
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)

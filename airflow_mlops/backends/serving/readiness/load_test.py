@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from airflow_mlops.core.release.readiness import LoadPolicy
 
 TIMEOUT_SECONDS = 10.0
-LONGEST_SECONDS = 60.0
+_LONGEST_SECONDS = 60.0
 """No part of the measurement sends requests for longer; what was answered by then counts."""
-WARM_UP = 5
-SENDERS = 32
+_WARM_UP = 5
+_SENDERS = 32
 JSON = {"Content-Type": "application/json"}
 
 
-class Stopwatch:
+class LoadTest:
     """Times one body sent to one address.
 
     :param clock: seconds; ``sleep`` waits for some. Both are given by tests.
@@ -45,7 +45,7 @@ class Stopwatch:
 
     def one_by_one(self, requests: int) -> Timing:
         """Send each request after the answer to the one before."""
-        for _ in range(WARM_UP):
+        for _ in range(_WARM_UP):
             self._send()
         return self._run(requests, clients=1)
 
@@ -60,10 +60,10 @@ class Stopwatch:
         def due(number: int) -> float | None:
             at = begun + number / policy.per_second
             self.sleep(max(0.0, at - self.clock()))
-            is_late = self.clock() - begun > policy.seconds + LONGEST_SECONDS
+            is_late = self.clock() - begun > policy.seconds + _LONGEST_SECONDS
             return None if is_late else self._send(since=at)
 
-        with ThreadPoolExecutor(SENDERS) as pool:
+        with ThreadPoolExecutor(_SENDERS) as pool:
             seconds = list(pool.map(due, range(requests)))
         took = max(self.clock() - begun, policy.seconds)
         return timing(seconds, took)
@@ -72,7 +72,7 @@ class Stopwatch:
         begun = self.clock()
 
         def one(_: int) -> float | None:
-            return self._send() if self.clock() - begun < LONGEST_SECONDS else math.nan
+            return self._send() if self.clock() - begun < _LONGEST_SECONDS else math.nan
 
         with ThreadPoolExecutor(clients) as pool:
             seconds = [s for s in pool.map(one, range(requests)) if s is None or not math.isnan(s)]

@@ -17,7 +17,7 @@ import psutil
 
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.local.state import Server, StateFile
-from airflow_mlops.backends.serving.readiness.load_test import JSON, TIMEOUT_SECONDS, Stopwatch
+from airflow_mlops.backends.serving.readiness.load_test import JSON, TIMEOUT_SECONDS, LoadTest
 from airflow_mlops.backends.serving.readiness.probe_requests import inputs_of, problem_of, requests_of
 from airflow_mlops.backends.serving.readiness.requirements import differences
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, Request
     from airflow_mlops.core.release.readiness import ReadinessPolicy
 
-MEGABYTE = 1e6
-LONGEST_PROBLEM = 300
-ENDING_SECONDS = 3.0
-PATIENCE = 3
+_MEGABYTE = 1e6
+_LONGEST_PROBLEM = 300
+_ENDING_SECONDS = 3.0
+_PATIENCE = 3
 """Requests in a row without an answer, after which no more are sent."""
 
 
@@ -55,7 +55,7 @@ def try_version(
         has_example=bool(inputs and inputs.has_example),
         requirements=requirements,
         differences=unmet,
-        model_mb=sum(f.stat().st_size for f in model_dir.rglob("*") if f.is_file()) / MEGABYTE,
+        model_mb=sum(f.stat().st_size for f in model_dir.rglob("*") if f.is_file()) / _MEGABYTE,
     )
     with _folder(key) as folder:
         processes = ModelProcesses(StateFile(folder, "readiness"), folder / "log", parent=os.getpid())
@@ -86,13 +86,13 @@ def _asked(
         answers, unusable = ask(client, wanted, lambda: is_up(server), lambda: _let_end(server))
         if unusable:
             return replace(found, answers=answers, unusable=unusable)
-        watch = Stopwatch(client, inputs.request(ProbeKind.EXAMPLE, "first row", inputs.rows[:1]).body)
+        test = LoadTest(client, inputs.request(ProbeKind.EXAMPLE, "first row", inputs.rows[:1]).body)
         return replace(
             found,
             answers=answers,
-            one_by_one=watch.one_by_one(policy.requests),
-            at_once=watch.at_once(policy.requests, policy.clients),
-            load=watch.load(policy.load) if policy.load else None,
+            one_by_one=test.one_by_one(policy.requests),
+            at_once=test.at_once(policy.requests, policy.clients),
+            load=test.load(policy.load) if policy.load else None,
             rss_mb=_rss(server),
         )
 
@@ -114,14 +114,14 @@ def ask(
             let_end()
         if not is_alive():
             return tuple(answers), f"the server's process ended when it was sent: {request.subject}"
-        if len(answers) >= PATIENCE and all(one.status is None for one in answers[-PATIENCE:]):
-            return tuple(answers), f"{PATIENCE} requests in a row got no answer, the last: {request.subject}"
+        if len(answers) >= _PATIENCE and all(one.status is None for one in answers[-_PATIENCE:]):
+            return tuple(answers), f"{_PATIENCE} requests in a row got no answer, the last: {request.subject}"
     return tuple(answers), ""
 
 
 def _let_end(server: Server) -> None:
     """Wait for a server's process to be gone, but not for long: it may only be slow."""
-    deadline = time.monotonic() + ENDING_SECONDS
+    deadline = time.monotonic() + _ENDING_SECONDS
     while is_up(server) and time.monotonic() < deadline:
         time.sleep(0.05)
 
@@ -144,7 +144,7 @@ def _message(answer: httpx.Response) -> str:
         text = answer.json()["message"]
     except (ValueError, KeyError, TypeError):
         text = answer.text
-    return " ".join(str(text).split())[:LONGEST_PROBLEM]
+    return " ".join(str(text).split())[:_LONGEST_PROBLEM]
 
 
 def _rss(server: Server) -> float | None:
@@ -152,7 +152,7 @@ def _rss(server: Server) -> float | None:
         return None
     first = psutil.Process(server.process.pid)
     family = [first, *first.children(recursive=True)]
-    return float(sum(one.memory_info().rss for one in family)) / MEGABYTE
+    return float(sum(one.memory_info().rss for one in family)) / _MEGABYTE
 
 
 @contextmanager

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MOST_COLUMNS = 100
+_MOST_COLUMNS = 100
 UNSEEN = "\u2603 never seen"
-FLOATS = ("float", "double")
-INTEGERS = {"integer": 2**31 - 1, "long": 2**53}
+_FLOATS = ("float", "double")
+_INTEGERS = {"integer": 2**31 - 1, "long": 2**53}
 """Largest whole numbers; beyond 2**53 JSON readers round."""
-LARGEST_FLOAT32 = 3.4e38
-EMPTY: dict[str, Any] = {"string": "a", "boolean": False, "datetime": "2020-01-01T00:00:00", "binary": ""}
+_LARGEST_FLOAT32 = 3.4e38
+_EMPTY: dict[str, Any] = {"string": "a", "boolean": False, "datetime": "2020-01-01T00:00:00", "binary": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def inputs_of(model_dir: Path) -> Inputs | None:
     types = {str(one.name): getattr(one.type, "name", "any") for one in schema.inputs}
     example = model.load_input_example(str(model_dir))
     if example is None or not set(types) <= set(getattr(example, "columns", ())):
-        return Inputs(types, [[EMPTY.get(kind, 0) for kind in types.values()]], has_example=False)
+        return Inputs(types, [[_EMPTY.get(kind, 0) for kind in types.values()]], has_example=False)
     rows = json.loads(example[list(types)].to_json(orient="values", date_format="iso"))
     return Inputs(types, rows, has_example=True)
 
@@ -75,7 +75,7 @@ def requests_of(inputs: Inputs, largest: float) -> Iterator[Request]:
     yield inputs.request(ProbeKind.EXAMPLE, "input example", inputs.rows)
     yield Request(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
     yield Request(ProbeKind.MALFORMED, "body without rows", b"{}", 0)
-    for name, kind in list(inputs.types.items())[:MOST_COLUMNS]:
+    for name, kind in list(inputs.types.items())[:_MOST_COLUMNS]:
         for edge, subject, value in _edges(name, kind, largest):
             yield inputs.request(edge, subject, [_with(inputs, {name: value})])
     yield inputs.request(ProbeKind.NULLS, "null in every column", [[None] * len(inputs.types)])
@@ -99,8 +99,8 @@ def _edges(name: str, kind: str, largest: float) -> Iterator[tuple[ProbeKind, st
     if kind == "string":
         yield ProbeKind.UNSEEN, f"unseen category in {name}", UNSEEN
         yield ProbeKind.EXTREMES, f"empty text in {name}", ""
-    elif kind in FLOATS or kind in INTEGERS:
-        most = INTEGERS.get(kind) or (min(largest, LARGEST_FLOAT32) if kind == "float" else largest)
+    elif kind in _FLOATS or kind in _INTEGERS:
+        most = _INTEGERS.get(kind) or (min(largest, _LARGEST_FLOAT32) if kind == "float" else largest)
         yield ProbeKind.EXTREMES, f"{most:g} in {name}", most
         yield ProbeKind.EXTREMES, f"{-most:g} in {name}", -most
 

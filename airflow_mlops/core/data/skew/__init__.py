@@ -1,1 +1,5 @@
 """Skew."""
+
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MAX_BINS = 64
 _MAX_CATEGORIES = 20
-_OTHERS = "all others"
+OTHER_VALUES = "all others"
 
 
 def distribution(reference: Profile, current: Profile, name: str) -> Distribution | None:
@@ -60,5 +60,5 @@ def _named(before: Column, now: Column) -> _BinnedShares:
     kept = [[side.get(name, 0) for name in names] for side in sides]
     rest = [column.present - sum(side) for column, side in zip((before, now), kept, strict=True)]
     if any(rest):
-        return (), (*names, _OTHERS), ([*kept[0], rest[0]], [*kept[1], rest[1]])
+        return (), (*names, OTHER_VALUES), ([*kept[0], rest[0]], [*kept[1], rest[1]])
     return (), tuple(names), (kept[0], kept[1])

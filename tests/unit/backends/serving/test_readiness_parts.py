@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from airflow_mlops.backends.serving.readiness.load_test import Stopwatch, timing
+from airflow_mlops.backends.serving.readiness.load_test import LoadTest, timing
 from airflow_mlops.backends.serving.readiness.probe import ask
 from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, problem_of, requests_of
 from airflow_mlops.backends.serving.readiness.requirements import differences
@@ -130,7 +130,7 @@ def watch(clock, answer):
         return answer()
 
     client = httpx.Client(base_url="http://model", transport=httpx.MockTransport(handle))
-    return Stopwatch(client, b"{}", clock=clock, sleep=clock.sleep)
+    return LoadTest(client, b"{}", clock=clock, sleep=clock.sleep)
 
 
 def test_latencies_of_requests_one_by_one_are_those_of_the_server():

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.backends.reporting.skew_html import render_skew
-from airflow_mlops.backends.reporting.skew_text import skew_text
+from airflow_mlops.backends.reporting.skew import render_skew, skew_text
 from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.data.skew.calibration import calibrate
 from airflow_mlops.core.data.skew.compare import compare_profiles

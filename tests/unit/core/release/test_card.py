@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from builders import candidate, comparison, report
 
-from airflow_mlops.backends.reporting.card_html import render_card
+from airflow_mlops.backends.reporting.page import render_card
 from airflow_mlops.core.errors import CardIncompleteError
 from airflow_mlops.core.release.card import CARD_SECTIONS, EMPTY_SECTION, CardFacts, Statement, card_of
 from airflow_mlops.core.release.readiness import Difference, ReadinessMeasurements, Timing

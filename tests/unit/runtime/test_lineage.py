@@ -11,7 +11,7 @@ from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.core.data.profile.profile import Profile
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.verdict import Outcome, Severity, Verdict
-from airflow_mlops.runtime.lineage import MOST_ASSERTIONS, Measured, dataset_name, lineage_of
+from airflow_mlops.runtime.lineage import MOST_ASSERTIONS, MeasuredWindow, dataset_name, lineage_of
 
 TABLE = pa.table(
     {
@@ -25,7 +25,7 @@ TABLE = pa.table(
 def measured(*findings, uri="s3://conn@bucket/lake/churn/", table=TABLE):
     window = Window(uri=uri, partitions=("2013-01",), digest="sha256:abc", rows=table.num_rows)
     verdict = Verdict.of("schema", findings) if findings else None
-    return Measured(window=window, profile=profile_table(table), verdict=verdict)
+    return MeasuredWindow(window=window, profile=profile_table(table), verdict=verdict)
 
 
 def event_of(found):
@@ -113,7 +113,9 @@ def test_empty_and_odd_columns_make_no_trouble():
     metrics = event_of(measured(table=table))["inputFacets"]["dataQualityMetrics"]["columnMetrics"]
     assert metrics["null"]["nullCount"] == 3
     assert "sum" not in metrics["inf"]
-    assert event_of(Measured(window=Window(uri="/x"), profile=Profile(rows=0, columns=())))["name"] == "/x"
+    assert (
+        event_of(MeasuredWindow(window=Window(uri="/x"), profile=Profile(rows=0, columns=())))["name"] == "/x"
+    )
 
 
 def test_nothing_measured_says_nothing():

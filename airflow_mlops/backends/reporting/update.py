@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_mlops.backends.reporting.forest import RIGHT, ROW, WIDTH
+from airflow_mlops.backends.reporting.chart import FOREST_RIGHT, FOREST_ROW, FOREST_WIDTH
 from airflow_mlops.backends.reporting.page import render
-from airflow_mlops.backends.reporting.rollout_html import drawn
+from airflow_mlops.backends.reporting.rollout import drawn
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
 from airflow_mlops.core.release.card import COMPARISON_HEADER, compared_row
 from airflow_mlops.core.release.version_status import State, sections_of
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.core.verdict import Finding
 
-REASONS = 8
-SEGMENT_ROWS = 200
-WORDS = {
+_MOST_REASONS = 8
+_SEGMENT_ROWS = 200
+_HEADLINES = {
     State.UNDECIDED: ("Not decided yet", "inconclusive"),
     State.REFUSED: ("Refused by validation", "fail"),
     State.NOT_READY: ("Refused: not ready to serve", "fail"),
@@ -32,13 +32,13 @@ WORDS = {
     State.PROMOTED: ("Promoted to champion", "pass"),
     State.ROLLED_BACK: ("Rolled back", "fail"),
 }
-TITLES = {
+_TITLES = {
     "calibration": "Calibration",
     "fairness": "Fairness",
     "behaviour": "Behaviour: the author's checks",
     "security": "Security heuristics",
 }
-LOOKS = {
+_LOOKS = {
     "better": "better",
     "not-worse": "not worse than allowed",
     "worse": "worse",
@@ -46,14 +46,14 @@ LOOKS = {
     "too-small": "too small to tell: decides nothing",
     "found": "found by search: surely loses more than allowed",
 }
-DOCUMENTS = {
+_DOCUMENTS = {
     "schema report": ("schema", "schema_report.json"),
     "skew report": ("skew", "skew_report.html"),
     "validation report": ("validation", "validation_report.json"),
     "readiness report": ("readiness", "readiness_report.json"),
     "model card": ("card", "model_card.html"),
 }
-MEASURES = (
+_MEASURES = (
     ("Latency p50", "one_by_one", "p50_ms", "max_p50_ms", "p50_ms", "ms"),
     ("Latency p99", "one_by_one", "p99_ms", "max_p99_ms", "p99_ms", "ms"),
     ("Throughput", "at_once", "per_second", "min_per_second", "per_second", "answers/s"),
@@ -69,32 +69,32 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
 
     :param run_url: page of the evidence run, for links to its other documents; none if empty.
     """
-    words, look = WORDS[report.state]
+    words, look = _HEADLINES[report.state]
     validation = report.validation
     if report.state is State.REFUSED and validation and validation.verdict.outcome is Outcome.INCONCLUSIVE:
         words, look = "Not accepted: validation could not tell", "inconclusive"
     if look == "pass" and any(gate.outcome is Outcome.WARN for gate in report.gates):
         look = "warn"
-    found = sections_of(validation) if validation else {name: [] for name in TITLES}
+    found = sections_of(validation) if validation else {name: [] for name in _TITLES}
     return render(
         "update.html.j2",
         report=report,
         words=words,
         look=look,
-        reasons=report.reasons[:REASONS],
-        more_reasons=max(0, len(report.reasons) - REASONS),
+        reasons=report.reasons[:_MOST_REASONS],
+        more_reasons=max(0, len(report.reasons) - _MOST_REASONS),
         why_missing={one.part: one.reason for one in report.missing},
         documents=_documents(report, run_url),
         metrics=_metrics(validation) if validation else [],
         segments=segment_plots(validation) if validation else [],
         segment_rows=_segment_rows(validation) if validation else [],
         header=("Segment", *COMPARISON_HEADER),
-        looks=LOOKS,
-        sections=[(TITLES[name], name, findings) for name, findings in found.items()],
+        looks=_LOOKS,
+        sections=[(_TITLES[name], name, findings) for name, findings in found.items()],
         measures=_measures(report.readiness) if report.readiness else [],
         served=_served(report.readiness) if report.readiness else [],
         drawings=[drawn(one.history) if one.history else {} for one in report.rollouts],
-        frame={"width": WIDTH, "right": RIGHT, "row": ROW},
+        frame={"width": FOREST_WIDTH, "right": FOREST_RIGHT, "row": FOREST_ROW},
     )
 
 
@@ -102,7 +102,7 @@ def _documents(report: UpdateReport, run_url: str) -> list[tuple[str, str]]:
     """Link only to a server's pages, and only to what is there."""
     if not run_url.startswith(("http://", "https://")):
         return []
-    there = [(name, path) for name, (part, path) in DOCUMENTS.items() if getattr(report, part)]
+    there = [(name, path) for name, (part, path) in _DOCUMENTS.items() if getattr(report, part)]
     return [("evidence run", run_url), *((n, f"{run_url}/artifacts/{quote(path)}") for n, path in there)]
 
 
@@ -156,7 +156,7 @@ def _reason(model: str, finding: Finding | None) -> str:
 
 def _segment_rows(validation: Report) -> list[tuple[str, ...]]:
     declared = [one for one in validation.comparisons if one.rival == CHAMPION and one.segment]
-    rows = [(one.segment, *compared_row(one)) for one in declared[:SEGMENT_ROWS]]
+    rows = [(one.segment, *compared_row(one)) for one in declared[:_SEGMENT_ROWS]]
     for one in validation.weak_slices:
         gain = f"{one.gain:+.4f} ({one.lower:+.4f} to {one.upper:+.4f})"
         rows.append((one.name, one.metric, str(one.rows), "", CHAMPION, "", gain, "found by search: worse"))
@@ -167,7 +167,7 @@ def _measures(ready: ReadinessReport) -> list[dict[str, Any]]:
     """Return what was measured beside its limit; what has a limit and no value is said so."""
     judged = {f.subject: f.outcome for f in ready.verdict.findings if f.check == "limit"}
     rows = []
-    for name, part, key, limit_key, subject, unit in MEASURES:
+    for name, part, key, limit_key, subject, unit in _MEASURES:
         place = getattr(ready.measured, part) if part else ready.measured
         value, limit = getattr(place, key, None), getattr(ready.policy, limit_key)
         rows.append(

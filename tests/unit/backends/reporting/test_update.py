@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from builders import candidate, comparison, finding, report, state_at, watched
 
-from airflow_mlops.backends.reporting.forest import RIGHT, Bar, forest, shortened, ticks_of
-from airflow_mlops.backends.reporting.update_html import render_update
+from airflow_mlops.backends.reporting.update import render_update
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
 from airflow_mlops.core.release.approval import ApprovalAnswer, ApprovalDecision
 from airflow_mlops.core.release.readiness import (
@@ -190,31 +189,6 @@ def test_far_baseline_leaves_room_for_what_is_compared():
     assert drawn.label == "roc_auc (0 to 1); more is better"
     alone = metric_plot(validated(values=(VALUES[0], VALUES[2])), "roc_auc", None)
     assert [row.beyond for row in alone.rows] == [0, 0]
-
-
-def test_row_without_a_value_has_no_mark():
-    (row,) = forest([Bar(name="x", words="none", look="baseline", value=None)], "metric").rows
-    assert (row.at, row.low, row.beyond) == (None, None, 0)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (-0.013, 0.021, (-0.01, 0.0, 0.01, 0.02)),
-        (0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
-        (1e6, 1.001e6, tuple(1e6 + 200 * i for i in range(6))),
-    ],
-)
-def test_ticks_are_round_numbers_inside_the_range(low, high, ticks):
-    assert ticks_of(low, high) == pytest.approx(ticks)
-
-
-def test_marks_stay_inside_the_frame_and_names_are_cut():
-    bars = [Bar(name="n" * 90, words="", look="better", value=value) for value in (0.0, 1.0, 1e12)]
-    drawn = forest([replace(bars[0]), bars[1], replace(bars[2], sets_scale=False)], "x")
-    assert all(drawn.left <= row.at <= RIGHT for row in drawn.rows)
-    assert drawn.rows[0].full_name == "n" * 90
-    assert shortened("n" * 90).endswith("…")
 
 
 def test_units_are_said_where_they_are_known():

@@ -9,9 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.backends.reporting.plots import plot_of
-from airflow_mlops.backends.reporting.skew_html import render_skew, write_skew
-from airflow_mlops.backends.reporting.skew_text import skew_text
+from airflow_mlops.backends.reporting.skew import plot_of, render_skew, skew_text, write_skew
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.skew.compare import compare_profiles, with_multivariate
 from airflow_mlops.core.data.skew.policy import SkewPolicy

@@ -6,8 +6,14 @@ from html.parser import HTMLParser
 import pytest
 from builders import plan, reading, state_at, watched
 
-from airflow_mlops.backends.reporting.rollout_html import render_rollout
-from airflow_mlops.backends.reporting.rollout_plots import BINS, HEIGHT, TOP, WIDTH, plots_of
+from airflow_mlops.backends.reporting.rollout import (
+    MOST_POINTS,
+    PLOT_HEIGHT,
+    PLOT_TOP,
+    PLOT_WIDTH,
+    plots_of,
+    render_rollout,
+)
 from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rolled_back
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
@@ -38,11 +44,11 @@ def test_weights_rise_in_steps_and_end_at_all_or_nothing():
     states = two_steps()
     assert [state.phase for state in states] == [Phase.PASSED, Phase.PASSED]
     drawn = plots_of(history(states))
-    assert drawn.weights.startswith(f"M0,{HEIGHT}.0 H0.0 V")
-    assert drawn.weights.endswith(f"V{TOP}.0 H{WIDTH}")
-    assert plots_of(history(states, promoted=False)).weights.endswith(f"V{HEIGHT}.0 H{WIDTH}")
+    assert drawn.weights.startswith(f"M0,{PLOT_HEIGHT}.0 H0.0 V")
+    assert drawn.weights.endswith(f"V{PLOT_TOP}.0 H{PLOT_WIDTH}")
+    assert plots_of(history(states, promoted=False)).weights.endswith(f"V{PLOT_HEIGHT}.0 H{PLOT_WIDTH}")
     assert [mark.number for mark in drawn.marks] == [1, 2]
-    assert 0 < drawn.marks[0].x < drawn.marks[1].x < WIDTH
+    assert 0 < drawn.marks[0].x < drawn.marks[1].x < PLOT_WIDTH
 
 
 def test_evidence_that_rolls_back_crosses_the_bar():
@@ -103,8 +109,8 @@ def test_time_in_which_a_person_is_waited_for_is_shaded():
 def test_many_windows_are_drawn_as_few_points():
     long = watched(plan(bake_seconds=1000.0, deadline_seconds=2000.0), state_at(10), windows=400)
     drawn = plots_of(history([long], ended=500.0))
-    assert drawn.failures["canary"].count(",") <= BINS
-    assert drawn.rates["stable"].count(",") <= 2 * BINS
+    assert drawn.failures["canary"].count(",") <= MOST_POINTS
+    assert drawn.rates["stable"].count(",") <= 2 * MOST_POINTS
     assert drawn.top_rate == pytest.approx(270)
 
 

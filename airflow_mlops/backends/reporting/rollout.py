@@ -1,14 +1,16 @@
-"""Geometry of the rollout report: its plots share one time axis; all numbers are units of the viewBox."""
+"""Rollout report as one HTML file: its plots share one time axis; places are units of an SVG viewBox."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.reporting.chart import time_ticks
+from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.core.rollout.plan import RolloutMetric
+from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,14 +18,21 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.history import RolloutHistory, StepHistory
     from airflow_mlops.core.rollout.state import TracePoint
 
-WIDTH, HEIGHT, TOP = 1000, 150, 18
-LEAST_EXPONENT, BEYOND_BAR = -2.0, 1.0
-BINS = 60
-LEAST_SHARE = 0.01
+PLOT_WIDTH, PLOT_HEIGHT, PLOT_TOP = 1000, 150, 18
+MOST_POINTS = 60
+"""Neighbouring windows are put together, so that a line has at most so many points."""
+_LEAST_EXPONENT, _BEYOND_BAR = -2.0, 1.0
+_LEAST_SHARE = 0.01
 """The axis of failures shows 1 % at least: noise of a healthy canary is not to look like a fire."""
-TICKS, MOST_TICKS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400), 8
-ERRORS, HARMLESS, ALONE = str(RolloutMetric.ERRORS), "harmless", "alone"
-LABEL_GAP = 40
+_ERRORS, _HARMLESS, _ALONE = str(RolloutMetric.ERRORS), "harmless", "alone"
+_LABEL_GAP = 40
+_DECISIONS = {
+    Phase.PASSED: "advanced",
+    Phase.PROMOTED: "advanced",
+    Phase.ROLLED_BACK: "rolled back",
+    Phase.HELD: "held",
+    Phase.WAITING_FOR_APPROVAL: "waited for approval",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +84,32 @@ class RolloutPlots:
     marks: tuple[Mark, ...]
 
 
+def render_rollout(history: RolloutHistory) -> str:
+    """Return the report as HTML; names and reasons may be any text, they are escaped."""
+    return render("rollout.html.j2", history=history, **drawn(history))
+
+
+def drawn(history: RolloutHistory) -> dict[str, Any]:
+    """Return what the templates of the plots and of the table of steps need."""
+    size = (PLOT_WIDTH, PLOT_HEIGHT)
+    return {"plots": plots_of(history), "words": _DECISIONS, "size": size}
+
+
 def plots_of(history: RolloutHistory) -> RolloutPlots:
     """Draw a rollout."""
     began = min((step.began for step in history.steps), default=history.ended)
     span = max(history.ended - began, 1.0)
     points = [point for step in history.steps for point in step.trace]
-    top = math.log10(max(history.bar, history.advance_bar)) + BEYOND_BAR
+    top = math.log10(max(history.bar, history.advance_bar)) + _BEYOND_BAR
 
     def x(at: float) -> float:
-        return round(min(max((at - began) / span, 0.0), 1.0) * WIDTH, 1)
+        return round(min(max((at - began) / span, 0.0), 1.0) * PLOT_WIDTH, 1)
 
     def power(e_value: float) -> float:
-        return _height((_exponent(e_value) - LEAST_EXPONENT) / (top - LEAST_EXPONENT))
+        return _height((_exponent(e_value) - _LEAST_EXPONENT) / (top - _LEAST_EXPONENT))
 
     arms = ("stable", "canary") if history.champion else ("canary",)
-    shares, top_share = _scaled({arm: _shares(points, arm, x) for arm in arms}, LEAST_SHARE)
+    shares, top_share = _scaled({arm: _shares(points, arm, x) for arm in arms}, _LEAST_SHARE)
     rates, top_rate = _scaled({arm: _rates(history, arm, x) for arm in arms}, 1.0)
     return RolloutPlots(
         weights=_weights(history, x),
@@ -104,31 +124,20 @@ def plots_of(history: RolloutHistory) -> RolloutPlots:
         top_share=top_share,
         rates=rates,
         top_rate=top_rate,
-        ticks=tuple((x(at), text) for at, text in _ticks(began, history.ended)),
+        ticks=tuple((x(at), text) for at, text in time_ticks(began, history.ended)),
         marks=tuple(Mark(x=x(step.ended), number=i) for i, step in enumerate(history.steps, start=1)),
     )
-
-
-def _ticks(began: float, ended: float) -> list[tuple[float, str]]:
-    """Return round moments of the clock (UTC), at most so many, and how they are written."""
-    span = max(ended - began, 1.0)
-    days = math.ceil(span / MOST_TICKS / 86400) * 86400
-    every = next((step for step in TICKS if span / step <= MOST_TICKS), days)
-    form = "%H:%M:%S" if every < 60 else "%H:%M" if every < 86400 else "%b %d"
-    first = math.ceil(began / every)
-    moments = [number * every for number in range(first, int(ended // every) + 1)]
-    return [(at, f"{datetime.fromtimestamp(at, UTC):{form}}") for at in moments]
 
 
 def _tests(points: Sequence[TracePoint]) -> dict[str, list[tuple[TracePoint, float]]]:
     """Return (point, e-value) of each test; the share test of errors has nothing to say alone."""
     found: dict[str, list[tuple[TracePoint, float]]] = {}
     for point in points:
-        values = {**point.others, HARMLESS: point.harmless}
-        if ALONE not in values:
-            values = {ERRORS: point.e_value, **values}
+        values = {**point.others, _HARMLESS: point.harmless}
+        if _ALONE not in values:
+            values = {_ERRORS: point.e_value, **values}
         for name, value in values.items():
-            if name != HARMLESS or value > 0:
+            if name != _HARMLESS or value > 0:
                 found.setdefault(name, []).append((point, value))
     return found
 
@@ -137,7 +146,7 @@ def _weights(history: RolloutHistory, x: Callable[[float], float]) -> str:
     final = _height(1.0 if history.promoted else 0.0)
     rises = [f"H{x(step.began)} V{_height(step.percent / 100)}" for step in history.steps]
     last = [f"H{x(step.ended)}" for step in history.steps[-1:]]
-    return " ".join([f"M0,{_height(0.0)}", *rises, *last, f"V{final} H{WIDTH}"])
+    return " ".join([f"M0,{_height(0.0)}", *rises, *last, f"V{final} H{PLOT_WIDTH}"])
 
 
 def _stretches(history: RolloutHistory, x: Callable[[float], float]) -> tuple[Stretch, ...]:
@@ -148,7 +157,7 @@ def _stretches(history: RolloutHistory, x: Callable[[float], float]) -> tuple[St
             asked=None if step.asked is None else x(step.asked),
             percent=step.percent,
             y=_height(step.percent / 100),
-            labelled=x(step.ended) - x(step.began) >= LABEL_GAP,
+            labelled=x(step.ended) - x(step.began) >= _LABEL_GAP,
         )
         for step in history.steps
     )
@@ -164,7 +173,7 @@ def _binned(points: Sequence[TracePoint], most: int) -> list[Sequence[TracePoint
 def _shares(points: Sequence[TracePoint], arm: str, x: Callable[[float], float]) -> list[tuple[float, float]]:
     """Return (place, share of failed requests) of neighbouring windows together, where any were answered."""
     found = []
-    for part in _binned(points, BINS):
+    for part in _binned(points, MOST_POINTS):
         asked = sum(getattr(point.window, f"{arm}_requests") for point in part)
         failed = sum(getattr(point.window, f"{arm}_errors") for point in part)
         if asked:
@@ -175,7 +184,7 @@ def _shares(points: Sequence[TracePoint], arm: str, x: Callable[[float], float])
 def _rates(history: RolloutHistory, arm: str, x: Callable[[float], float]) -> list[tuple[float, float]]:
     """Return (place, requests per second) of neighbouring windows together, step by step."""
     found = []
-    most = max(1, BINS // max(1, len(history.steps)))
+    most = max(1, MOST_POINTS // max(1, len(history.steps)))
     for step in history.steps:
         since = _counted_since(step)
         for part in _binned(step.trace, most):
@@ -207,8 +216,8 @@ def _line(places: Sequence[tuple[float, float]]) -> str:
 
 
 def _height(share: float) -> float:
-    return round(HEIGHT - min(max(share, 0.0), 1.0) * (HEIGHT - TOP), 1)
+    return round(PLOT_HEIGHT - min(max(share, 0.0), 1.0) * (PLOT_HEIGHT - PLOT_TOP), 1)
 
 
 def _exponent(e_value: float) -> float:
-    return max(math.log10(e_value), LEAST_EXPONENT) if e_value > 0 else LEAST_EXPONENT
+    return max(math.log10(e_value), _LEAST_EXPONENT) if e_value > 0 else _LEAST_EXPONENT

@@ -1,0 +1,289 @@
+"""Old import paths, valid for one release: what a DAG or a program wrote still resolves, with a warning.
+
+``MODULES`` and ``RENAMED`` say what is where now; paths are below ``airflow_mlops``. A module that is gone is
+served by :class:`MovedModules`; one whose path is a package now, or whose names changed, has the line
+``__getattr__ = names_of(__name__)``. Nothing is imported before a name is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+_ROOT = "airflow_mlops."
+
+MODULES = {
+    "backends.profiling.arrow": "backends.profiling.files.arrow",
+    "backends.profiling.cells": "backends.profiling.files.bins",
+    "backends.profiling.contents": "backends.profiling.files.partition_files",
+    "backends.profiling.csv_end": "backends.profiling.files.csv_end",
+    "backends.profiling.dataset": "backends.profiling.files.dataset",
+    "backends.profiling.kernels": "backends.profiling.files.kernels",
+    "backends.profiling.source": "backends.profiling.files.source",
+    "backends.profiling.sql": "backends.profiling.tables.sql",
+    "backends.profiling.sql_partition": "backends.profiling.tables.partition",
+    "backends.profiling.sql_table": "backends.profiling.tables.sql_table",
+    "backends.profiling.sql_text": "backends.profiling.tables.sql_text",
+    "backends.profiling.storage": "backends.profiling.files.storage",
+    "backends.profiling.tally": "backends.profiling.files.tally",
+    "backends.registry.succession": "backends.registry.ledger_order",
+    "backends.registry.watching": "backends.registry.registry_watch",
+    "backends.reporting.card_html": "backends.reporting.page",
+    "backends.reporting.forest": "backends.reporting.chart",
+    "backends.reporting.plots": "backends.reporting.skew",
+    "backends.reporting.rollout_html": "backends.reporting.rollout",
+    "backends.reporting.rollout_plots": "backends.reporting.rollout",
+    "backends.reporting.skew_html": "backends.reporting.skew",
+    "backends.reporting.skew_text": "backends.reporting.skew",
+    "backends.reporting.update_html": "backends.reporting.update",
+    "backends.serving.edge_rows": "backends.serving.readiness.probe_requests",
+    "backends.serving.endpoint_state": "backends.serving.local.state",
+    "backends.serving.gateway": "backends.serving.local.gateway",
+    "backends.serving.http_route": "backends.serving.kubernetes.http_route",
+    "backends.serving.inference_writer": "backends.serving.local.inference_writer",
+    "backends.serving.keeper": "backends.serving.local.socket_holder",
+    "backends.serving.kept_listener": "backends.serving.local.socket_holder",
+    "backends.serving.kserve": "backends.serving.kubernetes.kserve",
+    "backends.serving.kserve_knative": "backends.serving.kubernetes.kserve_modes",
+    "backends.serving.kserve_standard": "backends.serving.kubernetes.kserve_modes",
+    "backends.serving.kserve_status": "backends.serving.kubernetes.kserve_modes",
+    "backends.serving.kubernetes_book": "backends.serving.kubernetes.state",
+    "backends.serving.kubernetes_objects": "backends.serving.kubernetes.objects",
+    "backends.serving.labelled_metrics": "backends.metrics.version_labels",
+    "backends.serving.leases": "backends.serving.reaper",
+    "backends.serving.local": "backends.serving.local.backend",
+    "backends.serving.local_endpoint": "backends.serving.local.endpoint",
+    "backends.serving.local_metrics": "backends.serving.local.metrics",
+    "backends.serving.model_process": "backends.serving.local.model_process",
+    "backends.serving.model_server": "backends.serving.local.model_server",
+    "backends.serving.model_store": "backends.serving.remote.model_store",
+    "backends.serving.patience": "backends.serving.remote.retry",
+    "backends.serving.process": "backends.serving.local.process",
+    "backends.serving.readiness": "backends.serving.readiness.probe",
+    "backends.serving.remote": "backends.serving.remote.backend",
+    "backends.serving.remote_leases": "backends.serving.remote.backend",
+    "backends.serving.remote_state": "backends.serving.remote.state",
+    "backends.serving.requirements": "backends.serving.readiness.requirements",
+    "backends.serving.siblings": "backends.serving.local.model_server",
+    "backends.serving.site": "backends.serving.remote.platform",
+    "backends.serving.slots": "backends.serving.local.endpoint",
+    "backends.serving.stopwatch": "backends.serving.readiness.load_test",
+    "backends.serving.vertex": "backends.serving.vertex.platform",
+    "backends.serving.vertex_book": "backends.serving.vertex.state",
+    "backends.serving.vertex_client": "backends.serving.vertex.client",
+    "backends.serving.vertex_state": "backends.serving.vertex.labels",
+    "backends.serving.watch": "observe",
+    "core.brief": "core.verdict",
+    "core.data.answers": "core.data.expectations.evaluate",
+    "core.data.answers_aggregates": "core.data.expectations.aggregates",
+    "core.data.answers_sets": "core.data.expectations.sets",
+    "core.data.answers_table": "core.data.expectations.table",
+    "core.data.answers_types": "core.data.expectations.types",
+    "core.data.answers_values": "core.data.expectations.values",
+    "core.data.arrival": "core.data.partitions",
+    "core.data.calibration": "core.data.skew.calibration",
+    "core.data.catalogue": "core.data.expectations.signatures",
+    "core.data.column": "core.data.profile.column",
+    "core.data.distance": "core.data.skew.distance",
+    "core.data.distance_bounds": "core.data.skew.bounds",
+    "core.data.inference": "core.data.schema.inference",
+    "core.data.profile": "core.data.profile.profile",
+    "core.data.proposals": "core.data.schema.proposals",
+    "core.data.quantiles": "core.data.profile.quantiles",
+    "core.data.question": "core.data.expectations.query",
+    "core.data.schema": "core.data.schema.schema",
+    "core.data.schema_diff": "core.data.schema.schema_diff",
+    "core.data.schema_text": "core.data.schema.schema_text",
+    "core.data.sketch": "core.data.profile.sketch",
+    "core.data.skew": "core.data.skew.compare",
+    "core.data.skew_cells": "core.data.skew.bins",
+    "core.data.skew_distributions": "core.data.skew.distributions",
+    "core.data.skew_findings": "core.data.skew.findings",
+    "core.data.skew_measure": "core.data.skew.measure",
+    "core.data.skew_policy": "core.data.skew.policy",
+    "core.data.skew_report": "core.data.skew.report",
+    "core.data.strictness": "core.data.schema.strictness",
+    "core.data.values_known": "core.data.expectations.known_values",
+    "core.outcome": "core.verdict",
+    "core.rollout.betting": "core.rollout.evidence.betting",
+    "core.rollout.evidence": "core.rollout.evidence.share",
+    "core.rollout.interval": "core.rollout.evidence.interval",
+    "core.rollout.judging": "core.rollout.decide",
+    "core.rollout.latency": "core.rollout.evidence.latency",
+    "core.rollout.ledger": "core.rollout.counters",
+    "core.rollout.prediction": "core.rollout.evidence.prediction",
+    "core.rollout.rate": "core.rollout.evidence.rate",
+    "core.spelling": "core.did_you_mean",
+    "core.validation.against": "core.validation.comparison",
+    "core.validation.approval": "core.release.approval",
+    "core.validation.card": "core.release.card",
+    "core.validation.card_sections": "core.release.card",
+    "core.validation.extraction": "core.validation.security.extraction",
+    "core.validation.metric": "core.validation.metrics.base",
+    "core.validation.metrics": "core.validation.metrics.registry",
+    "core.validation.metrics_classes": "core.validation.metrics.classification",
+    "core.validation.metrics_mean": "core.validation.metrics.means",
+    "core.validation.metrics_query": "core.validation.metrics.retrieval",
+    "core.validation.metrics_rank": "core.validation.metrics.ranking",
+    "core.validation.names": "core.validation.metrics.names",
+    "core.validation.poisoning": "core.validation.security.poisoning",
+    "core.validation.readiness": "core.release.readiness",
+    "core.validation.readiness_verdict": "core.release.readiness",
+    "core.validation.security": "core.validation.security.security",
+    "core.validation.standing": "core.release.version_status",
+    "core.validation.study": "core.validation.evaluation",
+    "core.validation.threshold": "core.validation.policy",
+    "core.validation.update": "core.release.version_status",
+    "operators.deployment": "runtime.deployment",
+    "operators.references": "runtime.references",
+    "task.analysis": "runtime.analysis",
+    "task.evidence": "runtime.evidence",
+    "task.failure": "runtime.failure",
+    "task.lineage": "runtime.lineage",
+    "task.notices": "runtime.notices",
+    "task.profiles": "runtime.profiles",
+    "task.question": "runtime.question",
+    "task.rollout_report": "runtime.rollout_report",
+    "task.update_report": "runtime.update_report",
+}
+"""Former module to its present place; where several became one, to that one."""
+
+RENAMED = {
+    "backends.registry.registry_watch.Snapshot": "RegistrySnapshot",
+    "backends.registry.registry_watch.look": "read_snapshot",
+    "backends.serving.kubernetes.http_route.RouteSite": "HttpRoutePlatform",
+    "backends.serving.kubernetes.kserve.KserveSite": "KservePlatform",
+    "backends.serving.kubernetes.state.EndpointBook": "KubernetesStateStore",
+    "backends.serving.readiness.load_test.Stopwatch": "LoadTest",
+    "backends.serving.remote.platform.Book": "StateStore",
+    "backends.serving.remote.platform.Site": "RemotePlatform",
+    "backends.serving.remote.retry.MovedError": "ConflictError",
+    "backends.serving.remote.retry.Patience": "RetryPolicy",
+    "backends.serving.remote.state.Phase": "RemotePhase",
+    "backends.serving.vertex.platform.VertexSite": "VertexPlatform",
+    "backends.serving.vertex.state.VertexBook": "VertexStateStore",
+    "core.data.expectations.evaluate.answer": "evaluate_rule",
+    "core.data.expectations.evaluate.finding": "rule_finding",
+    "core.data.expectations.query.Answer": "ProfileAnswer",
+    "core.data.expectations.query.Question": "ProfileQuery",
+    "core.data.schema.schema_from_yaml": "backends.rules.schema_file.parse_schema",
+    "core.data.schema.schema.Rule": "core.data.expectations.rule.Rule",
+    "core.data.schema.schema.require_environment": "core.data.expectations.rule.require_environment",
+    "core.did_you_mean.meant": "did_you_mean",
+    "core.release.approval.Answered": "ApprovalAnswer",
+    "core.release.approval.Decision": "ApprovalDecision",
+    "core.release.card.Card": "ModelCard",
+    "core.release.readiness.Answer": "ProbeAnswer",
+    "core.release.readiness.Kind": "ProbeKind",
+    "core.release.readiness.Readiness": "ReadinessMeasurements",
+    "core.release.version_status.Column": "ColumnNulls",
+    "core.release.version_status.Data": "UpdateData",
+    "core.release.version_status.Rollout": "UpdateRollout",
+    "core.release.version_status.Skew": "UpdateSkew",
+    "core.release.version_status.decided": "decision_text",
+    "core.retraining.policy.decide": "decide_retraining",
+    "core.validation.author.Check": "OwnCheck",
+    "core.validation.compare.judge": "judge_candidate",
+    "core.validation.comparison.Contest": "PairedComparison",
+    "core.validation.comparison.answered": "concluded",
+    "core.validation.comparison.contests": "paired_comparisons",
+    "core.validation.evaluation.Part": "Segment",
+    "core.validation.evaluation.Study": "Evaluation",
+    "core.validation.metrics.names.plain": "base_name",
+    "core.validation.metrics.registry.summary": "default_metrics",
+    "core.validation.report.Answer": "ComparisonAnswer",
+    "core.verdict.Brief": "VerdictSummary",
+    "core.verdict.brief": "summary",
+    "runtime.deployment.promote": "promote_version",
+    "runtime.deployment.roll_back": "return_traffic",
+    "runtime.lineage.Measured": "MeasuredWindow",
+    "runtime.notices.tell": "send_notice",
+    "runtime.notices.tell_held": "send_held_notice",
+}
+"""Name by its module's present path to its present name, with a path where it left that module; one line
+serves all former paths of the module."""
+
+
+def names_of(module: str) -> Callable[[str], Any]:
+    """Return a module's ``__getattr__``: it finds names by the tables, and warns the first time."""
+
+    def find(name: str) -> Any:
+        place = _place_of(f"{module.removeprefix(_ROOT)}.{name}")
+        if place is None or (name.startswith("__") and name != "__all__") or _is_submodule(module, name):
+            msg = f"module {module!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        owner = importlib.import_module(_ROOT + place.rpartition(".")[0])
+        if name == "__all__":
+            return _public(owner)
+        try:
+            value = getattr(owner, place.rpartition(".")[2])
+        except AttributeError as error:
+            msg = f"module {module!r} has no attribute {name!r}, nor has {owner.__name__!r}"
+            raise AttributeError(msg) from error
+        msg = f"{module}.{name} is {_ROOT}{place} now; the old path goes with the next release"
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
+        setattr(sys.modules[module], name, value)
+        return value
+
+    return find
+
+
+class MovedModules:
+    """Finds modules by the paths they had, after all other finders: what is there is never looked up here."""
+
+    @classmethod
+    def install(cls) -> None:
+        """Join the finders of this process, once."""
+        if not any(isinstance(one, cls) for one in sys.meta_path):
+            sys.meta_path.append(cls())
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load a module that moved, or a package whose modules all did."""
+        if not fullname.startswith(_ROOT):
+            return None
+        short = fullname.removeprefix(_ROOT)
+        is_folder = any(old.startswith(f"{short}.") for old in MODULES)
+        if short not in MODULES and not is_folder:
+            return None
+        loader: Any = self  # all that a loader needs; its base class costs an import
+        return ModuleSpec(fullname, loader, is_package=is_folder)
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let the import system make the module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module nothing but a way to find what it had."""
+        module.__getattr__ = names_of(module.__name__)  # type: ignore[method-assign]
+
+
+def _is_submodule(module: str, name: str) -> bool:
+    """Whether ``from module import name`` asks for a module, which the import system then loads itself."""
+    folders = vars(sys.modules[module]).get("__path__")
+    return bool(folders) and PathFinder.find_spec(f"{module}.{name}", folders) is not None
+
+
+def _place_of(path: str) -> str | None:
+    """Return where ``module.name`` is now; ``None`` if nothing is known of it."""
+    seen = path
+    while True:
+        module, _, name = seen.rpartition(".")
+        if renamed := RENAMED.get(seen):
+            seen = renamed if "." in renamed else f"{module}.{renamed}"
+        elif module in MODULES:
+            seen = f"{MODULES[module]}.{name}"
+        else:
+            return seen if seen != path else None
+
+
+def _public(owner: ModuleType) -> list[str]:
+    """Return what ``import *`` takes of a module."""
+    return [name for name in vars(owner) if not name.startswith("_")]
