@@ -28,7 +28,9 @@ def reduced(plural):
 
 @cache
 def whole(plural):
-    """Return the schema in the CustomResourceDefinition itself, found in the folder that was named."""
+    """Return the schema in the CustomResourceDefinition itself; none if no folder was named."""
+    if not WHOLE:
+        return None
     group, version = KINDS[plural]
     for path in sorted(Path(WHOLE).glob("*.yaml")):
         for document in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader):
@@ -53,8 +55,8 @@ def strict(rules):
 
 @cache
 def validators(plural):
-    schemas = [strict(reduced(plural)), *([whole(plural)] if WHOLE else [])]
-    return [Draft202012Validator(schema) for schema in schemas]
+    schemas = (strict(reduced(plural)), whole(plural))
+    return [Draft202012Validator(schema) for schema in schemas if schema]
 
 
 def problem(plural, body):

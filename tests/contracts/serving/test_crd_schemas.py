@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import crd_schemas
 
+TYPES = ("array", "boolean", "integer", "object", "string")
 NESTED = ("properties", "items", "additionalProperties")
 MADE_BY_THE_SERVER = ("default", "description", "title")
 ROUTE = {"spec": {"rules": [{"backendRefs": [{"name": "demo-1", "port": 80, "weight": 100}]}]}}
@@ -33,10 +34,27 @@ def differences(reduced, whole, path):
         yield from [f"{where}: unknown"] if other is None else differences(one, other, where)
 
 
-@pytest.mark.skipif(not crd_schemas.WHOLE, reason="MLOPS_CRD_SCHEMAS names no folder with the whole schemas")
-def test_every_field_is_bound_as_in_the_whole_schema():
-    found = {p: list(differences(crd_schemas.reduced(p), crd_schemas.whole(p), p)) for p in crd_schemas.KINDS}
-    assert found == {plural: [] for plural in crd_schemas.KINDS}
+def fields(rules):
+    yield rules
+    for inner in (*rules.get("properties", {}).values(), rules.get("items"), rules.get("additionalProperties")):
+        yield from fields(inner) if inner else ()
+
+
+@pytest.mark.parametrize("plural", crd_schemas.KINDS)
+def test_every_field_has_a_type_and_is_bound_as_in_the_whole_schema_where_that_is_there(plural):
+    reduced = crd_schemas.reduced(plural)
+    assert all(field["type"] in TYPES for field in fields(reduced))
+    assert list(differences(reduced, crd_schemas.whole(plural) or reduced, plural)) == []
+
+
+def test_field_that_is_bound_otherwise_or_is_not_there_is_found():
+    one = {"type": "object", "required": ["b", "a"], "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+    other = {**one, "required": ["a", "b"], "description": "of a", "properties": {"a": {"type": "string", "enum": ["x"]}}}
+    assert list(differences(one, other, "top")) == [
+        "top.a: {'type': 'string'}, not {'type': 'string', 'enum': ['x']}",
+        "top.b: unknown",
+    ]
+    assert list(differences({"items": one}, {}, "top")) == ["top[]: unknown"]
 
 
 @pytest.mark.parametrize(
