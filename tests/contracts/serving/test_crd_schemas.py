@@ -36,7 +36,11 @@ def differences(reduced, whole, path):
 
 def fields(rules):
     yield rules
-    for inner in (*rules.get("properties", {}).values(), rules.get("items"), rules.get("additionalProperties")):
+    for inner in (
+        *rules.get("properties", {}).values(),
+        rules.get("items"),
+        rules.get("additionalProperties"),
+    ):
         yield from fields(inner) if inner else ()
 
 
@@ -48,8 +52,17 @@ def test_every_field_has_a_type_and_is_bound_as_in_the_whole_schema_where_that_i
 
 
 def test_field_that_is_bound_otherwise_or_is_not_there_is_found():
-    one = {"type": "object", "required": ["b", "a"], "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
-    other = {**one, "required": ["a", "b"], "description": "of a", "properties": {"a": {"type": "string", "enum": ["x"]}}}
+    one = {
+        "type": "object",
+        "required": ["b", "a"],
+        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+    }
+    other = {
+        **one,
+        "required": ["a", "b"],
+        "description": "of a",
+        "properties": {"a": {"type": "string", "enum": ["x"]}},
+    }
     assert list(differences(one, other, "top")) == [
         "top.a: {'type': 'string'}, not {'type': 'string', 'enum': ['x']}",
         "top.b: unknown",

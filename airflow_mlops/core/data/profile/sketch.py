@@ -21,9 +21,9 @@ Registers = np.ndarray[Any, np.dtype[np.uint8]]
 def estimate_distinct(registers: Registers) -> float:
     """Estimate how many distinct values were seen, within ``DISTINCT_ERROR`` (one standard error).
 
-    HyperLogLog of 64-bit hashes (Flajolet et al. 2007) with Ertl's improved raw estimator (2017), unbiased for
-    few values and for many. Going over from linear counting to the first estimator is not: +1.8 % at 2.5 values
-    a register. Corrections near 2^64 values are left out.
+    HyperLogLog of 64-bit hashes (Flajolet et al. 2007) with Ertl's improved raw estimator (2017), unbiased
+    for few values and for many. Going over from linear counting to the first estimator is not: +1.8 % at 2.5
+    values a register. Corrections near 2^64 values are left out.
     """
     used = registers[registers > 0].astype(float)
     harmonic = float((2.0**-used).sum()) / REGISTERS + _empty_term(1 - used.size / REGISTERS)
