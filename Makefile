@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constr
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint types imports bench bench-data bench-skew bench-canary bench-validation bench-triggerer lease-drill chaos clean
+.PHONY: setup setup-test demo ui stop test test-fast lint house types imports bench bench-data bench-skew bench-canary bench-validation bench-triggerer lease-drill chaos clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -37,9 +37,17 @@ ui: setup
 stop:
 	@if test -x $(BIN)/python; then $(BIN)/python -m airflow_mlops.demo stop; fi
 
+# Tests bring support modules and DAGs of their own, and use what only the extra `test` has.
 lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/deptry airflow_mlops
+	$(BIN)/deptry tests tests/integration/dags --ignore DEP002,DEP004
+	$(BIN)/pytest tests/house --quiet
+
+# The house in figures; `make house CHECKOUT=../before` those of another one.
+house:
+	@$(PYTHON) tests/house/figures.py $(CHECKOUT)
 
 types: setup-test
 	$(BIN)/mypy

@@ -1,56 +1,70 @@
-"""The real schemas of InferenceService and HTTPRoute: validate as an API server does, and prune."""
+"""InferenceService and HTTPRoute, reduced to the fields in use: validate as an API server in strict mode.
+
+``MLOPS_CRD_SCHEMAS`` names a folder with the CustomResourceDefinitions themselves, as KServe and Gateway API
+ship them (``*.yaml``): every object then has to satisfy those, too.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
-import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-FOLDER = Path(__file__).parents[3] / "shared" / "crds"
-FILES = {
-    "inferenceservices": "kserve_inferenceservices_crd_full.yaml",
-    "httproutes": "gateway_httproutes_crd_standard.yaml",
+REDUCED = Path(__file__).parent / "crds"
+KINDS = {
+    "inferenceservices": ("serving.kserve.io", "v1beta1"),
+    "httproutes": ("gateway.networking.k8s.io", "v1"),
 }
-
-
-def require_schemas():
-    if not FOLDER.is_dir():
-        pytest.skip("the schemas of KServe and Gateway API are not beside the checkout (../shared/crds)")
-    return FOLDER
+WHOLE = os.environ.get("MLOPS_CRD_SCHEMAS")
 
 
 @cache
-def schema(plural):
-    document = yaml.load((require_schemas() / FILES[plural]).read_text(), Loader=yaml.CSafeLoader)
-    versions = {v["name"]: v["schema"]["openAPIV3Schema"] for v in document["spec"]["versions"]}
-    return versions.get("v1") or versions["v1beta1"]
+def reduced(plural):
+    return yaml.safe_load((REDUCED / f"{plural}.yaml").read_text())
+
+
+@cache
+def whole(plural):
+    """Return the schema in the CustomResourceDefinition itself; none if no folder was named."""
+    if not WHOLE:
+        return None
+    group, version = KINDS[plural]
+    for path in sorted(Path(WHOLE).glob("*.yaml")):
+        for document in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader):
+            spec = (document or {}).get("spec", {})
+            if (spec.get("group"), spec.get("names", {}).get("plural")) == (group, plural):
+                return next(v["schema"]["openAPIV3Schema"] for v in spec["versions"] if v["name"] == version)
+    message = f"MLOPS_CRD_SCHEMAS={WHOLE}: no *.yaml there defines {plural}.{group}"
+    raise FileNotFoundError(message)
+
+
+def strict(rules):
+    """Return the schema, but every field is refused that it does not name."""
+    closed = dict(rules)
+    if "properties" in rules:
+        closed["properties"] = {name: strict(field) for name, field in rules["properties"].items()}
+        closed["additionalProperties"] = False
+    for inner in ("items", "additionalProperties"):
+        if isinstance(rules.get(inner), dict):
+            closed[inner] = strict(rules[inner])
+    return closed
+
+
+@cache
+def validators(plural):
+    schemas = (strict(reduced(plural)), whole(plural))
+    return [Draft202012Validator(schema) for schema in schemas if schema]
 
 
 def problem(plural, body):
-    """Say what the schema refuses; empty when it refuses nothing."""
-    found = next(Draft202012Validator(schema(plural)).iter_errors(body), None)
+    """Say what the schemas refuse; empty when they refuse nothing."""
+    found = next((error for rules in validators(plural) for error in rules.iter_errors(body)), None)
     return "" if found is None else f"{'.'.join(map(str, found.absolute_path))}: {found.message[:200]}"
 
 
-def prune(value, rules):
-    """Drop what the schema does not know, as an API server does without a word."""
-    if isinstance(value, list):
-        return [prune(item, rules.get("items", {})) for item in value]
-    if not isinstance(value, dict) or rules.get("x-kubernetes-preserve-unknown-fields"):
-        return value
-    if isinstance(rules.get("additionalProperties"), dict):
-        return {key: prune(item, rules["additionalProperties"]) for key, item in value.items()}
-    known = rules.get("properties")
-    if known is None:
-        return value
-    return {key: prune(item, known[key]) for key, item in value.items() if key in known}
-
-
 def pruned(plural, body):
-    free = ("apiVersion", "kind", "metadata")
-    rules = {"properties": {k: v for k, v in schema(plural)["properties"].items() if k not in free}}
-    kept = prune({k: v for k, v in body.items() if k not in free}, rules)
-    return {**{k: body[k] for k in free if k in body}, **kept}
+    """Return what is stored: all of it. An older API server drops what it does not know."""
+    return body

@@ -1,4 +1,4 @@
-"""An API server over HTTP: resource versions, generations, merge patches, real schemas, slow controllers."""
+"""An API server over HTTP: resource versions, generations, merge patches, schemas, slow controllers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Cluster:
             if asked not in (None, found["metadata"]["resourceVersion"]):
                 raise CallRefusedError(409, "the object has been modified")
             fresh = merge(found, change)
-            if plural in crd_schemas.FILES:
+            if plural in crd_schemas.KINDS:
                 fresh = crd_schemas.pruned(plural, fresh)
             if fresh.get("spec") != found.get("spec"):
                 fresh["metadata"]["generation"] = found["metadata"]["generation"] + 1
@@ -98,7 +98,7 @@ class Cluster:
         return self.objects[plural, name]
 
     def _store(self, plural, name, fresh):
-        if plural in crd_schemas.FILES:
+        if plural in crd_schemas.KINDS:
             why = crd_schemas.problem(plural, fresh) or webhook(plural, fresh)
             if why:
                 raise CallRefusedError(422, why)

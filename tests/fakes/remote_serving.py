@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import pytest
 from fakes.clock import FakeClock
-from fakes.crd_schemas import require_schemas
 from fakes.kubernetes_api import ApiServer
 from fakes.kubernetes_client import objects_client
 from fakes.serving_faults import ClusterFaults, VertexFaults
@@ -39,7 +38,6 @@ def no_counts(endpoint, releases):
 
 @contextmanager
 def kubernetes():
-    require_schemas()
     with ApiServer() as server:
         client = objects_client(server.url)
         server.objects = KubernetesObjects(client, "models", Retrier(FakeClock(), RETRY_POLICY))

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.crd_schemas import require_schemas
 
 PROGRAM = Path(__file__).parents[1] / "remote_rollout.py"
 BACKENDS = ("kserve-knative", "kserve-standard", "http_route", "vertex")
@@ -18,7 +17,6 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
-    require_schemas()
     folder = tmp_path_factory.mktemp("airflow")
     settings = {"AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(

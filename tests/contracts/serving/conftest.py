@@ -1,7 +1,7 @@
 """Contract of serving back ends.
 
-It runs over memory, over real HAProxy with real model servers, over a fake API server that validates with the
-real schemas of KServe and Gateway API, over a fake of Vertex AI, as objects and over gRPC through Airflow's
+It runs over memory, over real HAProxy with real model servers, over a fake API server that validates with
+schemas of KServe and Gateway API, over a fake of Vertex AI, as objects and over gRPC through Airflow's
 hook, and over the cluster that KUBECONFIG leads to, if it is set.
 """
 

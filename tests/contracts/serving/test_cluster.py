@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from fakes.cluster import EXTRAS
-from fakes.crd_schemas import require_schemas
 from fakes.kubernetes_api import ApiServer
 from fakes.kubernetes_client import kube_config
 from fakes.remote_serving import deploy_demo
@@ -34,7 +33,6 @@ def run(tmp_path, **settings):
 
 
 def test_cluster_that_kubeconfig_leads_to_is_put_to_the_contract(tmp_path):
-    require_schemas()
     file = tmp_path / "config"
     with ApiServer() as server:
         deploy_demo(server.cluster)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from builders import candidate, comparison, report
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.registry.protocol import LedgerEntry
@@ -10,7 +11,6 @@ from airflow_mlops.backends.serving.local.inference_writer import InferenceWrite
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.operators.monitoring import CheckPerformanceOperator
-from tests.builders import candidate, comparison, report
 
 CLASSES = ("cat", "dog", "owl")
 ROWS = 600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,24 @@ Registers = np.ndarray[Any, np.dtype[np.uint8]]
 def estimate_distinct(registers: Registers) -> float:
     """Estimate how many distinct values were seen, within ``DISTINCT_ERROR`` (one standard error).
 
-    HyperLogLog (Flajolet et al. 2007) of 64-bit hashes; linear counting while registers are empty.
+    HyperLogLog of 64-bit hashes (Flajolet et al. 2007) with Ertl's improved raw estimator (2017), unbiased
+    for few values and for many. Going over from linear counting to the first estimator is not: +1.8 % at 2.5
+    values a register. Corrections near 2^64 values are left out.
     """
-    raw = 0.7213 / (1 + 1.079 / REGISTERS) * REGISTERS**2 / float((2.0 ** -registers.astype(float)).sum())
-    empty = int((registers == 0).sum())
-    if raw <= 2.5 * REGISTERS and empty:
-        return float(REGISTERS * np.log(REGISTERS / empty))
-    return float(raw)
+    used = registers[registers > 0].astype(float)
+    harmonic = float((2.0**-used).sum()) / REGISTERS + _empty_term(1 - used.size / REGISTERS)
+    return REGISTERS / (2 * math.log(2) * harmonic)
+
+
+def _empty_term(share: float) -> float:
+    """Return what empty registers add, Ertl's sigma: ``x + sum over k >= 1 of 2^(k-1) x^(2^k)``."""
+    if share == 1:
+        return math.inf
+    total, weight, before = share, 1.0, -1.0
+    while total != before:
+        share, before = share * share, total
+        total, weight = total + share * weight, weight * 2
+    return total
 
 
 def pack_registers(registers: Registers) -> str:

@@ -41,7 +41,7 @@ def rng():
 def test_equal_model_passes_and_says_so(rng):
     verdict = judge(sample(rng), POLICY)
     assert verdict.outcome is Outcome.PASS
-    assert any("not worse" in finding.reason for finding in verdict.findings)
+    assert [": not worse (" in f.reason for f in verdict.findings if f.check == "against_champion"] == [True]
 
 
 def test_better_model_is_called_better(rng):
@@ -58,13 +58,17 @@ def test_worse_model_fails_with_figures(rng):
 
 def test_too_few_rows_to_tell_is_inconclusive_not_a_pass(rng):
     verdict = judge(sample(rng, rows=60, noise=0.12, champion_noise=0.1), POLICY)
-    assert verdict.outcome is not Outcome.PASS
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    (told,) = [f for f in verdict.findings if f.check == "against_champion"]
+    assert told.outcome is Outcome.INCONCLUSIVE
+    assert ": too close to tell (" in told.reason
 
 
 def test_cold_start_is_judged_by_baseline_and_floor_only(rng):
-    verdict = judge(sample(rng, champion=False), POLICY)
+    verdict = judge(sample(rng, champion=False), replace(POLICY, floor={"brier": 0.25}))
     assert verdict.outcome is Outcome.PASS
     assert any("no champion" in finding.reason for finding in verdict.findings)
+    assert {f.check for f in verdict.findings} - {"note"} == {"against_baseline", "floor"}
 
 
 def test_model_no_better_than_the_baseline_fails_even_at_a_cold_start(rng):
@@ -115,7 +119,9 @@ def test_prediction_that_is_no_number_is_counted(rng, model, outcome):
 def test_one_class_in_the_holdout_is_inconclusive(rng):
     data = sample(rng)
     data.labels[:] = 1.0
-    assert judge(data, POLICY).outcome is Outcome.INCONCLUSIVE
+    verdict = judge(data, POLICY)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reasons == ("all held-back labels are 1: models cannot be told apart",)
 
 
 @pytest.mark.parametrize("wrong", [{"margin": {}}, {"margin": {"brier": -1}}, {"alpha": 0}, {"resamples": 5}])
@@ -178,14 +184,14 @@ def test_typing_error_in_a_metric_is_a_named_error(rng):
         judge(sample(rng), ValidationPolicy(margin={"brierr": 0.01}))
 
 
-@pytest.mark.parametrize(("share", "outcome"), [(0.4, Outcome.PASS), (0.01, Outcome.INCONCLUSIVE)])
+@pytest.mark.parametrize(("share", "outcome"), [(0.4, Outcome.PASS), (0.01, Outcome.FAIL)])
 def test_relative_margin_is_a_share_of_the_champions_absolute_value(rng, share, outcome):
     data = sample(rng, noise=0.25)
     policy = ValidationPolicy(margin={}, relative_margin={"neg_brier_score": share}, resamples=300)
     (one,) = [c for c in report(data, policy).comparisons if c.rival == CHAMPION]
     assert one.allowed == pytest.approx(share * abs(one.other))
     assert one.other < 0
-    assert judge(data, policy).outcome in (outcome, Outcome.FAIL if outcome is not Outcome.PASS else outcome)
+    assert judge(data, policy).outcome is outcome
 
 
 def test_floor_between_point_and_bound_is_inconclusive(rng):
@@ -230,9 +236,13 @@ def test_author_s_metric_decides_like_any_other(rng):
     policy = ValidationPolicy(
         margin={"profit": 0.5}, floor={"profit": 0.05}, max_segment_drop=0.1, resamples=150
     )
-    verdict = judge(sample(rng, segments={"origin": np.repeat(["JFK", "LGA"], 2000)}), policy, own=own)
+    data = sample(rng, segments={"origin": np.repeat(["JFK", "LGA"], 2000)})
+    verdict = judge(data, policy, own=own)
     assert verdict.outcome is Outcome.PASS
     assert sum("profit" in finding.reason for finding in verdict.findings) == 5
+    verdict = judge(data, replace(policy, floor={"profit": 0.9}), own=own)
+    assert verdict.outcome is Outcome.FAIL
+    assert [reason.split()[0] for reason in verdict.reasons] == ["profit"]
 
 
 def test_three_classes_and_their_metrics(rng):
@@ -247,6 +257,13 @@ def test_three_classes_and_their_metrics(rng):
     assert judge(Sample(labels, scores), policy).outcome is Outcome.FAIL
 
 
+def reciprocal_ranks(labels, scores):
+    """One value a query of ten answers: of the rank of the first relevant one."""
+    best_first = np.argsort(-scores.reshape(-1, 10))
+    relevant = np.take_along_axis(labels.reshape(-1, 10) > 0, best_first, axis=1)
+    return 1 / (relevant.argmax(axis=1) + 1)
+
+
 def test_answers_to_queries_are_drawn_query_by_query(rng):
     queries = np.repeat(np.arange(300), 10)
     labels = rng.integers(0, 3, 3000).astype(float)
@@ -259,6 +276,10 @@ def test_answers_to_queries_are_drawn_query_by_query(rng):
     found = report(Sample(labels, scores, queries=queries), policy)
     assert found.verdict.outcome is Outcome.PASS
     assert {c.metric for c in found.comparisons} == {"ndcg@5", "mrr", "map"}
+    (mrr,) = [c for c in found.comparisons if (c.rival, c.metric) == (CHAMPION, "mrr")]
+    gains = reciprocal_ranks(labels, scores[CHALLENGER]) - reciprocal_ranks(labels, scores[CHAMPION])
+    assert mrr.gain == pytest.approx(gains.mean())
+    assert mrr.upper - mrr.lower == pytest.approx(2 * 1.645 * gains.std() / 300**0.5, rel=0.2)
 
 
 def test_few_entities_are_too_small_to_tell_however_many_rows(rng):
@@ -280,8 +301,11 @@ def test_infinite_loss_is_said_to_have_no_value_and_never_passes(rng):
     labels = rng.poisson(3, 500).astype(float)
     scores = {CHALLENGER: np.zeros(500), CHAMPION: np.full(500, 3.0), BASELINE: np.full(500, 3.0)}
     verdict = judge(Sample(labels, scores), ValidationPolicy(margin={"poisson_deviance": 0.1}, resamples=100))
-    assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE)
-    assert any("a value for champion, none for challenger" in reason for reason in verdict.reasons)
+    assert verdict.outcome is Outcome.FAIL  # it is not shown better than the baseline
+    assert {(f.check, f.outcome) for f in verdict.findings if "none for challenger" in f.reason} == {
+        ("against_baseline", Outcome.FAIL),
+        ("against_champion", Outcome.INCONCLUSIVE),
+    }
 
 
 def test_every_model_is_measured_with_bounds_where_a_margin_or_a_floor_asks(rng):
