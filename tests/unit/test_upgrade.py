@@ -1,6 +1,6 @@
 """Documents written before the package was rearranged are read as they were meant.
 
-``tests/data/before`` holds what the code of commit ccdcc9e wrote: keep the files as they are. A document's
+``tests/data/before`` holds what the code before it wrote: keep the files as they are. A document's
 keys keep their spelling, or today's code reads the old one.
 """
 
@@ -14,7 +14,7 @@ import pytest
 from airflow_mlops.backends.registry.watching import Snapshot
 
 from airflow_mlops.backends.registry.ledger_text import decisions_of, rows_of, valid
-from airflow_mlops.backends.serving.kubernetes.state import Note
+from airflow_mlops.backends.serving.kubernetes.state import StoredState
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.backends.serving.remote.state import RemoteState
 from airflow_mlops.backends.serving.vertex.labels import read_labels
@@ -27,7 +27,7 @@ from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.skew.report import SkewReport
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.release.approval import Decision
+from airflow_mlops.core.release.approval import ApprovalDecision
 from airflow_mlops.core.release.readiness import ReadinessReport
 from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.history import RolloutHistory
@@ -42,9 +42,9 @@ from airflow_mlops.triggers.data import NewPartitionTrigger
 
 FOLDER = Path(__file__).parents[1] / "data/before"
 READERS = {
-    "approval.json": Decision,
+    "approval.json": ApprovalDecision,
     "candidate.json": Candidate,
-    "kubernetes_note.json": Note,
+    "kubernetes_note.json": StoredState,
     "lease.json": Lease,
     "local_endpoint.json": EndpointState,
     "partition_wait.json": PartitionWait,
