@@ -11,9 +11,9 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-from airflow_mlops.backends.registry.watching import Snapshot
 
 from airflow_mlops.backends.registry.ledger_text import decisions_of, rows_of, valid
+from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 from airflow_mlops.backends.serving.kubernetes.state import Note
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.backends.serving.remote.state import RemoteState
@@ -27,7 +27,7 @@ from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.skew.report import SkewReport
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.release.approval import Decision
+from airflow_mlops.core.release.approval import ApprovalDecision
 from airflow_mlops.core.release.readiness import ReadinessReport
 from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.history import RolloutHistory
@@ -42,7 +42,7 @@ from airflow_mlops.triggers.data import NewPartitionTrigger
 
 FOLDER = Path(__file__).parents[1] / "data/before"
 READERS = {
-    "approval.json": Decision,
+    "approval.json": ApprovalDecision,
     "candidate.json": Candidate,
     "kubernetes_note.json": Note,
     "lease.json": Lease,
@@ -52,7 +52,7 @@ READERS = {
     "profile_of_the_next_window.json": Profile,
     "readiness_report.json": ReadinessReport,
     "reference.json": Reference,
-    "registry_snapshot.json": Snapshot,
+    "registry_snapshot.json": RegistrySnapshot,
     "remote_endpoint.json": RemoteState,
     "rollout_plan.json": RolloutPlan,
     "rollout_report.json": RolloutHistory,

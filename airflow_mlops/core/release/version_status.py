@@ -208,7 +208,7 @@ def reasons_of(parts: Parts) -> tuple[str, ...]:
     elif state is State.NOT_READY and parts.readiness:
         return parts.readiness.verdict.reasons
     elif parts.approval and parts.approval.because != "no warning":
-        first = (decision_text(parts.approval),)
+        first = (decision_sentence(parts.approval),)
     warned = [reason for verdict in _verdicts(parts) for reason in verdict.reasons]
     return tuple(dict.fromkeys((*first, *warned, *_shown(validation))))
 
@@ -254,7 +254,7 @@ def sections_of(validation: Report) -> dict[str, list[Finding]]:
     return found
 
 
-def decision_text(decision: ApprovalDecision) -> str:
+def decision_sentence(decision: ApprovalDecision) -> str:
     """Return a decision as text."""
     who = f"by {decision.by}" if decision.by else f"without a person: {decision.because}"
     said = f": {decision.comment}" if decision.comment else ""
@@ -286,7 +286,7 @@ def _approved(decision: ApprovalDecision | None) -> Gate:
     if decision is None:
         return Gate(name="approval")
     outcome = Outcome.PASS if decision.answer is ApprovalAnswer.APPROVED else Outcome.FAIL
-    return Gate(name="approval", outcome=outcome, reasons=(decision_text(decision),))
+    return Gate(name="approval", outcome=outcome, reasons=(decision_sentence(decision),))
 
 
 def _rolled_out(rollouts: Sequence[UpdateRollout]) -> Gate:
