@@ -58,16 +58,16 @@ def _findings(check: OwnCheck, predict: Callable[[pd.DataFrame], Array], rows: p
     function = load_function(check.function, "validate.checks")
     name = check.name or getattr(function, "__name__", str(check.function))
     try:
-        told = _read(function(predict, rows.copy()))
+        findings = _read(function(predict, rows.copy()))
     except AssertionError as error:
         said = str(error).strip().partition("\n")[0]  # pytest adds lines of its own
         return [_finding(check, name, Outcome.FAIL, said or "its assertion failed")]
     except Exception as error:
         _logger.exception("check %s could not be carried out", name)
         return [_finding(check, name, Outcome.ERROR, f"raised {type(error).__name__}: {error}")]
-    if told is None:
+    if findings is None:
         return [_finding(check, name, Outcome.PASS, "holds")]
-    return [_limited(check, finding) for finding in told]
+    return [_limited(check, finding) for finding in findings]
 
 
 def _read(result: Any) -> list[Finding] | None:

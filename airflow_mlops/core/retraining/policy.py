@@ -108,7 +108,7 @@ def _triggered(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tu
         if verdict.outcome is Outcome.FAIL and asked in policy.triggers and asked is not None:
             return asked, (verdict.gate + ": " + "; ".join(verdict.reasons[:5]),)
     if situation.trigger in policy.triggers:
-        return situation.trigger, (f"{situation.trigger}: {situation.reason or 'no reason given'}",)
+        return situation.trigger, (f"{situation.trigger}: {situation.reason or 'requested'}",)
     return situation.trigger, ()
 
 
