@@ -1,4 +1,4 @@
-"""What somebody probably meant: the end of a message about a name that is not known."""
+"""Suggestion for an unknown name: the end of the error message, by similarity of spelling."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` if something known is spelt alike, else nothing."""
+    """Return ``; did you mean 'x'?`` for the known name of closest spelling, empty if none is close."""
     close = get_close_matches(str(name), [str(other) for other in known], 1)
     return f"; did you mean {close[0]!r}?" if close else ""

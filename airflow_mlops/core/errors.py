@@ -12,11 +12,11 @@ class MlopsError(Exception):
 
 
 class PermanentError(MlopsError):
-    """The same input fails again: a person has to change something."""
+    """The same input fails again: a person must change something."""
 
 
 class TransientError(MlopsError):
-    """An outside system did not answer as it should; a retry may succeed."""
+    """An outside system failed or answered unexpectedly; a retry may succeed."""
 
 
 class InvalidConfigError(PermanentError):
@@ -32,7 +32,7 @@ class InvalidDataError(PermanentError):
 
 
 class InvalidPlanError(PermanentError):
-    """A rollout plan that must not be carried out."""
+    """A rollout plan that is not valid and is not carried out."""
 
 
 class GateFailedError(PermanentError):
@@ -40,11 +40,11 @@ class GateFailedError(PermanentError):
 
 
 class CardIncompleteError(PermanentError):
-    """A section of the model card that must be filled before production is empty; names it."""
+    """A required section of the model card is empty; names it."""
 
 
 class TrainingError(PermanentError):
-    """The author's training function raised or returned something that is no model."""
+    """The author's training function raised, or returned something that is not a model."""
 
 
 class EndpointBusyError(PermanentError):
@@ -52,19 +52,19 @@ class EndpointBusyError(PermanentError):
 
 
 class TrafficConflictError(PermanentError):
-    """Observed traffic is not what was last written: somebody intervened, nothing was overwritten."""
+    """Observed weights are not those last written: changed by hand; nothing was overwritten."""
 
 
 class TrafficOrderError(PermanentError):
-    """Traffic was to rise although the step before did not end so that it may."""
+    """A weight was to be raised although the previous step did not allow it."""
 
 
 class LeaseLostError(PermanentError):
-    """A lease ran out or went to somebody else; whoever held it must not move traffic any more."""
+    """A lease expired or went to another holder; the former holder must not move traffic any more."""
 
 
 class EndpointMissingError(PermanentError):
-    """The endpoint's object is gone or was never made; nothing was changed."""
+    """The endpoint does not exist (deleted, or never created); nothing was changed."""
 
 
 class AccessDeniedError(PermanentError):
@@ -84,4 +84,4 @@ class ServiceUnavailableError(TransientError):
 
 
 class WindowChangedError(TransientError):
-    """Rows came or went while a window was read; what was counted does not belong together."""
+    """Rows were added or removed while a window was read: its counts are inconsistent."""

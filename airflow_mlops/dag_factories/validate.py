@@ -75,7 +75,7 @@ class MetricConfig:
 
 @config
 class CheckConfig:
-    """The author's test of behaviour ``f(predict, rows)``; see ``core.validation.author.Check``."""
+    """The author's test of behaviour ``f(predict, rows)``; see ``core.validation.author.OwnCheck``."""
 
     function: Callable[..., Any] | str
     severity: Severity = Severity.CRITICAL

@@ -52,7 +52,7 @@ class ApproveModelOperator(ApprovalOperator):
 
     The decision and its comment are an entry of the model's ledger, are kept in the evidence run and as
     tags of the version; a person's holds for every later try in the DAG run. Skips what a verdict refused:
-    nobody is asked about it. Returns the ``Decision``.
+    nobody is asked about it. Returns the ``ApprovalDecision``.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.

@@ -3,7 +3,7 @@ const { createElement: h, useEffect, useState } = globalThis.React;
 const { Badge, Box, Code, Heading, Link, NativeSelect, Spinner, Stack, Table, Text } = globalThis.ChakraUI;
 
 const COLOURS = { promotion: "green", rollback: "orange", approved: "blue", rejected: "red" };
-const NOBODY = { timeout: "the default: nobody answered in time", "no warning": "nobody: no verdict warned" };
+const NOBODY = { timeout: "the default, without an answer in time", "no warning": "the configuration, without a warning" };
 const COLUMNS = ["Time (UTC)", "What", "Version", "Who", "DAG run", "Why", "Evidence"];
 
 async function read(path) {

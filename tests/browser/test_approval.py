@@ -193,7 +193,7 @@ def test_question_that_nobody_answers_is_answered_by_its_default_and_by_no_perso
     assert api.wait_for_run(UNANSWERED, again, 120)["state"] == "success"
     last = registry.decisions("careful")[-1]
     assert (last.decision, last.because, last.actor, last.user) == ("rejected", "timeout", "", "")
-    assert (last.run_id, last.by) == (again, "the default: nobody answered in time")
+    assert (last.run_id, last.by) == (again, "the default, without an answer in time")
     assert (registry.ledger("careful"), registry.settle("careful")) == ([], None)
 
 
@@ -247,7 +247,7 @@ def test_page_shows_champions_and_decisions_and_leads_to_the_run(decided, signed
     assert [(row[1].lower(), row[2], row[3]) for row in rows] == [
         ("rollback", "1 → 2", "admin"),
         ("promotion", "none → 1", "admin"),
-        ("rejected", "2", "the default: nobody answered in time"),
+        ("rejected", "2", "the default, without an answer in time"),
         ("rejected", "2", "admin"),
         ("approved", "1", "admin"),
     ]

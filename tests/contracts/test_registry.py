@@ -13,7 +13,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 
-def test_model_nobody_registered_is_a_cold_start_not_an_error(registry, name):
+def test_model_that_is_not_registered_is_a_cold_start_not_an_error(registry, name):
     assert registry.versions(name) == []
     assert registry.alias(name, CHAMPION) is None
     assert registry.ledger(name) == []
@@ -112,8 +112,8 @@ def cut_off(registry, monkeypatch, promotion):
             registry.promote(promotion)
 
 
-@pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["retry", "somebody else"])
-def test_promotion_cut_off_before_the_alias_is_completed_by_whoever_comes_next(two, name, monkeypatch, run):
+@pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["retry", "another run"])
+def test_promotion_cut_off_before_the_alias_is_completed_by_the_next_caller(two, name, monkeypatch, run):
     cut_off(two, monkeypatch, promotion(name, "1", "2", "run-2"))
     assert two.alias(name, CHAMPION) == "1"
     if run == "run-2":
@@ -154,7 +154,7 @@ def test_slow_promoter_puts_the_newest_champion_back(two, name, monkeypatch):
 
     def slow(self, promoted):
         monkeypatch.setattr(MlflowRegistry, "_apply", real)
-        real(self, promoted)  # somebody completes it and promotes the next version meanwhile
+        real(self, promoted)  # another process completes it and promotes the next version meanwhile
         self.promote(promotion(name, "2", "3", "run-3"))
         return real(self, promoted)
 

@@ -79,9 +79,9 @@ def decided(address):
 def test_decisions_are_shown_among_the_changes_of_champion_with_who_or_what_decided(decided, capsys):
     assert main(["ledger", "decided", "--tracking-uri", decided]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "  4 1970-01-01 00:00:00Z approved: version 3 by nobody: no verdict warned",
+        "  4 1970-01-01 00:00:00Z approved: version 3 by the configuration, without a warning",
         "  run decided__training/r4",
-        "  3 1970-01-01 00:00:00Z rejected: version 2 by the default: nobody answered in time",
+        "  3 1970-01-01 00:00:00Z rejected: version 2 by the default, without an answer in time",
         "  run decided__training/r3",
         "  2 1970-01-01 00:00:00Z promotion: none → 1 by airflow",
         "  run decided__training/r2",

@@ -11,10 +11,10 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-from airflow_mlops.backends.registry.watching import Snapshot
 
 from airflow_mlops.backends.registry.ledger_text import decisions_of, rows_of, valid
-from airflow_mlops.backends.serving.kubernetes.state import StoredState
+from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
+from airflow_mlops.backends.serving.kubernetes.state import Note
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.backends.serving.remote.state import RemoteState
 from airflow_mlops.backends.serving.vertex.labels import read_labels
@@ -52,7 +52,7 @@ READERS = {
     "profile_of_the_next_window.json": Profile,
     "readiness_report.json": ReadinessReport,
     "reference.json": Reference,
-    "registry_snapshot.json": Snapshot,
+    "registry_snapshot.json": RegistrySnapshot,
     "remote_endpoint.json": RemoteState,
     "rollout_plan.json": RolloutPlan,
     "rollout_report.json": RolloutHistory,

@@ -1,1 +1,1 @@
-"""Where a DAG run keeps what it measured and decided."""
+"""Evidence store of a DAG run: what it measured and decided."""

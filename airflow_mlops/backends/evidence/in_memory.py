@@ -1,4 +1,4 @@
-"""Evidence kept in memory: for tests and for trying operators without a server."""
+"""Evidence store in memory: for tests, and for operators without a server."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class InMemoryEvidence:
         self.runs: dict[str, _Run] = {}
 
     def open(self, key: EvidenceKey, tags: Mapping[str, str] | None = None) -> str:
-        """Return the run of ``key``, made at the first call."""
+        """Return the run of ``key``, created at the first call."""
         run_id = f"{key.dag_id}/{key.run_id}"
         identity = {"mlops.model": key.model, "mlops.dag_id": key.dag_id, "mlops.run_id": key.run_id}
         self.runs.setdefault(run_id, _Run(model=key.model, tags=identity)).tags.update(tags or {})
         return run_id
 
     def write_json(self, evidence_run: str, path: str, document: Mapping[str, Any]) -> None:
-        """Keep a document."""
+        """Store a document."""
         self.runs[evidence_run].documents[path] = copy.deepcopy(dict(document))
 
     def read_json(self, evidence_run: str, path: str) -> dict[str, Any]:
-        """Return a kept document."""
+        """Return a stored document."""
         run = self.runs.get(evidence_run)
         if run is None or path not in run.documents:
             msg = f"evidence run {evidence_run} has no document {path!r}"
@@ -50,7 +50,7 @@ class InMemoryEvidence:
         return document
 
     def write_text(self, evidence_run: str, path: str, text: str) -> None:
-        """Keep a text."""
+        """Store a text."""
         self.runs[evidence_run].documents[path] = text
 
     def set_tags(self, evidence_run: str, tags: Mapping[str, str]) -> None:
@@ -62,7 +62,7 @@ class InMemoryEvidence:
         return dict(self.runs[evidence_run].tags)
 
     def log_metrics(self, evidence_run: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Keep the last value of each metric."""
+        """Store the last value of each metric."""
         self.runs[evidence_run].metrics.update(metrics)
 
     def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:

@@ -1,4 +1,4 @@
-"""Evidence kept in MLflow: one run per DAG run, in the experiment named like the model."""
+"""Evidence store in MLflow: one run per DAG run, in the experiment of the model's name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MlflowEvidence:
         self.server = server
 
     def open(self, key: EvidenceKey, tags: Mapping[str, str] | None = None) -> str:
-        """Find the run of ``key`` by its tags or make it; of runs made at once, the earliest holds."""
+        """Find the run of ``key`` by its tags, or create it; of concurrent ones the earliest is used."""
         identity = {"mlops.model": key.model, "mlops.dag_id": key.dag_id, "mlops.run_id": key.run_id}
         with self.server.session() as client:
             experiment = _experiment(client, key.model)
@@ -39,11 +39,11 @@ class MlflowEvidence:
         return run
 
     def write_json(self, evidence_run: str, path: str, document: Mapping[str, Any]) -> None:
-        """Keep a document as an artifact of the run."""
+        """Store a document as an artifact of the run."""
         self.write_text(evidence_run, path, json.dumps(document, indent=1, allow_nan=False))
 
     def read_json(self, evidence_run: str, path: str) -> dict[str, Any]:
-        """Return a kept document."""
+        """Return a stored document."""
         import mlflow
         from mlflow.exceptions import MlflowException
 
@@ -59,7 +59,7 @@ class MlflowEvidence:
         return document
 
     def write_text(self, evidence_run: str, path: str, text: str) -> None:
-        """Keep a text as an artifact of the run."""
+        """Store a text as an artifact of the run."""
         with self.server.session() as client:
             client.log_text(evidence_run, text, path)
 
@@ -105,7 +105,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
     if found is None:
         try:
             return str(client.create_experiment(name))
-        except MlflowException:  # another process made it between the two calls
+        except MlflowException:  # another process created it between the two calls
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise

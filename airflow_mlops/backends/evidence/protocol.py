@@ -1,4 +1,4 @@
-"""Port: where a DAG run keeps what it measured and decided (one evidence run per DAG run)."""
+"""Port: store of what a DAG run measured and decided (one evidence run per DAG run)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceKey(Record):
-    """Identity of a DAG run: the same for every task, try and clear of it."""
+    """Identity of a DAG run: the same for all its tasks, retries and clears."""
 
     model: str
     dag_id: str
@@ -24,19 +24,19 @@ class EvidenceStore(Protocol):
     """Documents, numbers and tags of one DAG run; every call is idempotent."""
 
     def open(self, key: EvidenceKey, tags: Mapping[str, str] | None = None) -> str:
-        """Return the id of the evidence run of ``key``, made if it is not there yet; sets ``tags``."""
+        """Return the id of the evidence run of ``key``, created if it does not exist; sets ``tags``."""
 
     def write_json(self, evidence_run: str, path: str, document: Mapping[str, Any]) -> None:
-        """Keep ``document`` under ``path`` (``/``-separated, ends in ``.json``), replacing an older one."""
+        """Store ``document`` under ``path`` (``/``-separated, ends in ``.json``), replacing an older one."""
 
     def read_json(self, evidence_run: str, path: str) -> dict[str, Any]:
-        """Return a kept document.
+        """Return a stored document.
 
         :raises InvalidRecordError: there is none; names run and path.
         """
 
     def write_text(self, evidence_run: str, path: str, text: str) -> None:
-        """Keep a text document (YAML, Markdown, HTML) under ``path``."""
+        """Store a text document (YAML, Markdown, HTML) under ``path``."""
 
     def set_tags(self, evidence_run: str, tags: Mapping[str, str]) -> None:
         """Set tags on the evidence run."""

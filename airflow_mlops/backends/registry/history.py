@@ -1,4 +1,4 @@
-"""A model's ledger read over MLflow's REST interface: by processes that must not touch the environment."""
+"""Read a model's ledger over MLflow's REST interface: for processes that must not set variables."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PAGE = "200"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History(Record):
-    """What the registry and the ledger say about a model; both lists oldest first.
+    """Champion and ledger of a model; both lists oldest first.
 
-    :param champion: version that the alias points to now, whoever moved it.
+    :param champion: version that the alias points to now, also if it was moved by hand.
     """
 
     model: str
@@ -64,7 +64,7 @@ async def models_with_a_ledger(server: MlflowServer) -> list[str]:
 
 
 async def _pages(server: MlflowServer, path: str, key: str, where: str) -> AsyncIterator[dict[str, Any]]:
-    """Yield everything a search finds; a list that is not there is empty."""
+    """Yield all results of a search, page by page."""
     token = ""
     while True:
         more = {"page_token": token} if token else {}

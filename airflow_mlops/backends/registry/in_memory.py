@@ -1,4 +1,4 @@
-"""A registry in memory: for tests and for trying operators without a server."""
+"""Model registry in memory: for tests, and for operators without a server."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class InMemoryRegistry:
         return entry
 
     def settle(self, model: str) -> str | None:
-        """Return the champion: here nothing can be cut off."""
+        """Return the champion: here no promotion can be interrupted."""
         return self.alias(model, CHAMPION)
 
     def ledger(self, model: str) -> list[LedgerEntry]:

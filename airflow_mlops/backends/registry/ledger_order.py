@@ -1,4 +1,4 @@
-"""Which of the entries that were appended to a ledger count, and what may be appended next."""
+"""Order of the ledger: which appended entries are valid, and which may be appended next."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def accepted(appended: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """Return the entries that count, in order: each was written after the one that counted before it.
+    """Return the valid entries in order: each follows the valid entry before it (optimistic concurrency).
 
-    Everybody who reads the same entries finds the same winner, with no clock and no lock. An entry that
-    follows one that was deleted by hand still counts: it had won when it was written.
+    Every reader of the same entries finds the same winner, without a clock or a lock. An entry that follows
+    one that was deleted by hand is still valid: it had won when it was written.
 
     :param appended: all entries, in the order of their numbers.
     """
@@ -30,15 +30,15 @@ def accepted(appended: Sequence[LedgerEntry]) -> list[LedgerEntry]:
 
 
 def done_before(entry: LedgerEntry, kept: Sequence[LedgerEntry]) -> LedgerEntry | None:
-    """Return what the same DAG run has promoted already, if nothing was promoted after it."""
+    """Return the entry by which the same DAG run promoted already, if it is the last one."""
     last = kept[-1] if kept else None
     return last if last is not None and _identity(last) == _identity(entry) else None
 
 
 def refuse_moved(entry: LedgerEntry, kept: Sequence[LedgerEntry], current: str | None) -> None:
-    """Refuse an entry whose champion is not the one it was decided against.
+    """Refuse an entry if the champion is not the one that was expected.
 
-    A version that somebody made champion by hand may be written down after the fact.
+    A version that was made champion by hand may be recorded afterwards.
 
     :raises RegistryConflictError: names the champion, and who promoted it.
     """
@@ -48,7 +48,7 @@ def refuse_moved(entry: LedgerEntry, kept: Sequence[LedgerEntry], current: str |
 
 
 def moved(entry: LedgerEntry, current: str | None, kept: Sequence[LedgerEntry]) -> str:
-    """Say why an entry was refused."""
+    """Return why an entry is refused."""
     last = kept[-1] if kept else None
     known = last is not None and last.to_version == current
     who = f"; {current} was promoted by {last.actor} in {last.dag_id}/{last.run_id}" if last and known else ""
@@ -59,7 +59,7 @@ def moved(entry: LedgerEntry, current: str | None, kept: Sequence[LedgerEntry]) 
 
 
 def first_of_each(decisions: Sequence[DecisionEntry]) -> list[DecisionEntry]:
-    """Return decisions without those that a later try of the same task wrote again."""
+    """Return decisions without duplicates that a later try of the same task wrote."""
     kept: dict[tuple[str, ...], DecisionEntry] = {}
     for decision in decisions:
         kept.setdefault(_decided(decision), decision)
@@ -67,7 +67,7 @@ def first_of_each(decisions: Sequence[DecisionEntry]) -> list[DecisionEntry]:
 
 
 def decided_before(entry: DecisionEntry, kept: Sequence[DecisionEntry]) -> DecisionEntry | None:
-    """Return the entry of the same decision, if it is there."""
+    """Return the entry of the same decision, if there is one."""
     return next((one for one in kept if _decided(one) == _decided(entry)), None)
 
 

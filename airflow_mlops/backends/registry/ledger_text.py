@@ -1,4 +1,4 @@
-"""How entries of the ledger lie in MLflow's tags: written with a bound, read back in their order."""
+"""Ledger entries as MLflow tags: written with bounded length, read back in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIX = ".mlops-ledger"
 ENTRY_TAG, STATE_TAG, DECISION_TAG = "mlops.entry", "mlops.state", "mlops.decision"
 _OLD_TAG = "mlops.ledger."
-"""Prefix of tags on the model itself, where entries were kept before they had numbers."""
+"""Prefix of tags on the model itself, where entries were kept before they were numbered."""
 APPLIED, VOID = "applied", "void"
 _LONGEST_REASON, _LONGEST_APPROVAL = 1000, 600
 _LONGEST_VERDICT, _MOST_VERDICTS = 150, 16
@@ -26,14 +26,14 @@ _LONGEST_TAG = 5000
 
 
 class LedgerRow(NamedTuple):
-    """A change of champion, and whether the aliases followed it: ``applied``, ``void``, or not known yet."""
+    """A change of champion and its state: aliases moved (``applied``), never (``void``), or not known yet."""
 
     entry: LedgerEntry
     state: str
 
 
 def entry_text(entry: LedgerEntry) -> str:
-    """Return an entry as JSON that fits into a tag, whatever people wrote."""
+    """Return an entry as JSON of bounded length; long reasons and comments are cut."""
     bounded = replace(
         entry,
         reason=entry.reason[:_LONGEST_REASON],
@@ -48,7 +48,7 @@ def entry_text(entry: LedgerEntry) -> str:
 
 
 def decision_text(entry: DecisionEntry) -> str:
-    """Return a decision as JSON that fits into a tag, whatever people wrote."""
+    """Return a decision as JSON of bounded length; a long comment is cut."""
     bounded = replace(entry, comment=entry.comment[:_LONGEST_REASON], verdicts=_bounded(entry.verdicts))
     text = _text(bounded)
     while len(text) > _LONGEST_TAG and bounded.comment:
@@ -60,10 +60,10 @@ def decision_text(entry: DecisionEntry) -> str:
 def rows_of(
     model: str, numbered: Mapping[int, Mapping[str, str]], model_tags: Mapping[str, str]
 ) -> list[LedgerRow]:
-    """Return the changes of champion that count, void ones too, oldest first; decisions are none.
+    """Return the valid changes of champion, void ones too, without decisions; oldest first.
 
     :param numbered: the tags of the ledger's versions, by number.
-    :param model_tags: the tags of the model itself, where the oldest entries may lie.
+    :param model_tags: the tags of the model itself, where the oldest entries may be.
     """
     old = [_entry(model_tags[name], model, 0) for name in sorted(model_tags) if name.startswith(_OLD_TAG)]
     read = [_entry(numbered[n][ENTRY_TAG], model, n) for n in sorted(numbered) if ENTRY_TAG in numbered[n]]
@@ -72,7 +72,7 @@ def rows_of(
 
 
 def valid(rows: list[LedgerRow]) -> list[LedgerEntry]:
-    """Return the entries that the aliases followed or can still follow."""
+    """Return the entries that are not void."""
     return [row.entry for row in rows if row.state != VOID]
 
 
@@ -94,7 +94,7 @@ def _json(text: str, model: str, number: int) -> Mapping[str, object]:
     try:
         document: Mapping[str, object] = json.loads(text)
     except ValueError as error:
-        msg = f"ledger of {model!r}, entry {number}: not JSON, somebody changed it by hand"
+        msg = f"ledger of {model!r}, entry {number}: not JSON, changed by hand"
         raise InvalidRecordError(msg) from error
     return document
 

@@ -38,7 +38,7 @@ class MlflowRegistry:
     def register(
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
     ) -> ModelVersion:
-        """Register once per evidence run; of versions made at once, the lowest number stays."""
+        """Register once per evidence run; of concurrent registrations the lowest number stays."""
         import mlflow
 
         with self.server.session() as client:
@@ -75,8 +75,8 @@ class MlflowRegistry:
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Append to the ledger, which decides who wins; then move the aliases.
 
-        The ledger is read before the alias: a promotion that comes between the two is then a later entry
-        than the one this claim follows, and the claim does not count.
+        The ledger is read before the alias: a promotion between the two is then a later entry than the one
+        this claim follows, and the claim is not valid.
         """
         self.version(entry.model, entry.to_version)
         rows = self._ledger.rows(entry.model)
@@ -94,7 +94,7 @@ class MlflowRegistry:
         return won
 
     def settle(self, model: str) -> str | None:
-        """Move the aliases to where the ledger's last entry says, if that was cut off."""
+        """Move the aliases as the last entry of the ledger says, if that was interrupted."""
         self._complete(self._ledger.rows(model))
         return self.alias(model, CHAMPION)
 
@@ -103,7 +103,7 @@ class MlflowRegistry:
         return valid(self._ledger.rows(model))
 
     def decide(self, entry: DecisionEntry) -> DecisionEntry:
-        """Append a decision, once: written twice at the same moment, the first counts."""
+        """Append a decision once; of concurrent duplicates the first is valid."""
         self.version(entry.model, entry.version)
         before = decided_before(entry, self.decisions(entry.model))
         return before or self._ledger.append_decision(entry)
@@ -136,9 +136,9 @@ class MlflowRegistry:
             self._apply(rows[-1].entry)
 
     def _apply(self, entry: LedgerEntry) -> bool:
-        """Move the aliases to an entry that won; of a version that is gone the entry becomes void.
+        """Move the aliases to an entry that won; if its version was deleted, the entry becomes void.
 
-        Looks again afterwards: whoever was slow must not leave an older champion than the ledger's.
+        Reads the ledger again afterwards: a slow process must not leave an older champion than the ledger's.
         """
         with self.server.session() as client:
             moved = _point(client, entry.model, CHAMPION, entry.to_version)
@@ -152,7 +152,7 @@ class MlflowRegistry:
 
 
 def _point(client: MlflowClient, model: str, alias: str, version: str) -> bool:
-    """Set an alias; say whether the version was there."""
+    """Set an alias; return whether the version exists."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,9 +1,9 @@
-"""The ledger in MLflow: an append-only list whose order decides between promotions made at once.
+"""The ledger in MLflow: an append-only log whose order decides between concurrent promotions.
 
 MLflow has no compare-and-set, but it numbers the versions of a registered model inside a transaction: a
-number is given once. So the ledger of model ``m`` is the registered model ``m.mlops-ledger``, an entry is
-a version of it, and a change of champion counts if it was written after the last one that counted. A
-decision lies in the same list under another tag: it takes a number and part in nothing else.
+number is given once. So the ledger of model ``m`` is the registered model ``m.mlops-ledger``, an entry is a
+version of it, and a change of champion is valid if it names the last valid one as its predecessor. A decision
+is in the same log under another tag: it has a number, but does not affect promotions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PAGE = 1000
 def safe_name(model: str) -> str:
     """Return a model's name.
 
-    :raises InvalidConfigError: it cannot stand in a search.
+    :raises InvalidConfigError: it holds a quote, which a search filter cannot.
     """
     if "'" in model:
         msg = f"model name {model!r} holds a quote; letters, digits, '_', '-' and '.' are allowed"
@@ -49,13 +49,13 @@ def safe_name(model: str) -> str:
 
 
 class MlflowLedger:
-    """Entries are added and read, never changed; a second tag says whether the aliases followed."""
+    """Entries are appended and read, never changed; a second tag holds whether the aliases were moved."""
 
     def __init__(self, server: MlflowServer) -> None:
         self.server = server
 
     def append(self, entry: LedgerEntry) -> LedgerEntry:
-        """Append an entry and return it with its number; whether it counts, :meth:`winner` says."""
+        """Append an entry and return it with its number; :meth:`winner` tells whether it is valid."""
         sentence = f"{entry.kind}: {entry.from_version} → {entry.to_version} by {entry.actor}"
         return replace(entry, number=self._append(entry.model, ENTRY_TAG, entry_text(entry), sentence))
 
@@ -65,11 +65,11 @@ class MlflowLedger:
         return replace(entry, number=self._append(entry.model, DECISION_TAG, decision_text(entry), sentence))
 
     def winner(self, claim: LedgerEntry) -> LedgerEntry:
-        """Return the entry that counts if it is this claim; a request sent twice is one claim.
+        """Return the valid entry of this claim; a request that was sent twice is one claim.
 
-        So are two copies of one rollout's task, such as one whose scheduler died and the try after it.
+        Two copies of one rollout's task are one claim, too, e.g. one whose scheduler died and the next try.
 
-        :raises RegistryConflictError: another one was faster; names it.
+        :raises RegistryConflictError: another claim was faster; names it.
         """
         kept = [row.entry for row in self.rows(claim.model)]
         for entry in kept:
@@ -81,7 +81,7 @@ class MlflowLedger:
         raise RegistryConflictError(moved(claim, kept[-1].to_version if kept else None, kept))
 
     def rows(self, model: str) -> list[LedgerRow]:
-        """Return the changes of champion that count, void entries too, oldest first."""
+        """Return the valid changes of champion, void ones too, oldest first."""
         return rows_of(model, self._numbered(model), self._model_tags(model))
 
     def decisions(self, model: str) -> list[DecisionEntry]:
@@ -89,7 +89,7 @@ class MlflowLedger:
         return decisions_of(model, self._numbered(model))
 
     def close(self, entry: LedgerEntry, state: str) -> None:
-        """Note that the aliases followed an entry, or never can."""
+        """Record that the aliases were moved to an entry, or never can be."""
         with self.server.session() as client:
             client.set_model_version_tag(entry.model + SUFFIX, str(entry.number), STATE_TAG, state)
 

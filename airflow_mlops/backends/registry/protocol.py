@@ -1,4 +1,4 @@
-"""Port: registered model versions, aliases and the ledger of promotions and decisions."""
+"""Port: registered model versions, aliases, and the ledger of promotions and decisions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PREVIOUS = "previous"
 PROMOTION, ROLLBACK, DECISION = "promotion", "rollback", "decision"
-APPROVED, REJECTED = "approved", "rejected"
 PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"
 _DECIDED_BY = {
     PERSON: "a person",
-    TIMEOUT: "the default: nobody answered in time",
-    NO_WARNING: "nobody: no verdict warned",
+    TIMEOUT: "the default, without an answer in time",
+    NO_WARNING: "the configuration, without a warning",
 }
 
 
@@ -45,13 +44,13 @@ class LedgerEntry(Record):
 
     :param at: seconds since the epoch, UTC.
     :param kind: ``promotion`` or ``rollback``.
-    :param verdicts: where the verdicts lie that it rests on: ``<evidence run>/<path>``.
-    :param approval: who approved the version before its rollout, and what was said; empty if nobody did.
+    :param verdicts: addresses of the verdicts it rests on: ``<evidence run>/<path>``.
+    :param approval: who approved the version before its rollout, with the comment; empty without approval.
     :param evidence_run: the run that holds a copy of this entry.
-    :param number: place in the model's ledger, from 1; 0 for entries of before there were numbers. Given
-        by the registry.
-    :param after: number of the entry it follows, 0 for the first. Given by the registry.
-    :param claim: what tells this attempt from every other one. Given by the registry.
+    :param number: sequence number in the model's ledger, from 1; 0 for entries older than numbering. Set by
+        the registry.
+    :param after: number of the entry it follows, 0 for the first. Set by the registry.
+    :param claim: unique id of this attempt. Set by the registry.
     """
 
     model: str
@@ -73,7 +72,7 @@ class LedgerEntry(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionEntry(Record):
-    """What was decided about a candidate: an entry of the ledger that moves no alias.
+    """A decision about a candidate: an entry of the ledger that moves no alias.
 
     :param decision: ``approved`` or ``rejected``.
     :param because: who or what decided: ``person``, ``timeout`` (the default that was stated) or
@@ -81,9 +80,9 @@ class DecisionEntry(Record):
     :param actor: the person's name; empty unless a person decided.
     :param user: the person's id in Airflow's auth manager.
     :param at: seconds since the epoch, UTC.
-    :param verdicts: where the verdicts lie that were put before the person: ``<evidence run>/<path>``.
+    :param verdicts: addresses of the verdicts shown to the person: ``<evidence run>/<path>``.
     :param evidence_run: the run that holds a copy of this entry.
-    :param number: place in the model's ledger, shared with changes of champion. Given by the registry.
+    :param number: sequence number in the model's ledger, shared with promotions. Set by the registry.
     """
 
     model: str
@@ -103,17 +102,17 @@ class DecisionEntry(Record):
 
     @property
     def by(self) -> str:
-        """Return who decided, in words."""
+        """Return who decided, as text."""
         return self.actor or _DECIDED_BY.get(self.because, self.because)
 
     @property
     def sentence(self) -> str:
-        """Return the whole in one line, for the entry of the promotion that follows."""
+        """Return the decision on one line, for the entry of the promotion that follows."""
         return f"{self.decision} by {self.by}" + (f": {self.comment}" if self.comment else "")
 
 
 class ModelRegistry(Protocol):
-    """Compare-and-set on aliases; never a blind overwrite."""
+    """Versions, aliases by compare-and-set, and the ledger; an alias is never overwritten unseen."""
 
     def register(
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
@@ -135,8 +134,8 @@ class ModelRegistry(Protocol):
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Move ``champion`` to ``entry.to_version`` and ``previous`` to ``entry.from_version``.
 
-        Of promotions made at once against the same champion exactly one wins and is in the ledger.
-        Promoting through the same DAG run again completes what was cut off, returns the first entry and
+        Of concurrent promotions against the same champion exactly one wins and is in the ledger. It is
+        idempotent per DAG run: promoting again completes what was interrupted, returns the first entry and
         appends none.
 
         :raises RegistryConflictError: ``champion`` is not ``entry.from_version`` any more.
@@ -144,15 +143,15 @@ class ModelRegistry(Protocol):
         """
 
     def settle(self, model: str) -> str | None:
-        """Complete a promotion that won but was cut off before the alias; return the champion's version."""
+        """Complete a promotion that won but was interrupted before the alias; return the champion."""
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all changes of champion, oldest first."""
 
     def decide(self, entry: DecisionEntry) -> DecisionEntry:
-        """Append a decision; what the same DAG run decided alike before is returned instead.
+        """Append a decision, idempotent: an equal decision of the same DAG run is returned instead.
 
-        Moves no alias, and no promotion waits for it or loses by it.
+        Moves no alias and does not affect concurrent promotions.
 
         :raises InvalidConfigError: no such model or version; nothing was written.
         """

@@ -1,4 +1,4 @@
-"""What a registered model looks like from outside, over MLflow's REST interface, and what changed."""
+"""Snapshots of a registered model over MLflow's REST interface, and the changes between two."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.mlflow_server import MlflowServer
 
 _ALIAS, _VERSION = "alias", "version"
-CHANGES = (_ALIAS, _VERSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySnapshot(Record):
-    """A registered model at one moment; empty for one that nobody registered yet.
+    """Aliases and newest version of a model at one moment; empty for a model that is not registered.
 
     :param newest: number of the newest version, 0 for none.
     """
@@ -29,9 +28,9 @@ class RegistrySnapshot(Record):
 async def read_snapshot(
     server: MlflowServer, model: str, before: RegistrySnapshot | None = None
 ) -> RegistrySnapshot:
-    """Return what the model looks like now.
+    """Return the model's present snapshot.
 
-    :param before: what was seen last: the newest version stays the newest when it is deleted.
+    :param before: the previous snapshot: a newest version that was deleted since then still counts.
     :raises ServiceUnavailableError: no answer, or one that is no registered model; names the status.
     """
     document = await server.ask("registered-models/get", name=model)
@@ -47,7 +46,7 @@ async def read_snapshot(
 
 
 def changes(model: str, before: RegistrySnapshot, now: RegistrySnapshot) -> list[dict[str, Any]]:
-    """Return what happened in between, new versions first; a deleted alias moved to ``None``."""
+    """Return changes between two snapshots, new versions first; a deleted alias moved to ``None``."""
     new = [
         {"model": model, "change": _VERSION, "version": str(number)}
         for number in range(before.newest + 1, now.newest + 1)

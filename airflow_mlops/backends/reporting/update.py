@@ -44,7 +44,7 @@ _LOOKS = {
     "worse": "worse",
     "too-close": "too close to tell",
     "too-small": "too small to tell: decides nothing",
-    "found": "found by search: surely loses more than allowed",
+    "found": "found by search: loses significantly more than allowed",
 }
 _DOCUMENTS = {
     "schema report": ("schema", "schema_report.json"),

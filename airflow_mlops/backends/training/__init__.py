@@ -1,1 +1,1 @@
-"""Where training runs."""
+"""Execution of training, and its log in MLflow."""

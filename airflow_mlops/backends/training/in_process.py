@@ -1,4 +1,4 @@
-"""Training in the task's own process: the author's plain function, logged to MLflow by us."""
+"""Training in the task's own process by the author's plain function."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_function(function: Callable[..., Any] | str, where: str = "train.functi
 
 
 def address(function: Callable[..., Any]) -> str:
-    """Return where a function is found: ``module:name``."""
+    """Return the import address of a function: ``module:name``."""
     return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
 
 
@@ -71,7 +71,7 @@ def scores(model: Any, features: pd.DataFrame) -> Any:
 
 
 def source_file(function: Callable[..., Any]) -> list[str]:
-    """Return the author's file, so that what the model refers to can be loaded elsewhere."""
+    """Return the author's file, stored with the model so that its code is there when it is loaded."""
     if function.__module__ == "__main__":
         return []
     try:

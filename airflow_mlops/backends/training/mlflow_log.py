@@ -1,4 +1,4 @@
-"""Writes a trained model and all that explains it into its MLflow run."""
+"""Log a trained model, its inputs and its environment into its MLflow run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingLog:
         self.run = run
 
     def inputs(self, window: Window, rows: Rows, spec: DatasetSpec, params: Mapping[str, Any]) -> None:
-        """Log what goes in, before training starts: parameters, the dataset, its digest and source."""
+        """Log the inputs before training starts: parameters, dataset, its digest and source."""
         import mlflow
 
         with self.server.session() as client:
@@ -78,7 +78,7 @@ class TrainingLog:
 
 
 def signature(features: pd.DataFrame) -> Any:
-    """Return a signature that a JSON request can meet: doubles, booleans and strings, nulls allowed."""
+    """Return a signature that fits JSON requests: doubles, booleans and strings, nulls allowed."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
@@ -91,7 +91,7 @@ def signature(features: pd.DataFrame) -> Any:
 
 
 def version_tags(function: Callable[..., Any] | str) -> dict[str, str]:
-    """Return the versions of what takes part in training, and the commit of the author's file."""
+    """Return tags with the versions of the packages and the commit of the author's file."""
     from mlflow.utils.git_utils import get_git_commit
 
     versions = {"python": platform.python_version(), **dict(pin.split("==") for pin in _pins(_PACKAGES))}

@@ -1,4 +1,4 @@
-"""Any object with ``predict`` as an MLflow model."""
+"""Any object with ``predict`` as an MLflow model; stored models refer to this module by its name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mlflow.pyfunc
 
 
 class PlainModel(mlflow.pyfunc.PythonModel):
-    """Serves an author's own object: probabilities where it has them, predictions otherwise."""
+    """Wraps an author's object: returns probabilities if it has them, else predictions."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

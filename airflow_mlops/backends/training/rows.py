@@ -1,4 +1,4 @@
-"""Rows for training and for comparison: features a model server will see alike, split once and for all."""
+"""Labelled rows, split by key hash into training and hold-out; features as a model server receives them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rows:
 
     :param frame: all columns of the window, features made servable.
     :param features: names of the feature columns, in the order the model gets them.
-    :param held_back: boolean, one a row.
+    :param held_back: mask of the hold-out rows.
     :param unlabelled: rows of the window that are left out because their label is missing.
     """
 
@@ -37,12 +37,12 @@ class Rows:
 
     @property
     def training(self) -> pd.DataFrame:
-        """Rows a model may learn from."""
+        """Rows for training."""
         return self.frame[~self.held_back]
 
     @property
     def holdout(self) -> pd.DataFrame:
-        """Rows no model ever learns from."""
+        """Hold-out rows: no model is trained on them."""
         return self.frame[self.held_back]
 
 
@@ -50,7 +50,7 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
     """Read a window's labelled rows.
 
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
-    :raises InvalidDataError: a column is missing, the label is never there, or one side has no rows.
+    :raises InvalidDataError: a column is missing, no row has a label, or one part has no rows.
     """
     frame = read_window(window, filesystem=filesystem).to_pandas()
     features = spec.feature_names(list(frame.columns))
@@ -69,14 +69,14 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
 
 
 def held_back_rows(frame: pd.DataFrame, spec: DatasetSpec) -> pd.Series[bool]:
-    """Mark the rows whose key hashes into the held-back share; without a key, the whole row is hashed."""
+    """Mark the rows whose key hashes into the hold-out share; without a key the whole row is hashed."""
     keyed = frame[list(spec.key)] if spec.key else frame
     hashes = pd.util.hash_pandas_object(keyed, index=False, hash_key=HASH_KEY)
     return hashes / _HASH_RANGE < spec.holdout_share
 
 
 def servable(features: pd.DataFrame) -> pd.DataFrame:
-    """Make features what a JSON request can hold: numbers as floats (null is NaN), booleans, text.
+    """Convert features to what a JSON request holds: numbers as floats (null is NaN), booleans, text.
 
     :raises InvalidDataError: a feature of another type; names it.
     """

@@ -1,4 +1,4 @@
-"""The author's metrics and checks, called so that whatever they do ends in a finding or a named error."""
+"""The author's metrics and checks: every failure of theirs becomes a finding or an error that names them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AT_MOST = {Severity.CRITICAL: Outcome.FAIL, Severity.WARNING: Outcome.WARN, Sev
 def own_metric(own: OwnMetric) -> Metric:
     """Return the author's metric.
 
-    :raises InvalidConfigError: no such function; and when called: it raised, or gave no number.
+    :raises InvalidConfigError: no such function; when called: it raised, or returned no number.
     """
     function = load_function(own.function, f"validate.metrics.{own.name}")
 
@@ -47,7 +47,7 @@ def own_metric(own: OwnMetric) -> Metric:
 def run_checks(
     checks: Sequence[OwnCheck], predict: Callable[[pd.DataFrame], Array], rows: pd.DataFrame
 ) -> list[Finding]:
-    """Call every check with a copy of the held-back rows; one that says nothing passed.
+    """Call every check with a copy of the held-back rows; one that returns nothing has passed.
 
     :raises InvalidConfigError: a check cannot be imported.
     """
@@ -58,20 +58,20 @@ def _findings(check: OwnCheck, predict: Callable[[pd.DataFrame], Array], rows: p
     function = load_function(check.function, "validate.checks")
     name = check.name or getattr(function, "__name__", str(check.function))
     try:
-        told = _read(function(predict, rows.copy()))
+        findings = _read(function(predict, rows.copy()))
     except AssertionError as error:
         said = str(error).strip().partition("\n")[0]  # pytest adds lines of its own
         return [_finding(check, name, Outcome.FAIL, said or "its assertion failed")]
     except Exception as error:
         _logger.exception("check %s could not be carried out", name)
         return [_finding(check, name, Outcome.ERROR, f"raised {type(error).__name__}: {error}")]
-    if told is None:
+    if findings is None:
         return [_finding(check, name, Outcome.PASS, "holds")]
-    return [_limited(check, finding) for finding in told]
+    return [_limited(check, finding) for finding in findings]
 
 
 def _read(result: Any) -> list[Finding] | None:
-    """Return findings; a bare True or False is refused, for it would pass unseen.
+    """Return findings; ``True`` and ``False`` are refused: a check that returns False must not pass.
 
     :raises TypeError: anything else.
     """
@@ -93,7 +93,7 @@ def _finding(check: OwnCheck, name: str, outcome: Outcome, what: str) -> Finding
 
 
 def _limited(check: OwnCheck, finding: Finding) -> Finding:
-    """Let a finding weigh no more than its check's severity."""
+    """Limit the outcome of a finding by the severity of its check."""
     order, most = list(Outcome), _AT_MOST[check.severity]
     outcome = (
         finding.outcome

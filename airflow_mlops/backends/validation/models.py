@@ -1,4 +1,4 @@
-"""Registered models as scorers of rows: loaded once, asked for the inputs their signature names."""
+"""Registered models that score rows: loaded once, with the inputs that their signature names."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class LoadedModel:
-    """A version that gives scores as its server would.
+    """A model version whose scores are those of its server.
 
-    :param features: asked for when the model has no signature.
+    :param features: inputs of a model without a signature.
     """
 
     def __init__(self, model: Any, features: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ def class_name(one: Any) -> str:
 
 
 def _classes(model: Any) -> list[str] | None:
-    """Return the classes of an estimator as scikit-learn's say them; ``None`` if it does not."""
+    """Return a scikit-learn estimator's ``classes_``; ``None`` if the model has none."""
     try:
         raw = model.get_raw_model()
     except (AttributeError, NotImplementedError, MlflowException):
@@ -76,7 +76,7 @@ def _classes(model: Any) -> list[str] | None:
 def loaded(
     registry: ModelRegistry, model: str, version: str, features: Sequence[str]
 ) -> Iterator[LoadedModel]:
-    """Load a registered version for as long as the block runs."""
+    """Load a registered version for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
         found = mlflow.pyfunc.load_model(str(registry.download(model, version, Path(folder))))
         yield LoadedModel(found, features)

@@ -1,4 +1,4 @@
-"""Training rows as the poisoning heuristics want them: who equals whom, who is like whom."""
+"""Training rows for the poisoning heuristics: groups of exact and of near duplicates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BINS = 8
 
 
 def poisoning(rows: Rows, spec: DatasetSpec, policy: PoisoningPolicy) -> list[Finding]:
-    """Look for signs among the training rows.
+    """Search the training rows for signs of poisoning.
 
     :raises InvalidDataError: a column of the policy is missing; names it.
     """
@@ -54,7 +54,7 @@ def _numbered(frame: pd.DataFrame) -> Any:
 
 
 def _coarse(features: pd.DataFrame) -> pd.DataFrame:
-    """Cut numbers at eighths of their distribution: near duplicates fall into the same cells."""
+    """Cut numbers at the octiles of their distribution: near duplicates fall into the same bins."""
     return pd.DataFrame({name: _cut(features[name]) for name in features}, index=features.index)
 
 

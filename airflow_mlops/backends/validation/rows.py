@@ -1,4 +1,4 @@
-"""Held-back rows as a sample: classes coded, entities and queries numbered, the rows' own digest."""
+"""Held-back rows as a sample: classes, entities and queries as codes, and a digest of the rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sample_of(
     scores: Mapping[str, Array],
     unusable: Mapping[str, str],
 ) -> Sample:
-    """Put the held-back rows and each model's scores of them together.
+    """Return the held-back rows with each model's scores.
 
     :raises InvalidDataError: a column the policy names is missing; names it.
     """
@@ -56,14 +56,14 @@ def sample_of(
 
 
 def rows_digest(frame: pd.DataFrame) -> str:
-    """Return a digest of rows that does not depend on their order."""
+    """Return a digest of rows that is independent of their order."""
     unique = frame.loc[:, ~frame.columns.duplicated()]
     hashes = pd.util.hash_pandas_object(unique, index=False, hash_key=HASH_KEY).to_numpy()
     return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
 
 
 def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
-    """Return the label of every row: as it is, or the place of its class among the sorted classes.
+    """Return the label of every row: as it is, or its class code, by the order of the sorted classes.
 
     :param is_matrix: scores have a column per class, so labels must be classes even if they are numbers.
     """
@@ -75,14 +75,14 @@ def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
 
 
 def classes_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> tuple[str, ...]:
-    """Return the classes that ``labels_of`` numbers, in their order; none where labels are numbers."""
+    """Return the classes in the order of ``labels_of``'s codes; empty where labels are numbers."""
     if not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
         return ()
     return tuple(map(class_name, np.unique(rows.frame[spec.target].to_numpy())))
 
 
 def labels_among(target: pd.Series, classes: Sequence[str]) -> Array:
-    """Return labels of other rows as ``labels_of`` numbered those of training; NaN for any other class."""
+    """Return labels of other rows by the class codes of training; NaN for an unknown class."""
     if not classes:
         return np.asarray(pd.to_numeric(target, errors="coerce"), dtype=np.float64)
     places = {name: place for place, name in enumerate(classes)}
@@ -95,13 +95,13 @@ def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
 
 
 def class_names(rows: Rows, spec: DatasetSpec) -> list[str] | None:
-    """Return the data's classes as text, in the order of their places; ``None`` for more than a thousand."""
+    """Return the data's classes as text, in the order of their codes; ``None`` for more than a thousand."""
     found = np.unique(rows.frame[spec.target].to_numpy())
     return [class_name(one) for one in found] if len(found) <= _MOST_CLASSES else None
 
 
 def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:
-    """Return what a model says that learnt nothing but the labels' distribution."""
+    """Return predictions of the trivial baseline: mean or class shares of the training labels."""
     known, rows = labels[~held], int(held.sum())
     if is_matrix:
         counts = np.bincount(known.astype(np.int64), minlength=int(labels.max()) + 1)

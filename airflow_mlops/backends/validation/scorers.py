@@ -1,4 +1,4 @@
-"""scikit-learn's scorers as metrics, for those that have no vectorised form here."""
+"""scikit-learn's scorers as metrics, for metrics that have no vectorised form here."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 
 
 class _Classes(ClassifierMixin, BaseEstimator):
-    """Gives back the probabilities it is asked about."""
+    """Estimator whose input is its predicted probabilities."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
         self.classes_ = np.arange(classes)
 
     def predict_proba(self, scores: Array) -> Array:
-        """Return them as they are."""
+        """Return the input."""
         return scores
 
     def predict(self, scores: Array) -> Any:
-        """Return the class of the greatest."""
+        """Return the class of the greatest probability."""
         return scores.argmax(axis=1) if self.classes > 2 else (scores[:, 1] >= 0.5).astype(int)
 
 
 class _Numbers(RegressorMixin, BaseEstimator):
-    """Gives back the predictions it is asked about."""
+    """Estimator whose input is its prediction."""
 
     def predict(self, scores: Array) -> Array:
-        """Return them."""
+        """Return the input."""
         return scores[:, 0]
 
 
 def scorer(name: str, *, is_class: bool) -> Metric:
-    """Return ``sklearn:<scorer>``; scorers are always better when greater.
+    """Return ``sklearn:<scorer>`` as a metric; of scorers, greater is always better.
 
     :param is_class: labels are classes, so that scores are probabilities.
-    :raises InvalidConfigError: scikit-learn has none of that name; and when called: it refused the rows.
+    :raises InvalidConfigError: scikit-learn has none of that name; when called: it refused the rows.
     """
     short = name.removeprefix(SCORER_PREFIX)
     if short not in get_scorer_names():

@@ -1,4 +1,4 @@
-"""One candidate judged: both models score the same rows once, then everything is asked of those scores."""
+"""Trial of one candidate: all models score the same rows once, every check uses those scores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST_REASON = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a candidate is judged by.
+    """How a candidate is judged.
 
     :param data: roles of the columns; ``metrics`` and ``checks``: the author's own.
     """
@@ -56,7 +56,7 @@ class Trial:
     ) -> Report:
         """Judge versions by role: ``{"challenger": "4", "champion": "3"}``, the latter if there is one.
 
-        :param unusable: roles that cannot be had at all, and why.
+        :param unusable: roles that are not available, and why.
         :raises TransientError: the registry does not answer; a retry may help.
         """
         scores: dict[str, Array] = {}
@@ -79,14 +79,14 @@ class Trial:
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
-        with threadpool_limits(1, user_api="blas"):  # small products: threads would wait for each other
+        with threadpool_limits(1, user_api="blas"):  # for small products threads cost more than they gain
             report = judge_candidate(sample, self.policy, own=self._own(sample), besides=findings)
         return replace(report, versions=versions)
 
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:
         """Return a model's scores of the held-back rows.
 
-        :raises InvalidDataError: its classes are not the data's, so its columns are not what they seem.
+        :raises InvalidDataError: its classes are not the data's, so its columns mean other classes.
         """
         scores = model.predict(rows.holdout)
         known, there = model.classes, class_names(rows, self.data)
@@ -106,7 +106,7 @@ class Trial:
         ]
 
     def _fits(self, sample: Sample) -> bool:
-        """Say whether scores are probabilities rather than counts."""
+        """Return whether scores are probabilities rather than counts."""
         return all(scores.min() >= 0 and scores.max() <= 1 for scores in sample.scores.values())
 
 

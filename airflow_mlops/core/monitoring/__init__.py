@@ -1,1 +1,1 @@
-"""How the champion does in production."""
+"""Performance of the champion in production."""

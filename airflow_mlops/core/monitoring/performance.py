@@ -1,4 +1,4 @@
-"""How the champion does in production, once labels are there."""
+"""Performance of the champion in production, once labels have arrived."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement(Record):
-    """A metric in production with its confidence bounds, beside what validation promised."""
+    """A metric in production with its confidence bounds, and the value at validation."""
 
     metric: str
     value: float
@@ -34,11 +34,11 @@ def judge_performance(
 ) -> tuple[Verdict, Measurement | None]:
     """Compare production with validation.
 
-    FAIL only when the upper confidence bound lies below the promise less the allowed drop: without
-    degradation at most ``alpha`` of the windows fail.
+    FAIL only when the upper confidence bound lies below the value at validation less the allowed drop:
+    without degradation a window fails with a probability of at most ``alpha``.
 
-    :param labels: shape ``(n_rows,)``: numbers, or places of classes; NaN for a class training never saw.
-    :param scores: ``(n_rows,)`` or ``(n_rows, k)`` for k classes; NaN where nothing usable was answered.
+    :param labels: shape ``(n_rows,)``: numbers, or class codes; NaN for a class unknown at training.
+    :param scores: ``(n_rows,)`` or ``(n_rows, k)`` for k classes; NaN where an answer is not usable.
     :param promised: the metric at validation; ``None`` if unknown.
     """
     known = np.isfinite(labels) & np.isfinite(scores.reshape(len(labels), -1)).all(axis=1)

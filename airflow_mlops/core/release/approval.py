@@ -1,4 +1,4 @@
-"""Approval: what a person is shown, and what is kept of the answer."""
+"""Approval by a person: what the form shows, and the decision that is recorded."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class ApprovalAnswer(StrEnum):
 class ApprovalDecision(Record):
     """Who decided what about a version, when and why.
 
-    :param by: the person's name; empty if nobody was asked or nobody answered in time.
+    :param by: the person's name; empty if no person was asked or no answer came in time.
     :param user: the person's id in Airflow's auth manager.
     :param because: ``person``, ``timeout``, or ``no warning``.
-    :param at: ISO 8601, UTC; empty if nobody was asked.
+    :param at: ISO 8601, UTC; empty if no person was asked.
     """
 
     model: str
@@ -56,7 +56,7 @@ class ApprovalDecision(Record):
 
 
 def must_ask(when: When, verdicts: Iterable[Verdict]) -> bool:
-    """Say whether a person has to decide; without a warning only if that is required."""
+    """Return whether a person must decide; without a warning only if that is required."""
     return when is When.REQUIRED or any(one.outcome is not Outcome.PASS for one in verdicts)
 
 
@@ -65,8 +65,8 @@ class Choice:
     """What a person decides between.
 
     :param champion: the version that serves now, if any.
-    :param default: the option that holds if nobody answers.
-    :param until: when the form closes, as people read it.
+    :param default: the option that applies without an answer.
+    :param until: when the form closes, as text for people.
     :param asked_before: whether an earlier try of the task asked and no answer arrived.
     """
 
@@ -79,7 +79,7 @@ class Choice:
 
 
 def opening(choice: Choice) -> str:
-    """Return as Markdown what is asked and what each answer does."""
+    """Return the question and the effect of each answer, as Markdown."""
     champion, model = choice.champion, escaped(choice.model)
     serves = f"version {champion}, the champion, goes on serving" if champion else "still no version serves"
     again = (
@@ -89,14 +89,14 @@ def opening(choice: Choice) -> str:
     )
     return again + "\n".join(
         [
-            f"Version {choice.version} of **{model}** is trained and was checked. It serves nobody yet.",
+            f"Version {choice.version} of **{model}** is trained and was checked. It serves no requests yet.",
             "",
             "- **Approve**: it becomes a *challenger* and the tasks that follow run; a rollout then gives it "
             "requests step by step.",
             f"- **Reject**: the tasks that follow are skipped; {serves}.",
-            f"- No answer until {choice.until}: *{choice.default}* holds.",
+            f"- No answer until {choice.until}: *{choice.default}* applies.",
             "",
-            "Your name and your comment are kept in the ledger of the model.",
+            "Your name and your comment are recorded in the ledger of the model.",
         ]
     )
 
@@ -104,7 +104,7 @@ def opening(choice: Choice) -> str:
 def question(
     report: Report | None, verdicts: Iterable[Verdict], links: Mapping[str, str], choice: Choice | None = None
 ) -> str:
-    """Return the form's body as Markdown: the choice, the comparison, what was found, where the rest is."""
+    """Return the form's body as Markdown: choice, comparisons, results of the checks, links."""
     parts = [opening(choice)] if choice else []
     if report and report.comparisons:
         parts.append(_comparison(report))
@@ -119,14 +119,14 @@ def question(
 
 
 def _comparison(report: Report) -> str:
-    """Return all rows as a whole, and of segments those that did not pass; then how many others."""
+    """Return comparisons on all rows, those of segments that did not pass, and how many are left out."""
     bad = [c for c in report.comparisons if c.segment and OUTCOME_OF_ANSWER[c.answer] is not Outcome.PASS]
     shown = [*(c for c in report.comparisons if not c.segment), *bad][:_MOST_ROWS]
     rows = tuple((c.segment or "all", *compared_row(c)) for c in shown)
     rest = len(report.comparisons) - len(shown)
     note = f" {rest} more comparisons are in the report." if rest else ""
     if any(one.rival == "baseline" for one in shown):
-        note = " The *baseline* is the best guess without a model." + note
+        note = " The *baseline* is the best constant prediction." + note
     return "\n\n".join(
         [
             "### Compared with other models on the same rows",

@@ -1,4 +1,4 @@
-"""Model card: what a version is, was made of and can do, as sections that become Markdown and HTML."""
+"""Model card (Mitchell et al. 2019): data, metrics and intended use of a version, as sections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMPARISON_HEADER = ("Metric", "Rows", "This version", "Against", "Its value", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement(Record):
-    """What people say about a model; everything else in a card is measured.
+    """What people state about a model; everything else in a card is measured.
 
     :param more: further sections: title to text.
     """
@@ -49,7 +49,7 @@ class Statement(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section(Record):
-    """A part of the card; empty if it says nothing.
+    """A section of the card.
 
     :param facts: name and value.
     :param rows: of a table with the columns ``header``.
@@ -64,7 +64,7 @@ class Section(Record):
 
     @property
     def is_filled(self) -> bool:
-        """Whether anything is said."""
+        """Whether it has any content."""
         said = (*self.paragraphs, *(value for _, value in self.facts))
         return bool(self.rows) or any(one.strip() for one in said)
 
@@ -103,7 +103,7 @@ def table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
+    """Escape text for Markdown, on one line."""
     line = " ".join(str(text).split())
     for mark in "\\`*_[]<>|#":
         line = line.replace(mark, f"\\{mark}")
@@ -121,7 +121,7 @@ def _markdown(section: Section) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts(Record):
-    """Everything a card is made of; what is not known stays empty.
+    """Everything a card is filled from; what is not known stays empty.
 
     :param tags: of the registered version.
     :param schema: name, digest and number of rules of the suite that the data met.

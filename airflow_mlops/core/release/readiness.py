@@ -21,7 +21,7 @@ _KEPT_UP = 0.95
 
 
 class Reply(StrEnum):
-    """How a server has to answer an edge row; never with a 5xx."""
+    """How a server must answer a probe request with an edge case; never with a 5xx."""
 
     PREDICT = "predict"
     REFUSE = "refuse"
@@ -30,7 +30,7 @@ class Reply(StrEnum):
 
 
 class ProbeKind(StrEnum):
-    """What a request tries."""
+    """What a probe request tests."""
 
     EXAMPLE = "example"
     NULLS = "nulls"
@@ -41,11 +41,11 @@ class ProbeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPolicy(Record):
-    """Requests sent at a steady rate, whether or not earlier ones were answered.
+    """Load test at a constant rate, open loop: requests do not wait for earlier answers.
 
     :param per_second: requests per second, (0, 1000].
-    :param seconds: for how long, (0, 300].
-    :param max_p99_ms: from when a request was due until it was answered.
+    :param seconds: duration, (0, 300].
+    :param max_p99_ms: limit of the latency from when a request was due until it was answered.
     """
 
     per_second: float
@@ -53,7 +53,7 @@ class LoadPolicy(Record):
     max_p99_ms: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would not end, or never begin."""
+        """Refuse rates, durations and limits outside their range."""
         _within("load.per_second", self.per_second, _MOST_PER_SECOND)
         _within("load.seconds", self.seconds, _LONGEST_LOAD_SECONDS)
         if self.max_p99_ms is not None:
@@ -62,7 +62,7 @@ class LoadPolicy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessPolicy(Record):
-    """What "ready to serve" means; a limit that is ``None`` is measured and not judged.
+    """What "ready to serve" means; a limit of ``None`` is measured and not judged.
 
     :param differences: outcome when the serving environment has other versions than the model recorded.
     :param nulls: how rows with nulls are answered; ``unseen`` (category) and ``extremes`` alike.
@@ -91,7 +91,7 @@ class ReadinessPolicy(Record):
     load: LoadPolicy | None = None
 
     def __post_init__(self) -> None:
-        """Refuse limits that cannot be meant."""
+        """Refuse limits outside their range."""
         if self.differences not in (Outcome.PASS, Outcome.WARN, Outcome.FAIL):
             msg = f"readiness.differences: {self.differences}, allowed: pass, warn, fail"
             raise InvalidConfigError(msg)
@@ -104,7 +104,7 @@ class ReadinessPolicy(Record):
                 _within(name, getattr(self, name))
 
     def reply(self, kind: ProbeKind) -> Reply:
-        """Return how requests of a kind have to be answered."""
+        """Return how requests of a kind must be answered."""
         edges = {
             ProbeKind.NULLS: self.nulls,
             ProbeKind.UNSEEN: self.unseen,
@@ -116,7 +116,7 @@ class ReadinessPolicy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference(Record):
-    """A package, or ``python``, that the model recorded otherwise than the serving environment has it.
+    """A package, or ``python``, whose recorded version differs from the serving environment's.
 
     :param found: the version there; ``None`` if it is not installed.
     """
@@ -128,7 +128,7 @@ class Difference(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer(Record):
-    """What the server said to one request.
+    """The server's answer to one probe request.
 
     :param subject: what was sent: ``null in dep_delay``.
     :param status: HTTP status; ``None`` if there was no answer.
@@ -158,7 +158,7 @@ class Timing(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessMeasurements(Record):
-    """Everything that was measured.
+    """Everything that was measured of a version in its serving process.
 
     :param unusable: why the version could not be tried, or not to the end; empty if it was.
     :param inputs: how many columns the signature names; ``None`` without a signature.
@@ -193,7 +193,7 @@ class ReadinessReport(Record):
 
 
 def judge_readiness(found: ReadinessMeasurements, policy: ReadinessPolicy) -> Verdict:
-    """Conclude; what was to be measured and was not is never a pass."""
+    """Conclude; what could not be measured never passes."""
     findings = [*_requirements(found, policy), *_limits(found, policy)]
     if found.unusable:
         findings.append(_finding("serves", found.version, Outcome.FAIL, found.unusable))
@@ -224,10 +224,10 @@ def _requirements(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list
 def _signature(found: ReadinessMeasurements) -> list[Finding]:
     findings = []
     if found.inputs is None:
-        reason = "the model has no signature with named columns: edge rows cannot be made"
+        reason = "the model has no signature with named columns: no edge cases can be generated"
         findings.append(_finding("signature", "model", Outcome.INCONCLUSIVE, reason))
     if not found.has_example:
-        reason = "the model has no input example: a row was made from the signature"
+        reason = "the model has no input example: a row was generated from the signature"
         findings.append(_finding("signature", "example", Outcome.WARN, reason))
     return findings
 
@@ -239,14 +239,14 @@ def _answers(found: ReadinessMeasurements, policy: ReadinessPolicy) -> list[Find
     for kind in ProbeKind:
         sent = [one for one in found.answers if one.kind is kind]
         if sent and not any(f.check == f"answers_{kind}" for f in findings):
-            reason = f"{len(sent)} requests of kind {kind} were answered as they should"
+            reason = f"{len(sent)} requests of kind {kind} were answered as required"
             findings.append(_finding(f"answers_{kind}", kind, Outcome.PASS, reason))
     untested = [kind for kind in ProbeKind if policy.reply(kind) is Reply.UNTESTED]
-    return [*findings, *(noted(kind, f"{kind}: not tried, as the configuration says") for kind in untested)]
+    return [*findings, *(noted(kind, f"{kind}: not tested, by configuration") for kind in untested)]
 
 
 def _answer(answer: ProbeAnswer, policy: ReadinessPolicy) -> Finding | None:
-    """Return what is wrong with an answer; ``None`` if it is as the policy wants it."""
+    """Return what is wrong with an answer; ``None`` if it meets the policy."""
     wanted = policy.reply(answer.kind)
     predicted = answer.status == 200 and not answer.problem
     refused = answer.status is not None and 400 <= answer.status < 500
@@ -303,7 +303,7 @@ def _failures(name: str, timing: Timing | None) -> list[Finding]:
 
 
 def _limited(name: str, value: float | None, limit: float | None, unit: str) -> list[Finding]:
-    """Compare with a limit: an upper one, but for rates."""
+    """Compare with a limit: an upper one, or for rates a lower one."""
     if limit is None:
         return [] if value is None else [noted(name, f"{name} {value:.4g} {unit}, no limit")]
     if value is None:

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from airflow_mlops.core.verdict import Finding, Verdict
 
 REPORT_FORMAT = 1
-"""Raised when a key of the JSON is renamed or means something else; new keys do not raise it."""
+"""Incremented when a JSON key is renamed or changes its meaning; not for new keys."""
 _MOST_REASONS = 10
 _COMPARISON_CHECKS = ("floor", "against_champion", "against_baseline")
 _SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
 _ELSEWHERE = (*_COMPARISON_CHECKS, "weak_slice", "predictions", "rows", "labels")
 _OPTIONAL_SECTIONS = ("calibration", "fairness", "behaviour", "security")
-"""Parts of a validation that the configuration may ask for; others are always there."""
+"""Optional parts of a validation; all others are always there."""
 
 
 class State(StrEnum):
-    """Where the version stands."""
+    """Status of a version."""
 
     UNDECIDED = "undecided"
     REFUSED = "refused"
@@ -45,7 +45,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate(Record):
-    """One gate on the way, with its answer; ``outcome`` is ``None`` if it did not answer.
+    """One gate of the update with its outcome; ``None`` if it has not concluded.
 
     :param reasons: of what did not pass, worst first, at most ten; ``more`` says how many were left out.
     """
@@ -58,7 +58,7 @@ class Gate(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing(Record):
-    """A part of the report that is not there: not passed, not failed, not known."""
+    """A part of the report that is missing: neither passed nor failed, but unknown."""
 
     part: str
     reason: str
@@ -88,10 +88,10 @@ class UpdateData(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateSkew(Record):
-    """What moved against the reference.
+    """What differs from the reference.
 
     :param tests: the strongest, at most ten.
-    :param skewed: columns that moved surely more than allowed.
+    :param skewed: columns whose change is significantly greater than allowed.
     """
 
     reference_rows: int
@@ -103,7 +103,7 @@ class UpdateSkew(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardState(Record):
-    """Titles of the model card's sections that say something, and of those that do not."""
+    """Titles of the model card's filled and empty sections."""
 
     stated: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class UpdateRollout(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(Record):
-    """What was found in the evidence; ``None`` where nothing was.
+    """What the evidence runs hold about an update; ``None`` where nothing was found.
 
     :param schema: its worst findings; with many columns a whole verdict is too much. ``skew_verdict`` alike.
     :param nominated: whether the version was made a challenger.
@@ -152,8 +152,8 @@ class UpdateReport(Parts):
 
     :param format: version of this record's JSON.
     :param written_at: ISO 8601, UTC.
-    :param reasons: why the version stands where it does, the most important first.
-    :param gates: every gate in the order of the run, also those that did not answer.
+    :param reasons: why the version has this status, the most important first.
+    :param gates: every gate in the order of the run, also those that have not concluded.
     """
 
     format: int = REPORT_FORMAT
@@ -169,7 +169,7 @@ class UpdateReport(Parts):
 def update_report(
     parts: Parts, *, model: str, version: str, evidence_run: str, written_at: str
 ) -> UpdateReport:
-    """Conclude; what is not known stays not known."""
+    """Conclude status, reasons and gates; what is not known stays unknown."""
     known = {name: getattr(parts, name) for name in type(parts).__dataclass_fields__}
     return UpdateReport(
         **known | {"missing": missing_of(parts)},
@@ -184,7 +184,7 @@ def update_report(
 
 
 def state_of(parts: Parts) -> State:
-    """Say where the version stands; the latest word counts."""
+    """Return the status; the latest event decides."""
     if parts.rollouts:
         ended = {"promoted": State.PROMOTED, "rolled_back": State.ROLLED_BACK}
         return ended.get(parts.rollouts[0].outcome, State.ROLLING_OUT)
@@ -198,7 +198,7 @@ def state_of(parts: Parts) -> State:
 
 
 def reasons_of(parts: Parts) -> tuple[str, ...]:
-    """Say why it stands there; of what passed, the comparison as a whole."""
+    """Return the reasons of the status; of what passed, only the overall comparisons."""
     state, validation = state_of(parts), parts.validation
     first: Sequence[str] = ()
     if parts.rollouts and parts.rollouts[0].history:
@@ -208,13 +208,13 @@ def reasons_of(parts: Parts) -> tuple[str, ...]:
     elif state is State.NOT_READY and parts.readiness:
         return parts.readiness.verdict.reasons
     elif parts.approval and parts.approval.because != "no warning":
-        first = (decision_text(parts.approval),)
+        first = (decision_sentence(parts.approval),)
     warned = [reason for verdict in _verdicts(parts) for reason in verdict.reasons]
     return tuple(dict.fromkeys((*first, *warned, *_shown(validation))))
 
 
 def gates_of(parts: Parts) -> tuple[Gate, ...]:
-    """Return every gate, answered or not."""
+    """Return every gate, concluded or not."""
     named = {
         "schema": parts.schema,
         "skew": parts.skew_verdict,
@@ -226,7 +226,7 @@ def gates_of(parts: Parts) -> tuple[Gate, ...]:
 
 
 def missing_of(parts: Parts) -> tuple[Missing, ...]:
-    """Return the parts that are not there, those inside the validation too."""
+    """Return the missing parts, including those of the validation."""
     if parts.validation is None:
         return parts.missing
     found = sections_of(parts.validation)
@@ -238,7 +238,7 @@ def missing_of(parts: Parts) -> tuple[Missing, ...]:
 
 
 def sections_of(validation: Report) -> dict[str, list[Finding]]:
-    """Sort the findings that are no comparison; an author's check may have any name."""
+    """Group findings other than comparisons by section; an author's check may have any name."""
     found: dict[str, list[Finding]] = {section: [] for section in _OPTIONAL_SECTIONS}
     for finding in validation.verdict.findings:
         if finding.check in _ELSEWHERE:
@@ -254,8 +254,8 @@ def sections_of(validation: Report) -> dict[str, list[Finding]]:
     return found
 
 
-def decision_text(decision: ApprovalDecision) -> str:
-    """Put a decision into words."""
+def decision_sentence(decision: ApprovalDecision) -> str:
+    """Return a decision as text."""
     who = f"by {decision.by}" if decision.by else f"without a person: {decision.because}"
     said = f": {decision.comment}" if decision.comment else ""
     return f"{decision.answer} {who}{said}"
@@ -267,7 +267,7 @@ def _verdicts(parts: Parts) -> list[Verdict]:
 
 
 def _shown(validation: Report | None) -> list[str]:
-    """Return what passed, as far as it carries the promotion: floor, champion, baseline."""
+    """Return the passed overall comparisons: floor, champion, baseline."""
     metrics = {one.metric for one in validation.comparisons} if validation else set()
     findings = validation.verdict.findings if validation else ()
     ranked = [f for check in _COMPARISON_CHECKS for f in findings if f.check == check]
@@ -286,7 +286,7 @@ def _approved(decision: ApprovalDecision | None) -> Gate:
     if decision is None:
         return Gate(name="approval")
     outcome = Outcome.PASS if decision.answer is ApprovalAnswer.APPROVED else Outcome.FAIL
-    return Gate(name="approval", outcome=outcome, reasons=(decision_text(decision),))
+    return Gate(name="approval", outcome=outcome, reasons=(decision_sentence(decision),))
 
 
 def _rolled_out(rollouts: Sequence[UpdateRollout]) -> Gate:

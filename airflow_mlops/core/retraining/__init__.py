@@ -1,1 +1,1 @@
-"""When to train again."""
+"""Retraining policy."""

@@ -1,4 +1,4 @@
-"""When to train again: a pure decision with its reason."""
+"""Retraining policy: whether to train again, as a pure decision with its reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WEEK_SECONDS = 7 * 86400.0
 
 
 class Trigger(StrEnum):
-    """What can ask for retraining."""
+    """What can trigger retraining."""
 
     COLD_START = "cold_start"
     NEW_DATA = "new_data"
@@ -38,12 +38,12 @@ _TRIGGER_OF_GATE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainPolicy(Record):
-    """When retraining is allowed and what may ask for it.
+    """When retraining is allowed and what may trigger it.
 
-    :param cooldown_seconds: least time between two trainings.
+    :param cooldown_seconds: minimum time between two trainings.
     :param min_new_rows: rows the new window must have.
     :param max_per_week: trainings within any seven days.
-    :param triggers: what may ask; ``new_data`` alone retrains on every window that arrives.
+    :param triggers: what may trigger it; with ``new_data`` every window that arrives does.
     """
 
     cooldown_seconds: float = 86400.0
@@ -52,7 +52,7 @@ class RetrainPolicy(Record):
     triggers: tuple[Trigger, ...] = DEFAULT_TRIGGERS
 
     def __post_init__(self) -> None:
-        """Refuse limits that cannot be meant."""
+        """Refuse negative limits."""
         for name in ("cooldown_seconds", "min_new_rows", "max_per_week"):
             if getattr(self, name) < 0:
                 msg = f"retrain.{name}: {getattr(self, name)}, allowed: 0 or more"
@@ -61,10 +61,10 @@ class RetrainPolicy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation(Record):
-    """What is known when the question is asked.
+    """Input of the decision.
 
     :param trigger: what started the run.
-    :param force: a person wants it whatever the limits say.
+    :param force: a person requests it, regardless of the limits.
     :param trained_at: times of earlier trainings, seconds since the epoch.
     """
 
@@ -79,7 +79,7 @@ class Situation(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainDecision(Record):
-    """Whether to retrain, on whose asking, and why (not)."""
+    """Whether to retrain, what triggered it, and the reasons for or against."""
 
     retrain: bool
     trigger: Trigger
@@ -87,20 +87,20 @@ class RetrainDecision(Record):
 
 
 def decide_retraining(policy: RetrainPolicy, situation: Situation, *, now: float) -> RetrainDecision:
-    """Decide; a person's force passes every limit, a limit passes every other wish."""
-    trigger, wish = _wish(policy, situation)
+    """Decide: a person's force overrides every limit, a limit overrides every other trigger."""
+    trigger, reasons = _triggered(policy, situation)
     if situation.force:
         why = f"forced by hand: {situation.reason or 'no reason given'}"
         return RetrainDecision(retrain=True, trigger=Trigger.MANUAL, reasons=(why,))
     limits = _limits(policy, situation, now)
-    if not wish or limits:
-        reasons = tuple(limits) or (_nothing(situation),)
-        return RetrainDecision(retrain=False, trigger=trigger, reasons=reasons)
-    return RetrainDecision(retrain=True, trigger=trigger, reasons=wish)
+    if not reasons or limits:
+        against = tuple(limits) or (_nothing(situation),)
+        return RetrainDecision(retrain=False, trigger=trigger, reasons=against)
+    return RetrainDecision(retrain=True, trigger=trigger, reasons=reasons)
 
 
-def _wish(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[str, ...]]:
-    """Return who asks and why; no reasons if nobody may."""
+def _triggered(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[str, ...]]:
+    """Return the trigger and its reasons; no reasons if none is allowed."""
     if situation.champion is None and Trigger.COLD_START in policy.triggers:
         return Trigger.COLD_START, ("cold start: no champion yet",)
     for verdict in situation.verdicts:
@@ -108,7 +108,7 @@ def _wish(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[s
         if verdict.outcome is Outcome.FAIL and asked in policy.triggers and asked is not None:
             return asked, (verdict.gate + ": " + "; ".join(verdict.reasons[:5]),)
     if situation.trigger in policy.triggers:
-        return situation.trigger, (f"{situation.trigger}: {situation.reason or 'asked for'}",)
+        return situation.trigger, (f"{situation.trigger}: {situation.reason or 'requested'}",)
     return situation.trigger, ()
 
 
@@ -127,4 +127,4 @@ def _limits(policy: RetrainPolicy, situation: Situation, now: float) -> list[str
 
 def _nothing(situation: Situation) -> str:
     seen = [f"{v.gate} {v.outcome}" for v in situation.verdicts] or ["nothing measured"]
-    return f"nothing asks for retraining ({', '.join(seen)})"
+    return f"no trigger for retraining ({', '.join(seen)})"

@@ -1,1 +1,1 @@
-"""What to train: the job and the candidate it yields."""
+"""Training job and the candidate that it yields."""

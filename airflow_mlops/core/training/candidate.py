@@ -1,4 +1,4 @@
-"""Candidate: a trained and registered version that was not compared yet."""
+"""Candidate: a trained and registered version that has not been validated yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_mlops.core.record import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate(Record):
-    """What training hands to validation.
+    """What training hands over to validation.
 
     :param metrics: of the held-back rows.
     :param trigger_reason: why it was trained.

@@ -1,4 +1,4 @@
-"""What to train on: the columns' roles and the rows that are held back."""
+"""Dataset of a training job: roles of the columns and the hold-out share."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class DatasetSpec(Record):
 
     :param target: the label.
     :param features: columns the model sees; ``None`` for all that have no other role.
-    :param key: columns that identify a row; also the request id that predictions are joined by.
-    :param segments: columns whose values are compared one by one in validation.
-    :param exclude: columns that are neither features nor anything else.
+    :param key: columns that identify a row; also the request id by which labels are joined to predictions.
+    :param segments: columns whose values are compared separately in validation.
+    :param exclude: columns that are not used.
     :param holdout_share: share of rows held back from training, (0, 1). A row is held back by the hash of
-        its key: for every model and every window, so no model ever trained on what it is compared on.
+        its key, the same for every model and window: no model is trained on rows it is compared on.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""Whether a training that was done again gave the same model, as far as its metrics tell."""
+"""Reproducibility: whether training again with recorded data and parameters gave the same metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def require_tolerance(tolerance: float) -> float:
 
 
 def same_data(recorded: Window, now: Window) -> Finding:
-    """Compare digests; data that changed cannot show anything about the training."""
+    """Compare digests of the data; if they differ, the replay is inconclusive."""
     known = bool(recorded.digest) and recorded.digest == now.digest
     was, found = recorded.digest or "none", now.digest or "none"
     reason = f"{recorded.uri} {recorded.label}: digest {found}, recorded {was}"
@@ -43,9 +43,9 @@ def same_data(recorded: Window, now: Window) -> Finding:
 
 
 def same_metrics(recorded: Mapping[str, float], now: Mapping[str, float], tolerance: float) -> list[Finding]:
-    """Compare each recorded metric: it may be off by ``tolerance`` times its size, or times 1 if smaller.
+    """Compare each recorded metric within ``tolerance`` times its absolute value, at least ``tolerance``.
 
-    A metric that is not there again, and no recorded metric at all, are inconclusive.
+    A metric that was not measured again is inconclusive, and so is a version without recorded metrics.
     """
     if not recorded:
         reason = "no metric was recorded when the version was trained"
@@ -54,7 +54,7 @@ def same_metrics(recorded: Mapping[str, float], now: Mapping[str, float], tolera
 
 
 def same_software(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[Finding]:
-    """Warn of packages and commits that differ: they may explain another result."""
+    """Warn of packages and commits that differ: they may explain a different result."""
     different = sorted(n for n in recorded.keys() | now.keys() if recorded.get(n, "") != now.get(n, ""))
     return [
         Finding(

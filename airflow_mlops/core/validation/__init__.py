@@ -1,1 +1,1 @@
-"""Whether a candidate may challenge the champion."""
+"""Validation of a candidate: whether it may challenge the champion."""

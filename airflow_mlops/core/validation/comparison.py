@@ -263,9 +263,9 @@ def _declared(evaluation: Evaluation) -> list[Comparison]:
         for name in evaluation.policy.metrics
         for pair in paired_comparisons(evaluation, name, CHAMPION, column)
     ]
-    told = [pair for pair in asked if not pair.too_small]
+    large = [pair for pair in asked if not pair.too_small]
     adjusted = iter(
-        zip(*(holm(claim) for claim in zip(*(one.p_values for one in told), strict=True)), strict=True)
+        zip(*(holm(claim) for claim in zip(*(one.p_values for one in large), strict=True)), strict=True)
     )
     nothing, alpha = (1.0, 1.0, 1.0), evaluation.policy.alpha
     return [concluded(one, nothing if one.too_small else next(adjusted), alpha) for one in asked]

@@ -252,13 +252,13 @@ def test_person_is_asked_again_after_nobody_answered_in_time(registered, run, fo
     run(operator)
     with pytest.raises(TaskAwaitingInput):
         run(approve(), task_instance=SimpleNamespace(id="ti"))
-    assert [d.by for d in registered.registry.decisions("m")] == ["the default: nobody answered in time"]
+    assert [d.by for d in registered.registry.decisions("m")] == ["the default, without an answer in time"]
 
 
 def test_nobody_is_asked_without_a_warning_if_only_warnings_matter(registered, run, forms):
     kept = run(approve(verdicts=[PASSED], when="on_warning"))
     assert (kept["answer"], kept["because"], forms) == ("approved", "no warning", [])
-    assert [d.by for d in registered.registry.decisions("m")] == ["nobody: no verdict warned"]
+    assert [d.by for d in registered.registry.decisions("m")] == ["the configuration, without a warning"]
     with pytest.raises(TaskAwaitingInput):
         run(approve(when="on_warning"), task_instance=SimpleNamespace(id="ti"))
 

@@ -101,7 +101,7 @@ def test_gate_goes_on_with_a_reason_and_keeps_it(champion, run):
 
 
 def test_gate_skips_with_the_reason_after_keeping_it(champion, run):
-    with pytest.raises(AirflowSkipException, match="no retraining: nothing asks"):
+    with pytest.raises(AirflowSkipException, match="no retraining: no trigger for retraining"):
         run(gate([verdict(Outcome.PASS).to_json()]))
     assert champion.evidence.runs["m__stage/run-1"].documents["retrain_decision.json"]["retrain"] is False
 

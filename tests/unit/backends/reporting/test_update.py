@@ -91,7 +91,7 @@ def test_inconclusive_validation_is_not_called_worse_than_it_is():
 
 def test_every_model_has_its_value_bounds_and_verdict_and_the_floor_too():
     findings = [
-        replace(finding(subject="roc_auc", reason="surely above"), check="floor", allowed=0.75),
+        replace(finding(subject="roc_auc", reason="lower bound above"), check="floor", allowed=0.75),
         replace(
             finding(Outcome.INCONCLUSIVE, subject="roc_auc", reason="too close"), check="against_champion"
         ),
@@ -101,7 +101,7 @@ def test_every_model_has_its_value_bounds_and_verdict_and_the_floor_too():
     seen = text_of(html)
     for said in ("0.8100 0.8000 to 0.8200", "0.8000 0.7900 to 0.8100", "+0.0020 to +0.0180", "floor 0.75"):
         assert said in seen, said
-    for said in ("surely above", "too close", "beats it"):
+    for said in ("lower bound above", "too close", "beats it"):
         assert said in seen, said
     rows = html.partition("<tbody>")[2].partition("</tbody>")[0].split("<tr")[1:]
     assert [row.partition('class="tag ')[2].partition('"')[0] for row in rows] == [

@@ -32,7 +32,9 @@ def test_form_shows_the_comparison_what_is_wrong_and_where_the_rest_is():
     assert "origin=LGA" not in body
     assert "1 more comparisons are in the report." in body
     assert "baseline" not in body
-    assert "The *baseline* is the best guess" in question(report(comparison(rival="baseline")), [PASS], {})
+    assert "The *baseline* is the best constant prediction" in question(
+        report(comparison(rival="baseline")), [PASS], {}
+    )
     assert "**readiness: warn**\n\n- readiness warn" in body
     assert body.endswith("[evidence run](http://m/1)")
 
@@ -41,12 +43,12 @@ def test_form_without_a_report_still_shows_the_verdicts():
     assert question(None, [PASS], {}) == "### What the checks say\n\n**validation: pass**"
 
 
-def test_form_says_what_each_answer_does_and_what_holds_without_one():
+def test_form_says_what_each_answer_does_and_what_applies_without_one():
     known = {"model": "late_flights", "version": "8", "default": "Reject", "until": "Friday"}
     body = question(None, [PASS], {}, Choice(champion="7", **known))
     assert body.startswith("Version 8 of **late\\_flights** is trained and was checked.")
     assert "**Reject**: the tasks that follow are skipped; version 7, the champion, goes on serving." in body
-    assert "No answer until Friday: *Reject* holds." in body
+    assert "No answer until Friday: *Reject* applies." in body
     assert "still no version serves." in question(None, [PASS], {}, Choice(champion=None, **known))
 
 

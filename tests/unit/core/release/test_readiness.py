@@ -74,9 +74,9 @@ def test_answer_without_a_valid_prediction_fails_although_its_status_is_200():
     assert "nulls in x: status 200 (1 predictions are null" in verdict.reasons[0]
 
 
-def test_rows_that_are_not_tried_are_named():
+def test_probe_requests_that_are_not_sent_are_named():
     verdict = judged(ReadinessPolicy(nulls=Reply.UNTESTED))
-    assert any("nulls: not tried" in finding.reason for finding in verdict.findings)
+    assert any("nulls: not tested" in finding.reason for finding in verdict.findings)
 
 
 @pytest.mark.parametrize(

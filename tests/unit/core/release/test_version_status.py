@@ -104,7 +104,7 @@ def test_gate_without_an_answer_is_there_and_has_none():
     }
 
 
-def test_part_that_nobody_asked_for_is_missing_not_passed():
+def test_part_that_was_not_configured_is_missing_not_passed():
     checked = Verdict.of("validation", [replace(finding(), check="calibration"), finding()])
     parts = Parts(
         validation=replace(PASSED, verdict=checked), missing=(Missing(part="approval", reason="none"),)

@@ -23,7 +23,7 @@ def situation(**more):
 @pytest.mark.parametrize(
     ("more", "retrain", "trigger", "reason"),
     [
-        ({}, False, Trigger.NEW_DATA, "nothing asks for retraining"),
+        ({}, False, Trigger.NEW_DATA, "no trigger for retraining"),
         ({"champion": None}, True, Trigger.COLD_START, "no champion yet"),
         ({"verdicts": (verdict(Outcome.FAIL),)}, True, Trigger.SKEW, "skew: skew fail"),
         ({"verdicts": (verdict(Outcome.FAIL, "drift"),)}, True, Trigger.DRIFT, "drift"),

@@ -118,7 +118,7 @@ def test_gain_that_differs_by_rounding_only_is_constant(rng):
 
 
 def gains(losses, rows):
-    """Accuracy's gain where the challenger alone is wrong on some rows and nobody else ever is."""
+    """Accuracy's gain where the challenger is wrong on some rows and the other model never is."""
     drawn = Resampling.of(rows, resamples=2000, seed=1)
     mine = np.r_[np.zeros(losses), np.ones(rows - losses)]
     labels, parts = np.ones(rows), []
