@@ -1,4 +1,4 @@
-"""One look at a canary, the same on worker and triggerer: keep its lease, check its weight, decide."""
+"""Analysis of one observation window of a canary, the same on worker and triggerer."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def analyse_window(
     now: float,
     metrics: MetricsSource | None = None,
 ) -> RolloutState:
-    """Take one window into account.
+    """Renew the lease, check the traffic weights, read the counters, and decide.
 
-    A lease that is lost ends the rollout: nobody watched the canary meanwhile, or a later copy does.
+    A lost lease rolls back: the canary was not monitored for a time, or a later copy of the rollout runs.
+    A back end that does not answer counts as a missing reading.
 
     :param now: seconds since the epoch.
-    :param metrics: where requests are counted if the back end does not count them itself.
+    :param metrics: source of the counters; ``None``: the back end counts requests itself.
     """
     try:
         lease = keep_lease(backend, endpoint, state, now=now, seconds=plan.lease_seconds)
@@ -49,9 +50,9 @@ def analyse_window(
 
 
 def reply(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
-    """Repeat what a person said about the step to the approval it may still ask for.
+    """Apply a person's answer about the step to the approval that it may still ask for.
 
-    A step that is held once more, for another reason than was agreed to, is rolled back.
+    A step that is held again, for a reason other than the one agreed to, is rolled back.
     """
     said = state.said
     if said is None or not state.asks or state.approved_by or state.intervened:
@@ -62,9 +63,9 @@ def reply(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState
 
 
 def is_news(before: RolloutState, after: RolloutState, *, asks: bool) -> bool:
-    """Whether somebody has to hear of a state: decided, a question, or a hold that began.
+    """Whether the task must be told of a state: it is decided, asks a person, or began to hold.
 
-    :param asks: whether a question can be handed over to a person.
+    :param asks: whether the task can hand a question to a person.
     """
     if not after.is_open or (asks and after.asks):
         return True
@@ -74,9 +75,9 @@ def is_news(before: RolloutState, after: RolloutState, *, asks: bool) -> bool:
 def keep_lease(
     backend: ServingBackend, endpoint: str, state: RolloutState, *, now: float, seconds: float
 ) -> Lease | None:
-    """Renew the lease under which traffic was set; a back end that does not answer is asked again later.
+    """Renew the lease under which traffic was set; unchanged while the back end does not answer.
 
-    :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
+    :raises LeaseLostError: it expired, or a later copy of the rollout took over.
     """
     if state.lease is None:
         return None
@@ -87,9 +88,9 @@ def keep_lease(
 
 
 def intervention(seen: Traffic, state: RolloutState) -> str:
-    """Say in which way traffic is not what the rollout last wrote; empty when it is.
+    """Return how traffic differs from what the rollout last wrote; empty if it does not.
 
-    At a cold start the canary has all requests whatever was written.
+    At a cold start the canary gets all requests, whatever was written.
     """
     if seen.canary != state.version:
         return (
@@ -112,7 +113,7 @@ def first_reading(
     *,
     now: float,
 ) -> Reading | None:
-    """Read from where a step counts; ``None`` if the canary is not up."""
+    """Return the reading at which a step starts to count; ``None`` if the canary is not up."""
     return _read(backend, endpoint, state, metrics, Reading(), now=now)
 
 

@@ -113,8 +113,8 @@ def as_planned(size):
     return [ShareRule(size, reserve=RESERVE, starts=(STEP, 2 * STEP))]
 
 
-def surely(cells, shares):
-    """Look longer at cells that so few repetitions cannot tell from the bar; return their shares."""
+def estimated_longer(cells, shares):
+    """Repeat cells whose upper confidence bound exceeds the allowance more often; return all shares."""
     close = [index for index, share in enumerate(shares) if wilson(share, REPETITIONS)[1] > ALLOWED]
     if not close:
         return shares, REPETITIONS
@@ -127,7 +127,7 @@ def surely(cells, shares):
 
 def print_false_rollbacks():
     first = false_rollbacks(lambda size: [ShareRule(size)], REPETITIONS)
-    ours, repetitions = surely(first[0], first[1]["share test"])
+    ours, repetitions = estimated_longer(first[0], first[1]["share test"])
     cells, shares = false_rollbacks(everybody, PEER_REPETITIONS, seed=5)
     names = [peer.name for peer in PEERS]
     print(f"healthy canary rolled back within an hour ({len(cells)} cells; worst and mean of the cells)")

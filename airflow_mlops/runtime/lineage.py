@@ -105,7 +105,7 @@ def _input_facets(measured: MeasuredWindow) -> dict[str, Any]:
 def _metrics(column: Column) -> ColumnMetrics:
     from openlineage.client.generated.data_quality_metrics_input_dataset import ColumnMetrics
 
-    from airflow_mlops.core.data.profile.quantiles import quantiles
+    from airflow_mlops.core.data.profile.column import quantiles
 
     known: dict[str, Any] = {"nullCount": column.nulls, "count": float(column.present)}
     if column.distinct is not None:

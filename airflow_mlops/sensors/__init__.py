@@ -1,1 +1,1 @@
-"""Tasks that wait for evidence."""
+"""Sensors: tasks that wait for evidence or data."""

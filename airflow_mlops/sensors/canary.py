@@ -1,4 +1,4 @@
-"""CanaryAnalysisSensor: waits until a rollout step is decided on evidence."""
+"""CanaryAnalysisSensor: waits until the evidence decides a rollout step."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 class CanaryAnalysisSensor(NotifyingOperator):
     """Waits for evidence on the canary; succeeds to advance, fails without retry to roll back.
 
-    A step in which somebody changed the weights is held and said so in the log; it goes on when the
-    weights are as written again. Whenever a step begins to wait for a person, ``notifiers`` say so at once.
+    A step whose weights were changed from outside is held, with a message in the log, until the weights are
+    as written. Whenever a step begins to wait for a person, ``notifiers`` are called at once.
 
-    Returns the rollout state as JSON for the next step. The windows it saw are kept in the evidence run
-    as ``canary/<percent>pct.json`` before the outcome is raised.
+    Returns the rollout state as JSON for the next step. Its windows are stored in the evidence run as
+    ``canary/<percent>pct.json`` before the outcome is raised.
 
     :param model: registered model; also the serving endpoint. Templated.
-    :param plan: the plan whose bars apply.
-    :param state: state returned by ``SetTrafficOperator``, or by ``AskRolloutOperator``. Templated.
-    :param asks: succeed also when a person has to answer: the next task asks. Otherwise wait here.
-    :param deferrable: wait on the triggerer; otherwise on the worker, by the same decision function.
-    :param notifiers: who is told of a hold; their template fields know ``rollout``.
+    :param plan: plan with the thresholds.
+    :param state: state returned by ``SetTrafficOperator`` or ``AskRolloutOperator``. Templated.
+    :param asks: succeed also when a person has to answer, so that the next task asks; otherwise wait here.
+    :param deferrable: wait on the triggerer; otherwise on the worker, with the same decision function.
+    :param notifiers: called when the step begins to hold; their template fields know ``rollout``.
     """
 
     template_fields = ("model", "state")
@@ -67,7 +67,7 @@ class CanaryAnalysisSensor(NotifyingOperator):
         return self.execute_complete(context, self._wait(state, context).to_json())
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Keep the evidence, then return the state or fail with the reason; wait on if it is held."""
+        """Store the evidence, then return the state, fail with the reason, or defer again if it is held."""
         own, state = RolloutState.from_json(self.state), RolloutState.from_json(event)
         if is_of_another_step(state, own):
             self._defer(own)

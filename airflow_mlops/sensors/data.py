@@ -1,4 +1,4 @@
-"""NewPartitionSensor: waits for a partition that was not profiled yet."""
+"""NewPartitionSensor: waits for a partition that has not been profiled yet."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 
 class NewPartitionSensor(BaseOperator):
-    """Waits until a complete partition lies there that is newer than the newest profiled one.
+    """Waits for complete partitions newer than the newest profiled one.
 
-    Returns the keys, at most 100, ascending, and announces them as partitions of its outlets. A partition
-    counts as complete by ``complete``: ``stable``, files and bytes were the same at two looks; ``marker``,
-    its directory holds ``_SUCCESS`` (a partition of one file never does); ``present``, a data file is there.
+    Returns their keys, at most 100, ascending, and adds them as partitions to the events of its outlets. A
+    partition is complete according to ``complete``: ``stable``, number and size of its files were the same
+    in two consecutive listings; ``marker``, its directory has a file ``_SUCCESS`` (a partition of one file
+    has no directory); ``present``, there is a data file.
 
-    :param model: the model whose stored profiles say what is known. Templated.
+    :param model: model whose stored profiles tell which partitions are known. Templated.
     :param uri: dataset. Templated.
     :param partition: wait for this one, profiled or not. Templated.
-    :param after: wait for one newer than this, instead of the newest profiled. Templated.
-    :param poll_seconds: time between two looks.
-    :param timeout_seconds: when to give up, without a retry.
-    :param deferrable: wait on the triggerer; otherwise on the worker, by the same decision function.
+    :param after: wait for one newer than this key instead of the newest profiled. Templated.
+    :param poll_seconds: time between two listings.
+    :param timeout_seconds: time after which the task fails without a retry.
+    :param deferrable: wait on the triggerer; otherwise on the worker, with the same decision function.
     """
 
     template_fields: Sequence[str] = ("model", "uri", "partition", "after")
@@ -68,17 +69,17 @@ class NewPartitionSensor(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Wait, on the triggerer or here."""
         with fail_fast():
-            arrival = self._arrival()
+            wait = self._partition_wait()
             filesystem_of(self.uri)
         if self.deferrable:
             trigger = NewPartitionTrigger(
-                uri=self.uri, arrival=arrival.to_json(), poll_seconds=self.poll_seconds
+                uri=self.uri, arrival=wait.to_json(), poll_seconds=self.poll_seconds
             )
             self.defer(trigger=trigger, method_name="execute_complete")
-        return self.execute_complete(context, self._wait(arrival))
+        return self.execute_complete(context, self._wait(wait))
 
     def execute_complete(self, context: Context, event: list[str]) -> list[str]:
-        """Announce what arrived, or give up."""
+        """Add the partitions to the outlets' events and return them, or fail at the deadline."""
         if not event:
             wanted = self.partition or "new partition"
             msg = f"{self.uri}: no complete {wanted} after {self.timeout_seconds:g} s; "
@@ -89,7 +90,7 @@ class NewPartitionSensor(BaseOperator):
         self.log.info("arrived: %s", ", ".join(event))
         return list(event)
 
-    def _arrival(self) -> PartitionWait:
+    def _partition_wait(self) -> PartitionWait:
         after = self.after
         if after is None and not self.partition:
             store = MlflowHook(self.mlflow_conn_id).evidence()
@@ -99,12 +100,12 @@ class NewPartitionSensor(BaseOperator):
             partition=self.partition, after=after or "", complete=self.complete, deadline=deadline
         )
 
-    def _wait(self, arrival: PartitionWait) -> list[str]:
+    def _wait(self, wait: PartitionWait) -> list[str]:
         filesystem, before = filesystem_of(self.uri), dict[str, Contents]()
         while True:
-            current = partition_contents(self.uri, arrival, filesystem)
-            arrived = complete_partitions(arrival, before, current, now=time.time())
-            if arrived is not None:
-                return list(arrived)
+            current = partition_contents(self.uri, wait, filesystem)
+            complete = complete_partitions(wait, before, current, now=time.time())
+            if complete is not None:
+                return list(complete)
             before = current
             time.sleep(self.poll_seconds)

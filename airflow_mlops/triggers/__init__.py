@@ -1,1 +1,1 @@
-"""Waiting without a worker."""
+"""Triggers: waiting on the triggerer, without a worker."""

@@ -1,4 +1,4 @@
-"""AnswerTrigger: reads what a person answered to an earlier try of a task, before the task asks again."""
+"""AnswerTrigger: reads a person's answer to an earlier try of a task, before the task asks again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from airflow.sdk.api.datamodels._generated import HITLDetailResponse
 
 PAUSE_SECONDS = 2.0
-"""Airflow's executor must have seen the worker's end before the task goes on; see the how-to on approval."""
+"""Lets Airflow's executor see the end of the worker before the task resumes; see the how-to on approval."""
 
 
 class AnswerTrigger(BaseTrigger):
-    """Fires one event: a person's answer that Airflow holds for a task instance, or ``{}``.
+    """Fires one event: the answer that Airflow stores for a task instance, ``{}`` if there is none.
 
-    Only the triggerer may read an answer; a task's own process cannot, and asking again deletes it.
+    Only the triggerer may read the answer: a task's own process cannot, and asking again deletes it.
 
     :param ti_id: id of the task instance.
     """
@@ -36,7 +36,7 @@ class AnswerTrigger(BaseTrigger):
         return f"{__name__}.{type(self).__name__}", {"ti_id": self.ti_id}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look once."""
+        """Yield the answer, once."""
         await asyncio.sleep(PAUSE_SECONDS)
         try:
             found = await sync_to_async(get_hitl_detail_content_detail)(ti_id=self.ti_id)

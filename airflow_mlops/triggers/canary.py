@@ -1,4 +1,4 @@
-"""Triggers that watch one rollout step on the triggerer, also while a person is asked about it."""
+"""Triggers that analyse one rollout step on the triggerer, also while a person is asked about it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _POOL_THREADS = 32
 POOL = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="canary")
-"""Back ends block, and some wait: not on the event loop, nor in the threads that Airflow shares with it.
+"""Runs the blocking calls of back ends, off the event loop and off the threads that Airflow shares with it.
 
-So many looks of 0.3 s can be taken at once that a thousand steps are looked at every ten seconds.
+Sized for a thousand steps analysed every ten seconds at 0.3 s each.
 """
 
 
 class CanaryAnalysisTrigger(BaseTrigger):
-    """Looks once per window, keeping the canary's lease, and fires one event when the step is decided.
+    """Analyses one window after another, renewing the lease, and fires one event when the step is decided.
 
-    It holds no policy and no memory of its own: started again from its arguments (triggerer killed or
-    replaced) it takes up counting where the serialised state ends.
+    The decision is :func:`~airflow_mlops.observe.analyse_window`. The trigger keeps no state: restarted from
+    its arguments (triggerer killed or replaced), it continues counting from the serialised state.
 
     :param plan: a ``RolloutPlan`` as JSON.
     :param state: a ``RolloutState`` as JSON.
@@ -64,16 +64,16 @@ class CanaryAnalysisTrigger(BaseTrigger):
         return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in kwargs}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield as JSON, once, the state that the task has to hear of."""
+        """Yield once, as JSON, the state that the task must be told of."""
         yield await self._watched()
 
     async def _watched(self) -> TriggerEvent:
         plan, state = await _in_pool(self._read)
-        look_at = await _in_pool(self._looking, plan)
+        analyse = await _in_pool(self._analysis, plan)
         due = first_analysis_at(self.endpoint, plan, state, now=time.time())
         while state.is_open:
             await asyncio.sleep(due - time.time())
-            before, state = state, await _in_pool(look_at, state)
+            before, state = state, await _in_pool(analyse, state)
             if is_news(before, state, asks=self.asks):
                 break
             due = max(due + plan.window_seconds, time.time())
@@ -82,29 +82,29 @@ class CanaryAnalysisTrigger(BaseTrigger):
     def _read(self) -> tuple[RolloutPlan, RolloutState]:
         return RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
 
-    def _looking(self, plan: RolloutPlan) -> Callable[[RolloutState], RolloutState]:
+    def _analysis(self, plan: RolloutPlan) -> Callable[[RolloutState], RolloutState]:
         hook = ServingHook(self.serving_conn_id)
         backend = hook.shared_backend()
         metrics = hook.metrics(self.endpoint, backend, plan.metrics)
 
-        def look_at(state: RolloutState) -> RolloutState:
+        def analyse(state: RolloutState) -> RolloutState:
             now = time.time()
             return reply(
                 plan, analyse_window(backend, self.endpoint, plan, state, now=now, metrics=metrics), now=now
             )
 
-        return look_at
+        return analyse
 
 
 class AskedRolloutTrigger(CanaryAnalysisTrigger):
-    """Watches a canary while a person is asked: fires at what is seen, or at the end of the time to answer.
+    """Analyses a canary while a person is asked: fires on a decision, an answer, or the answer's deadline.
 
-    An answer resumes the task without a trigger, by Airflow's API; one that came before the task was
-    deferred is found here.
+    An answer resumes the task through Airflow's API, without the trigger; an answer given before the task
+    was deferred is found here.
 
     :param ti_id: id of the task instance that asks.
-    :param until: when nobody's answer is an answer, seconds since the epoch.
-    :param options: what may be answered, the default last.
+    :param until: deadline after which the default option holds, seconds since the epoch.
+    :param options: possible answers, the default last.
     """
 
     def __init__(self, *, ti_id: str, until: float, options: list[str], **kwargs: Any) -> None:
@@ -119,7 +119,7 @@ class AskedRolloutTrigger(CanaryAnalysisTrigger):
         return path, {**kwargs, "ti_id": self.ti_id, "until": self.until, "options": self.options}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield once: a state as JSON, or an answer as Airflow hands it to the task that asked."""
+        """Yield once: a state as JSON, or an answer in the form that Airflow passes to the asking task."""
         waiting = [asyncio.create_task(each) for each in (self._watched(), self._answered())]
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -143,9 +143,9 @@ class AskedRolloutTrigger(CanaryAnalysisTrigger):
 
 
 def first_analysis_at(endpoint: str, plan: RolloutPlan, state: RolloutState, *, now: float) -> float:
-    """Return when to look first, seconds since the epoch: a window after the state was last looked at.
+    """Return the time of the first analysis, seconds since the epoch: one window after the state's clock.
 
-    Those that are late, as all are when a triggerer starts again, are spread over a window.
+    Overdue analyses, as all are after a restart of the triggerer, are spread over one window.
     """
     due = state.clock + plan.window_seconds
     if due >= now:

@@ -1,4 +1,4 @@
-"""NewPartitionTrigger: watches a dataset for new partitions on the triggerer."""
+"""NewPartitionTrigger: waits on the triggerer for new partitions of a dataset."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 
 def partition_contents(
-    uri: str, arrival: PartitionWait, filesystem: AbstractFileSystem | None
+    uri: str, wait: PartitionWait, filesystem: AbstractFileSystem | None
 ) -> dict[str, Contents]:
-    """List the wanted partitions; a storage that does not answer this time is asked again later."""
-    from airflow_mlops.backends.profiling.files import partition_files as contents
+    """List the wanted partitions; empty while the storage does not answer, so that it is asked again."""
+    from airflow_mlops.backends.profiling.files import partition_files
 
     try:
-        return contents.look(uri, arrival, filesystem)
+        return partition_files.look(uri, wait, filesystem)
     except (ConnectionError, TimeoutError, FileNotFoundError):
         return {}
 
 
 class NewPartitionTrigger(BaseTrigger):
-    """Lists the dataset at intervals, asks the core, and fires one event with the partitions that arrived.
+    """Lists the dataset at intervals and fires one event with the complete partitions.
 
-    It holds no policy; started again from its arguments it needs one look more.
+    The decision is :func:`~airflow_mlops.core.data.partitions.complete_partitions`. The trigger keeps no
+    state: restarted from its arguments it needs one listing more.
 
     :param arrival: a ``PartitionWait`` as JSON.
     """
@@ -51,13 +52,13 @@ class NewPartitionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the list of partition keys, once; empty at the deadline."""
-        arrival, before = PartitionWait.from_json(self.arrival), dict[str, Contents]()
+        wait, before = PartitionWait.from_json(self.arrival), dict[str, Contents]()
         filesystem = await sync_to_async(filesystem_of)(self.uri)
         while True:
-            current = await asyncio.to_thread(partition_contents, self.uri, arrival, filesystem)
-            arrived = complete_partitions(arrival, before, current, now=time.time())
-            if arrived is not None:
-                yield TriggerEvent(list(arrived))
+            current = await asyncio.to_thread(partition_contents, self.uri, wait, filesystem)
+            complete = complete_partitions(wait, before, current, now=time.time())
+            if complete is not None:
+                yield TriggerEvent(list(complete))
                 return
             before = current
             await asyncio.sleep(self.poll_seconds)

@@ -1,4 +1,4 @@
-"""ModelRegistryTrigger: a change in the registry starts DAGs, through an asset and its watcher."""
+"""ModelRegistryTrigger: starts DAGs on changes of a registered model, as the trigger of an asset watcher."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ALIAS, _VERSION = "alias", "version"
 
 
 class ModelRegistryTrigger(BaseEventTrigger):
-    """Asks MLflow at intervals and fires one event per alias that moved and per version that is new.
+    """Polls MLflow and fires one event per moved alias and per new version.
 
-    An event says ``model``, ``change`` and either ``version``, or ``alias`` with ``from`` and ``to``
-    (``None`` for no version). What was seen last is kept in the asset's state store: changes while the
-    triggerer was down are told afterwards. An event may come twice, never not at all; an alias that moved
-    twice between two looks moved once. While MLflow does not answer the trigger waits. Only the
-    connection's id is serialised.
+    An event has ``model``, ``change`` and either ``version``, or ``alias`` with ``from`` and ``to``
+    (``None`` for no version). Delivery is at least once: the last snapshot is kept in the asset's state
+    store, so changes while the triggerer was down are reported afterwards. Of several moves of an alias
+    between two polls only the net change is reported. While MLflow does not answer, the trigger waits. Only
+    the connection's id is serialised.
 
-    :param model: registered model; one nobody registered yet is waited for.
+    :param model: registered model; it may be registered later.
     :param on: ``alias``, ``version`` or both.
-    :param poll_seconds: pause between two looks, at least 1.
+    :param poll_seconds: pause between two polls, at least 1.
     """
 
     def __init__(
@@ -61,21 +61,21 @@ class ModelRegistryTrigger(BaseEventTrigger):
         """Yield events for as long as the watcher lives."""
         from airflow_mlops.backends.registry.registry_watch import changes
 
-        before = await self._remembered()
+        before = await self._stored_snapshot()
         while True:
-            now = await self._look(before)
+            now = await self._snapshot(before)
             if now is not None and now != before:
                 for change in changes(self.model, before or now, now):
                     if change["change"] in self.on:
                         yield TriggerEvent(change)
                 before = now
-                await self._remember(now)
+                await self._store_snapshot(now)
             await asyncio.sleep(self.poll_seconds)
 
-    async def _look(self, before: RegistrySnapshot | None) -> RegistrySnapshot | None:
-        """Return what the model looks like; ``None`` while MLflow does not answer.
+    async def _snapshot(self, before: RegistrySnapshot | None) -> RegistrySnapshot | None:
+        """Return a snapshot of the model; ``None`` while MLflow does not answer.
 
-        The connection is read each time: a changed password needs no restart. One line is logged per outage.
+        The connection is read at every poll: a changed password needs no restart. An outage is logged once.
         """
         from airflow_mlops.backends.registry.registry_watch import read_snapshot
 
@@ -89,13 +89,13 @@ class ModelRegistryTrigger(BaseEventTrigger):
         self._silent = now is None
         return now
 
-    async def _remembered(self) -> RegistrySnapshot | None:
+    async def _stored_snapshot(self) -> RegistrySnapshot | None:
         from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
 
         kept = await self.asset_state_store.aget(self._key) if self.asset_state_store else None
         return RegistrySnapshot.from_json(kept) if kept else None
 
-    async def _remember(self, snapshot: RegistrySnapshot) -> None:
+    async def _store_snapshot(self, snapshot: RegistrySnapshot) -> None:
         if self.asset_state_store:
             await self.asset_state_store.aset(self._key, snapshot.to_json())
 

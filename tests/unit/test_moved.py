@@ -35,7 +35,7 @@ airflow_mlops.core.outcome Finding Outcome Verdict
 airflow_mlops.core.rollout.evidence ErrorShareTest
 airflow_mlops.core.rollout.ledger Reading
 airflow_mlops.core.rollout.machine advance begin begin_step
-airflow_mlops.core.rollout.plan RolloutPlan Step
+airflow_mlops.core.rollout.plan Metric RolloutPlan Step
 airflow_mlops.core.training.job DatasetSpec
 airflow_mlops.core.validation.card Statement
 airflow_mlops.core.validation.readiness LoadPolicy ReadinessPolicy

@@ -14,14 +14,14 @@ import pytest
 
 from airflow_mlops.backends.registry.ledger_text import decisions_of, rows_of, valid
 from airflow_mlops.backends.registry.registry_watch import RegistrySnapshot
-from airflow_mlops.backends.serving.kubernetes.state import Note
+from airflow_mlops.backends.rules.schema_file import parse_schema
+from airflow_mlops.backends.serving.kubernetes.state import StoredState
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.backends.serving.remote.state import RemoteState
 from airflow_mlops.backends.serving.vertex.labels import read_labels
 from airflow_mlops.core.data.partitions import PartitionWait
 from airflow_mlops.core.data.profile.profile import Profile, merge
 from airflow_mlops.core.data.reference import Reference
-from airflow_mlops.core.data.schema.schema import schema_from_yaml
 from airflow_mlops.core.data.schema.schema_diff import SchemaDiff, evolve
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
@@ -132,7 +132,7 @@ def test_skew_report_from_before_says_what_it_said():
 
 
 def test_schema_from_before_is_read_and_takes_the_changes_proposed_then():
-    schema = schema_from_yaml((FOLDER / "schema.yaml").read_text(), "schema.yaml")
+    schema = parse_schema((FOLDER / "schema.yaml").read_text(), "schema.yaml")
     proposal = document("schema_diff.json")
     changes = SchemaDiff.from_json(proposal["diff"]).pick(proposal["ids"])
     assert (schema.name, len(schema.expectations), len(changes)) == ("flights", 21, 3)
@@ -154,6 +154,11 @@ def test_rollout_state_from_before_knows_its_lease_its_readings_and_its_answer()
     assert (state.said.by, state.approved_by, state.said.go_on) == ("ann", "ann", True)
     assert state.retired == ("canary:g1:c1", "stable:g1:s1")
     assert {str(kind): count for kind, count in state.arrivals.items()} == {"applied": 3, "restarted": 1}
+
+
+def test_rollout_that_was_promoted_before_may_go_on():
+    state = RolloutState.from_json(document("rollout_state_promoted.json"))
+    assert (state.version, state.percent, state.may_go_on, state.is_open) == ("7", 50, True, False)
 
 
 def test_ab_test_from_before_keeps_its_interval_and_that_it_is_held():

@@ -1,1 +1,1 @@
-"""Where request counts, errors and predictions are read."""
+"""Metrics sources: request counts, errors and predictions per version."""

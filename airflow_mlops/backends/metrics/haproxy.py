@@ -1,4 +1,4 @@
-"""What HAProxy says: requests, errors, weight and status per server, and how long each answer took."""
+"""HAProxy's statistics and log: requests, errors, weight and status per server, latency per answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_mlops.core.record import Record
 _ANSWER_COLUMNS = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other")
 _OUT_OF_TRAFFIC = ("MAINT", "DRAIN")
 _LOG_LINE = re.compile(r"<\d+>(\S+) (\S+) (\d+) (\d+) (\d+) (\+?)\d+")
-"""``log-format "%s %sp %ST %Ta %rc"`` in a ring of format ``timed``; the plus: given to another server."""
+"""``log-format "%s %sp %ST %Ta %rc"`` in a ring of format ``timed``; a plus marks a redispatch."""
 _GATEWAY_TIMEOUT = 504
 
 
@@ -21,10 +21,10 @@ _GATEWAY_TIMEOUT = 504
 class ServerStat(Record):
     """One server line of ``show stat``.
 
-    :param requests: requests that were sent, or should have been sent, to the server.
-    :param errors: 5xx answers, failed connections, broken responses, and requests that had to be sent
-        to another server because this one did not accept a connection.
-    :param weight: share it takes now relative to the others; 0 when drained or in maintenance.
+    :param requests: requests assigned to the server.
+    :param errors: 5xx answers, failed connections, broken responses, and requests redispatched to another
+        server because this one did not accept a connection.
+    :param weight: current weight relative to the others; 0 when drained or in maintenance.
     """
 
     server: str
@@ -36,11 +36,11 @@ class ServerStat(Record):
 
 @dataclass(frozen=True, slots=True)
 class TimedAnswer:
-    """One answer to a client.
+    """One answer with its latency.
 
-    :param at: when it was complete, epoch seconds.
-    :param server: slot and port of the server: a slot's next tenant has another port.
-    :param milliseconds: from the first byte of the request to the last of the answer.
+    :param at: completion time, epoch seconds.
+    :param server: slot and port of the server; the next server in the slot has another port.
+    :param milliseconds: from the first byte of the request to the last byte of the answer.
     """
 
     at: float
@@ -49,9 +49,9 @@ class TimedAnswer:
 
 
 def parse_stats(text: str, backend: str) -> dict[str, ServerStat]:
-    """Return the servers of one backend from the CSV that ``show stat`` prints.
+    """Return the servers of one backend from the CSV of ``show stat``.
 
-    :raises ServiceUnavailableError: it is cut off, or no such CSV: nothing was counted.
+    :raises ServiceUnavailableError: the CSV is truncated or malformed.
     """
     rows = csv.DictReader(text.lstrip("# ").strip().splitlines())
     try:
@@ -66,10 +66,10 @@ def parse_stats(text: str, backend: str) -> dict[str, ServerStat]:
 
 
 def parse_answers(text: str) -> list[TimedAnswer]:
-    """Return what can be timed of a log: answers of the server that was asked first, errors left out.
+    """Return the answers of a log whose latency counts: no errors, and no redispatched requests.
 
-    A request that a second server had to answer measures both. An error is quick or slow for reasons of
-    its own and is counted as an error; a server that did not answer in time was slow.
+    The latency of a redispatched request includes both servers, and errors are counted as errors. Exception:
+    a gateway timeout (504) counts as slow.
     """
     return [
         TimedAnswer(datetime.fromisoformat(at).timestamp(), (slot, int(port)), int(took))

@@ -1,4 +1,4 @@
-"""Reads the inference log that model servers write: what was asked, what was answered, by which version."""
+"""Reads the inference log of the model servers: inputs, predictions and version per request."""
 
 from __future__ import annotations
 
@@ -39,14 +39,13 @@ def read_inference_log(
 ) -> pa.Table:
     """Return logged rows: the columns of :data:`BASE_SCHEMA`, then one per model input.
 
-    ``prediction`` is a number or the score of the last class; ``scores`` are those of more than two.
-
-    Of several answers to one request id the last successful one holds. A last line that is still being
-    written is left out.
+    ``prediction`` is a number or the score of the last class; ``scores`` are set for more than two classes.
+    Of several answers to one request id the last successful one counts. An incomplete last line, which is
+    still being written, is skipped.
 
     :param since: rows logged at or after this time, seconds since the epoch.
     :param request_ids: only these requests.
-    :raises InvalidDataError: a line that is no log line; names file and line.
+    :raises InvalidDataError: a malformed line; names file and line.
     """
     wanted = None if request_ids is None else frozenset(request_ids)
     kept: dict[str, dict[str, Any]] = {}
@@ -77,7 +76,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             if number == len(lines) and not line.endswith("\n"):
                 return
-            msg = f"{path.name} line {number}: no inference log line: {error}"
+            msg = f"{path.name} line {number}: not an inference log line: {error}"
             raise InvalidDataError(msg) from error
 
 
@@ -95,9 +94,9 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def answers(log: pd.DataFrame) -> Array:
-    """Return what was answered: shape ``(n_rows,)``, or ``(n_rows, k)`` where a model scores k > 2 classes.
+    """Return the predictions, shape ``(n_rows,)``, or scores, ``(n_rows, k)`` for k > 2 classes.
 
-    NaN where there was no answer, or one of another shape.
+    NaN where there is no answer, or one of another shape.
     """
     sizes = [len(scores) for scores in log["scores"] if scores is not None]
     if not sizes:
@@ -108,7 +107,7 @@ def answers(log: pd.DataFrame) -> Array:
 
 
 def _scores(prediction: Any) -> list[float] | None:
-    """Return the scores of more than two classes; those of two are told by the last."""
+    """Return the scores of more than two classes; of two classes ``prediction`` holds the last score."""
     if not isinstance(prediction, list) or len(prediction) <= 2:
         return None
     return [float("nan") if _score(value) is None else float(value) for value in prediction]

@@ -1,4 +1,4 @@
-"""Requests, errors, slow answers, predictions and late labels per version from a table of answers."""
+"""Metrics source on a SQL table of answers: errors, latency, predictions, and quality by late labels."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _NO_ROWS: dict[str, int] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceTable(Record):
-    """A table with one row per answer, and what its columns are called.
+    """Name and columns of a table with one row per answer.
 
-    :param time: when it was answered, epoch seconds.
-    :param status: HTTP status; 500 and above are errors, a row without is no answer.
-    :param seconds: how long it took; with ``slow_seconds``, the champion's p99, latency is watched.
-    :param prediction: a number; with ``edges``, rising, predictions are watched: one bin below the first
-        edge, one between two, one from the last.
-    :param label: the truth; an answer is wrong when its rounded prediction differs from it.
-    :param labelled_at: when the label came, epoch seconds; with it quality is watched.
+    :param time: time of the answer, epoch seconds.
+    :param status: HTTP status; 500 and above are errors, rows without one do not count.
+    :param seconds: duration; needed for latency, with ``slow_seconds``, the champion's p99.
+    :param prediction: a number; with ``edges``, strictly increasing, predictions are measured: one bin below
+        the first edge, one between two, one from the last.
+    :param label: ground truth; an answer is wrong if its rounded prediction differs.
+    :param labelled_at: arrival time of the label, epoch seconds; needed for quality.
     """
 
     table: str
@@ -45,7 +45,7 @@ class InferenceTable(Record):
     labelled_at: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what can only be half of a measure."""
+        """Refuse columns that are useful only together with others that are not given."""
         needs = (
             ("seconds and slow_seconds", self.seconds is not None, self.slow_seconds is not None),
             ("label and labelled_at", self.label is not None, self.labelled_at is not None),
@@ -61,11 +61,11 @@ class InferenceTable(Record):
 
 
 class InferenceTableMetrics:
-    """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource` in one query a window.
+    """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`, one query per window.
 
-    :param engine: of the database; a schema goes into the table's name, ``schema.table``.
-    :param settle_seconds: how long a row may take from its time until it can be read; newer ones are
-        left for later, a row that takes longer is never counted.
+    :param engine: of the database; a schema is part of the table's name, ``schema.table``.
+    :param settle_seconds: longest delay between a row's time and its commit; newer rows are read later, a
+        row with a longer delay is never counted.
     """
 
     def __init__(self, engine: sa.Engine, columns: InferenceTable, *, settle_seconds: float = 5.0) -> None:
@@ -75,7 +75,7 @@ class InferenceTableMetrics:
 
     @property
     def measures(self) -> frozenset[RolloutMetric]:
-        """Errors, and what else the table has columns for."""
+        """Errors, and the metrics for which the table has columns."""
         known = self.columns
         also = {
             RolloutMetric.LATENCY: known.seconds is not None,
@@ -85,11 +85,11 @@ class InferenceTableMetrics:
         return frozenset({RolloutMetric.ERRORS, *(metric for metric, holds in also.items() if holds)})
 
     def check(self, *, now: float) -> None:
-        """Try the query on an empty window."""
+        """Run the query on an empty window."""
         self.read(Arms(canary="", stable=""), Reading(until=now - 1.0 - self.settle_seconds), now=now)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read; rows without traffic are no missing data, a table without is an error."""
+        """Read the counts; no rows means no traffic, not missing data."""
         until = now - self.settle_seconds
         if after.until >= until:
             return after

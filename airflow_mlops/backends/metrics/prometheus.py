@@ -1,4 +1,4 @@
-"""Requests, errors and slow answers per version from a Prometheus server, by raw samples."""
+"""Metrics source on Prometheus: requests, errors and slow answers per version, from raw samples."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusSelectors(Record):
-    """Which counters to read: plain selectors, ``$version`` standing for the version.
+    """Counters to read: plain selectors with the placeholder ``$version``.
 
-    No functions: raw samples are read, so that each is counted once and restarts are seen.
+    No functions: raw samples are read, so that each is counted once and counter resets are detected.
 
     :param requests: ``http_requests_total{version="$version"}``.
     :param errors: ``http_requests_total{version="$version",code=~"5.."}``.
-    :param fast: answers that are not slow, ``http_seconds_bucket{version="$version",le="0.25"}``: a bucket
-        of a histogram, the one that holds the champion's p99; with it latency is watched.
+    :param fast: answers that are not slow, ``http_seconds_bucket{version="$version",le="0.25"}``: the
+        histogram bucket that contains the champion's p99; needed for latency.
     """
 
     requests: str
@@ -48,7 +48,7 @@ class PrometheusSelectors(Record):
     fast: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no plain selector, or the same for every version."""
+        """Refuse anything but plain selectors with ``$version``."""
         for name, text in self.given().items():
             if _SELECTOR.fullmatch(text) is None:
                 msg = f"prometheus.{name}: {text!r}, allowed: a plain selector such as name{{label='x'}}"
@@ -66,12 +66,12 @@ class PrometheusSelectors(Record):
         return {name: text for name, text in known.items() if text is not None}
 
     def counted(self) -> dict[str, str]:
-        """Return what is read: also all that the histogram of ``fast`` timed, of the very same scrapes."""
+        """Return the counters to read: for ``fast`` also the histogram's total, of the same scrapes."""
         timed = {} if self.fast is None else {"timed": _BUCKET.sub('le="+Inf"', self.fast)}
         return self.given() | timed
 
     def metric(self, name: str) -> str:
-        """Return the metric a selector names."""
+        """Return the metric name of a selector."""
         found = _SELECTOR.fullmatch(self.given()[name])
         return found[1] if found else ""
 
@@ -80,10 +80,10 @@ class PrometheusMetrics:
     """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`.
 
     :param url: of the server, ``http://host:9090``.
-    :param headers: sent along, for instance ``Authorization``.
-    :param settle_seconds: how long a sample may take from scrape to storage; newer ones are left for later.
+    :param headers: sent with each request, for instance ``Authorization``.
+    :param settle_seconds: longest delay of a sample from scrape to storage; newer samples are read later.
     :param max_age_seconds: an arm whose newest sample is older has no data; above the scrape interval.
-    :param lookback_seconds: how far before the window its base is looked for; above the scrape interval.
+    :param lookback_seconds: how long before the window its start value may lie; above the scrape interval.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class PrometheusMetrics:
 
     @property
     def measures(self) -> frozenset[RolloutMetric]:
-        """Errors, and latency with a bucket of fast answers."""
+        """Errors, and latency if there is a bucket of fast answers."""
         return frozenset(
             {RolloutMetric.ERRORS}
             if self.selectors.fast is None
@@ -150,7 +150,7 @@ class PrometheusMetrics:
         return f"{self.url}/api/v1/query"
 
     def _queries(self, arms: Arms, after: Reading, now: float) -> dict[tuple[str, str], dict[str, str]]:
-        """Raw samples per arm and selector, and whether each metric exists at all."""
+        """Return the queries: raw samples per arm and selector, and whether the errors metric exists."""
         until = now - self.settle_seconds
         if not 0 < after.until < until:
             return {}
@@ -221,7 +221,7 @@ class PrometheusMetrics:
     def _is_missing(
         self, found: dict[tuple[str, str], list[Series]], arm: str, name: str, until: float
     ) -> bool:
-        """Whether an arm's counter cannot be told from one that does not exist."""
+        """Whether an arm's counter cannot be distinguished from one that does not exist."""
         series = found[arm, name]
         if name == "requests":
             return not series or until - max(each.newest for each in series) > self.max_age_seconds
@@ -259,7 +259,7 @@ def _bound(bucket: str) -> float:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Read certificates once: it takes 16 ms of CPU, more than all else of a reading."""
+    """Load the certificates once: it takes 16 ms of CPU, more than the rest of a reading."""
     return httpx.create_ssl_context()
 
 

@@ -1,4 +1,4 @@
-"""Port: where the counts of both arms of a rollout are read when the gateway does not count itself."""
+"""Port: source of both arms' counts if the serving back end does not count requests itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms(Record):
-    """The two versions that answer.
+    """The two versions of a rollout.
 
     :param stable: ``None`` at a cold start.
     """
@@ -23,34 +23,34 @@ class Arms(Record):
     stable: str | None = None
 
     def named(self) -> dict[str, str]:
-        """Return version by arm, of the arms there are."""
+        """Return version by arm, of the arms that exist."""
         arms = {"canary": self.canary}
         return arms if self.stable is None else arms | {"stable": self.stable}
 
 
 class MetricsSource(Protocol):
-    """Both calls add what happened since ``after`` to its counts; the first reading only says from when.
+    """Source of cumulative counts: each reading adds the requests since the previous one.
 
-    ``None`` means that data is missing: no evidence, never success. The next reading then covers the
-    longer time, so that nothing is lost and nothing counted twice.
+    The first reading only sets the start. ``None`` means missing data: no evidence, never success. The next
+    reading then covers the longer period, so that no request is lost or counted twice.
     """
 
     @property
     def measures(self) -> frozenset[RolloutMetric]:
-        """What a plan can watch by this source."""
+        """Metrics that this source provides."""
 
     def check(self, *, now: float) -> None:
-        """Refuse, before any traffic moves, what can never be read.
+        """Check, before any traffic moves, that the counts can be read.
 
         :param now: seconds since the epoch.
-        :raises InvalidConfigError: names what does not exist.
+        :raises InvalidConfigError: names the metric, table or column that does not exist.
         :raises ServiceUnavailableError: the source does not answer.
         """
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read what came since; blocks, so never call it on an event loop.
+        """Return ``after`` plus the requests since; blocks, so never call it on an event loop.
 
         :param now: seconds since the epoch.
         :raises ServiceUnavailableError: the source does not answer.
-        :raises InvalidConfigError: the source does not understand what it is asked.
+        :raises InvalidConfigError: the source rejects the query.
         """

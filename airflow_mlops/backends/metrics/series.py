@@ -1,4 +1,4 @@
-"""Counters as samples over time: what they grew by in a window, restarts included."""
+"""Increase of Prometheus counters over a window from raw samples, with counter resets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TARGET_LABELS = ("job", "instance", "pod")
 class Series(Record):
     """One counter's raw samples, oldest first.
 
-    :param labels: its labels, without the metric's name.
+    :param labels: without the metric's name.
     :param samples: pairs of time (epoch seconds) and value.
     """
 
@@ -36,17 +36,16 @@ class Series(Record):
 
     @property
     def target(self) -> tuple[str | None, ...]:
-        """What was scraped."""
+        """Identity of the scraped target."""
         return tuple(self.labels.get(name) for name in _TARGET_LABELS)
 
     def growth(self, since: float, until: float, *, is_new: bool = False) -> float:
-        """Return what was counted by the samples in ``(since, until]``.
+        """Return the increase over the samples in ``(since, until]``.
 
-        Windows that follow each other share no sample and leave none out. A value below the one before
-        is a counter that started again from zero.
+        Consecutive windows share no sample and omit none. A value below the previous one is a counter reset.
 
-        :param is_new: a first sample after ``since`` counts from zero; else it only says from where to
-            count: a counter that somebody begins to scrape brings all it ever counted.
+        :param is_new: whether a first sample after ``since`` counts from zero. Otherwise it is only the start
+            value: a counter that is scraped for the first time holds the requests of its whole life.
         """
         first = 0.0 if is_new else next((value for at, value in self.samples if at > since), 0.0)
         known = [value for at, value in self.samples if at <= since][-1:] or [first]
@@ -55,9 +54,9 @@ class Series(Record):
 
 
 def parse_matrix(answer: Any) -> list[Series]:
-    """Return the series of a range selector's answer; samples that are no count are left out.
+    """Return the series of a range selector's answer; samples that are not counts are skipped.
 
-    :raises ServiceUnavailableError: no such answer, or one of a part of the data only.
+    :raises ServiceUnavailableError: the answer is malformed or covers only a part of the data.
     """
     try:
         warnings, result = answer.get("warnings"), answer["data"]["result"]
@@ -72,11 +71,11 @@ def parse_matrix(answer: Any) -> list[Series]:
 
 
 def total(series: list[Series], since: float, until: float, scraped: frozenset[Any]) -> int:
-    """Return the growth of all series together.
+    """Return the increase of all series together.
 
-    Prometheus's own ``increase`` loses the first errors of a target, and invents fractions.
+    Prometheus's ``increase`` misses the first value of a new series, and extrapolates to fractions.
 
-    :param scraped: targets that were scraped before the window: what they show for the first time is new.
+    :param scraped: targets that were scraped before the window: a new series of theirs counts from zero.
     """
     return round(sum(each.growth(since, until, is_new=each.target in scraped) for each in series))
 

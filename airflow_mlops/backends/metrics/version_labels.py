@@ -1,4 +1,4 @@
-"""A metrics source asked by the names under which an endpoint's versions are measured."""
+"""VersionLabelMetrics: a metrics source that is queried by the versions' labels in metrics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class VersionLabelMetrics:
-    """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`.
+    """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource` on another source.
 
-    :param labels: reads, at each reading, what a version is called in metrics: a Knative revision, a
-        Service, a deployed model. A version that is not up has no data.
+    :param labels: called at each reading; returns per version its label in metrics: a Knative revision, a
+        Service, a deployed model. A version that is not up has none.
     """
 
     def __init__(self, source: MetricsSource, labels: Callable[[], Mapping[str, str]]) -> None:
@@ -27,7 +27,7 @@ class VersionLabelMetrics:
 
     @property
     def measures(self) -> frozenset[RolloutMetric]:
-        """What the source measures."""
+        """Metrics that the source provides."""
         return self.source.measures
 
     def check(self, *, now: float) -> None:
@@ -35,7 +35,7 @@ class VersionLabelMetrics:
         self.source.check(now=now)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
-        """Read by the labels of now; ``None`` if a version has none."""
+        """Read by the current labels; ``None`` if a version has none."""
         named = _renamed(arms, self.labels())
         return None if named is None else self.source.read(named, after, now=now)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.backends.reporting.chart import BAR_ROW, BarPair, bar_pairs, edge_ticks
 from airflow_mlops.backends.reporting.page import render
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.skew.distributions import OTHER_VALUES
+from airflow_mlops.core.data.skew.report import OTHER_VALUES
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Outcome
 
@@ -26,7 +26,7 @@ _OPEN_ROWS = 12
 _WIDTH, _HEIGHT, _BINS = 320, 120, 32
 _HUGE = 1e290
 """Edges beyond are scaled down: their differences would overflow."""
-_HEADER = ("column", "test", "moved", "surely", "allowed", "threshold is", "")
+_HEADER = ("column", "test", "moved", "at least", "allowed", "threshold is", "")
 _HEADLINES = {
     Outcome.PASS: "No skew",
     Outcome.WARN: "No skew; something could not be compared",

@@ -1,4 +1,4 @@
-"""Arrival: which new partitions are complete, from two looks at what lies there."""
+"""PartitionWait: which new partitions of a dataset are complete, by two consecutive listings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_PARTITIONS_AT_ONCE = 100
 
 
 class Complete(StrEnum):
-    """When a partition counts as complete."""
+    """Rule by which a partition counts as complete."""
 
     MARKER = "marker"
     STABLE = "stable"
@@ -26,7 +26,7 @@ class Complete(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents(Record):
-    """What lies in a partition: data files, their bytes, and whether the marker is there."""
+    """Listing of a partition: data files, their size in bytes, and whether the marker exists."""
 
     files: int = 0
     size: int = 0
@@ -35,12 +35,12 @@ class Contents(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionWait(Record):
-    """What is waited for.
+    """Partitions to wait for, and when to give up.
 
-    :param partition: this partition; any newer than ``after`` if empty.
-    :param after: newest known key; keys compare as text.
-    :param complete: ``marker``: a file ``_SUCCESS`` lies in the partition's directory; ``stable``: files and
-        bytes did not change between two looks; ``present``: there is a data file.
+    :param partition: key of the one partition; if empty, any newer than ``after``.
+    :param after: newest known key; keys are compared as text.
+    :param complete: ``marker``: the partition's directory has a file ``_SUCCESS``; ``stable``: number and
+        size of the files are the same in two consecutive listings; ``present``: there is a data file.
     :param deadline: when to give up, seconds since the epoch.
     """
 
@@ -50,7 +50,7 @@ class PartitionWait(Record):
     deadline: float
 
     def __post_init__(self) -> None:
-        """Refuse an unknown rule of completeness."""
+        """Refuse an unknown completeness rule."""
         if self.complete not in tuple(Complete):
             one_of = f"{', '.join(Complete)}{did_you_mean(self.complete, Complete)}"
             msg = f"complete: {str(self.complete)!r}; one of: {one_of}"
@@ -62,28 +62,28 @@ class PartitionWait(Record):
 
 
 def complete_partitions(
-    arrival: PartitionWait, before: Mapping[str, Contents], current: Mapping[str, Contents], *, now: float
+    wait: PartitionWait, before: Mapping[str, Contents], current: Mapping[str, Contents], *, now: float
 ) -> tuple[str, ...] | None:
-    """Return the partitions that arrived, ascending; ``None`` to look again, nothing at the deadline.
+    """Return the complete partitions, ascending; ``None`` to list again, empty at the deadline.
 
-    A newer partition waits for the older ones: taken first, it would hide them for ever.
+    A newer partition is not returned before the older ones are complete: ``after`` would then exclude them.
 
-    :param before: contents by key at the look before; empty at the first.
+    :param before: contents by key in the previous listing; empty the first time.
     :param current: contents by key now.
     """
-    arrived = []
-    for key in sorted(filter(arrival.wants, current)):
-        if not _is_complete(arrival, before.get(key), current[key]):
+    complete = []
+    for key in sorted(filter(wait.wants, current)):
+        if not _is_complete(wait, before.get(key), current[key]):
             break
-        arrived.append(key)
-    if arrived:
-        return tuple(arrived[:MAX_PARTITIONS_AT_ONCE])
-    return () if now >= arrival.deadline else None
+        complete.append(key)
+    if complete:
+        return tuple(complete[:MAX_PARTITIONS_AT_ONCE])
+    return () if now >= wait.deadline else None
 
 
-def _is_complete(arrival: PartitionWait, before: Contents | None, now: Contents) -> bool:
+def _is_complete(wait: PartitionWait, before: Contents | None, now: Contents) -> bool:
     if now.files == 0:
         return False
-    if arrival.complete == Complete.MARKER:
+    if wait.complete == Complete.MARKER:
         return now.marker
-    return arrival.complete == Complete.PRESENT or before == now
+    return wait.complete == Complete.PRESENT or before == now

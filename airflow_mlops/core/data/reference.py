@@ -1,4 +1,4 @@
-"""Reference: which partitions a window is compared with; their stored profiles add up to one."""
+"""Reference: the partitions that a window is compared with; their stored profiles are merged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?|\d{8}")
 
 
 class ReferenceRule(StrEnum):
-    """What a window is compared with."""
+    """Rule by which the reference of a window is chosen."""
 
     TRAINING = "training"
     LAST = "last"
@@ -32,16 +32,16 @@ class ReferenceRule(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference(Record):
-    """Choice of the reference.
+    """Rule and size of the reference.
 
-    Partition keys are compared as text: dates, months, ISO weeks and padded numbers sort by it.
+    Partition keys are compared as text: dates, months, ISO weeks and padded numbers sort correctly.
 
     :param rule: ``training``: the champion's training window; ``last``: the newest partitions before the
-        window; ``same_weekday``: those of them with the window's weekday (and time of day, if keys have
-        one), their keys must be dates; ``partitions``: the ones named.
-    :param count: how many partitions ``last`` and ``same_weekday`` take, 1 or more.
+        window; ``same_weekday``: the newest before it with the same weekday (and time of day, if keys have
+        one), keys must be dates; ``partitions``: the listed ones.
+    :param count: number of partitions for ``last`` and ``same_weekday``, 1 or more.
     :param at_least: with fewer usable partitions the comparison is inconclusive, 1 or more.
-    :param partitions: keys, for the rule ``partitions``.
+    :param partitions: keys for the rule ``partitions``.
     """
 
     rule: ReferenceRule | str = ReferenceRule.TRAINING
@@ -50,7 +50,7 @@ class Reference(Record):
     partitions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be followed."""
+        """Refuse an unknown rule, a count below 1, and partitions that do not match the rule."""
         rules = tuple(ReferenceRule)
         if self.rule not in rules:
             known = ", ".join(rules)
@@ -68,14 +68,14 @@ class Reference(Record):
 
     @property
     def is_training(self) -> bool:
-        """Whether the partitions are known from the champion only."""
+        """Whether the partitions are those of the champion's training window."""
         return self.rule == ReferenceRule.TRAINING
 
 
 def read_reference(value: Any) -> Reference:
-    """Read a choice from configuration: a :class:`Reference`, the name of a rule, or a mapping.
+    """Read a :class:`Reference` from configuration: a reference, the name of a rule, or a mapping.
 
-    :raises InvalidConfigError: an unknown key or rule; names it and what is close.
+    :raises InvalidConfigError: an unknown key or rule; suggests the nearest known one.
     """
     if isinstance(value, Reference):
         return value
@@ -92,12 +92,12 @@ def read_reference(value: Any) -> Reference:
 def choose(
     partitions: Collection[str], current: str, reference: Reference, broken: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return the partitions to compare with, ascending; never later than the window itself.
+    """Return the partitions of the reference, ascending; never later than the window itself.
 
-    :param partitions: keys with a stored profile; with ``training``, the champion's.
-    :param current: the window's first key; ``""`` for a window that has none.
-    :param broken: keys of partitions that did not meet their schema: left out.
-    :raises InvalidConfigError: ``same_weekday`` and the window's key is no date.
+    :param partitions: keys with a stored profile; for ``training`` those of the champion.
+    :param current: the window's first key; ``""`` if it has none.
+    :param broken: keys of partitions that violated their schema; they are excluded.
+    :raises InvalidConfigError: rule ``same_weekday`` with a window whose key is not a date.
     """
     if reference.rule in (ReferenceRule.TRAINING, ReferenceRule.PARTITIONS):
         return tuple(sorted({*(reference.partitions or partitions)} - {*broken}))
@@ -105,7 +105,7 @@ def choose(
     if reference.rule == ReferenceRule.SAME_WEEKDAY:
         slot = _slot(current)
         if slot is None:
-            msg = f"reference.rule: same_weekday, but partition {current!r} is no date; "
+            msg = f"reference.rule: same_weekday, but partition {current!r} is not a date; "
             msg += "allowed: keys such as 2013-01-31, or rule last"
             raise InvalidConfigError(msg)
         before = [key for key in before if _slot(key) == slot]
@@ -113,7 +113,7 @@ def choose(
 
 
 def shortfall(reference: Reference, chosen: Collection[str]) -> str:
-    """Say why there is too little to compare with; empty if there is enough."""
+    """Return why there are too few partitions; empty if there are enough."""
     if len(chosen) >= reference.at_least:
         return ""
     there = ", ".join(chosen) or "none"
@@ -121,7 +121,7 @@ def shortfall(reference: Reference, chosen: Collection[str]) -> str:
 
 
 def add_up(profiles: Sequence[Profile]) -> Profile:
-    """Merge profiles; columns that are not counted alike in all of them are left out."""
+    """Merge profiles; columns that do not have the same bins in all of them are left out."""
     from airflow_mlops.core.data.profile.profile import merge  # loads numpy: not while DAGs are parsed
 
     names = dict.fromkeys(name for profile in profiles for name in profile.names)
@@ -141,7 +141,7 @@ def _add_up(name: str, profiles: Sequence[Profile]) -> bool:
 
 
 def _slot(key: str) -> tuple[int, time] | None:
-    """Return weekday and time of day of a key, ``None`` if it is no date."""
+    """Return weekday and time of day of a key, ``None`` if it is not a date."""
     if not _DATE.fullmatch(key):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Window: the slice of data that a run is about."""
+"""Window: the slice of data that a run works on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Window(Record):
 
     :param uri: root of the dataset: a directory or file URI, parquet or csv.
     :param partitions: partition keys in ascending order; empty means the whole dataset.
-    :param digest: content digest of the files read (names, sizes, checksums), ``""`` until read.
-    :param rows: rows in the window, ``None`` until read.
+    :param digest: digest of the files read (names, sizes, checksums), ``""`` until read.
+    :param rows: number of rows, ``None`` until read.
     """
 
     uri: str
@@ -24,7 +24,7 @@ class Window(Record):
 
     @property
     def label(self) -> str:
-        """Short name for people: ``2013-01..2013-03``, one key, or ``all``."""
+        """Short display name: ``2013-01..2013-03``, one key, or ``all``."""
         if not self.partitions:
             return "all"
         first, last = self.partitions[0], self.partitions[-1]

@@ -1,4 +1,4 @@
-"""Which part of a reading is new: every request is counted once, whatever is read twice, late or anew."""
+"""Differences of cumulative counters: repeated readings and counter resets count each request once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARMS: tuple[Arm, Arm] = ("canary", "stable")
 
 
 class ReadingStatus(StrEnum):
-    """What became of a reading."""
+    """What happened to a reading."""
 
     APPLIED = "applied"
     EMPTY = "empty"
@@ -38,12 +38,13 @@ COUNTED_STATUSES = (ReadingStatus.APPLIED, ReadingStatus.GAP, ReadingStatus.REST
 class Reading(Record):
     """Cumulative counts of both arms at one moment.
 
-    :param generation: changes when all counters started again from zero (gateway restarted).
-    :param canary_generation: changes when the canary's counters did (its server was started again).
-    :param sequence: number of the reading in its source, 1 and up; 0 when the source does not number.
-    :param until: moment up to which was counted, epoch seconds; 0 when the source does not say.
-    :param latency: as the four counts, "error" being an answer slower than the champion's p99.
-    :param quality: as the four counts, of answers whose label is known, "error" being a wrong answer.
+    :param generation: changes when all counters were reset to zero (gateway restarted).
+    :param canary_generation: changes when the canary's counters were reset (its server restarted);
+        ``stable_generation`` likewise.
+    :param sequence: number of the reading in its source, from 1; 0 if the source does not number readings.
+    :param until: time up to which requests are counted, epoch seconds; 0 if the source does not say.
+    :param latency: requests, and as errors those slower than the champion's p99.
+    :param quality: requests whose label is known, and as errors those answered wrongly.
     """
 
     generation: str = ""
@@ -60,7 +61,7 @@ class Reading(Record):
     predictions: BinCounts | None = None
 
     def key(self, arm: Arm) -> str:
-        """Name the life of an arm's counters."""
+        """Return an identifier of an arm's counters that changes with every reset."""
         return f"{arm}:{self.generation}:{getattr(self, f'{arm}_generation')}"
 
     def requests(self) -> dict[str, int]:
@@ -73,7 +74,7 @@ COUNT_KINDS, _PARTS = ("requests", "errors"), ("latency", "quality", "prediction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterDelta(Record):
-    """What a reading adds to all before it."""
+    """Increase of the counters from one reading to the next."""
 
     errors: ArmCounts
     latency: ArmCounts | None = None
@@ -84,51 +85,51 @@ class CounterDelta(Record):
 def delta_since(
     last: Reading, reading: Reading, retired: tuple[str, ...]
 ) -> tuple[ReadingStatus, CounterDelta | None]:
-    """Return what happened since ``last`` and what to call it; nothing where that cannot be known.
+    """Return the status of a reading and the increase since ``last``; ``None`` where it is unknown.
 
-    Counters that started again (their generation changed) count from zero. Counters that run backwards
-    without that, a reading that was applied already, and one of counters that are gone are no
-    measurement: nothing is guessed, and ``last`` stays the point to count from.
+    Counters that were reset (their generation changed) count from zero. There is no increase for counters
+    that decrease without a reset, for a reading that was applied before, and for a reading of retired
+    counters; then ``last`` stays the reading to count from.
     """
     if _is_old(last, reading) or any(reading.key(arm) in retired for arm in ARMS):
         return ReadingStatus.REPEATED, None
-    again = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
+    reset = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
     counts = [reading.requests(), *(_counts(reading, name) for name in ("latency", "quality"))]
     before = [last.requests(), *(_counts(last, name) for name in ("latency", "quality"))]
-    grown = [_grown(new, old, again) for new, old in zip(counts, before, strict=True)]
-    bins = _new_bins(last.predictions, reading.predictions, again)
-    if any(min(each.values()) < 0 for each in grown if each) or (bins and min(bins[0] + bins[1]) < 0):
+    increases = [_increases(new, old, reset) for new, old in zip(counts, before, strict=True)]
+    bins = _new_bins(last.predictions, reading.predictions, reset)
+    if any(min(each.values()) < 0 for each in increases if each) or (bins and min(bins[0] + bins[1]) < 0):
         return ReadingStatus.BACKWARDS, None
-    errors, latency, quality = (_window(each) for each in grown)
-    fresh = CounterDelta(
+    errors, latency, quality = (_arm_counts(each) for each in increases)
+    delta = CounterDelta(
         errors=errors or ZERO_COUNTS,
         latency=latency,
         quality=quality,
         predictions=BinCounts(canary=bins[0], stable=bins[1]) if bins else None,
     )
-    return _arrival(last, reading, fresh, restarted=bool(again)), fresh
+    return _status(last, reading, delta, restarted=bool(reset)), delta
 
 
 def carried(last: Reading, reading: Reading) -> Reading:
-    """Return a reading to count from: what it does not say of a metric is as it was read before.
+    """Return the reading to count from next: metrics that it lacks keep their previous counts.
 
-    Else a metric that was silent once would be counted from its beginning again.
+    Otherwise a metric that is missing once would be counted from zero again.
     """
-    again = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
+    reset = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
     before: dict[str, Any] = {
-        name: _without(getattr(last, name), again) for name in _PARTS if getattr(reading, name) is None
+        name: _without(getattr(last, name), reset) for name in _PARTS if getattr(reading, name) is None
     }
     return replace(reading, **before)
 
 
 def retire(last: Reading, reading: Reading, retired: tuple[str, ...]) -> tuple[str, ...]:
-    """Remember counters that are gone, so that an old reading of theirs is never taken for new ones."""
+    """Add the counters that were reset, so that a late reading of theirs is not taken for a new reset."""
     gone = tuple(last.key(arm) for arm in ARMS if last.key(arm) != reading.key(arm))
     return (*retired, *gone)[-_RETIRED_LIMIT:]
 
 
 def _without(part: ArmCounts | BinCounts | None, arms: tuple[Arm, ...]) -> ArmCounts | BinCounts | None:
-    """Return counts with those of arms that started again at zero."""
+    """Return counts with those of the arms that were reset set to zero."""
     if isinstance(part, BinCounts):
         return replace(part, **{arm: (0,) * len(part.canary) for arm in arms})
     if part is not None:
@@ -141,29 +142,29 @@ def _is_old(last: Reading, reading: Reading) -> bool:
     return 0 < reading.until <= last.until or (same_numbers and 0 < reading.sequence <= last.sequence)
 
 
-def _arrival(last: Reading, reading: Reading, fresh: CounterDelta, *, restarted: bool) -> ReadingStatus:
+def _status(last: Reading, reading: Reading, delta: CounterDelta, *, restarted: bool) -> ReadingStatus:
     if restarted:
         return ReadingStatus.RESTARTED
     if 0 < last.sequence < reading.sequence - 1:
         return ReadingStatus.GAP
-    seen = [each for each in (fresh.errors, fresh.latency, fresh.quality) if each]
-    asked = sum(each.canary_requests + each.stable_requests for each in seen)
-    return ReadingStatus.APPLIED if asked else ReadingStatus.EMPTY
+    seen = [each for each in (delta.errors, delta.latency, delta.quality) if each]
+    requests = sum(each.canary_requests + each.stable_requests for each in seen)
+    return ReadingStatus.APPLIED if requests else ReadingStatus.EMPTY
 
 
 def _counts(reading: Reading, name: str) -> dict[str, int]:
-    window: ArmCounts | None = getattr(reading, name)
+    counts: ArmCounts | None = getattr(reading, name)
     return (
-        {f"{arm}_{w}": getattr(window, f"{arm}_{w}") for arm in ARMS for w in COUNT_KINDS} if window else {}
+        {f"{arm}_{w}": getattr(counts, f"{arm}_{w}") for arm in ARMS for w in COUNT_KINDS} if counts else {}
     )
 
 
-def _grown(new: dict[str, int], old: dict[str, int], again: tuple[Arm, ...]) -> dict[str, int]:
-    return {name: n - (0 if name.startswith(again) else old.get(name, 0)) for name, n in new.items()}
+def _increases(new: dict[str, int], old: dict[str, int], reset: tuple[Arm, ...]) -> dict[str, int]:
+    return {name: n - (0 if name.startswith(reset) else old.get(name, 0)) for name, n in new.items()}
 
 
 def _new_bins(
-    old: BinCounts | None, new: BinCounts | None, again: tuple[Arm, ...]
+    old: BinCounts | None, new: BinCounts | None, reset: tuple[Arm, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     if new is None:
         return None
@@ -171,17 +172,19 @@ def _new_bins(
         msg = f"prediction bins: {len(new.canary)}, before: {len(old.canary)}; they may not change"
         raise InvalidRecordError(msg)
     zero = (0,) * len(new.canary)
-    canary = zero if old is None or "canary" in again else old.canary
-    stable = zero if old is None or "stable" in again else old.stable
+    canary = zero if old is None or "canary" in reset else old.canary
+    stable = zero if old is None or "stable" in reset else old.stable
     return (
         tuple(n - o for n, o in zip(new.canary, canary, strict=True)),
         tuple(n - o for n, o in zip(new.stable, stable, strict=True)),
     )
 
 
-def _window(counts: dict[str, int]) -> ArmCounts | None:
-    """Return a window; an error may be counted a moment before its request."""
+def _arm_counts(counts: dict[str, int]) -> ArmCounts | None:
+    """Return counts in which requests are at least errors: a source may count an error before its request."""
     if not counts:
         return None
-    asked = {arm: max(counts[f"{arm}_requests"], counts[f"{arm}_errors"]) for arm in ARMS}
-    return ArmCounts(**{**counts, "canary_requests": asked["canary"], "stable_requests": asked["stable"]})
+    requests = {arm: max(counts[f"{arm}_requests"], counts[f"{arm}_errors"]) for arm in ARMS}
+    return ArmCounts(
+        **{**counts, "canary_requests": requests["canary"], "stable_requests": requests["stable"]}
+    )

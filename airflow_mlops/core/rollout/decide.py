@@ -1,4 +1,4 @@
-"""What the evidence of a step means under its plan: blame, pause, advance, too late, or go on watching."""
+"""Decision on a step from its evidence and its plan: roll back, pause, advance, inconclusive, or continue."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _HARMLESS_STATUSES = (ReadingStatus.APPLIED, ReadingStatus.EMPTY, ReadingStatus.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement(Record):
-    """What to do and why.
+    """Decision and its reason.
 
-    :param pauses: a person has to look, whatever the plan says about inconclusive evidence.
+    :param pauses: a person has to decide, whatever the plan says about inconclusive evidence.
     """
 
     decision: StepDecision
@@ -37,24 +37,24 @@ class Judgement(Record):
 
 
 def judge_step(plan: RolloutPlan, state: RolloutState) -> Judgement:
-    """Weigh everything seen up to ``state.clock``."""
+    """Decide on everything observed up to ``state.clock``."""
     step, elapsed = plan.step_at(state.percent), state.clock - state.step_since
-    blame = _rollback_reason(plan, state)
-    if blame:
-        return Judgement(decision=StepDecision.ROLL_BACK, reason=f"version {state.version} at {blame}")
+    failure = _rollback_reason(plan, state)
+    if failure:
+        return Judgement(decision=StepDecision.ROLL_BACK, reason=f"version {state.version} at {failure}")
     if state.predictions is not None and state.predictions.differs:
         return Judgement(decision=StepDecision.INCONCLUSIVE, reason=_shifted(state), pauses=True)
     baked = elapsed >= (step.bake_seconds or 0) and state.step_requests >= (step.min_requests or 1)
-    praise = _advance_reason(plan, state) if baked and not _unseen(plan, state) else None
-    if praise:
-        return praise
+    decided = _baked_judgement(plan, state) if baked and not _unmeasured(plan, state) else None
+    if decided:
+        return decided
     if elapsed >= (step.deadline_seconds or 0):
         return Judgement(decision=StepDecision.INCONCLUSIVE, reason=_undecided(plan, state, step))
     return Judgement(decision=StepDecision.CONTINUE, reason=state.share.conclude().reasons[0])
 
 
 def trace_point(plan: RolloutPlan, state: RolloutState, window: ArmCounts) -> TracePoint:
-    """Return what people want to see of a window that was applied."""
+    """Return the point of the trace for a window that was applied."""
     others = {str(metric): test.e_value for metric, test in state.others.items()}
     if state.predictions is not None:
         others["predictions"] = state.predictions.e_value
@@ -72,11 +72,12 @@ def trace_point(plan: RolloutPlan, state: RolloutState, window: ArmCounts) -> Tr
 
 
 def is_alone(state: RolloutState) -> bool:
-    """Whether no stable arm answers beside the canary."""
+    """Whether the canary gets all requests, so that there is no stable arm to compare with."""
     return state.champion is None or state.percent == 100
 
 
 def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
+    """Return the first test whose e-value reaches 1/alpha; empty if there is none."""
     bar = 1 / plan.alpha_each
     tests = {RolloutMetric.ERRORS: state.share} if RolloutMetric.ERRORS in plan.metrics else {}
     for metric, test in {**tests, **state.others}.items():
@@ -88,20 +89,26 @@ def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
     return ""
 
 
-def _advance_reason(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
-    bar = 1 / plan.alpha
+def _baked_judgement(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
+    """Return the decision after the bake, ``None`` while the evidence is not sufficient."""
     if plan.strategy is Strategy.AB:
-        return _winner(state)
+        return _ab_judgement(state)
+    reason = _advance_reason(plan, state)
+    return Judgement(decision=StepDecision.ADVANCE, reason=reason) if reason else None
+
+
+def _advance_reason(plan: RolloutPlan, state: RolloutState) -> str:
+    bar = 1 / plan.alpha
     if state.share.harmless_e_value >= bar:
         why = f"odds of failing below twice the stable's: e-value {state.share.harmless_e_value:.3g}"
     elif state.rate.below_e_value >= bar:
         why = f"error rate shown below {plan.max_error_rate:g}"
     else:
-        return None
-    return Judgement(decision=StepDecision.ADVANCE, reason=f"{why}; {_errors(state)}")
+        return ""
+    return f"{why}; {_errors(state)}"
 
 
-def _winner(state: RolloutState) -> Judgement | None:
+def _ab_judgement(state: RolloutState) -> Judgement | None:
     if state.interval is None or not state.interval.excludes_one:
         return None
     better = state.interval.bounds[1] <= 1
@@ -111,8 +118,8 @@ def _winner(state: RolloutState) -> Judgement | None:
     )
 
 
-def _unseen(plan: RolloutPlan, state: RolloutState) -> list[str]:
-    """Watched metrics that never came: no evidence is no success."""
+def _unmeasured(plan: RolloutPlan, state: RolloutState) -> list[str]:
+    """Return metrics of the plan without enough data: missing evidence is not success."""
     least = plan.min_requests
     return [str(m) for m in plan.metrics if m is not RolloutMetric.ERRORS and state.seen.get(m, 0) < least]
 
@@ -125,8 +132,8 @@ def _shifted(state: RolloutState) -> str:
     test = state.predictions
     where, value = (test.strangest_bin, test.e_value) if test else (0, 1.0)
     return (
-        f"version {state.version} at {state.percent} % answers differently: most in prediction bin {where}, "
-        f"e-value {value:.3g}; a person has to look"
+        f"version {state.version} at {state.percent} % predicts differently from stable: "
+        f"most in prediction bin {where}, e-value {value:.3g}; a person has to decide"
     )
 
 
@@ -134,7 +141,7 @@ def _undecided(plan: RolloutPlan, state: RolloutState, step: Step) -> str:
     said = [
         f"no decision at {state.percent} % within {step.deadline_seconds:g} s: {_errors(state)} "
         f"(needs {step.min_requests}), e-value {state.share.e_value:.3g} of {1 / plan.alpha_each:g}",
-        *(f"no data on {name}" for name in _unseen(plan, state)),
+        *(f"no data on {name}" for name in _unmeasured(plan, state)),
         *(
             f"{count} readings {kind}"
             for kind, count in state.arrivals.items()

@@ -1,4 +1,4 @@
-"""Freeze windows: times in which no rollout may raise traffic; rolling back is always allowed."""
+"""Freezes: periods in which no rollout may increase traffic; rolling back is always allowed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Day(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeeklyFreeze(Record):
-    """A freeze that comes back: from ``start`` on each of ``days``, for ``hours``.
+    """A weekly recurring freeze: from ``start`` on each of ``days``, for ``hours``.
 
-    :param start: ``HH:MM`` on the clock of ``timezone``.
-    :param hours: length, above 0 up to 168; may reach into the following days.
+    :param start: ``HH:MM`` local time in ``timezone``.
+    :param hours: length, above 0 up to 168; may extend into the following days.
     """
 
     days: tuple[Day, ...]
@@ -37,7 +37,7 @@ class WeeklyFreeze(Record):
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
-        """Refuse a freeze whose times cannot be told."""
+        """Refuse no days, a length out of range, and times or time zones that do not exist."""
         if not self.days:
             msg = "rollout.freeze.days: empty, allowed: mon to sun"
             raise InvalidPlanError(msg)
@@ -56,7 +56,7 @@ class WeeklyFreeze(Record):
             raise InvalidPlanError(msg) from error
 
     def ends(self, now: float) -> float | None:
-        """Return when the freeze that holds at ``now`` ends (epoch seconds), ``None`` if none holds."""
+        """Return the end of the freeze in force at ``now`` (epoch seconds), ``None`` if there is none."""
         local = datetime.fromtimestamp(now, ZoneInfo(self.timezone))
         begins = (self._begins(local - timedelta(days=back)) for back in range(8))
         ends = [begin + self.hours * 3600 for begin in begins if begin is not None and begin <= now]
@@ -70,7 +70,7 @@ class WeeklyFreeze(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezePeriod(Record):
-    """A freeze that comes once.
+    """A freeze that occurs once.
 
     :param start: ISO date and time with offset, ``2026-12-23T16:00+01:00``; so is ``end``.
     """
@@ -79,7 +79,7 @@ class FreezePeriod(Record):
     end: str
 
     def __post_init__(self) -> None:
-        """Refuse a period that has no beginning or no end."""
+        """Refuse times that are not ISO with offset, and an end before the start."""
         for name in ("start", "end"):
             _moment(name, getattr(self, name))
         if _moment("end", self.end) <= _moment("start", self.start):
@@ -87,7 +87,7 @@ class FreezePeriod(Record):
             raise InvalidPlanError(msg)
 
     def ends(self, now: float) -> float | None:
-        """Return when the period ends (epoch seconds) if it holds at ``now``."""
+        """Return the end of the period (epoch seconds) if it is in force at ``now``."""
         end = _moment("end", self.end)
         return end if _moment("start", self.start) <= now < end else None
 
@@ -96,12 +96,12 @@ Freeze = WeeklyFreeze | FreezePeriod
 
 
 def frozen_until(freezes: tuple[Freeze, ...], now: float) -> float | None:
-    """Return when the last of the freezes that hold at ``now`` ends, ``None`` when none holds."""
+    """Return the latest end of the freezes in force at ``now``, ``None`` if there is none."""
     return max((end for freeze in freezes if (end := freeze.ends(now)) is not None), default=None)
 
 
 def in_words(moment: float) -> str:
-    """Write epoch seconds as a date people read."""
+    """Return epoch seconds as a readable date and time in UTC."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

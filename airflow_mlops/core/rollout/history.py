@@ -1,4 +1,4 @@
-"""RolloutHistory: what a rollout saw and decided, step by step, for people who read it afterwards."""
+"""RolloutHistory: observations and decisions of a rollout, step by step, for its report."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class StepHistory(Record):
     """One step.
 
-    :param asked: when it began to wait for a person's answer; ``None`` if nobody was asked.
-    :param began: when its traffic was set, ``ended`` when it was decided; seconds since the epoch.
-    :param requests: answers of both arms in the windows of ``trace``.
-    :param reasons: why each decision was taken: the evidence's, then the person's.
+    :param asked: when it began to wait for a person's answer; ``None`` if no person was asked.
+    :param began: when its traffic was set; ``ended``: when it was decided; seconds since the epoch.
+    :param requests: requests of both arms in the windows of ``trace``.
+    :param reasons: reason of each decision: first the evidence's, then the person's.
     """
 
     percent: int
@@ -42,10 +42,10 @@ class StepHistory(Record):
 class RolloutHistory(Record):
     """All steps of a rollout, oldest first.
 
-    :param promoted: whether the version became champion; rolled back otherwise.
-    :param reason: why it ended as it did.
-    :param bar: e-value that rolls back.
-    :param advance_bar: e-value that lets a step go on.
+    :param promoted: whether the version became champion; otherwise it was rolled back.
+    :param reason: reason of the outcome.
+    :param bar: e-value at which a step rolls back.
+    :param advance_bar: e-value at which a step may advance.
     """
 
     model: str
@@ -60,18 +60,18 @@ class RolloutHistory(Record):
 
     @property
     def requests(self) -> ArmCounts:
-        """Answers of both arms in all steps."""
+        """Requests of both arms in all steps."""
         return sum((step.requests for step in self.steps), start=ZERO_COUNTS)
 
 
 def steps_of(states: Sequence[RolloutState]) -> tuple[StepHistory, ...]:
-    """Return the steps of states as they were kept: of each step one, and one more after an answer."""
+    """Return the steps of stored states: one state per step, and one more after an answer."""
     ordered = sorted(states, key=lambda state: (state.percent, state.clock))
     return tuple(_step(list(each)) for _, each in groupby(ordered, key=lambda state: state.percent))
 
 
 def why_rolled_back(steps: Sequence[StepHistory]) -> str:
-    """Return the last step's reasons; what failed outside the steps is in the log of its task."""
+    """Return the last step's reasons; a failure outside the steps is in the log of its task."""
     if not steps:
         return "a task failed before traffic moved; see its log"
     last = steps[-1]
@@ -91,11 +91,11 @@ def _step(states: list[RolloutState]) -> StepHistory:
         phase=last.phase,
         requests=sum((point.window for point in trace), start=ZERO_COUNTS),
         e_value=last.share.e_value,
-        reasons=tuple(text for text in reasons if not _goes_on(text, reasons)),
+        reasons=tuple(text for text in reasons if not _is_repeated(text, reasons)),
         trace=trace,
     )
 
 
-def _goes_on(text: str, reasons: Iterable[str]) -> bool:
+def _is_repeated(text: str, reasons: Iterable[str]) -> bool:
     """Whether another reason begins with this one: an answer repeats the question."""
     return any(other != text and other.startswith(text) for other in reasons)

@@ -1,8 +1,8 @@
-"""Lease: who may move an endpoint's traffic, until when, and with which fencing token.
+"""Lease on an endpoint's traffic, with expiry and fencing token.
 
-The token rises with every acquisition, also by the same holder: of two copies of one rollout (a task
-that was thought dead, and its retry) only the later one is admitted. Whatever stores the lease must
-compare and set; the decisions are here.
+The fencing token increases with every acquisition, also by the same holder: of two copies of one rollout (a
+task that was thought dead, and its retry) only the later one can write. The store of the lease must provide
+compare-and-set; the decisions are here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ REAPER = "airflow-mlops reap"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease(Record):
-    """A claim that ends by itself.
+    """The right to change an endpoint's traffic until it expires.
 
     :param holder: the rollout.
-    :param token: fencing token, 1 and up; it never falls, not even when the holder changes.
+    :param token: fencing token, from 1; it never decreases, not even when the holder changes.
     :param expires_at: seconds since the epoch.
     """
 
@@ -29,14 +29,14 @@ class Lease(Record):
     expires_at: float
 
     def expired(self, now: float, *, skew_seconds: float = 0.0) -> bool:
-        """Whether the lease has run out, ``skew_seconds`` allowed for clocks that disagree."""
+        """Whether the lease has expired, with ``skew_seconds`` of tolerance for clock skew."""
         return now >= self.expires_at + skew_seconds
 
 
 def acquire(current: Lease | None, holder: str, *, now: float, seconds: float) -> Lease:
-    """Return the lease of ``holder``, with a token above every one before.
+    """Return a new lease of ``holder``, with a higher token than any before.
 
-    :param current: the last lease of the endpoint, also if it ran out or was released.
+    :param current: the last lease of the endpoint, also if it expired or was released.
     :param seconds: length, above 0.
     :raises EndpointBusyError: another rollout holds it; names the holder.
     """
@@ -61,27 +61,27 @@ def require_holder(holder: str | None, wanted: str, endpoint: str) -> None:
 
 
 def renew(current: Lease | None, mine: Lease, *, now: float, seconds: float) -> Lease:
-    """Return the lease made longer; never shorter, so that a clock running back does no harm.
+    """Return the lease extended; never shortened, so that a clock set back does no harm.
 
-    A lease that ran out is not renewed: the canary may have been taken out of traffic meanwhile.
+    An expired lease is not renewed: the reaper may already have taken the canary out of traffic.
 
-    :raises LeaseLostError: it ran out, or somebody else, or a later copy, holds the endpoint.
+    :raises LeaseLostError: it expired, or another rollout or a later copy of this one holds the endpoint.
     """
     held = require_lease(current, mine, now=now)
     return replace(held, expires_at=max(held.expires_at, now + seconds))
 
 
 def release(current: Lease | None, mine: Lease, *, now: float) -> Lease | None:
-    """Return the lease ended, its token kept; nothing changes when it is not ``mine``."""
+    """Return the lease ended, with its token kept; unchanged if it is not ``mine``."""
     if current is None or current.token != mine.token:
         return current
     return replace(current, expires_at=min(current.expires_at, now))
 
 
 def require_lease(current: Lease | None, mine: Lease, *, now: float) -> Lease:
-    """Return the current lease if ``mine`` still is it and runs: to be asked before a canary goes on.
+    """Return the current lease if it is still ``mine`` and not expired: precondition for more traffic.
 
-    :raises LeaseLostError: says who holds the endpoint, or since when nobody does.
+    :raises LeaseLostError: names the holder, or says how long ago the lease expired.
     """
     if current is not None and current.holder == REAPER and current.token == mine.token + 1:
         ended = f"ran out {now - current.expires_at:.0f} s ago; {REAPER} took the canary out of traffic"
@@ -95,28 +95,29 @@ def require_lease(current: Lease | None, mine: Lease, *, now: float) -> Lease:
 
 
 def fence(current: Lease | None, mine: Lease) -> Lease:
-    """Return the current lease if nobody took over since ``mine``: to be asked with each write.
+    """Return the current lease if its token is still that of ``mine``: precondition for every write.
 
-    No clock is asked: a lease that ran out is good for a write until somebody, or the reaper, takes over.
+    Independent of the clock: an expired lease still allows writes until another rollout or the reaper takes
+    over.
 
-    :raises LeaseLostError: says who took over.
+    :raises LeaseLostError: names who took over.
     """
     if current is None or current.token != mine.token:
-        seen = f"{current.holder} with token {current.token}" if current else "nobody"
+        seen = f"{current.holder} with token {current.token}" if current else "no rollout"
         msg = f"lease of {mine.holder} with token {mine.token} is lost: {seen} holds the endpoint"
         raise LeaseLostError(msg)
     return current
 
 
 def reaped(current: Lease) -> Lease:
-    """Return the lease that ran out, with a token nobody has: who held it writes nothing any more."""
+    """Return the lease with a new token, held by the reaper: the former holder can no longer write."""
     if current.holder == REAPER:
         return current
     return replace(current, holder=REAPER, token=current.token + 1)
 
 
 def must_stop(current: Lease | None, canary_percent: int, *, now: float, skew_seconds: float = 5.0) -> bool:
-    """Whether a reaper has to take the canary out of traffic: it gets requests and nobody watches it."""
+    """Whether a reaper has to take the canary out of traffic: it gets requests without a valid lease."""
     if canary_percent == 0:
         return False
     return current is None or current.expired(now, skew_seconds=skew_seconds)

@@ -1,4 +1,4 @@
-"""Notice: what a person is told while a rollout runs, in words that need no dashboard beside them."""
+"""Notice: message to people about an event of a rollout, complete without a dashboard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_mlops.core.record import Record
 
 
 class Event(StrEnum):
-    """What is told: a rollout began, waits for a person, ended one way or the other."""
+    """Event of a rollout that people are notified of."""
 
     STARTED = "started"
     HELD = "held"
@@ -29,10 +29,10 @@ _EVENT_PHRASES = {
 class Notice(Record):
     """One event of a rollout.
 
-    :param step: number of the traffic step, 1 and up; 0 before the first.
-    :param weight: the canary's share of requests the event is about, 0 to 100 %.
-    :param occasion: tells one hold of a step from the next, 1 and up; 0 where the event comes once.
-    :param links: ``run``, ``log``, ``evidence``, ``report``; empty where there is none.
+    :param step: number of the traffic step, from 1; 0 before the first.
+    :param weight: the canary's share of requests at the event, 0 to 100 %.
+    :param occasion: number of the hold within its step, from 1; 0 for events that occur once.
+    :param links: URLs by name: ``run``, ``log``, ``evidence``, ``report``; empty where there is none.
     """
 
     event: Event
@@ -47,18 +47,18 @@ class Notice(Record):
 
     @property
     def key(self) -> str:
-        """The same whenever the same event is told again, by a retry for instance."""
+        """Idempotency key: the same when the event is sent again, for instance by a retry."""
         return f"{self.event}_{self.weight}pct_{self.occasion}" if self.occasion else str(self.event)
 
     @property
     def subject(self) -> str:
-        """One line without the reason."""
+        """One line, without the reason."""
         beside = f" beside version {self.champion}" if self.champion else ""
         where = f" at {self.weight} %" if self.event is Event.HELD else ""
         return f"Rollout of {self.model} version {self.version}{beside} {_EVENT_PHRASES[self.event]}{where}"
 
     @property
     def text(self) -> str:
-        """Subject, reason and links, a line each."""
+        """Subject, reason and links, one line each."""
         links = [f"{name}: {url}" for name, url in self.links.items() if url]
         return "\n".join([f"{self.subject}: {self.reason}", *links])

@@ -10,6 +10,9 @@ from itertools import pairwise
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.freeze import Freeze
+from airflow_mlops.moved import names_of
+
+__getattr__ = names_of(__name__)
 
 SIDE_BY_SIDE = "it compares versions that answer at the same time"
 

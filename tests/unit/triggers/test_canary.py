@@ -16,15 +16,15 @@ PLAN = plan(window_seconds=10.0)
 QUICK = plan(bake_seconds=0.0, window_seconds=0.001, lease_seconds=60.0)
 
 
-def test_first_look_is_a_window_after_the_step_began():
+def test_first_analysis_is_a_window_after_the_step_began():
     assert first_analysis_at("m", PLAN, state_at(at=100.0), now=103.0) == 110.0
 
 
-def test_first_look_is_not_further_away_than_a_window_when_the_clock_ran_back():
+def test_first_analysis_is_not_further_away_than_a_window_when_the_clock_ran_back():
     assert first_analysis_at("m", PLAN, state_at(at=100.0), now=50.0) == 60.0
 
 
-def test_looks_that_are_late_are_spread_over_a_window_and_the_same_after_each_start():
+def test_analyses_that_are_late_are_spread_over_a_window_and_the_same_after_each_start():
     names = [f"model_{number}" for number in range(1000)]
     first = [first_analysis_at(name, PLAN, state_at(at=0.0), now=500.0) for name in names]
     assert all(500.0 <= due < 510.0 for due in first)

@@ -1,1 +1,1 @@
-"""Tables."""
+"""Profiles of database tables, computed by the database."""

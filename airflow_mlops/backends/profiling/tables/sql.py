@@ -1,4 +1,4 @@
-"""The profile engine for tables: the database counts, and only the counts travel."""
+"""Profile engine for tables: the database aggregates, only counts are transferred."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.profiling.tables.sql_text import Dialect
 
 _STATEMENT_CHARACTERS = 500_000
-"""Longest statement sent; BigQuery takes 1 MB. Wider tables are read by several."""
+"""Longest statement; BigQuery allows 1 MB. Wider tables are read by several statements."""
 STATEMENT_COLUMNS = 64
 
 
@@ -43,19 +43,19 @@ def profile_relation(
 ) -> Profile:
     """Return the profile of a table, view or query of DuckDB, Postgres, Spark, BigQuery or Snowflake.
 
-    The numbers are those the Arrow engine gives for the same rows. Each column is read once. Errors of the
-    driver are its own: the connection is the caller's.
+    The result equals that of the Arrow engine on the same rows. Each column is read once. The driver's
+    errors are passed through: the connection is the caller's.
 
-    :param cells_from: profile whose cells are used; columns it does not know, or knows as another kind,
-        get cells from ``FIRST_ROWS`` rows of the table.
-    :param partitions: the window's partition keys, to be noted in the profile.
+    :param cells_from: profile whose bins are used; columns that it does not have, or has as another kind, get
+        bins from ``FIRST_ROWS`` rows of the table.
+    :param partitions: the window's partition keys, recorded in the profile.
     :raises InvalidDataError: a database that is not supported.
-    :raises WindowChangedError: rows came or went between the statements of a very wide table.
+    :raises WindowChangedError: rows were added or deleted between the statements of a very wide table.
     """
     connection = table.get_backend()
     dialect = dialect_of(connection.name)
     relation = str(connection.compile(table))
-    columns = _cells(table, connection, relation, cells_from)
+    columns = _empty_columns(table, connection, relation, cells_from)
     counted: list[Column] = []
     for part in _parts(relation, columns, dialect):
         answer = _answer(connection, profile_text(relation, part, dialect))
@@ -74,9 +74,9 @@ def profile_relation(
 
 
 def dialect_of(name: str) -> Dialect:
-    """Return how a database spells.
+    """Return the SQL dialect of a database.
 
-    :raises InvalidDataError: none that is supported.
+    :raises InvalidDataError: a database that is not supported.
     """
     if name not in DIALECTS:
         msg = f"database {name!r} is not supported, allowed: {', '.join(DIALECTS)}"
@@ -85,14 +85,16 @@ def dialect_of(name: str) -> Dialect:
 
 
 def field_of(name: str, kind: dt.DataType) -> pa.Field:
-    """Return the Arrow field of a table's column; types without an order or names become binary."""
+    """Return the Arrow field of a table's column; types that are not profiled become binary."""
     tests = (kind.is_numeric, kind.is_boolean, kind.is_string, kind.is_uuid, kind.is_date, kind.is_timestamp)
     known = kind.is_null() or any(test() for test in tests)
     return pa.field(name, kind.to_pyarrow() if known else pa.binary())
 
 
-def _cells(table: ibis.Table, connection: Any, relation: str, reference: Profile | None) -> list[Column]:
-    """Return an empty column for each column of the table, with the cells to count it in."""
+def _empty_columns(
+    table: ibis.Table, connection: Any, relation: str, reference: Profile | None
+) -> list[Column]:
+    """Return per column of the table an empty column with the bins to count in."""
     fields = {name: field_of(name, kind) for name, kind in table.schema().items()}
     unknown = [field for field in fields.values() if needs_rows(field, reference)]
     first = _sample(connection, relation, unknown) if unknown else {}
@@ -108,7 +110,7 @@ def _cells(table: ibis.Table, connection: Any, relation: str, reference: Profile
 
 
 def _sample(connection: Any, relation: str, fields: Sequence[pa.Field]) -> dict[str, pa.ChunkedArray]:
-    """Fetch some rows of the columns that need cells of their own."""
+    """Fetch a sample of rows of the columns that need new bins."""
     columns = [cells_of(field, None, None) for field in fields]
     dialect = dialect_of(connection.name)
     text = sample_text(relation, columns, FIRST_ROWS, dialect)
@@ -120,7 +122,7 @@ def _sample(connection: Any, relation: str, fields: Sequence[pa.Field]) -> dict[
 
 
 def _parts(relation: str, columns: Sequence[Column], dialect: Dialect) -> Iterator[list[Column]]:
-    """Cut wide tables into statements that databases take."""
+    """Split the columns of wide tables into statements of a size that databases accept."""
     part: list[Column] = []
     size = 0
     for column in columns:
@@ -142,7 +144,7 @@ def _answer(connection: Any, text: str) -> list[Any]:
 
 
 def _column(column: Column, rows: list[Any]) -> Column:
-    """Return what was counted of a column."""
+    """Return a column with the counts of its result rows."""
     if column.kind.is_numeric:
         return _number(column, rows)
     totals = next(row for row in rows if row[0] == TOTALS)
@@ -155,10 +157,10 @@ def _column(column: Column, rows: list[Any]) -> Column:
 
 
 def _number(column: Column, rows: list[Any]) -> Column:
-    """Add the cells' sums up; infinite values are in the outer cells only."""
-    count = {int(cell): int(n) for cell, n, *_ in rows}
+    """Sum over the bins; infinite values are counted in the outer bins only."""
+    count = {int(index): int(n) for index, n, *_ in rows}
     sums = [row[-4:] for row in rows if row[0] >= 0]
-    counts = [count.get(cell, 0) for cell in range(len(column.edges) + 1)]
+    counts = [count.get(index, 0) for index in range(len(column.edges) + 1)]
     counts[0] += count.get(NEGATIVE, 0)
     counts[-1] += count.get(INFINITE, 0)
     nans = count.get(NAN, 0)

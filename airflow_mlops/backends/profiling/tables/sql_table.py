@@ -1,15 +1,17 @@
-"""Windows of database tables: named by a URI, opened, narrowed to partitions, profiled where they lie."""
+"""Windows of database tables: a URI names them, partitions filter them, the database profiles them."""
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
-from airflow_mlops.backends.profiling.tables.partition import in_partitions
+from airflow_mlops.backends.profiling.files.storage import KEY
 from airflow_mlops.backends.profiling.tables.sql import profile_relation
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import (
@@ -34,16 +36,17 @@ _INSTALL = {
     "bigquery": "ibis-framework[bigquery]",
     "snowflake": "ibis-framework[snowflake]",
 }
-"""What to install for each scheme of a connection URL."""
+"""Package to install for each scheme of a connection URL."""
 _UNREACHABLE = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError")
-"""Names of drivers' errors that may pass; drivers share no base class."""
+"""Class names of drivers' transient errors; drivers share no base class."""
+_PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableUri:
     """``<connection URL>#table=<schema.table>&partition=<column>``.
 
-    :param connection: URL that ibis connects to; may hold a password, so it is never shown.
+    :param connection: URL for ibis; may contain a password, so it is never shown.
     :param partition: column whose values are the partition keys, ``""`` for none.
     """
 
@@ -55,27 +58,29 @@ class TableUri:
     def parse(cls, uri: str, connection: str = "") -> Self:
         """Read a URI.
 
-        :param connection: connection URL to use in place of the URI's own, from a secret store.
-        :raises InvalidDataError: no table named, an unknown key or scheme, a URL that cannot be split.
+        :param connection: connection URL that replaces the URI's own, from a secret store.
+        :raises InvalidDataError: no table, an unknown key or scheme, or an ambiguous connection URL.
         """
         before, _, fragment = uri.rpartition("#")
         url = connection or before
         if not _can_be_split(url):
-            msg = "connection URL (not shown): write what is no letter or digit in user and password as %XX"
+            msg = "connection URL (not shown): percent-encode special characters in user and password"
             raise InvalidDataError(msg)
         said = dict(parse_qsl(fragment, keep_blank_values=True))
         shown = f"{_without_credentials(url)}#{fragment}"
         if not said.get("table") or set(said) - {"table", "partition"}:
-            msg = f"{shown}: after # stands {fragment!r}, allowed: table=<schema.table>&partition=<column>"
+            msg = f"{shown}: fragment {fragment!r}, allowed: #table=<schema.table>&partition=<column>"
             raise InvalidDataError(msg)
         if urlsplit(url).scheme not in _INSTALL:
-            msg = f"{shown}: scheme {urlsplit(url).scheme!r} is no database, allowed: {', '.join(_INSTALL)}"
+            msg = (
+                f"{shown}: scheme {urlsplit(url).scheme!r} is not a database, allowed: {', '.join(_INSTALL)}"
+            )
             raise InvalidDataError(msg)
         return cls(connection=url, table=said["table"], partition=said.get("partition", ""))
 
     @property
     def scheme(self) -> str:
-        """Which database it is."""
+        """Scheme of the connection URL: the kind of database."""
         return urlsplit(self.connection).scheme
 
     @property
@@ -86,7 +91,7 @@ class TableUri:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown: the connection's user, password and options, as written and decoded."""
+        """Texts to redact: the connection's user, password and options, as written and decoded."""
         parts = urlsplit(self.connection)
         found = [parts.netloc.rpartition("@")[0], parts.password, parts.query]
         found += [value for _, value in parse_qsl(parts.query)]
@@ -95,7 +100,7 @@ class TableUri:
 
 
 def is_table_uri(uri: str) -> bool:
-    """Say whether a URI names a table of a database, not files."""
+    """Say whether a URI names a database table rather than files."""
     return uri.partition("://")[0] in _INSTALL or "#table=" in uri
 
 
@@ -104,11 +109,11 @@ def profile_table_uri(
 ) -> tuple[Window, Profile]:
     """Profile a window of a table; return the window with its rows and digest, and the profile.
 
-    The digest is one of the profile, not of the rows: equal digests mean that nothing the profile counts
-    has changed. The same rows counted in other cells have another digest.
+    The digest is of the profile, not of the rows: equal digests mean that no count of the profile changed.
+    The same rows counted in other bins have another digest.
 
     :param uri: see :class:`TableUri`.
-    :param connection: connection URL to use in place of the URI's own, from a secret store.
+    :param connection: connection URL that replaces the URI's own, from a secret store.
     :raises InvalidDataError: no such table, column or partition, no rows, or a query that fails.
     :raises MissingDependencyError: the database's driver is not installed.
     :raises ServiceUnavailableError: the database cannot be reached.
@@ -127,9 +132,9 @@ def profile_table_uri(
 
 @contextmanager
 def open_table(source: TableUri, partitions: Sequence[str] = ()) -> Iterator[ibis.Table]:
-    """Connect, yield the table narrowed to its partitions, and disconnect.
+    """Connect, yield the table filtered by partitions, and disconnect.
 
-    Errors of the driver come out as this package's, without the connection's secrets.
+    Raises the driver's errors as this package's, without the connection's secrets.
     """
     with _named_errors(source):
         connection = _connect(source)
@@ -140,8 +145,31 @@ def open_table(source: TableUri, partitions: Sequence[str] = ()) -> Iterator[ibi
                 connection.disconnect()
 
 
+def in_partitions(table: ibis.Table, column: str, keys: Sequence[str]) -> ibis.Table:
+    """Return the rows of some partitions, all if no key is given.
+
+    :param column: of text or integers, compared for equality, or of dates or timestamps, within the year,
+        month or day of the key (``2013``, ``2013-01``, ``2013-01-31``) in UTC.
+    :raises InvalidDataError: no such column, or a key that does not fit its type.
+    """
+    if not keys:
+        return table
+    if column not in table.columns:
+        there = ", ".join(table.columns)
+        msg = f"partitions {', '.join(keys)}: no partition column {column!r}; columns: {there}"
+        raise InvalidDataError(msg)
+    values = table[column]
+    if values.type().is_date() or values.type().is_timestamp():
+        wanted = [_within(values, key) for key in keys]
+        condition = wanted[0]
+        for other in wanted[1:]:
+            condition = condition | other
+        return table.filter(condition)
+    return table.filter(values.isin([_value(values, column, key) for key in keys]))
+
+
 def profile_digest(profile: Profile) -> str:
-    """Return a digest of what a profile counts; sums are left out, databases add them in any order."""
+    """Return a digest of a profile's counts, without sums: databases add in varying order."""
     numbers = [
         (c.name, c.kind, c.nulls, c.nans, c.infinite, c.minimum, c.maximum, c.edges, c.counts)
         for c in profile.columns
@@ -178,7 +206,7 @@ def _table(connection: Any, source: TableUri) -> ibis.Table:
 
 
 def _can_be_split(url: str) -> bool:
-    """Say whether user and password can be told from the rest, so that they can be kept secret."""
+    """Say whether user and password can be separated from the rest, so that they can be redacted."""
     try:
         parts = urlsplit(url)
         is_clear = parts.port is None or parts.port > 0
@@ -194,7 +222,7 @@ def _without_credentials(url: str) -> str:
 
 @contextmanager
 def _named_errors(source: TableUri) -> Iterator[None]:
-    """Raise drivers' errors as this package's; their causes are dropped, since they may hold secrets."""
+    """Raise drivers' errors as this package's, without their causes, which may contain secrets."""
     try:
         yield
     except ImportError as error:
@@ -214,3 +242,43 @@ def _scrub(text: str, source: TableUri) -> str:
     for secret in source.secrets:
         text = text.replace(secret, "***")
     return " ".join(text.split())
+
+
+def _value(values: Any, column: str, key: str) -> str | int:
+    kind = values.type()
+    if kind.is_integer() and re.fullmatch(r"-?\d{1,18}", key):
+        return int(key)
+    if kind.is_string() and KEY.fullmatch(key):
+        return key
+    msg = (
+        f"partition {key!r} of column {column!r} ({kind}): allowed: text of letters, digits and '_.:+-', "
+        "whole numbers, dates and timestamps by year, month or day"
+    )
+    raise InvalidDataError(msg)
+
+
+def _within(values: Any, key: str) -> Any:
+    """Return the condition that a date or timestamp is within the period of a key."""
+    import ibis
+
+    found = _PERIOD.fullmatch(key)
+    try:
+        year, month, day = (int(part) if part else None for part in found.groups()) if found else (0, 0, 0)
+        start = dt.date(year or 0, month or 1, day or 1)
+        end = _next(start, month, day)
+    except ValueError:
+        msg = f"partition {key!r}: allowed: 2013, 2013-01 or 2013-01-31"
+        raise InvalidDataError(msg) from None
+    if values.type().is_date():
+        return (values >= ibis.literal(start)) & (values < ibis.literal(end))
+    bounds = [ibis.literal(f"{d.isoformat()} 00:00:00").cast(values.type()) for d in (start, end)]
+    return (values >= bounds[0]) & (values < bounds[1])
+
+
+def _next(start: dt.date, month: int | None, day: int | None) -> dt.date:
+    """Return the day after the year, month or day that begins at ``start``."""
+    if day:
+        return start + dt.timedelta(days=1)
+    if month:
+        return (start + dt.timedelta(days=31)).replace(day=1)
+    return start.replace(year=start.year + 1)

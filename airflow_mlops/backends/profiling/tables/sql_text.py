@@ -1,7 +1,7 @@
-"""Text of the query that profiles a relation: one reading of each column, all of them in one statement.
+"""SQL text of the query that profiles a relation: one statement that reads each column once.
 
-Only the relation itself is compiled by ibis. The rest is the same standard SQL in every database, but for
-the few spellings that a :class:`Dialect` holds: see docs/adr/0010-push-down.md for why it is text.
+Only the relation itself is compiled by ibis. The rest is standard SQL, the same for every database except
+for the differences in a :class:`Dialect`. docs/adr/0010-push-down.md says why it is text.
 """
 
 # ruff: noqa: S608 - names and values of the data are quoted by sqlglot, the rest is written here
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.column import Column
 
 NULL, INFINITE, NAN, NEGATIVE = -1, -2, -3, -4
-"""Cells beside the numbered ones; NEGATIVE is negative infinity."""
+"""Bin indexes of special values; NEGATIVE is negative infinity."""
 ENTRY, TOTALS = 0, 1
-"""What a row of a text column says: one value and its count, or the sums over all values."""
+"""Kinds of result rows of a text column: one value with its count, or the sums over all values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What databases spell differently.
+    """Differences in the SQL of databases.
 
     :param name: sqlglot's name of it, for quoting.
     :param number: type of a 64-bit float; ``whole`` of a 64-bit integer, ``text`` of any text.
@@ -91,7 +91,7 @@ DIALECTS = {
 
 
 def value_expression(column: Column, dialect: Dialect) -> str:
-    """Return an expression for a column's values: numbers as floats, flags and texts as text."""
+    """Return the SQL expression of a column's values: numbers as floats, booleans and texts as text."""
     name = dialect.identifier(column.name)
     if column.kind is Kind.DATETIME:
         fine = dialect.nanoseconds and "[ns" in column.arrow_type
@@ -104,17 +104,17 @@ def value_expression(column: Column, dialect: Dialect) -> str:
 
 
 def sample_text(relation: str, columns: Sequence[Column], rows: int, dialect: Dialect) -> str:
-    """Return a query for some rows, each column under its position's name ``c0``, ``c1``, ..."""
+    """Return a query for a sample of rows, with columns named ``c0``, ``c1``, ... by position."""
     names = (dialect.identifier(f"c{i}") for i in range(len(columns)))
     values = (f"{value_expression(column, dialect)} AS {n}" for column, n in zip(columns, names, strict=True))
     return f"SELECT {', '.join(values)} FROM ({relation}) AS b LIMIT {rows}"
 
 
 def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> str:
-    """Return the query that counts columns in their cells.
+    """Return the query that counts columns in their bins.
 
-    Its rows: position of the column, cell (numbers) or ENTRY/TOTALS (texts), value, its count,
-    distinct values, least, greatest, sum, sum of squares.
+    Result rows: position of the column, bin index (numbers) or ENTRY/TOTALS (texts), count, value, number of
+    distinct values, minimum, maximum, sum, sum of squares.
     """
     shared, arms = [], []
     for i, column in enumerate(columns):
@@ -129,13 +129,13 @@ def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> 
     return f"{'WITH ' if shared else ''}{', '.join(shared)} {' UNION ALL '.join(arms)}".strip()
 
 
-def _row(i: int, dialect: Dialect, *, cell: str | int, n: str, **more: str) -> str:
-    """Return the select list of an arm; what an arm does not say is null."""
+def _row(i: int, dialect: Dialect, *, bin_index: str | int, n: str, **more: str) -> str:
+    """Return the select list of one part of the UNION; columns that it lacks are null."""
     types = {"value": dialect.text, "d": dialect.whole} | dict.fromkeys(
         ("low", "high", "total", "squares"), dialect.number
     )
     rest = (f"{more.get(name, f'CAST(NULL AS {kind})')} AS {name}" for name, kind in types.items())
-    return f"SELECT {i} AS c, {cell} AS cell, CAST({n} AS {dialect.whole}) AS n, {', '.join(rest)}"
+    return f"SELECT {i} AS c, {bin_index} AS bin_index, CAST({n} AS {dialect.whole}) AS n, {', '.join(rest)}"
 
 
 def _number_arm(i: int, column: Column, source: str, dialect: Dialect) -> str:
@@ -143,32 +143,35 @@ def _number_arm(i: int, column: Column, source: str, dialect: Dialect) -> str:
     row = _row(
         i,
         dialect,
-        cell="cell",
+        bin_index="bin_index",
         n="COUNT(*)",
         low="MIN(x)",
         high="MAX(x)",
         total=f"SUM({about})",
         squares=f"SUM({about} * {about})",
     )
-    cell = _cell(column.edges, 0, len(column.edges), dialect)
-    return f"{row} FROM (SELECT x, {cell} AS cell FROM {source}) AS t GROUP BY cell"
+    bin_index = _bin_search(column.edges, 0, len(column.edges), dialect)
+    return f"{row} FROM (SELECT x, {bin_index} AS bin_index FROM {source}) AS t GROUP BY bin_index"
 
 
-def _cell(edges: Sequence[float], low: int, high: int, dialect: Dialect) -> str:
-    """Return the search for a value's cell by halving: log2(cells) comparisons a value."""
+def _bin_search(edges: Sequence[float], low: int, high: int, dialect: Dialect) -> str:
+    """Return the binary search for a value's bin: log2(bins) comparisons per value."""
     if low < high:
         middle = (low + high) // 2
-        below, above = _cell(edges, low, middle, dialect), _cell(edges, middle + 1, high, dialect)
+        below, above = _bin_search(edges, low, middle, dialect), _bin_search(edges, middle + 1, high, dialect)
         return f"CASE WHEN x < {dialect.literal(edges[middle])} THEN {below} ELSE {above} END"
-    return _outer_cell(low, is_first=low == 0, is_last=low == len(edges), dialect=dialect)
+    return _outer_bin(low, is_first=low == 0, is_last=low == len(edges), dialect=dialect)
 
 
-def _outer_cell(cell: int, *, is_first: bool, is_last: bool, dialect: Dialect) -> str:
-    """Return the cell; in the last also what no comparison holds for, in any order of NaN: null and NaN."""
+def _outer_bin(bin_index: int, *, is_first: bool, is_last: bool, dialect: Dialect) -> str:
+    """Return the index of a bin, and of special values in the first and last one.
+
+    NULL and NaN reach the last bin, wherever the database orders NaN: no comparison before holds for them.
+    """
     greatest = sys.float_info.max
-    text = str(cell)
+    text = str(bin_index)
     if is_first:
-        text = f"CASE WHEN x < {dialect.literal(-greatest)} THEN {NEGATIVE} ELSE {cell} END"
+        text = f"CASE WHEN x < {dialect.literal(-greatest)} THEN {NEGATIVE} ELSE {bin_index} END"
     if is_last:
         infinite = f"WHEN x = {dialect.literal(float('inf'))} THEN {INFINITE}"
         text = (
@@ -179,24 +182,24 @@ def _outer_cell(cell: int, *, is_first: bool, is_last: bool, dialect: Dialect) -
 
 
 def _null_arm(i: int, source: str, dialect: Dialect) -> str:
-    return f"{_row(i, dialect, cell=TOTALS, n='COUNT(*)', d='COUNT(x)')} FROM {source}"
+    return f"{_row(i, dialect, bin_index=TOTALS, n='COUNT(*)', d='COUNT(x)')} FROM {source}"
 
 
 def _entry_arm(i: int, column: Column, dialect: Dialect) -> str:
-    """Return the arm of the values with a cell and the most frequent others; nulls first."""
+    """Return the rows of nulls, of categories with a bin, and of the most frequent other values."""
     names = [name for name in column.categories or () if dialect.name != "postgres" or "\0" not in name]
     known = f"WHEN x IN ({', '.join(map(dialect.quote, names))}) THEN 1 " if names else ""
     order = f"CASE WHEN x IS NULL THEN 0 {known}ELSE 2 END"
     wanted = 1 + len(names) + HEAVY_HITTERS_KEPT + 1
     top = f"(SELECT x, n FROM g{i} ORDER BY {order}, n DESC, x LIMIT {wanted}) AS t"
-    return f"{_row(i, dialect, cell=ENTRY, n='n', value='x')} FROM {top}"
+    return f"{_row(i, dialect, bin_index=ENTRY, n='n', value='x')} FROM {top}"
 
 
 def _total_arm(i: int, dialect: Dialect) -> str:
     row = _row(
         i,
         dialect,
-        cell=TOTALS,
+        bin_index=TOTALS,
         n="SUM(n)",
         d="COUNT(x)",
         low="MIN(l)",

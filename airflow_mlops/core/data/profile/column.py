@@ -1,10 +1,11 @@
-"""Column: what one pass over a window keeps of a column; columns with the same cells add up."""
+"""Column: mergeable summary of one column of a window; columns with the same bins add up."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -19,11 +20,12 @@ from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
 
 class Kind(StrEnum):
-    """What a column holds."""
+    """Type of a column's values."""
 
     INTEGER = "integer"
     NUMBER = "number"
@@ -34,7 +36,7 @@ class Kind(StrEnum):
 
     @property
     def is_numeric(self) -> bool:
-        """Whether values lie on a line and are counted in intervals."""
+        """Whether values are ordered numbers, counted in intervals."""
         return self in (Kind.INTEGER, Kind.NUMBER, Kind.DATETIME)
 
 
@@ -42,20 +44,21 @@ class Kind(StrEnum):
 class Column(Record):
     """Summary of one column.
 
-    :param arrow_type: Arrow's names of the storage types met, joined by `` | ``.
-    :param nulls: missing values; NaN counts as missing and is told apart in ``nans``.
-    :param infinite: infinite values; they are in the outer cells, not in minimum, maximum and moments.
+    :param arrow_type: Arrow's names of the storage types found, joined by `` | ``.
+    :param nulls: missing values; NaN counts as missing and is also counted in ``nans``.
+    :param infinite: infinite values; counted in the outer bins, not in minimum, maximum and moments.
     :param minimum: of finite values; strings: length in characters; datetimes: epoch seconds.
-    :param total: sum of (value - ``origin``) of finite values (strings: lengths), ``total_squares`` of
-        its squares; the origin keeps both exact for values far from zero.
-    :param edges: ascending cell borders of a numeric column; cell i holds edges[i-1] <= x < edges[i].
-    :param counts: values per cell, one more than there are edges.
-    :param categories: counts of the categories that have a cell of their own.
-    :param other: values in none of these cells.
-    :param hitters: frequent ones among the others; each count is at most ``hitters_error`` too low, and
-        a value that is not named occurred at most ``hitters_error`` times.
-    :param registers: distinct sketch, see :mod:`~airflow_mlops.core.data.profile.sketch`.
-    :param exact_distinct: number of distinct values where an engine counted them; lost in adding.
+    :param total: sum of (value - ``origin``) over finite values (strings: lengths); ``total_squares``: sum of
+        the squares. The origin keeps both accurate for values far from zero.
+    :param edges: ascending bin edges of a numeric column; bin i holds edges[i-1] <= x < edges[i].
+    :param counts: values per bin, one more than edges.
+    :param categories: counts of the categories that have a bin of their own.
+    :param other: number of values in none of these bins.
+    :param heavy_hitters: frequent values among the others (Misra-Gries summary). Each count is at most
+        ``heavy_hitters_error`` too low, and a value that is not listed occurred at most
+        ``heavy_hitters_error`` times. In JSON: ``hitters``, ``hitters_error``.
+    :param registers: HyperLogLog sketch, see :mod:`~airflow_mlops.core.data.profile.sketch`.
+    :param exact_distinct: number of distinct values if the engine counted them; ``None`` after merging.
     """
 
     name: str
@@ -84,7 +87,7 @@ class Column(Record):
 
     @property
     def origin(self) -> float:
-        """What is taken off each value before it is summed: the middle cell border."""
+        """Value that is subtracted before summing: the middle bin edge."""
         return self.edges[len(self.edges) // 2] if self.edges else 0.0
 
     @property
@@ -103,19 +106,19 @@ class Column(Record):
 
     @property
     def names_all(self) -> bool:
-        """Whether every value of a text column is named with its exact count."""
+        """Whether every value of a text column is listed with its exact count."""
         return (
             self.categories is not None and self.heavy_hitters_error == 0 and self.named_others == self.other
         )
 
     @property
     def named_others(self) -> int:
-        """Values without a cell that are named all the same."""
+        """Number of values without a bin that are listed as heavy hitters."""
         return sum(self.heavy_hitters.values())
 
     @property
     def named(self) -> dict[str, int]:
-        """Every value that is named and occurs, with its count; most frequent first."""
+        """Every listed value that occurs, with its count; most frequent first."""
         known = {**(self.categories or {}), **self.heavy_hitters}
         return dict(sorted(((n, c) for n, c in known.items() if c), key=lambda pair: (-pair[1], pair[0])))
 
@@ -133,7 +136,7 @@ class Column(Record):
         return self.nulls / rows if rows else 0.0
 
     def fits(self, other: Column) -> bool:
-        """Say whether both are counted in the same cells, so that they add up and compare."""
+        """Say whether both have the same bins, so that they can be merged and compared."""
         if not self.present or not other.present:
             return True
         alike = self.kind is other.kind or {self.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
@@ -141,7 +144,7 @@ class Column(Record):
         return alike and self.edges == other.edges and (same_names or (self.names_all and other.names_all))
 
     def with_bins(self, names: AbstractSet[str]) -> Column:
-        """Return a column that names all its values with cells for these names too."""
+        """Return the column with bins for these categories too; it has to list all its values."""
         if self.categories is None or names <= self.categories.keys():
             return self
         counts = self.categories | {
@@ -153,22 +156,45 @@ class Column(Record):
         )
 
 
-def add_columns(one: Column, other: Column) -> Column:
-    """Return the column of both windows' rows; one without values adds its nulls to any other.
+def quantiles(column: Column, shares: Sequence[float]) -> dict[float, float]:
+    """Return quantiles of a numeric column, interpolated linearly inside their bins.
 
-    :raises InvalidRecordError: different cells or kinds.
+    The error is at most the width of a bin, and the result lies within the finite values; empty for a
+    column without bins.
+
+    :param shares: each in [0, 1].
+    """
+    low, high, total = column.minimum, column.maximum, sum(column.counts)
+    if not column.edges or low is None or high is None or not total:
+        return {}
+    edges = [low, *(min(max(edge, low), high) for edge in column.edges), high]
+    cumulative = [0, *accumulate(column.counts)]
+    return {share: _quantile(share * total, edges, cumulative) for share in shares}
+
+
+def _quantile(rank: float, edges: Sequence[float], cumulative: Sequence[int]) -> float:
+    index = next(i for i in range(len(edges) - 1) if cumulative[i + 1] >= rank)
+    inside = cumulative[index + 1] - cumulative[index]
+    part = (rank - cumulative[index]) / inside if inside else 0.0
+    return edges[index] + part * (edges[index + 1] - edges[index])
+
+
+def add_columns(one: Column, other: Column) -> Column:
+    """Return the column of the rows of both windows; a column without values fits any other.
+
+    :raises InvalidRecordError: different bins or kinds.
     """
     if not one.fits(other):
-        msg = f"column {one.name}: other cells or kinds ({one.kind}, {other.kind}) do not add up"
+        msg = f"column {one.name}: different bins or kinds ({one.kind}, {other.kind}) do not add up"
         raise InvalidRecordError(msg)
     if one.present and other.present:
         mine, theirs = (one.categories or {}).keys(), (other.categories or {}).keys()
         one, other = one.with_bins(theirs), other.with_bins(mine)
-    cells, rest = _leading(one, other)
+    leading, rest = _leading(one, other)
     heavy_hitters, cut = join_heavy_hitters(one.heavy_hitters, other.heavy_hitters)
     return replace(
-        cells,
-        kind=Kind.NUMBER if {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER} else cells.kind,
+        leading,
+        kind=Kind.NUMBER if {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER} else leading.kind,
         arrow_type=_join_types(one.arrow_type, other.arrow_type),
         nulls=one.nulls + other.nulls,
         nans=one.nans + other.nans,
@@ -177,8 +203,8 @@ def add_columns(one: Column, other: Column) -> Column:
         maximum=_greatest(one.maximum, other.maximum),
         total=one.total + other.total,
         total_squares=one.total_squares + other.total_squares,
-        counts=_add_counts(cells.counts, rest.counts),
-        categories=_add_categories(cells.categories, rest.categories),
+        counts=_add_counts(leading.counts, rest.counts),
+        categories=_add_categories(leading.categories, rest.categories),
         other=one.other + other.other,
         heavy_hitters=heavy_hitters,
         heavy_hitters_error=one.heavy_hitters_error + other.heavy_hitters_error + cut,
@@ -188,7 +214,7 @@ def add_columns(one: Column, other: Column) -> Column:
 
 
 def _leading(one: Column, other: Column) -> tuple[Column, Column]:
-    """Return first the column whose kind and cells the sum has: one with values, else by a fixed order."""
+    """Order both columns: first the one whose kind and bins the sum takes, if possible one with values."""
 
     def weight(column: Column) -> tuple[bool, bool, str, tuple[float, ...], list[str]]:
         usable = column.kind is not Kind.UNSUPPORTED
@@ -198,7 +224,7 @@ def _leading(one: Column, other: Column) -> tuple[Column, Column]:
 
 
 def _sketched(*columns: Column) -> bool:
-    """Say whether a distinct sketch saw all values; databases make none."""
+    """Say whether the HyperLogLog sketches cover all values; databases make none."""
     return all(column.registers or not column.present for column in columns)
 
 
@@ -207,13 +233,13 @@ def _join_types(one: str, other: str) -> str:
     return " | ".join(sorted(names - {"null"} or names))
 
 
-def _add_counts(cells: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ...]:
-    """Add cell by cell; a column without values may have other cells, all empty."""
-    return tuple(map(int.__add__, cells, rest)) if len(cells) == len(rest) else cells
+def _add_counts(counts: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ...]:
+    """Add bin by bin; a column without values may have other bins, all empty."""
+    return tuple(map(int.__add__, counts, rest)) if len(counts) == len(rest) else counts
 
 
-def _add_categories(cells: dict[str, int] | None, rest: dict[str, int] | None) -> dict[str, int] | None:
-    return {name: count + (rest or {}).get(name, 0) for name, count in cells.items()} if cells else cells
+def _add_categories(counts: dict[str, int] | None, rest: dict[str, int] | None) -> dict[str, int] | None:
+    return {name: n + (rest or {}).get(name, 0) for name, n in counts.items()} if counts else counts
 
 
 def _least(*values: float | None) -> float | None:

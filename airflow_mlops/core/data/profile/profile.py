@@ -1,4 +1,4 @@
-"""Profile: what one pass over a window keeps of it; profiles with the same cells add up exactly."""
+"""Profile: mergeable per-column summary of a window; profiles with the same bins add up exactly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORMAT = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Profile(Record):
-    """Summary of a window: its rows and one :class:`Column` each."""
+    """Summary of a window: the number of rows, and one :class:`Column` per column."""
 
     rows: int
     columns: tuple[Column, ...]
@@ -29,7 +29,7 @@ class Profile(Record):
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote.
 
-        :raises InvalidRecordError: another format, or no profile.
+        :raises InvalidRecordError: another format, or not a profile.
         """
         if isinstance(data, dict) and data.get("format", _FORMAT) != _FORMAT:
             msg = f"profile of format {data['format']!r}, allowed: {_FORMAT}; profile the window again"
@@ -42,7 +42,7 @@ class Profile(Record):
         return {column.name: column for column in self.columns}
 
     def column(self, name: str) -> Column | None:
-        """Return a column, ``None`` if the window lacks it."""
+        """Return a column, ``None`` if the window does not have it."""
         return self.by_name.get(name)
 
     @property
@@ -52,12 +52,12 @@ class Profile(Record):
 
 
 def merge(*profiles: Profile) -> Profile:
-    """Add profiles up: the profile of all their rows together.
+    """Return the profile of the rows of all profiles together.
 
-    Associative and commutative but for the order of columns, the rounding of sums, and ``hitters``,
-    whose stated error holds in any order.
+    Associative and commutative except for the order of columns, the rounding of sums, and the heavy
+    hitters, whose stated error holds in any order.
 
-    :raises InvalidRecordError: none given, or a column with different cells or kinds.
+    :raises InvalidRecordError: no profile given, or a column with different bins or kinds.
     """
     if not profiles:
         msg = "no profiles to merge, allowed: one or more"
@@ -78,7 +78,7 @@ def _add(one: Profile, other: Profile) -> Profile:
 
 
 def _add_column(one: Profile, other: Profile, name: str) -> Column:
-    """Add one column; where a window lacks it, it is missing in all its rows."""
+    """Add one column; a window without it counts as null in all its rows."""
     mine, theirs = one.column(name), other.column(name)
     if mine is not None and theirs is not None:
         return add_columns(mine, theirs)

@@ -1,4 +1,4 @@
-"""Sketches of bounded size for columns with many values: how many are distinct, which are frequent."""
+"""Mergeable sketches of bounded size: distinct values (HyperLogLog), heavy hitters (Misra-Gries)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from airflow_mlops.core.errors import InvalidRecordError
 
 REGISTERS = 2048
 DISTINCT_ERROR = 1.04 / REGISTERS**0.5
-"""Standard error of the distinct estimate, relative: 2.3 %."""
+"""Relative standard error of the distinct estimate: 2.3 %."""
 HEAVY_HITTERS_KEPT = 64
 
 Registers = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def estimate_distinct(registers: Registers) -> float:
-    """Estimate how many distinct values were seen, within ``DISTINCT_ERROR`` (one standard error).
+    """Estimate the number of distinct values with relative standard error ``DISTINCT_ERROR``.
 
-    HyperLogLog of 64-bit hashes (Flajolet et al. 2007) with Ertl's improved raw estimator (2017), unbiased
-    for few values and for many. Going over from linear counting to the first estimator is not: +1.8 % at 2.5
-    values a register. Corrections near 2^64 values are left out.
+    HyperLogLog (Flajolet et al. 2007) on 64-bit hashes with the improved raw estimator of Ertl (2017), which
+    is unbiased for few and many values; switching from linear counting to the raw estimator is not: +1.8 % at
+    2.5 values per register. The correction near 2^64 values is omitted.
     """
     used = registers[registers > 0].astype(float)
     harmonic = float((2.0**-used).sum()) / REGISTERS + _empty_term(1 - used.size / REGISTERS)
@@ -42,14 +42,14 @@ def _empty_term(share: float) -> float:
 
 
 def pack_registers(registers: Registers) -> str:
-    """Return the registers as text for JSON; ``""`` if nothing was seen."""
+    """Return the registers as base64 text for JSON; ``""`` if no value was seen."""
     return base64.b64encode(registers.tobytes()).decode() if registers.any() else ""
 
 
 def unpack_registers(text: str) -> Registers:
     """Read what :func:`pack_registers` wrote.
 
-    :raises InvalidRecordError: other text.
+    :raises InvalidRecordError: not base64, or of another size.
     """
     if not text:
         return np.zeros(REGISTERS, np.uint8)
@@ -65,7 +65,7 @@ def unpack_registers(text: str) -> Registers:
 
 
 def join_registers(one: str, other: str) -> str:
-    """Return the sketch of both sets of values together; exact, in any order."""
+    """Return the sketch of the union of both sets of values; exact and order-independent."""
     if not one or not other:
         return one or other
     return pack_registers(np.maximum(unpack_registers(one), unpack_registers(other)))
@@ -74,10 +74,10 @@ def join_registers(one: str, other: str) -> str:
 def join_heavy_hitters(
     one: dict[str, int], other: dict[str, int], kept: int = HEAVY_HITTERS_KEPT
 ) -> tuple[dict[str, int], int]:
-    """Add two summaries of frequent values; return the sum and by how much it undercounts more than they do.
+    """Merge two summaries of heavy hitters; return the sum and the additional error of its counts.
 
-    Misra-Gries merge (Agarwal et al. 2012): what is left over is cut off from all, so that a value is
-    undercounted by at most 1/(kept + 1) of the values seen, in whatever order summaries are added.
+    Merge of Misra-Gries summaries (Agarwal et al. 2012): the largest count beyond the ``kept`` first is
+    subtracted from all, so that a count is at most 1/(kept + 1) of all values too low, in any merge order.
     """
     together = dict(one)
     for value, count in other.items():

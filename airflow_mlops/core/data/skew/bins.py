@@ -1,4 +1,4 @@
-"""Columns of several profiles side by side: what of them can be compared, as arrays."""
+"""AlignedCounts: the comparable columns of several profiles, as arrays."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedCounts:
-    """The comparable columns of several profiles.
+    """Counts of several profiles in the same columns and bins.
 
-    :param names: the columns.
-    :param numeric: whether a column's cells lie on a line; ``categorical`` whether they are named;
-        ``listed`` whether each cell is one value or name, so that unknown ones can be told.
-    :param sizes: cells per column; a column that can only be compared in its nulls has one, empty.
-    :param counts: ``(n_profiles, n_cells)``, column after column; of named cells the last is all others.
-    :param others: values without a cell of their own, ``(n_profiles, n_columns)``; ``nulls`` alike.
+    :param names: of the columns.
+    :param numeric: whether the bins of a column are intervals; ``categorical``: whether they are categories;
+        ``listed``: whether each bin is a single value or category, so that new ones can be recognised.
+    :param sizes: bins per column; a column of which only the null share is comparable has one empty bin.
+    :param counts: ``(n_profiles, n_bins)``, column after column; the last bin of categories is all others.
+    :param others: values without a bin of their own, ``(n_profiles, n_columns)``; ``nulls`` likewise.
     :param rows: rows per profile, ``(n_profiles,)``.
     """
 
@@ -47,7 +47,7 @@ class AlignedCounts:
         return np.add.reduceat(counts, np.cumsum(self.sizes) - self.sizes) if self.names else counts[:0]
 
     def pair(self, reference: Floats, current: Floats, columns: Flags) -> Bins:
-        """Return some columns' cells with the given counts of all cells."""
+        """Return the bins of some columns with the counts of two samples."""
         every = Bins(sizes=self.sizes, reference=reference, current=current, points=self.points)
         return every.select(columns)
 
@@ -55,7 +55,7 @@ class AlignedCounts:
 def align_columns(
     profiles: Sequence[Profile], ignore: Iterable[str] = ()
 ) -> tuple[AlignedCounts, tuple[str, ...]]:
-    """Return what can be compared over all profiles, and the names of the columns that cannot."""
+    """Return the columns that are comparable over all profiles, and the names of those that are not."""
     passed = set(ignore)
     names = [name for name in dict.fromkeys(chain(*(p.names for p in profiles))) if name not in passed]
     found, skipped = {}, []
@@ -70,7 +70,7 @@ def align_columns(
 
 
 def _comparable(columns: list[Column]) -> bool:
-    """Say whether all have the same cells; all-null columns differ in their null share only."""
+    """Say whether all columns have the same bins; of all-null columns only the null share is compared."""
     first = next((column for column in columns if column.present), columns[0])
     return all(first.fits(column) for column in columns) and (
         not first.present
@@ -117,30 +117,30 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
 
 
 def _is_listed(column: Column) -> bool:
-    """Say whether all values of a numeric column are cell borders: few values, each with its own cell."""
+    """Say whether every value of a numeric column is a bin edge: few values, each with its own bin."""
     return not column.infinite and not column.counts[0] and _beside(column) == 0
 
 
 def _others(column: Column, numeric: bool, listed: bool) -> float:  # noqa: FBT001 - private
-    """Return how many values a numeric column has, at least, that are no cell border."""
+    """Return a lower bound of the number of values of a numeric column that are not a bin edge."""
     if not (numeric and listed and column.present):
         return 0.0
     unseen = max(column.infinite, column.counts[0])  # negative infinity is in both
     if unseen or column.maximum is None:
         return float(unseen)
-    borders = (*column.edges, max(column.maximum, column.edges[-1]))
-    return _beside(column) / max(1e-300, *(high - low for low, high in pairwise(borders)))
+    edges = (*column.edges, max(column.maximum, column.edges[-1]))
+    return _beside(column) / max(1e-300, *(high - low for low, high in pairwise(edges)))
 
 
 def _beside(column: Column) -> float:
-    """Return how far values lie above their cells' lower borders in sum; 0 for what is mere rounding."""
-    at_borders = sum(
+    """Return the sum of the values' distances to their bins' lower edges; 0 if it is rounding error."""
+    at_edges = sum(
         count * (edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
     )
     span = sum(
         count * abs(edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
     )
-    beside = abs(column.total - at_borders)
+    beside = abs(column.total - at_edges)
     return beside if beside > 1e-9 * max(span, abs(column.total)) else 0.0
 
 
@@ -151,7 +151,7 @@ def _size(column: Column, numeric: bool, named: bool) -> int:  # noqa: FBT001 - 
 
 
 def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
-    """Return a column's counts in the leading column's cells."""
+    """Return a column's counts in the leading column's bins."""
     if leading.edges and size > 1:
         return column.counts if column.present else (0,) * size
     if leading.categories is None:
@@ -165,9 +165,9 @@ def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
 
 
 def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noqa: FBT001 - private
-    """Return where cells lie: their middles; the open outer cells at their inner border.
+    """Return the position of each bin: its middle, of the open outer bins their inner edge.
 
-    From 0 to 1, halved on the way there: squares of what is near the largest float would overflow.
+    Scaled to [0, 1]; edges are halved first, because spans near the largest float would overflow.
     """
     if not numeric:
         return (0.0,) * size

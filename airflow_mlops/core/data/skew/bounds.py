@@ -1,7 +1,7 @@
-"""How sure distances are: confidence bounds and p-values, for many columns at once, in closed form.
+"""Confidence bounds and p-values of distances, for many columns at once, in closed form.
 
-The p-values ask whether anything changed; the bounds ask by how much at least. Each bound takes off what
-chance alone adds, at the wanted level, so that it is corrected for the size of both samples.
+The p-values test the null hypothesis of no change; the bounds say how large the change is at least. A lower
+bound is the distance less its quantile under no change, which corrects it for the size of both samples.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.skew.distance import Bins
 
 _SMALL_COUNTS = 1.0
-"""Safe in simulation from 5 values a cell on; the expansion's own terms are 3/8 and 1/2."""
+"""Conservative in simulation from 5 values per bin; the expansion's own terms are 3/8 and 1/2."""
 _VARIANCE_FACTOR = 1.15
-"""Gamma laws have a slightly lighter tail than sums of absolute Gaussian gaps; found by simulation."""
+"""Inflates variances: a gamma law has a slightly lighter tail than a sum of absolute normal variables."""
 _COLUMNS_AT_ONCE = 256
-"""Columns whose covariances are in memory at once."""
+"""Number of columns whose covariance matrices are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Effects of many columns, ``(n_columns,)`` each.
+    """Effect sizes of many columns, ``(n_columns,)`` each.
 
-    :param corrected: the lower bound of level one half: the value less what chance adds.
+    :param corrected: the value less its median under no change (the lower bound of level one half).
     """
 
     value: Floats
@@ -51,9 +51,9 @@ class Effects:
     p_value: Floats
 
 
-def measure(distance: Distance, cells: Bins, alpha: float) -> Effects:
-    """Measure a distance with bounds that each fail with a chance of at most ``alpha``."""
-    effects = _MEASURES[distance](cells, alpha)
+def measure(distance: Distance, bins: Bins, alpha: float) -> Effects:
+    """Measure a distance with one-sided bounds, each of error probability at most ``alpha``."""
+    effects = _MEASURES[distance](bins, alpha)
     return Effects(
         value=effects.value,
         corrected=np.maximum(effects.corrected, 0.0),
@@ -64,10 +64,10 @@ def measure(distance: Distance, cells: Bins, alpha: float) -> Effects:
 
 
 def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: float) -> Effects:
-    """Measure the rise of a share (nulls, unknown categories), reference first.
+    """Measure the rise of a share (nulls, new categories), reference first.
 
-    Bounds by Newcombe's hybrid of two intervals (1998), here the exact ones of Clopper and Pearson;
-    one-sided p-value of the difference of arc sines, safe for few hits.
+    Bounds: hybrid score interval for a difference (Newcombe 1998) on the exact intervals of Clopper and
+    Pearson (1934). One-sided p-value: difference of arcsine-transformed shares, valid for small counts.
     """
     before, now = hits[0] / totals[0], hits[1] / totals[1]
     low_before, high_before = _exact_interval(hits[0], totals[0], alpha)
@@ -82,70 +82,70 @@ def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: flo
     )
 
 
-def _kolmogorov_smirnov(cells: Bins, alpha: float) -> Effects:
-    """Dvoretzky-Kiefer-Wolfowitz with Massart's constant; Kolmogorov's law, conservative for cells."""
-    gap, unit = kolmogorov_smirnov(cells), np.sqrt(cells.unit)
+def _kolmogorov_smirnov(bins: Bins, alpha: float) -> Effects:
+    """Dvoretzky-Kiefer-Wolfowitz bound (Massart 1990); Kolmogorov's law, conservative for binned data."""
+    gap, unit = kolmogorov_smirnov(bins), np.sqrt(bins.unit)
     noise, typical = (np.sqrt(np.log(2 / level) / 2) * unit for level in (alpha, 0.5))
     return Effects(gap, gap - typical, gap - noise, gap + noise, special.kolmogorov(gap / unit))
 
 
-def _total_variation(cells: Bins, alpha: float) -> Effects:
-    """Take off a quantile of the distance under no change; above by McDiarmid; chi-square test.
+def _total_variation(bins: Bins, alpha: float) -> Effects:
+    """Lower bound by a gamma approximation, upper bound by McDiarmid (1989), chi-square test.
 
-    The summed absolute changes of shares follow a gamma law closely. Its mean and variance are those of
-    Gaussian changes with the multinomial correlations r; absolute values correlate by r^2 at most.
+    Under no change the sum of absolute changes of shares is close to a gamma law. Its mean and variance are
+    those of normal changes with multinomial correlations r; their absolute values correlate by at most r^2.
     """
-    cells = join_rare(cells)
-    moved, share, unit = total_variation(cells), cells.pooled, cells.unit
-    mean = cells.add(np.sqrt(share * (1 - share))) * np.sqrt(2 / np.pi * unit) / 2
+    bins = join_rare(bins)
+    moved, share, unit = total_variation(bins), bins.pooled, bins.unit
+    mean = bins.add(np.sqrt(share * (1 - share))) * np.sqrt(2 / np.pi * unit) / 2
     linked = share**1.5 / np.sqrt(np.maximum(1 - share, 1e-12))
-    together = cells.add(linked) ** 2 - cells.add(linked**2)
-    spread = (cells.add(share * (1 - share)) + together) * (1 - 2 / np.pi) * unit / 4
+    together = bins.add(linked) ** 2 - bins.add(linked**2)
+    spread = (bins.add(share * (1 - share)) + together) * (1 - 2 / np.pi) * unit / 4
     noise, typical = _gamma_quantiles(mean, spread, alpha)
     higher = np.sqrt(np.log(1 / alpha) / 2 * unit)
-    return Effects(moved, moved - typical, moved - noise, moved + higher, _homogeneity(cells))
+    return Effects(moved, moved - typical, moved - noise, moved + higher, _homogeneity(bins))
 
 
-def _largest_change(cells: Bins, alpha: float) -> Effects:
-    """Bound every cell's change at once (Bonferroni); the larger of two variances keeps rare cells safe."""
-    cells = join_rare(cells)
-    p, q, pooled = cells.p, cells.q, cells.pooled
-    own = p * (1 - p) / cells.spread(cells.n) + q * (1 - q) / cells.spread(cells.m)
-    deviation = np.sqrt(np.maximum(own, pooled * (1 - pooled) * cells.spread(cells.unit)))
-    change, k = np.abs(p - q), cells.sizes
-    noise, typical = (cells.spread(stats.norm.isf(level / k / 2)) * deviation for level in (alpha, 0.5))
-    z = cells.largest(np.divide(change, deviation, out=np.zeros_like(change), where=deviation > 0))
+def _largest_change(bins: Bins, alpha: float) -> Effects:
+    """Bound all bins simultaneously (Bonferroni, normal law), with the larger of two variance estimates."""
+    bins = join_rare(bins)
+    p, q, pooled = bins.p, bins.q, bins.pooled
+    own = p * (1 - p) / bins.spread(bins.n) + q * (1 - q) / bins.spread(bins.m)
+    deviation = np.sqrt(np.maximum(own, pooled * (1 - pooled) * bins.spread(bins.unit)))
+    change, k = np.abs(p - q), bins.sizes
+    noise, typical = (bins.spread(stats.norm.isf(level / k / 2)) * deviation for level in (alpha, 0.5))
+    z = bins.largest(np.divide(change, deviation, out=np.zeros_like(change), where=deviation > 0))
     return Effects(
-        largest_change(cells),
-        cells.largest(change - typical),
-        cells.largest(change - noise),
-        cells.largest(change + noise),
+        largest_change(bins),
+        bins.largest(change - typical),
+        bins.largest(change - noise),
+        bins.largest(change + noise),
         2 * k * stats.norm.sf(z),
     )
 
 
-def _jensen_shannon(cells: Bins, alpha: float) -> Effects:
-    """Near no change the divergence is a chi-square variable over 8 ln 2; its root obeys the triangle."""
-    cells = join_rare(cells)
-    distance = jensen_shannon(cells)
-    noise, typical = (np.sqrt(_chi_square(cells, level) / (8 * np.log(2))) for level in (alpha, 0.5))
-    return Effects(distance, distance - typical, distance - noise, distance + noise, _homogeneity(cells))
+def _jensen_shannon(bins: Bins, alpha: float) -> Effects:
+    """Under no change 8 ln 2 times the divergence is chi-square; the root obeys the triangle inequality."""
+    bins = join_rare(bins)
+    distance = jensen_shannon(bins)
+    noise, typical = (np.sqrt(_chi_square(bins, level) / (8 * np.log(2))) for level in (alpha, 0.5))
+    return Effects(distance, distance - typical, distance - noise, distance + noise, _homogeneity(bins))
 
 
-def _population_stability(cells: Bins, alpha: float) -> Effects:
-    """Near no change the index is a chi-square variable (Yurdakul 2018); bounds on its root."""
-    cells = join_rare(cells)
-    index = population_stability(cells)
+def _population_stability(bins: Bins, alpha: float) -> Effects:
+    """Under no change the scaled index is chi-square (Yurdakul 2018); the bounds are on its root."""
+    bins = join_rare(bins)
+    index = population_stability(bins)
     root = np.sqrt(index)
-    noise, typical = (np.sqrt(_chi_square(cells, level)) for level in (alpha, 0.5))
+    noise, typical = (np.sqrt(_chi_square(bins, level)) for level in (alpha, 0.5))
     corrected, lower = np.maximum(root - typical, 0) ** 2, np.maximum(root - noise, 0) ** 2
-    return Effects(index, corrected, lower, (root + noise) ** 2, _homogeneity(cells))
+    return Effects(index, corrected, lower, (root + noise) ** 2, _homogeneity(bins))
 
 
-def _wasserstein(cells: Bins, alpha: float) -> Effects:
-    """Gamma law with mean and variance of the summed gaps under no change (absolute Gaussian bridge)."""
-    moved = wasserstein(cells)
-    mean, variance = _moved_by_chance(cells)
+def _wasserstein(bins: Bins, alpha: float) -> Effects:
+    """Gamma law with mean and variance of the integrated absolute Brownian bridge."""
+    moved = wasserstein(bins)
+    mean, variance = _moved_by_chance(bins)
     noise, typical = _gamma_quantiles(mean, variance, alpha)
     shape, scale = _gamma(mean, variance)
     p_value = stats.gamma.sf(moved, shape, scale=scale)
@@ -153,7 +153,7 @@ def _wasserstein(cells: Bins, alpha: float) -> Effects:
 
 
 def _gamma(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Return shape and scale of a gamma law, a little wider than asked for; a mean of 0 stays there."""
+    """Return shape and scale by the method of moments, with :data:`_VARIANCE_FACTOR`."""
     mean, variance = np.maximum(mean, 1e-150), np.maximum(variance * _VARIANCE_FACTOR, 1e-300)
     return mean**2 / variance, variance / mean
 
@@ -164,18 +164,18 @@ def _gamma_quantiles(mean: Floats, variance: Floats, alpha: float) -> tuple[Floa
     return stats.gamma.isf(alpha, shape, scale=scale), stats.gamma.isf(0.5, shape, scale=scale)
 
 
-def _moved_by_chance(cells: Bins) -> tuple[Floats, Floats]:
+def _moved_by_chance(bins: Bins) -> tuple[Floats, Floats]:
     """Return mean and variance of the Wasserstein distance under no change.
 
-    The gaps at two borders are Gaussian with the correlation of a Brownian bridge; the covariance of
-    their absolute values has the closed form 2/pi (sqrt(1-r^2) + r arcsin r - 1).
+    The differences of the CDFs at two bin edges are normal with the correlation r of a Brownian bridge; the
+    covariance of their absolute values is 2/pi (sqrt(1-r^2) + r arcsin r - 1).
     """
-    ways = steps(cells)
-    below = np.clip(cells.running(cells.pooled), 0.0, 1.0)
-    deviation = ways * np.sqrt(below * (1 - below) * cells.spread(cells.unit))
-    mean = cells.add(deviation) * np.sqrt(2 / np.pi)
-    width = int(cells.sizes.max())
-    inside = np.arange(width) < cells.sizes[:, None]
+    step = steps(bins)
+    below = np.clip(bins.running(bins.pooled), 0.0, 1.0)
+    deviation = step * np.sqrt(below * (1 - below) * bins.spread(bins.unit))
+    mean = bins.add(deviation) * np.sqrt(2 / np.pi)
+    width = int(bins.sizes.max())
+    inside = np.arange(width) < bins.sizes[:, None]
     odds, scaled = np.zeros(inside.shape), np.zeros(inside.shape)
     odds[inside] = np.divide(below, 1 - below, out=np.zeros_like(below), where=below < 1)
     scaled[inside] = deviation
@@ -193,48 +193,48 @@ def _variance(odds: Floats, deviation: Floats) -> Floats:
     return np.asarray(np.einsum("ci,cij,cj->c", deviation, covariance, deviation))
 
 
-def _degrees(cells: Bins) -> Floats:
-    return cells.add((cells.reference + cells.current > 0).astype(float)) - 1
+def _degrees(bins: Bins) -> Floats:
+    return bins.add((bins.reference + bins.current > 0).astype(float)) - 1
 
 
-def _chi_square(cells: Bins, level: float) -> Floats:
-    """Return the upper quantile of relative squared changes of shares under no change.
+def _chi_square(bins: Bins, level: float) -> Floats:
+    """Return the upper quantile of the sum of squared relative changes of shares under no change.
 
-    A chi-square quantile, raised for cells with few values by the next term of the expansion of a
-    divergence, as Williams (1976) does.
+    A chi-square quantile with a small-sample correction like that of Williams (1976): the next term in the
+    expansion of the divergence.
     """
-    degrees = _degrees(cells)
-    share = cells.pooled
-    few = np.divide(1.0, share, out=np.zeros_like(share), where=share > 0) * cells.spread(cells.unit)
-    raised = 1 + _SMALL_COUNTS * cells.add(np.minimum(few, 1.0)) / cells.sizes
+    degrees = _degrees(bins)
+    share = bins.pooled
+    few = np.divide(1.0, share, out=np.zeros_like(share), where=share > 0) * bins.spread(bins.unit)
+    raised = 1 + _SMALL_COUNTS * bins.add(np.minimum(few, 1.0)) / bins.sizes
     quantile = stats.chi2.isf(level, np.maximum(degrees, 1))
-    return np.where(degrees > 0, quantile * raised, 0.0) * cells.unit
+    return np.where(degrees > 0, quantile * raised, 0.0) * bins.unit
 
 
-def _homogeneity(cells: Bins) -> Floats:
-    """Return Pearson's p-values that both samples have the same shares; rare cells by their arc sines."""
-    expected, gap = cells.pooled, (cells.p - cells.q) ** 2
+def _homogeneity(bins: Bins) -> Floats:
+    """Return p-values of Pearson's chi-square test of homogeneity; rare bins by their arcsine difference."""
+    expected, gap = bins.pooled, (bins.p - bins.q) ** 2
     terms = np.divide(gap, expected, out=np.zeros_like(gap), where=expected > 0)
-    terms /= cells.spread(cells.unit)
-    rare = (expected > 0) & (expected * cells.spread(np.minimum(cells.n, cells.m)) < RARE_EXPECTED_COUNT)
-    totals = (cells.spread(cells.n), cells.spread(cells.m))
-    terms = np.where(rare, _arc_sines((cells.reference, cells.current), totals) ** 2, terms)
-    degrees = _degrees(cells)
-    p_value = stats.chi2.sf(cells.add(terms), np.maximum(degrees, 1))
+    terms /= bins.spread(bins.unit)
+    rare = (expected > 0) & (expected * bins.spread(np.minimum(bins.n, bins.m)) < RARE_EXPECTED_COUNT)
+    totals = (bins.spread(bins.n), bins.spread(bins.m))
+    terms = np.where(rare, _arc_sines((bins.reference, bins.current), totals) ** 2, terms)
+    degrees = _degrees(bins)
+    p_value = stats.chi2.sf(bins.add(terms), np.maximum(degrees, 1))
     return np.where(degrees > 0, p_value, 1.0)
 
 
 def _arc_sines(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats]) -> Floats:
-    """Return the standardised difference of two shares after Anscombe's variance stabilising arc sine."""
+    """Return the standardised difference of two shares after Anscombe's (1948) arcsine transform."""
     before, now = (np.arcsin(np.sqrt((k + 3 / 8) / (n + 3 / 4))) for k, n in zip(hits, totals, strict=True))
     return np.asarray((now - before) / np.sqrt(0.25 / (totals[0] + 0.5) + 0.25 / (totals[1] + 0.5)))
 
 
 def _exact_interval(hits: Floats, trials: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """Return Clopper and Pearson's bounds of a share, each of level ``alpha``.
+    """Return the Clopper-Pearson bounds of a share, each of error probability ``alpha``.
 
-    Not by ``scipy.stats.binomtest``: it takes one pair of integers, while counts are scaled to an effective
-    sample size here; for 400 columns it needs 290 ms a bound, this 0.6 ms for both.
+    Not by ``scipy.stats.binomtest``, which takes one pair of integers: counts are scaled to an effective
+    sample size here, and for 400 columns it takes 290 ms per bound, this 0.6 ms for both.
     """
     misses = trials - hits
     low = np.where(hits > 0, special.betaincinv(np.maximum(hits, 1e-9), misses + 1, alpha), 0.0)

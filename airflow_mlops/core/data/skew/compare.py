@@ -1,25 +1,32 @@
-"""Value skew: which columns' statistics moved, by how much, and how sure that is.
+"""Value skew: which columns' statistics changed, by how much, and with what confidence.
 
-A column is skewed when the lower confidence bound of its effect exceeds its threshold **and** its test
-survives Benjamini-Hochberg over all tests of the window. The bounds hold together: with a chance of at
-least ``1 - alpha`` no column of a window is flagged that did not move by more than its threshold, whatever
-the number of rows and columns.
+A column is skewed when the lower confidence bound of its effect exceeds its threshold **and** its p-value
+is rejected by the procedure of Benjamini and Hochberg (1995) over all tests of the window. The bounds are
+simultaneous (Bonferroni): with probability at least ``1 - alpha`` no column of a window is flagged that did
+not change by more than its threshold, whatever the number of rows and columns.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from airflow_mlops.core.data.skew.bins import align_columns
-from airflow_mlops.core.data.skew.distributions import distribution
-from airflow_mlops.core.data.skew.findings import effect_sentence, multivariate_finding, skew_verdict
-from airflow_mlops.core.data.skew.measure import SampleCounts, measure_all, other_distances
-from airflow_mlops.core.data.skew.policy import Distance, SkewPolicy
-from airflow_mlops.core.data.skew.report import EffectSize, SkewReport, SkewTest
+from airflow_mlops.core.data.skew.bounds import Effects, measure, rises
+from airflow_mlops.core.data.skew.distance import Floats, Ints, jensen_shannon, population_stability
+from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, NULL_SHARE, Distance, SkewPolicy
+from airflow_mlops.core.data.skew.report import (
+    EffectSize,
+    SkewReport,
+    SkewTest,
+    distribution,
+    effect_sentence,
+    multivariate_finding,
+    skew_verdict,
+)
 from airflow_mlops.core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -27,13 +34,48 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.bins import AlignedCounts
-    from airflow_mlops.core.data.skew.calibration import SkewCalibration
-    from airflow_mlops.core.data.skew.measure import MeasuredEffects
+    from airflow_mlops.core.data.skew.distance import Flags
+    from airflow_mlops.core.data.skew.policy import SkewCalibration
     from airflow_mlops.core.data.skew.report import Distribution, MultivariateResult
 
 DISTRIBUTIONS_KEPT = 100
 _DISTANCES = frozenset(map(str, Distance))
 _DEFAULTS = SkewPolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleCounts:
+    """Counts of one of two samples: bins ``(n_bins,)``, others and nulls ``(n_columns,)``."""
+
+    counts: Floats
+    others: Floats
+    nulls: Floats
+    rows: float
+
+    @classmethod
+    def of(cls, aligned: AlignedCounts, profiles: Flags, share: float) -> SampleCounts:
+        """Add up some of the profiles.
+
+        :param share: effective sample size per row: 1 / design effect.
+        """
+        return cls(
+            counts=aligned.counts[profiles].sum(axis=0) * share,
+            others=aligned.others[profiles].sum(axis=0) * share,
+            nulls=aligned.nulls[profiles].sum(axis=0) * share,
+            rows=float(aligned.rows[profiles].sum()) * share,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredEffects:
+    """Results of all tests, ``(n_tests,)`` each.
+
+    :param columns: index of the column; ``tests``: name of the test.
+    """
+
+    columns: Ints
+    tests: tuple[str, ...]
+    effects: Effects
 
 
 def compare_profiles(
@@ -42,17 +84,17 @@ def compare_profiles(
     policy: SkewPolicy | None = None,
     calibration: SkewCalibration | None = None,
 ) -> SkewReport:
-    """Test every column both profiles can be compared on.
+    """Test every column that has the same bins in both profiles.
 
-    :param calibration: thresholds from quiet history, for columns without their own in the policy.
+    :param calibration: thresholds from history, for columns without their own in the policy.
     """
     policy = policy or _DEFAULTS
-    table, skipped = align_columns((reference, current), policy.ignore)
-    windows = [SampleCounts.of(table, np.arange(2) == i, 1 / policy.rows_per_entity) for i in (0, 1)]
-    measured = measure_all(table, windows[0], windows[1], policy)
-    details = other_distances(table, windows[0], windows[1])
+    aligned, skipped = align_columns((reference, current), policy.ignore)
+    samples = [SampleCounts.of(aligned, np.arange(2) == i, 1 / policy.rows_per_entity) for i in (0, 1)]
+    measured = measure_all(aligned, samples[0], samples[1], policy)
+    details = _details(aligned, samples[0], samples[1])
     tests = []
-    for column, effect, p in _results(table, measured):
+    for column, effect, p in _results(aligned, measured):
         threshold, source = _threshold(column, effect.name, policy, calibration)
         test = SkewTest(
             column=column,
@@ -81,12 +123,102 @@ def compare_profiles(
 
 
 def with_multivariate(report: SkewReport, result: MultivariateResult) -> SkewReport:
-    """Add what all columns together say to the report and its verdict."""
+    """Add the result of the domain classifier to the report and its verdict."""
     verdict = Verdict.of(report.verdict.gate, (*report.verdict.findings, multivariate_finding(result)))
     return replace(report, verdict=verdict, multivariate=result)
 
 
-def _results(table: AlignedCounts, measured: MeasuredEffects) -> Iterator[tuple[str, EffectSize, float]]:
+def measure_all(
+    aligned: AlignedCounts, reference: SampleCounts, current: SampleCounts, policy: SkewPolicy
+) -> MeasuredEffects:
+    """Run every test: the distance of each column, the rise of its null share and of new categories.
+
+    ``policy.alpha`` is divided among the tests (Bonferroni), so that the bounds hold simultaneously.
+    """
+    values = [aligned.add(sample.counts) for sample in (reference, current)]
+    main = _filled(aligned, reference, current)
+    named = main & aligned.listed
+    rows = np.full(len(aligned.names), bool(reference.rows and current.rows))
+    alpha = policy.alpha / max(1, int(main.sum() + named.sum() + rows.sum()))
+    parts = _distance_effects(aligned, reference, current, main, (_distance_of_each(aligned, policy), alpha))
+    if rows.any():
+        totals = (np.full(len(rows), reference.rows), np.full(len(rows), current.rows))
+        parts.append(_rise_effects(NULL_SHARE, rows, (reference.nulls, current.nulls), totals, alpha))
+    if named.any():
+        others = (reference.others, current.others)
+        parts.append(_rise_effects(NEW_CATEGORIES, named, others, (values[0], values[1]), alpha))
+    return _join(parts)
+
+
+def _distance_of_each(aligned: AlignedCounts, policy: SkewPolicy) -> list[Distance]:
+    return [
+        policy.distance(name, numeric=bool(numeric))
+        for name, numeric in zip(aligned.names, aligned.numeric, strict=True)
+    ]
+
+
+def _filled(aligned: AlignedCounts, reference: SampleCounts, current: SampleCounts) -> Flags:
+    """Say which columns have values in bins in both samples."""
+    both = (aligned.add(reference.counts) > 0) & (aligned.add(current.counts) > 0)
+    return both & (aligned.numeric | aligned.categorical)
+
+
+def _distance_effects(
+    aligned: AlignedCounts,
+    reference: SampleCounts,
+    current: SampleCounts,
+    main: Flags,
+    how: tuple[list[Distance], float],
+) -> list[MeasuredEffects]:
+    distances, alpha = how
+    parts = []
+    for distance in Distance:
+        chosen = main & np.asarray([d is distance for d in distances], bool)
+        if chosen.any():
+            bins = aligned.pair(reference.counts, current.counts, chosen)
+            parts.append(_part(chosen, distance, measure(distance, bins, alpha)))
+    return parts
+
+
+def _rise_effects(
+    name: str, chosen: Flags, hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: float
+) -> MeasuredEffects:
+    effects = rises((hits[0][chosen], hits[1][chosen]), (totals[0][chosen], totals[1][chosen]), alpha)
+    return _part(chosen, name, effects)
+
+
+def _part(chosen: Flags, name: str, effects: Effects) -> MeasuredEffects:
+    columns = np.flatnonzero(chosen)
+    return MeasuredEffects(columns=columns, tests=(str(name),) * len(columns), effects=effects)
+
+
+def _join(parts: list[MeasuredEffects]) -> MeasuredEffects:
+    if not parts:
+        nothing = np.zeros(0)
+        empty = Effects(nothing, nothing, nothing, nothing, nothing)
+        return MeasuredEffects(columns=np.zeros(0, np.int64), tests=(), effects=empty)
+    names = ("value", "corrected", "lower", "upper", "p_value")
+    return MeasuredEffects(
+        columns=np.concatenate([part.columns for part in parts]),
+        tests=tuple(name for part in parts for name in part.tests),
+        effects=Effects(*(np.concatenate([getattr(p.effects, n) for p in parts]) for n in names)),
+    )
+
+
+def _details(
+    aligned: AlignedCounts, reference: SampleCounts, current: SampleCounts
+) -> dict[str, dict[str, float]]:
+    """Return two widely known distances, which decide nothing: column → name → value."""
+    chosen = _filled(aligned, reference, current)
+    if not chosen.any():
+        return {}
+    bins = aligned.pair(reference.counts, current.counts, chosen)
+    known = zip(jensen_shannon(bins).tolist(), population_stability(bins).tolist(), strict=True)
+    names = [name for name, use in zip(aligned.names, chosen, strict=True) if use]
+    return {name: {"jensen_shannon": js, "psi": psi} for name, (js, psi) in zip(names, known, strict=True)}
+
+
+def _results(aligned: AlignedCounts, measured: MeasuredEffects) -> Iterator[tuple[str, EffectSize, float]]:
     """Yield column, effect and adjusted p-value of each test."""
     effects = measured.effects
     if not measured.tests:
@@ -100,7 +232,7 @@ def _results(table: AlignedCounts, measured: MeasuredEffects) -> Iterator[tuple[
         effect = EffectSize(
             name=name, value=value, corrected=corrected, lower=lower, upper=upper, p_value=p_value
         )
-        yield table.names[column], effect, p
+        yield aligned.names[column], effect, p
 
 
 def _threshold(
@@ -135,7 +267,7 @@ def _notes(policy: SkewPolicy, calibration: SkewCalibration | None) -> tuple[str
     notes = [] if calibration is None else [calibration.sentence]
     if calibration and calibration.not_calibrated:
         names = ", ".join(calibration.not_calibrated[:20])
-        notes.append(f"not in all blocks of history with the same cells, not calibrated: {names}")
+        notes.append(f"not in all blocks of history with the same bins, not calibrated: {names}")
     if policy.rows_per_entity > 1:
-        notes.append(f"{policy.rows_per_entity:g} rows per entity: the samples count as that much smaller")
+        notes.append(f"{policy.rows_per_entity:g} rows per entity: sample sizes are divided by as much")
     return tuple(notes)

@@ -1,7 +1,7 @@
 """Distances between binned distributions of many columns at once.
 
-Cells of all columns lie in one array, column after column (:class:`Cells`), so that a thousand columns
-cost hardly more than one. How sure a distance is says :mod:`~airflow_mlops.core.data.skew.bounds`.
+The bins of all columns are concatenated in one array (:class:`Bins`), so that a thousand columns cost
+hardly more than one. Confidence bounds are in :mod:`~airflow_mlops.core.data.skew.bounds`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 RARE_EXPECTED_COUNT = 5.0
-"""Cells expected less often than this in the smaller sample are counted together."""
+"""Bins with a smaller expected count in the smaller sample are pooled, as usual for chi-square tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bins:
-    """Counts of a reference and a current sample, column after column.
+    """Binned counts of a reference and a current sample, column after column.
 
-    :param sizes: cells per column, ``(n_columns,)``, each 1 or more.
-    :param reference: counts, ``(n_cells,)``; no column is empty. Need not be whole (effective counts).
-    :param points: where a cell lies on the line, ``(n_cells,)``; only distances of mass moved need it.
+    :param sizes: bins per column, ``(n_columns,)``, each 1 or more.
+    :param reference: counts, ``(n_bins,)``; each column has one or more values. Effective counts need not be
+        whole numbers. ``current`` likewise.
+    :param points: position of each bin on the real line, ``(n_bins,)``; used by the Wasserstein distance.
     """
 
     sizes: Ints
@@ -35,37 +36,37 @@ class Bins:
 
     @property
     def starts(self) -> Ints:
-        """First cell of each column."""
+        """Index of the first bin of each column."""
         return np.cumsum(self.sizes) - self.sizes
 
     @property
     def n(self) -> Floats:
-        """Values per column in the reference."""
+        """Number of values per column in the reference."""
         return self.add(self.reference)
 
     @property
     def m(self) -> Floats:
-        """Values per column in the current sample."""
+        """Number of values per column in the current sample."""
         return self.add(self.current)
 
     @property
     def p(self) -> Floats:
-        """Shares in the reference."""
+        """Share of each bin in the reference."""
         return np.asarray(self.reference / self.spread(self.n))
 
     @property
     def q(self) -> Floats:
-        """Shares in the current sample."""
+        """Share of each bin in the current sample."""
         return np.asarray(self.current / self.spread(self.m))
 
     @property
     def unit(self) -> Floats:
-        """Variance of the difference of two means, per unit of variance: 1/n + 1/m."""
+        """Variance of a difference of two means per unit variance: 1/n + 1/m."""
         return 1 / self.n + 1 / self.m
 
     @property
     def pooled(self) -> Floats:
-        """Shares in both samples together."""
+        """Share of each bin in the pooled sample."""
         return np.asarray((self.reference + self.current) / self.spread(self.n + self.m))
 
     def add(self, values: Floats) -> Floats:
@@ -77,11 +78,11 @@ class Bins:
         return np.asarray(np.maximum.reduceat(values, self.starts))
 
     def spread(self, values: Any) -> Any:
-        """Repeat a column's value in each of its cells."""
+        """Repeat each column's value once per bin."""
         return np.repeat(values, self.sizes)
 
     def running(self, values: Floats) -> Floats:
-        """Cumulative sums that begin anew in each column."""
+        """Return cumulative sums within each column."""
         total = np.cumsum(values)
         return np.asarray(total - self.spread(total[self.starts] - values[self.starts]))
 
@@ -96,80 +97,80 @@ class Bins:
         )
 
 
-def kolmogorov_smirnov(cells: Bins) -> Floats:
-    """Return the largest gap between the two cumulative distributions at the cell borders, 0 to 1."""
-    return cells.largest(np.abs(cells.running(cells.p - cells.q)))
+def kolmogorov_smirnov(bins: Bins) -> Floats:
+    """Return the Kolmogorov-Smirnov distance: the largest gap of the CDFs at the bin edges, 0 to 1."""
+    return bins.largest(np.abs(bins.running(bins.p - bins.q)))
 
 
-def total_variation(cells: Bins) -> Floats:
-    """Return half the sum of absolute differences of shares: the mass that moved, 0 to 1."""
-    return cells.add(np.abs(cells.p - cells.q)) / 2
+def total_variation(bins: Bins) -> Floats:
+    """Return the total variation distance, half the sum of absolute differences of shares, 0 to 1."""
+    return bins.add(np.abs(bins.p - bins.q)) / 2
 
 
-def largest_change(cells: Bins) -> Floats:
-    """Return the largest change of one cell's share (L-infinity), 0 to 1."""
-    return cells.largest(np.abs(cells.p - cells.q))
+def largest_change(bins: Bins) -> Floats:
+    """Return the L-infinity distance: the largest change of one bin's share, 0 to 1."""
+    return bins.largest(np.abs(bins.p - bins.q))
 
 
-def jensen_shannon(cells: Bins) -> Floats:
-    """Return the Jensen-Shannon distance (square root of the divergence, base 2), 0 to 1."""
-    p, q = cells.p, cells.q
+def jensen_shannon(bins: Bins) -> Floats:
+    """Return the Jensen-Shannon distance: the square root of the divergence (Lin 1991), base 2, 0 to 1."""
+    p, q = bins.p, bins.q
     middle = np.where(p + q > 0, (p + q) / 2, 1.0)
     terms = p * np.log2(np.where(p > 0, p / middle, 1.0)) + q * np.log2(np.where(q > 0, q / middle, 1.0))
-    return np.sqrt(np.clip(cells.add(terms) / 2, 0.0, 1.0))
+    return np.sqrt(np.clip(bins.add(terms) / 2, 0.0, 1.0))
 
 
-def population_stability(cells: Bins) -> Floats:
+def population_stability(bins: Bins) -> Floats:
     """Return the population stability index, 0 or more.
 
-    Half a count per cell, spread as both samples together are, keeps it finite where one has none.
+    Additive smoothing keeps it finite: half a count per bin, distributed as the pooled sample.
     """
-    pooled, half = cells.pooled, cells.spread(cells.sizes / 2)
-    p = (cells.reference + half * pooled) / (cells.spread(cells.n) + half)
-    q = (cells.current + half * pooled) / (cells.spread(cells.m) + half)
-    return cells.add((q - p) * np.log(np.divide(q, p, out=np.ones_like(p), where=p > 0)))
+    pooled, half = bins.pooled, bins.spread(bins.sizes / 2)
+    p = (bins.reference + half * pooled) / (bins.spread(bins.n) + half)
+    q = (bins.current + half * pooled) / (bins.spread(bins.m) + half)
+    return bins.add((q - p) * np.log(np.divide(q, p, out=np.ones_like(p), where=p > 0)))
 
 
-def wasserstein(cells: Bins) -> Floats:
-    """Return mass times way moved, in standard deviations of the reference over the cells' points."""
-    moved = np.abs(cells.running(cells.p - cells.q))
-    return cells.add(moved * steps(cells))
+def wasserstein(bins: Bins) -> Floats:
+    """Return the Wasserstein-1 distance in standard deviations of the reference, on the bins' points."""
+    moved = np.abs(bins.running(bins.p - bins.q))
+    return bins.add(moved * steps(bins))
 
 
-def steps(cells: Bins) -> Floats:
-    """Return the way from each cell to the next of its column, in standard deviations of the reference.
+def steps(bins: Bins) -> Floats:
+    """Return the distance from each bin to the next of its column, in standard deviations of the reference.
 
-    A reference in one single cell has no deviation: the span of the points, or 1, stands in for it.
+    Where the whole reference is in one bin, the span of the points, or 1, replaces the deviation.
     """
-    last = np.zeros(len(cells.points), bool)
-    last[cells.starts + cells.sizes - 1] = True
-    points = cells.points
-    span = cells.largest(points) + cells.largest(-points)
-    flat = cells.spread(span == 0)
-    way = np.append(np.diff(points), 0.0)
-    way = np.where(last, 0.0, np.where(flat, 1.0, way))
-    mean = cells.spread(cells.add(cells.p * points))
-    deviation = np.sqrt(cells.add(cells.p * (points - mean) ** 2))
+    last = np.zeros(len(bins.points), bool)
+    last[bins.starts + bins.sizes - 1] = True
+    points = bins.points
+    span = bins.largest(points) + bins.largest(-points)
+    flat = bins.spread(span == 0)
+    step = np.append(np.diff(points), 0.0)
+    step = np.where(last, 0.0, np.where(flat, 1.0, step))
+    mean = bins.spread(bins.add(bins.p * points))
+    deviation = np.sqrt(bins.add(bins.p * (points - mean) ** 2))
     tiny = deviation <= 1e-12 * span
     scale = np.where(span == 0, 1.0, np.where(tiny, span, deviation))
-    return np.asarray(way / cells.spread(scale), float)
+    return np.asarray(step / bins.spread(scale), float)
 
 
-def join_rare(cells: Bins) -> Bins:
-    """Count cells that both samples hardly have together, as one cell at the column's end.
+def join_rare(bins: Bins) -> Bins:
+    """Pool rare bins into one bin at the end of their column.
 
-    Rare is a cell that the smaller sample is expected to hit fewer than ``RARE`` times, judged by both
-    samples together, which favours neither: the normal laws of counts fail for it.
+    A bin is rare when its expected count in the smaller sample, by the pooled shares, is below
+    :data:`RARE_EXPECTED_COUNT`: the normal approximation of counts does not hold for it.
     """
-    common = cells.pooled * cells.spread(np.minimum(cells.n, cells.m)) >= RARE_EXPECTED_COUNT
-    column = np.repeat(np.arange(len(cells.sizes)), cells.sizes)
-    kept = cells.add(common.astype(float)).astype(np.int64)
+    common = bins.pooled * bins.spread(np.minimum(bins.n, bins.m)) >= RARE_EXPECTED_COUNT
+    column = np.repeat(np.arange(len(bins.sizes)), bins.sizes)
+    kept = bins.add(common.astype(float)).astype(np.int64)
     rest = np.cumsum(kept) + np.arange(len(kept))
-    place = np.where(common, np.cumsum(common) - common + column, cells.spread(rest))
+    place = np.where(common, np.cumsum(common) - common + column, bins.spread(rest))
     length = int(kept.sum() + len(kept))
     return Bins(
         sizes=kept + 1,
-        reference=np.bincount(place, cells.reference, length).astype(float),
-        current=np.bincount(place, cells.current, length).astype(float),
+        reference=np.bincount(place, bins.reference, length).astype(float),
+        current=np.bincount(place, bins.current, length).astype(float),
         points=np.zeros(length),
     )

@@ -1,4 +1,4 @@
-"""SkewPolicy: how much a column may move before retraining is asked for."""
+"""SkewPolicy and SkewCalibration: the thresholds above which a change of a column counts as skew."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
 
+NULL_SHARE, NEW_CATEGORIES = "null_share", "new_categories"
+LEAST_BLOCKS = 6
+"""With fewer blocks of history nothing is calibrated: their maximum says too little about the next block."""
+
 
 class Distance(StrEnum):
-    """How far two distributions are apart; see :mod:`~airflow_mlops.core.data.skew.distance`."""
+    """Distance between two distributions; see :mod:`~airflow_mlops.core.data.skew.distance`."""
 
     KS = "ks"
     JENSEN_SHANNON = "jensen_shannon"
@@ -25,7 +29,7 @@ class Distance(StrEnum):
 
     @property
     def needs_order(self) -> bool:
-        """Whether only values on a line have it."""
+        """Whether it is defined for ordered values only."""
         return self in (Distance.KS, Distance.WASSERSTEIN)
 
     @property
@@ -35,7 +39,7 @@ class Distance(StrEnum):
 
 
 class Role(StrEnum):
-    """What a column is to the model."""
+    """Role of a column in the model."""
 
     FEATURE = "feature"
     LABEL = "label"
@@ -44,12 +48,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnLimits(Record):
-    """What one column may do; ``None`` leaves it to the policy.
+    """Thresholds of one column; ``None``: the policy's own.
 
-    :param distance: what is judged.
-    :param threshold: on that distance.
-    :param null_share: rise of the share of missing values.
-    :param new_categories: rise of the share of values without a category.
+    :param distance: the distance that is compared with ``threshold``.
+    :param null_share: largest rise of the share of missing values.
+    :param new_categories: largest rise of the share of values without a category.
     """
 
     distance: Distance | None = None
@@ -58,7 +61,7 @@ class ColumnLimits(Record):
     new_categories: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that no effect can have."""
+        """Refuse thresholds outside the range of their effect."""
         highest = self.distance.highest if self.distance else math.inf
         _require_range("threshold", self.threshold, highest)
         _require_range("null_share", self.null_share, 1.0)
@@ -67,28 +70,30 @@ class ColumnLimits(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkewPolicy(Record):
-    """Thresholds on effects, each compared with a lower confidence bound.
+    """Thresholds on effect sizes; each is compared with a lower confidence bound.
 
-    The thresholds belong together: a normal column whose mean moves by .025 standard deviations has about
-    these distances.
+    The default thresholds match each other: they are about the distances of a normally distributed column
+    whose mean moves by 0.025 standard deviations.
 
-    :param alpha: chance that a window without any change has a flagged column, (0, 0.5].
+    :param alpha: family-wise error rate: probability that a window without any change has a flagged
+        column, (0, 0.5].
     :param ks: Kolmogorov-Smirnov distance, [0, 1).
-    :param total_variation: mass that moved between cells, [0, 1).
+    :param total_variation: total variation distance: the probability mass that moved between bins, [0, 1).
     :param null_share: rise of the share of missing values, [0, 1).
-    :param new_categories: rise of the share of values without a category, or that no number of a column
-        with few values had, [0, 1).
+    :param new_categories: rise of the share of values that the reference does not list, [0, 1). Categories,
+        and numbers of a column with few distinct values, are listed.
     :param ignore: columns that are not compared (keys, time stamps).
-    :param jensen_shannon: distance (root of the divergence, base 2), [0, 1).
+    :param jensen_shannon: Jensen-Shannon distance (square root of the divergence to base 2), [0, 1).
     :param psi: population stability index, 0 or more.
-    :param wasserstein: in standard deviations of the reference, 0 or more.
-    :param linf: largest change of a cell's share, [0, 1).
-    :param numeric: distance that numbers and datetimes are judged by.
-    :param category: distance that text and booleans are judged by.
-    :param columns: limits of single columns; they win over all others.
-    :param labels: columns reported as labels, ``predictions`` those reported as predictions.
-    :param rows_per_entity: how many rows one entity (customer, aircraft) has on average, 1 or more. The
-        sample counts as that much smaller: the safe answer to rows that repeat each other.
+    :param wasserstein: Wasserstein distance in standard deviations of the reference, 0 or more.
+    :param linf: largest change of one bin's share, [0, 1).
+    :param numeric: distance for numbers and datetimes.
+    :param category: distance for text and booleans.
+    :param columns: thresholds of single columns; they take precedence.
+    :param labels: columns reported as labels; ``predictions``: those reported as predictions.
+    :param rows_per_entity: mean number of rows per entity (customer, aircraft), 1 or more. Used as the
+        design effect of cluster sampling (Kish 1965): sample sizes are divided by it, a conservative
+        correction for rows that resemble each other.
     """
 
     alpha: float = 0.05
@@ -109,7 +114,7 @@ class SkewPolicy(Record):
     rows_per_entity: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that no distance can have."""
+        """Refuse thresholds outside the range of their distance."""
         if not 0 < self.alpha <= 0.5:
             msg = f"skew.alpha: {self.alpha}, allowed: above 0 up to 0.5"
             raise InvalidConfigError(msg)
@@ -129,13 +134,13 @@ class SkewPolicy(Record):
             raise InvalidConfigError(msg)
 
     def role(self, column: str) -> Role:
-        """Return what a column is to the model."""
+        """Return the role of a column in the model."""
         if column in self.labels:
             return Role.LABEL
         return Role.PREDICTION if column in self.predictions else Role.FEATURE
 
     def distance(self, column: str, *, numeric: bool) -> Distance:
-        """Return what a column is judged by; one that needs numbers gives way where there are none."""
+        """Return the distance for a column; ``category`` where the one asked for needs numbers."""
         limits = self.columns.get(column)
         wanted = limits.distance if limits and limits.distance else (self.numeric if numeric else None)
         if wanted is None or (wanted.needs_order and not numeric):
@@ -147,7 +152,7 @@ class SkewPolicy(Record):
         limits = self.columns.get(column)
         if limits is None:
             return None
-        if test in ("null_share", "new_categories"):
+        if test in (NULL_SHARE, NEW_CATEGORIES):
             own: float | None = getattr(limits, test)
             return own
         return limits.threshold if limits.distance in (None, test) else None
@@ -158,18 +163,58 @@ class SkewPolicy(Record):
         return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkewCalibration(Record):
+    """Thresholds calibrated on history without a known problem.
+
+    :param blocks: number of blocks of history.
+    :param quantile: of the nonconformity scores of the blocks.
+    :param error: upper bound of the probability that a further block has a flagged column, whatever the
+        number of columns; 1 if nothing was calibrated.
+    :param limits: column → test (a distance, ``null_share``, ``new_categories``) → threshold.
+    :param not_calibrated: columns that do not have the same bins in all blocks.
+    """
+
+    blocks: int
+    quantile: float
+    error: float
+    limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    not_calibrated: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether there was enough history."""
+        return self.blocks >= LEAST_BLOCKS
+
+    @property
+    def sentence(self) -> str:
+        """The guarantee that the thresholds give, in one sentence."""
+        if not self.holds:
+            return (
+                f"not calibrated: {self.blocks} blocks of history, {LEAST_BLOCKS} needed; the defaults hold"
+            )
+        return (
+            f"thresholds calibrated on {self.blocks} blocks of history: a further quiet block has a "
+            f"flagged column with a chance of at most {self.error:.1%}"
+        )
+
+    def threshold(self, column: str, test: str) -> float | None:
+        """Return the threshold of a test, ``None`` if it was not calibrated."""
+        return self.limits.get(column, {}).get(test)
+
+
 def policy_from_yaml(text: str, source: str) -> SkewPolicy:
-    """Read a policy that people wrote: the fields of :class:`SkewPolicy` as keys.
+    """Read a policy from YAML with the fields of :class:`SkewPolicy` as keys.
 
     :param source: name of the file, for messages.
-    :raises InvalidConfigError: no YAML, an unknown key, a wrong value; names it.
+    :raises InvalidConfigError: the text is not YAML, or has an unknown key or a wrong value; names it.
     """
     import yaml
 
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        msg = f"{source}: no YAML: {' '.join(str(error).split())}"
+        msg = f"{source}: not YAML: {' '.join(str(error).split())}"
         raise InvalidConfigError(msg) from error
     _require_keys(document, SkewPolicy, source)
     known_limits(document.get("columns"), f"{source}: columns")
@@ -181,7 +226,7 @@ def policy_from_yaml(text: str, source: str) -> SkewPolicy:
 
 
 def known_limits(columns: Any, where: str = "skew.columns") -> Any:
-    """Refuse limits of columns with keys that :class:`ColumnLimits` does not have.
+    """Return the limits of columns; refuse keys that :class:`ColumnLimits` does not have.
 
     :raises InvalidConfigError: names the column and the key.
     """

@@ -1,23 +1,39 @@
-"""SkewReport: all tests of a window, the distributions behind them, and the verdict they give."""
+"""SkewReport: the tests of a window, the distributions behind them, and the verdict that follows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.skew.policy import Role
+from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, Role
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.verdict import Verdict
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mlops.core.data.profile.column import Column
+    from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.data.skew.policy import SkewPolicy
+
+_NEW_CATEGORIES_NAMED = 3
+"""New categories that a sentence names."""
+_MAX_BINS = 64
+_MAX_CATEGORIES = 20
+OTHER_VALUES = "all others"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectSize(Record):
-    """A distance or a rise, and how sure one can be of it.
+    """Effect size of one test, with its confidence bounds.
 
-    :param value: as measured.
-    :param corrected: the value less what chance adds, 0 at least.
-    :param lower: lower confidence bound, of a rise below 0 if it may be a fall; ``upper`` the upper one.
-    :param p_value: chance of such a value without any change.
+    :param value: as measured: a distance between two distributions, or the rise of a share.
+    :param corrected: the value less its median under no change, at least 0 for a distance.
+    :param lower: lower confidence bound; of a rise it is below 0 where the share may have fallen. ``upper``
+        is the upper confidence bound.
+    :param p_value: probability of a value this large or larger if nothing changed.
     """
 
     name: str
@@ -32,10 +48,10 @@ class EffectSize(Record):
 class SkewTest(Record):
     """One test of one column.
 
-    :param source: where the threshold comes from: ``default``, ``configured``, ``calibrated on 12 blocks``.
-    :param adjusted_p: p-value after Benjamini-Hochberg.
-    :param sentence: what a person needs to know.
-    :param details: other distances of the same column, for reading only.
+    :param source: origin of the threshold: ``default``, ``configured``, ``calibrated on 12 blocks``.
+    :param adjusted_p: p-value adjusted by Benjamini and Hochberg (1995) over all tests of the window.
+    :param sentence: the result in one sentence.
+    :param details: other distances of the same column; they decide nothing.
     """
 
     column: str
@@ -51,11 +67,11 @@ class SkewTest(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution(Record):
-    """Both distributions of a column, to be plotted; at most 64 cells.
+    """Both distributions of a column for a plot, in at most 64 bins.
 
-    :param edges: borders of the cells of a numeric column, one fewer than cells; datetimes: epoch seconds.
-    :param names: categories, the most frequent first, at last ``all others``; empty for a numeric column.
-    :param reference: shares of the values that are not missing; ``current`` alike.
+    :param edges: bin edges of a numeric column, one fewer than bins; datetimes: epoch seconds.
+    :param names: categories, most frequent first, the last ``all others``; empty for a numeric column.
+    :param reference: shares of the values that are not missing; ``current`` likewise.
     """
 
     column: str
@@ -70,7 +86,7 @@ class Distribution(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importance(Record):
-    """How much worse windows are told apart when a column is shuffled."""
+    """Permutation importance: the drop of the AUC when a column's held-out values are shuffled."""
 
     column: str
     auc_drop: float
@@ -78,14 +94,14 @@ class Importance(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultivariateResult(Record):
-    """Whether a classifier can tell the two windows apart by all columns together.
+    """Domain classifier: how well a model predicts from all columns which window a row is from.
 
-    :param auc: out-of-fold area under the ROC curve, 0.5 for no difference.
-    :param lower: lower confidence bound of it.
-    :param p_value: by permuting which window the held-out rows belong to.
-    :param threshold: area that is allowed.
-    :param reference_rows: rows sampled of the reference; ``current_rows`` alike.
-    :param columns: columns that tell the windows apart, strongest first.
+    :param auc: out-of-fold area under the ROC curve, 0.5 where the windows do not differ.
+    :param lower: lower confidence bound of the AUC.
+    :param p_value: of a permutation test on the held-out rows' window labels.
+    :param threshold: largest AUC that is allowed.
+    :param reference_rows: rows sampled from the reference; ``current_rows`` likewise.
+    :param columns: columns by permutation importance, strongest first.
     """
 
     auc: float
@@ -101,13 +117,13 @@ class MultivariateResult(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkewReport(Record):
-    """All tests of a window, strongest first, and the verdict they give.
+    """All tests of a window, strongest first, and the verdict that follows from them.
 
-    :param tests: skewed ones first, then by how near they are to their threshold.
-    :param not_compared: columns that are not in both windows with the same cells.
+    :param tests: skewed ones first, then by the ratio of lower bound to threshold.
+    :param not_compared: columns that do not have the same bins in both windows.
     :param distributions: of the strongest columns, in the order of the tests.
-    :param distributions_left_out: columns whose distributions are not kept.
-    :param notes: what a reader must know about thresholds and samples.
+    :param distributions_left_out: number of columns whose distributions are not kept.
+    :param notes: remarks on thresholds and sample sizes.
     """
 
     verdict: Verdict
@@ -124,3 +140,150 @@ class SkewReport(Record):
     def skewed_columns(self) -> tuple[str, ...]:
         """Columns with a test that found skew, strongest first."""
         return tuple(dict.fromkeys(test.column for test in self.tests if test.skewed))
+
+
+def effect_sentence(effect: EffectSize, threshold: float, before: Column, now: Column) -> str:
+    """Return the result of a test as one sentence."""
+    what = effect.name.replace("_", " ")
+    moved = f"{what} moved by {effect.value:.3f} (at least {effect.lower:.3f}), allowed {threshold:.3g}"
+    if effect.name != NEW_CATEGORIES or effect.lower <= 0:
+        return f"{before.name}: {moved}"
+    unknown = [repr(name) for name in now.heavy_hitters if name not in before.heavy_hitters]
+    new = unknown[:_NEW_CATEGORIES_NAMED]
+    if now.edges and now.minimum is not None and now.maximum is not None:
+        new = [f"values of {now.minimum:g} to {now.maximum:g}"]
+    return f"{before.name}: {moved}" + (f"; new: {', '.join(new)}" if new else "")
+
+
+def skew_verdict(
+    tests: Sequence[SkewTest],
+    skipped: Sequence[str],
+    policy: SkewPolicy,
+    reference: Profile,
+    current: Profile,
+) -> Verdict:
+    """Return the verdict on all tests, columns not compared, and names the policy got wrong."""
+    findings = [_test_finding(test) for test in tests] or [_nothing_compared()]
+    findings += [_skipped_finding(name, reference, current) for name in skipped]
+    findings += _policy_findings(policy, {**reference.by_name, **current.by_name})
+    return Verdict.of("skew", findings)
+
+
+def multivariate_finding(result: MultivariateResult) -> Finding:
+    """Return the finding of the domain classifier."""
+    return Finding(
+        check="multivariate",
+        subject="all columns",
+        outcome=Outcome.FAIL if result.skewed else Outcome.PASS,
+        severity=Severity.WARNING,
+        reason=result.sentence,
+        observed=result.auc,
+        allowed=result.threshold,
+    )
+
+
+def distribution(reference: Profile, current: Profile, name: str) -> Distribution | None:
+    """Return the shares per bin of a column, ``None`` unless both profiles have it."""
+    before, now = reference.column(name), current.column(name)
+    if before is None or now is None:
+        return None
+    edges, names, counts = _numeric(before, now) if before.edges or now.edges else _categorical(before, now)
+    shares = [tuple(count / max(1, sum(side)) for count in side) for side in counts]
+    return Distribution(
+        column=name,
+        kind=before.kind if before.present else now.kind,
+        edges=edges,
+        names=names,
+        reference=shares[0],
+        current=shares[1],
+        reference_null_share=before.null_share(reference.rows),
+        current_null_share=now.null_share(current.rows),
+    )
+
+
+def _test_finding(test: SkewTest) -> Finding:
+    return Finding(
+        check=test.effect.name,
+        subject=test.column,
+        outcome=Outcome.FAIL if test.skewed else Outcome.PASS,
+        severity=Severity.WARNING,
+        reason=test.sentence,
+        observed=test.effect.value,
+        allowed=test.threshold,
+    )
+
+
+def _nothing_compared() -> Finding:
+    return Finding(
+        check="comparable",
+        subject="all columns",
+        outcome=Outcome.INCONCLUSIVE,
+        reason="no column could be compared: the windows share none with values in the same bins",
+    )
+
+
+def _skipped_finding(name: str, reference: Profile, current: Profile) -> Finding:
+    if current.column(name) is None:
+        reason = f"{name}: not in the current window: not compared"
+    else:
+        reason = f"{name}: not in the reference, or of another kind or with other bins there: not compared"
+    assert reference.column(name) or current.column(name)  # noqa: S101 - the name came from one of them
+    return _warning("comparable", name, Outcome.WARN, reason)
+
+
+def _policy_findings(policy: SkewPolicy, known: dict[str, Column]) -> list[Finding]:
+    """Return findings on columns that no window has, and on distances that a column cannot have.
+
+    A limit that applies to nothing is ``INCONCLUSIVE``, not a pass; a missing column to ignore is harmless.
+    """
+    wanted = {**dict.fromkeys(policy.ignore, Outcome.WARN)}
+    wanted |= dict.fromkeys((*policy.columns, *policy.labels, *policy.predictions), Outcome.INCONCLUSIVE)
+    findings = [
+        _warning(
+            "policy", name, outcome, f"{name}: named by the policy, in no window{did_you_mean(name, known)}"
+        )
+        for name, outcome in wanted.items()
+        if name not in known
+    ]
+    for name, limits in policy.columns.items():
+        column = known.get(name)
+        if limits.distance and limits.distance.needs_order and column is not None and column.categories:
+            reason = f"{name}: distance {limits.distance} needs numbers; judged by {policy.category} instead"
+            findings.append(_warning("policy", name, Outcome.INCONCLUSIVE, reason))
+    return findings
+
+
+def _warning(check: str, subject: str, outcome: Outcome, reason: str) -> Finding:
+    return Finding(check=check, subject=subject, outcome=outcome, severity=Severity.WARNING, reason=reason)
+
+
+_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[int], list[int]]]
+"""Bin edges, category names, and the counts of both samples."""
+
+
+def _numeric(before: Column, now: Column) -> _BinnedShares:
+    """Merge the two neighbouring bins with the fewest values until few enough are left."""
+    leading = before if before.present else now
+    edges = list(leading.edges)
+    one, other = ([*(c.counts if c.present else [0] * len(leading.counts))] for c in (before, now))
+    while len(one) > _MAX_BINS:
+        first = min(range(len(one) - 1), key=lambda i: one[i] + one[i + 1] + other[i] + other[i + 1])
+        del edges[first]
+        for counts in (one, other):
+            counts[first : first + 2] = [counts[first] + counts[first + 1]]
+    return tuple(edges), (), (one, other)
+
+
+def _categorical(before: Column, now: Column) -> _BinnedShares:
+    sides = (before.named, now.named)
+    totals = [max(1, column.present) for column in (before, now)]
+    share = {
+        name: max(side.get(name, 0) / total for side, total in zip(sides, totals, strict=True))
+        for name in {**sides[0], **sides[1]}
+    }
+    names = sorted(share, key=lambda name: (-share[name], name))[:_MAX_CATEGORIES]
+    kept = [[side.get(name, 0) for name in names] for side in sides]
+    rest = [column.present - sum(side) for column, side in zip((before, now), kept, strict=True)]
+    if any(rest):
+        return (), (*names, OTHER_VALUES), ([*kept[0], rest[0]], [*kept[1], rest[1]])
+    return (), tuple(names), (kept[0], kept[1])

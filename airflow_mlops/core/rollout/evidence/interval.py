@@ -1,4 +1,4 @@
-"""OddsRatioInterval: how many times likelier the canary fails, with an interval one may always look at."""
+"""OddsRatioInterval: confidence sequence of the odds ratio of a bad answer, valid at all times."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ _BET_RATIOS = (1.25, 2.0, 5.0)
 class OddsRatioInterval(Record):
     """Confidence sequence for the odds ratio canary : stable of a bad answer, 1/16 to 16.
 
-    For each ratio of :data:`_RATIO_GRID` two e-processes on the window's share of bad answers: "at most this"
-    and "at least this". A ratio stays inside while neither reaches 2/alpha. With probability 1 - alpha
-    the true ratio is inside at all times, so an A/B test may stop as soon as 1 is outside.
+    Per ratio of a grid, two e-processes on the window's share of bad answers test "at most this ratio" and
+    "at least this ratio". A ratio is in the interval while neither reaches 2/alpha. The true ratio is in the
+    interval at all times with probability at least 1 - alpha (Howard et al. 2021 on confidence sequences), so
+    an A/B test may stop as soon as 1 is outside.
 
-    :param alpha: chance that the interval ever misses, (0, 1).
+    :param alpha: probability that the interval ever excludes the true ratio, (0, 1).
 
     >>> from airflow_mlops.core.rollout.evidence.share import ArmCounts
     >>> seen = OddsRatioInterval(alpha=0.05)
@@ -47,12 +48,12 @@ class OddsRatioInterval(Record):
     below: tuple[tuple[float, ...], ...] = ((0.0,) * len(_BET_RATIOS),) * len(_RATIO_GRID)
 
     def __post_init__(self) -> None:
-        """Refuse a chance, or a rate, that is none."""
+        """Refuse an alpha outside (0, 1)."""
         require_share("alpha", self.alpha)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lowest and highest ratio not excluded; 0 and infinity where the grid says nothing."""
+        """Lowest and highest ratio that is not excluded; 0 and infinity at the ends of the grid."""
         low, high = (
             self._excluded(_RATIO_GRID, self.above),
             self._excluded(_RATIO_GRID[::-1], self.below[::-1]),
@@ -66,12 +67,15 @@ class OddsRatioInterval(Record):
         return low >= 1 or high <= 1
 
     def _excluded(self, ratios: tuple[float, ...], logs: tuple[tuple[float, ...], ...]) -> list[float]:
-        """Ratios excluded without a gap from one end: then only the one next to the truth can be wrong."""
+        """Return the ratios excluded without a gap, starting from one end.
+
+        Then only the one next to the true ratio can be excluded wrongly: no correction for the grid's size.
+        """
         shown = takewhile(lambda pair: mean_exp(pair[1]) >= 2 / self.alpha, zip(ratios, logs, strict=True))
         return [ratio for ratio, _ in shown]
 
     def observe(self, window: ArmCounts) -> None:
-        """Bet on one window; one without bad answers, or with one arm only, says nothing."""
+        """Bet on one window; one without bad answers, or with one arm only, changes nothing."""
         asked, others = window.canary_requests, window.stable_requests
         errors = window.canary_errors + window.stable_errors
         if 0 in (errors, asked, others):
@@ -85,7 +89,7 @@ class OddsRatioInterval(Record):
         )
 
     def sentence(self) -> str:
-        """Say the interval in words."""
+        """Return the interval as text."""
         low, high = self.bounds
         return (
             f"odds ratio canary : stable between {low:.3g} and {high:.3g} ({1 - self.alpha:.0%} at any time)"
@@ -107,5 +111,5 @@ def _bet_below(
 
 
 def _fair(null: float, claim: float, seen: float) -> float:
-    """Bet where there is room for one: a share of exactly 0 or 1 leaves none."""
+    """Return the factor of a bet, 1 where the null share is exactly 0 or 1."""
     return factor(null, claim, seen) if 0 < null < 1 else 1.0

@@ -1,4 +1,4 @@
-"""Which answers of a window are slow: slower than the champion's p99 was before the window."""
+"""Slow answers of a window: slower than the champion's 99th percentile before the window."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEAST_ANSWERS = 100
-"""Fewer answers have no 99th percentile of their own."""
+"""With fewer answers the 99th percentile is the maximum."""
 
 Timed = tuple[float, int]
-"""When an answer was complete, epoch seconds, and how long it took, milliseconds."""
+"""Completion time of an answer in epoch seconds, and its duration in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency(Record):
-    """How long the answers of one version took in a window.
+    """Latency of one version in a window.
 
-    :param p50_ms: half were as quick, or quicker; ``None`` without answers. Likewise ``p99_ms``.
+    :param p50_ms: median; ``p99_ms``: 99th percentile (nearest rank); ``None`` without answers.
     """
 
     answers: int = 0
@@ -32,7 +32,7 @@ class Latency(Record):
 
 
 def latency(answers: Sequence[Timed], since: float, until: float) -> Latency:
-    """Sum up answers of ``(since, until]``.
+    """Return the latency of the answers of ``(since, until]``.
 
     >>> latency([(1.0, 20), (2.0, 30), (3.0, 900)], since=0.0, until=2.5)
     Latency(answers=2, p50_ms=20, p99_ms=30)
@@ -47,11 +47,11 @@ def latency(answers: Sequence[Timed], since: float, until: float) -> Latency:
 def slow_answers(
     canary: Sequence[Timed], stable: Sequence[Timed] | None, since: float, until: float
 ) -> ArmCounts | None:
-    """Return answers of ``(since, until]``, "error" being one slower than the champion's p99 until then.
+    """Return the answers of ``(since, until]``; errors are those slower than the champion's earlier p99.
 
-    The bar is known before the window begins: the champion's answers are no closer to it than the
-    canary's, so equal versions are slow equally often. ``None`` while too few answers give a bar. At a
-    cold start (``stable`` is ``None``) nothing is slow: there is no champion to be slower than.
+    The threshold is fixed before the window begins and does not depend on its answers, so that equal
+    versions are slow equally often. ``None`` while there are too few answers for a threshold. At a cold
+    start (``stable`` is ``None``) no answer is slow: there is no champion to compare with.
     """
     bar: float | None = math.inf
     if stable is not None:

@@ -1,4 +1,4 @@
-"""PredictionShareTest: whether both arms answer with the same distribution of predictions."""
+"""PredictionShareTest: sequential test of equal prediction distributions in both arms."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ RATIOS = (0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BinCounts(Record):
-    """How many predictions of each arm fell into each bin; both arms have the same bins."""
+    """Number of predictions per arm and bin; both arms have the same bins."""
 
     canary: tuple[int, ...]
     stable: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Refuse counts that cannot be compared bin by bin."""
+        """Refuse negative counts, and arms with different numbers of bins."""
         if len(self.canary) != len(self.stable) or not self.canary:
             msg = (
                 f"prediction bins: {len(self.canary)} of canary, {len(self.stable)} of stable, allowed: equal"
@@ -32,13 +32,14 @@ class BinCounts(Record):
 
 @dataclass(slots=True, kw_only=True)
 class PredictionShareTest(Record):
-    """Whether the canary's share of each bin's predictions differs from its share of all predictions.
+    """Test whether the canary's share of each bin's predictions differs from its share of all predictions.
 
-    Two-sided share test per bin; the e-value is the mean over bins and over :data:`RATIOS`, which is an
-    e-process whatever the bins have to do with each other. A different distribution is no fault by
-    itself (a better model answers differently): it makes a rollout pause for a person, not roll back.
+    Two-sided test by betting per bin. The e-value is the mean over bins and over :data:`RATIOS`: a mean of
+    e-processes is an e-process, whatever the dependence between bins. A different distribution is not a
+    fault by itself (a better model predicts differently): the rollout pauses for a person instead of rolling
+    back.
 
-    :param alpha: chance to pause on equal distributions, however long it runs, (0, 1).
+    :param alpha: probability of a pause at any time while the distributions are equal, (0, 1).
 
     >>> test = PredictionShareTest(alpha=0.05)
     >>> for _ in range(25):
@@ -51,7 +52,7 @@ class PredictionShareTest(Record):
     logs: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a chance, or a rate, that is none."""
+        """Refuse an alpha outside (0, 1)."""
         require_share("alpha", self.alpha)
 
     @property
@@ -61,18 +62,18 @@ class PredictionShareTest(Record):
 
     @property
     def differs(self) -> bool:
-        """Whether the evidence is enough."""
+        """Whether the e-value reaches 1/alpha."""
         return self.e_value >= 1 / self.alpha
 
     @property
     def strangest_bin(self) -> int:
-        """Index of the bin with most evidence, 0 before the first window."""
+        """Index of the bin with the most evidence, 0 before the first window."""
         return max(range(len(self.logs)), key=lambda i: max(self.logs[i]), default=0)
 
     def observe(self, counts: BinCounts) -> None:
         """Bet on one window.
 
-        :raises InvalidRecordError: another number of bins than before.
+        :raises InvalidRecordError: the number of bins changed.
         """
         logs = self.logs or ((0.0,) * len(RATIOS),) * len(counts.canary)
         if len(logs) != len(counts.canary):

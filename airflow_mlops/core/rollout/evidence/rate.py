@@ -1,4 +1,4 @@
-"""ErrorRateTest: whether the canary's error rate is below, or above, a fixed allowance."""
+"""ErrorRateTest: sequential test of the canary's error rate against a fixed allowance."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ LEAST_BLOCK = 10
 
 @dataclass(slots=True, kw_only=True)
 class ErrorRateTest(Record):
-    """Whether the canary's error rate is below (or above) a fixed allowance.
+    """Test whether the canary's error rate is below, or above, a fixed allowance.
 
-    With k errors of n requests in a window and m the allowance, wealth on "below" is multiplied by
-    ``exp((m n (1 - exp(-t)) - t k) / b)``; by convexity of exp its mean is at most 1 when errors come up
-    to b at a time. Without ``burst`` all requests of a window may fail together: b is the most requests of
-    a recent window, 10 at least, and what exceeds one block counts as one. Known before the window, it is
-    not weakened by the retries that a failure adds. Wealth on "above" is multiplied by
-    ``1 + l (k - m n) / C``, ``l`` below ``1/m``, C the most requests of a recent window and this one.
+    With k errors among n requests of a window, allowance m and tilt t, wealth on "below" is multiplied by
+    ``exp((m n (1 - exp(-t)) - t k) / b)``, a Chernoff bound for errors in batches of up to b: by convexity
+    of exp its expectation is at most 1 while the rate is at least m. Without ``burst`` all requests of a
+    window may fail from one cause: b is then the largest number of requests in a recent window, at least 10,
+    and more than b errors count as b. It is fixed before the window, so the retries that a failure adds do
+    not weaken it. Wealth on "above" is multiplied by ``1 + l (k - m n) / C`` with ``l`` below ``1/m``, C the
+    largest number of requests in a recent window or this one (Waudby-Smith & Ramdas 2023).
 
-    To show a rate below 2 % takes 182 clean blocks, below 5 % 73. It lets a healthy canary advance, and
-    judges alone only where no stable arm answers.
+    A rate below 2 % takes 182 error-free batches, one below 5 % takes 73. The test lets a healthy canary
+    advance; it rolls back only where there is no stable arm to compare with.
 
     :param allowed: share of failed requests, (0, 1).
-    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
-        fail independently of each other; ``None`` when nothing is known.
+    :param burst: largest number of requests that fail from one cause, including a client's retries; 1 if
+        requests fail independently; ``None`` if unknown.
 
     >>> from airflow_mlops.core.rollout.evidence.share import ArmCounts
     >>> test = ErrorRateTest(allowed=0.05)
@@ -51,7 +52,7 @@ class ErrorRateTest(Record):
     above_logs: tuple[float, ...] = field(default=(0.0,) * len(ABOVE_STAKES))
 
     def __post_init__(self) -> None:
-        """Refuse a chance, or a rate, that is none."""
+        """Refuse an allowance outside (0, 1)."""
         require_share("allowed", self.allowed)
 
     @property
@@ -65,7 +66,7 @@ class ErrorRateTest(Record):
         return mean_exp(self.above_logs)
 
     def observe(self, window: ArmCounts) -> None:
-        """Bet on one window; one in which the canary answered nothing says nothing."""
+        """Bet on one window; one without requests to the canary changes nothing."""
         asked, failed = window.canary_requests, window.canary_errors
         if asked == 0:
             return

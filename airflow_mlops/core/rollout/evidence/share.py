@@ -1,4 +1,4 @@
-"""Sequential evidence on a canary's errors: a test that may be looked at after every window."""
+"""ErrorShareTest: sequential test of the canary's share of errors, valid after every window."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HARMLESS_RATIOS = (1.5, 1.0, 0.5)
 
 
 class StepDecision(StrEnum):
-    """What the evidence says to do now."""
+    """Decision on a rollout step."""
 
     CONTINUE = "continue"
     ROLL_BACK = "rollback"
@@ -35,7 +35,7 @@ class StepDecision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmCounts(Record):
-    """Requests of both arms and how many of them were bad, during one observation window."""
+    """Requests and errors of both arms in one observation window."""
 
     canary_requests: int
     canary_errors: int
@@ -43,7 +43,7 @@ class ArmCounts(Record):
     stable_errors: int
 
     def __post_init__(self) -> None:
-        """Refuse counts that no window can have."""
+        """Refuse negative counts, and more errors than requests."""
         for arm in ("canary", "stable"):
             requests, errors = getattr(self, f"{arm}_requests"), getattr(self, f"{arm}_errors")
             if not 0 <= errors <= requests:
@@ -51,14 +51,14 @@ class ArmCounts(Record):
                 raise InvalidRecordError(msg)
 
     def __add__(self, other: ArmCounts) -> ArmCounts:
-        """Return both windows as one."""
+        """Return the counts of both windows together."""
         names = ("canary_requests", "canary_errors", "stable_requests", "stable_errors")
         return ArmCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence(Record):
-    """What a test concludes after a window.
+    """Conclusion of a test after a window.
 
     :param e_value: evidence that the canary is worse; rolls back at 1/alpha or more.
     """
@@ -70,23 +70,24 @@ class Evidence(Record):
 
 @dataclass(slots=True, kw_only=True)
 class ErrorShareTest(Record):
-    """Whether the canary's share of each window's errors is larger than its share of requests.
+    """Test whether the canary's share of each window's errors exceeds its share of the requests.
 
-    Per window with K errors in all, k of them on the canary, and s the canary's share of requests,
-    ``e(r) = 1 + lambda_r (k/K - s)`` with ``lambda_r = (r-1) / (1 + s (r-1))``; the e-value is the mean
-    over :data:`WORSE_RATIOS` of the running products. Valid under any peeking, errors that come in
-    clusters inside a window, changing weights and outages shared by both arms. Never reset between
-    steps. The reverse bets test "odds of failing are twice the stable's, or more" on the same shares and
-    allow to advance; a window in which nearly everything fails says nearly nothing there.
+    Testing by betting (Waudby-Smith & Ramdas 2023). Per window with K errors, k of them on the canary, and s
+    the canary's share of requests, ``e(r) = 1 + lambda_r (k/K - s)`` with
+    ``lambda_r = (r-1) / (1 + s (r-1))``; the e-value is the mean over :data:`WORSE_RATIOS` of the running
+    products. Valid at any stopping time, with errors clustered inside a window, changing weights and outages
+    shared by both arms. Never reset between steps. The reverse bets test the null hypothesis "the odds of
+    failing are twice the stable's, or more" on the same shares; rejecting it allows to advance. A window in
+    which nearly all requests fail carries little evidence there.
 
     "Error" is any bad answer: a failed request, one slower than the champion's p99, a wrong prediction.
 
-    Long good behaviour makes the bets poor: a canary that fails only at a later step would be found late.
-    :meth:`keep_back` therefore keeps part of the capital out of the bets, :meth:`invest` puts half of it in
-    when a step begins. Both are decided before a window is seen, so the e-value stays what it is.
+    While the canary is healthy its wealth shrinks, so that one that fails only at a later step would be
+    found late. :meth:`keep_back` therefore keeps part of the capital out of the bets, and :meth:`invest` bets
+    half of it when a step begins. Both are decided before a window is seen, so the e-process stays valid.
 
-    :param alpha: chance to blame a canary that is as good as stable, however long it runs, (0, 1).
-    :param reserve: capital that was not bet yet, from 0 up to 1; part of the e-value.
+    :param alpha: probability of rolling back at any time a canary that is as good as stable, (0, 1).
+    :param reserve: capital that is not yet bet, from 0 up to 1; part of the e-value.
 
     >>> test = ErrorShareTest(alpha=0.05)
     >>> test.update(10, 0, 190, 1).decision.value
@@ -103,7 +104,7 @@ class ErrorShareTest(Record):
     harmless_logs: tuple[float, ...] = field(default=(0.0,) * len(HARMLESS_RATIOS))
 
     def __post_init__(self) -> None:
-        """Refuse a chance, or a rate, that is none."""
+        """Refuse an alpha outside (0, 1)."""
         require_share("alpha", self.alpha)
 
     @property
@@ -117,20 +118,20 @@ class ErrorShareTest(Record):
         return mean_exp(self.harmless_logs)
 
     def keep_back(self, share: float) -> None:
-        """Take a share of the capital out of the bets, to be invested later; (0, 1)."""
+        """Move a share of the capital, (0, 1), from the bets to the reserve."""
         require_share("reserve", share)
         self.reserve += share * mean_exp(self.worse_logs)
         self.worse_logs = tuple(log + math.log1p(-share) for log in self.worse_logs)
 
     def invest(self) -> None:
-        """Bet half of the reserve from now on: what went before is no hindrance to it."""
+        """Bet half of the reserve from the next window on, independently of earlier losses."""
         self.reserve /= 2
         self.worse_logs = add_capital(self.worse_logs, self.reserve)
 
     def update(
         self, canary_requests: int, canary_errors: int, stable_requests: int, stable_errors: int
     ) -> Evidence:
-        """Take one window into account and conclude.
+        """Observe one window and conclude.
 
         :raises InvalidRecordError: more errors than requests, or a negative count.
         """
@@ -145,7 +146,7 @@ class ErrorShareTest(Record):
         return self.conclude()
 
     def observe(self, window: ArmCounts) -> None:
-        """Bet on one window; one without errors, or with one arm only, says nothing about shares."""
+        """Bet on one window; one without errors, or with one arm only, changes nothing."""
         asked, others = window.canary_requests, window.stable_requests
         errors = window.canary_errors + window.stable_errors
         if 0 in (errors, asked, others):
@@ -158,9 +159,9 @@ class ErrorShareTest(Record):
         self.harmless_logs = bet(self.harmless_logs, [factor(tolerated, b, seen) for b in bets])
 
     def conclude(self, *, at_deadline: bool = False) -> Evidence:
-        """Say what the windows so far mean.
+        """Return the decision after the windows so far.
 
-        :param at_deadline: no more windows will come: what is undecided is inconclusive.
+        :param at_deadline: whether no more windows follow: then undecided is inconclusive.
         """
         bar = 1 / self.alpha
         if self.e_value >= bar:

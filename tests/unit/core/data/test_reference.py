@@ -71,8 +71,8 @@ def test_too_few_partitions_are_told_with_what_is_there():
 
 
 @pytest.mark.parametrize("current", ["2013-02", "2013-W05", "20131", "2013-02-31", ""])
-def test_weekday_of_a_key_that_is_no_date_is_refused(current):
-    with pytest.raises(InvalidConfigError, match=f"partition '{current}' is no date.*2013-01-31"):
+def test_weekday_of_a_key_that_is_not_a_date_is_refused(current):
+    with pytest.raises(InvalidConfigError, match=f"partition '{current}' is not a date.*2013-01-31"):
         choose(MONTHS, current, weekday(2))
 
 

@@ -163,7 +163,7 @@ def ends(plan, history):
         "promoted at 100 % after other steps": evidence and history.written[-1:] == [100] != history.written,
         "split decided for the canary": "is better: odds ratio" in said,
         "split decided against the canary": "is worse: odds ratio" in said,
-        "paused for other predictions": "answers differently" in said,
+        "paused for other predictions": "predicts differently" in said,
         "blamed for errors": "canary fails more than stable" in said,
         "held": Phase.HELD in phases,
         "approved": "ann agreed" in said,

@@ -53,7 +53,7 @@ def test_lease_that_ran_out_is_not_renewed():
 
 
 def test_lease_that_nobody_holds_is_lost():
-    with pytest.raises(LeaseLostError, match="nobody holds"):
+    with pytest.raises(LeaseLostError, match="no rollout holds"):
         renew(None, HELD, now=1.0, seconds=30)
 
 
@@ -74,7 +74,7 @@ def test_write_with_an_old_token_is_refused_whatever_the_time():
     assert fence(later, later) is later
     with pytest.raises(LeaseLostError, match="token 3 is lost: a with token 4 holds"):
         fence(later, HELD)
-    with pytest.raises(LeaseLostError, match="nobody holds"):
+    with pytest.raises(LeaseLostError, match="no rollout holds"):
         fence(None, HELD)
 
 

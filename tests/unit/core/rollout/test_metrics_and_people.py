@@ -110,7 +110,7 @@ def test_other_predictions_pause_and_a_person_decides_once():
     )
     state = seconds(its_plan, state, 30, bins(2, 28))
     assert (state.phase, state.decision) == (Phase.HELD, StepDecision.INCONCLUSIVE)
-    assert "answers differently: most in prediction bin 1" in state.reasons[0]
+    assert "predicts differently from stable: most in prediction bin 1" in state.reasons[0]
     state = answer(its_plan, state, ANN, now=31)
     assert (state.phase, state.decision) == (Phase.PASSED, StepDecision.ADVANCE)
     state = begin_step(state, 50, state.last, now=32)

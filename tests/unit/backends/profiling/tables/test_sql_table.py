@@ -63,8 +63,8 @@ def test_window_is_the_rows_of_its_partitions(url, fragment, keys, rows):
     [
         ("table=nowhere", [], "no table 'nowhere'"),
         ("table=other.trips", [], "no table 'other.trips'"),
-        ("tabel=trips", [], "after # stands 'tabel=trips', allowed: table=<schema.table>"),
-        ("", [], "allowed: table=<schema.table>"),
+        ("tabel=trips", [], "fragment 'tabel=trips', allowed: #table=<schema.table>"),
+        ("", [], "allowed: #table=<schema.table>"),
         ("table=trips", ["k1"], "no partition column ''; columns: hour, country"),
         ("table=trips&partition=nope", ["k1"], "no partition column 'nope'"),
         ("table=trips&partition=country", ["k1' OR '1'='1"], "text of letters, digits"),

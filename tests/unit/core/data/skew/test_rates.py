@@ -18,23 +18,23 @@ from airflow_mlops.core.data.skew.policy import SkewPolicy
     ("n", "m"), [(10**3, 10**3), (10**4, 10**4), (10**5, 10**5), (10**6, 10**6), (10**6, 10**3)]
 )
 def test_windows_without_drift_are_flagged_at_most_alpha_of_the_time(n, m, columns):
-    """Counts per cell are drawn instead of rows: the same law."""
+    """Counts per bin are drawn instead of rows: the same law."""
     rng, repetitions = np.random.default_rng(n + columns), 200
     pairs = ((drawn(rng, n, columns), drawn(rng, m, columns)) for _ in range(repetitions))
     assert sum(bool(skewed(compare_profiles(*pair))) for pair in pairs) / repetitions <= 0.05
 
 
 def drawn(rng, rows, columns):
-    """Half numbers in 64 cells, half categories with rare ones, 2 % nulls."""
+    """Half numbers in 64 bins, half categories with rare ones, 2 % nulls."""
     nulls = rng.binomial(rows, 0.02, columns).tolist()
     shares = 1 / np.arange(1, 31) ** 1.5
     parts = []
     for i, missing in enumerate(nulls):
         known = {"name": f"c{i}", "nulls": missing, "arrow_type": ""}
         if i % 2:
-            cells = {"edges": tuple(map(float, range(63)))}
+            bins = {"edges": tuple(map(float, range(63)))}
             counts = tuple(rng.multinomial(rows - missing, np.full(64, 1 / 64)).tolist())
-            parts.append(Column(kind=Kind.NUMBER, counts=counts, **cells, **known))
+            parts.append(Column(kind=Kind.NUMBER, counts=counts, **bins, **known))
         else:
             *named, other = rng.multinomial(rows - missing, shares / shares.sum()).tolist()
             names = dict(zip([f"v{j}" for j in range(29)], named, strict=True))

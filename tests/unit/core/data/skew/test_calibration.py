@@ -24,8 +24,8 @@ def block(rng, rows=2000, columns=6, sway=0.0, nulls=0.0):
             named = dict(zip("abcd", counts, strict=True))
             parts.append(Column(kind=Kind.STRING, arrow_type="string", categories=named, **known))
         else:
-            cells = {"edges": EDGES, "counts": tuple(counts)}
-            parts.append(Column(kind=Kind.NUMBER, arrow_type="double", **cells, **known))
+            bins = {"edges": EDGES, "counts": tuple(counts)}
+            parts.append(Column(kind=Kind.NUMBER, arrow_type="double", **bins, **known))
     return Profile(rows=rows, columns=tuple(parts))
 
 

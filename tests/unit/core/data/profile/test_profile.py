@@ -44,9 +44,9 @@ def same(one: Profile, other: Profile):
 @settings(deadline=None)
 @given(VALUES, VALUES, VALUES)
 def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(one, two, three):
-    cells = profile_table(table(one + two + three))
-    parts = [profile_table(table(rows), cells_from=cells) for rows in (one, two, three)]
-    whole = profile_table(table(one + two + three), cells_from=cells)
+    bins = profile_table(table(one + two + three))
+    parts = [profile_table(table(rows), cells_from=bins) for rows in (one, two, three)]
+    whole = profile_table(table(one + two + three), cells_from=bins)
     same(merge(*parts), whole)
     same(merge(parts[2], merge(parts[1], parts[0])), whole)
 
@@ -64,8 +64,8 @@ def test_numbers_agree_with_numpy():
     assert column.mean == pytest.approx(values.mean())
     assert column.deviation == pytest.approx(values.std())
     assert (column.minimum, column.maximum, column.present) == (values.min(), values.max(), 10_000)
-    cells = np.searchsorted(column.edges, values, side="right")
-    assert list(column.counts) == np.bincount(cells, minlength=len(column.edges) + 1).tolist()
+    bins = np.searchsorted(column.edges, values, side="right")
+    assert list(column.counts) == np.bincount(bins, minlength=len(column.edges) + 1).tolist()
 
 
 def test_nan_and_infinity_do_not_poison_the_moments():
@@ -102,14 +102,14 @@ def test_all_null_and_empty_columns_are_counted_not_guessed():
 
 
 def test_unknown_categories_are_counted_and_named():
-    cells = profile_table(pa.table({"c": ["a", "b"]}))
-    column = profile_table(pa.table({"c": ["a", "z", "z"]}), cells_from=cells).column("c")
+    bins = profile_table(pa.table({"c": ["a", "b"]}))
+    column = profile_table(pa.table({"c": ["a", "z", "z"]}), cells_from=bins).column("c")
     assert (column.categories, column.other, column.heavy_hitters) == ({"a": 1, "b": 0}, 2, {"z": 2})
 
 
-def test_profiles_with_other_cells_do_not_add_up():
+def test_profiles_with_different_bins_do_not_add_up():
     one, other = (profile_table(pa.table({"x": values})) for values in ([1.0, 2.0], [5.0, 9.0]))
-    with pytest.raises(InvalidRecordError, match="column x: other cells"):
+    with pytest.raises(InvalidRecordError, match="column x: different bins"):
         merge(one, other)
 
 

@@ -5,8 +5,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
-from airflow_mlops.core.data.profile.column import Column, Kind
-from airflow_mlops.core.data.profile.quantiles import quantiles
+from airflow_mlops.core.data.profile.column import Column, Kind, quantiles
 
 SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
 

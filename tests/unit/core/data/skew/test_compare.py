@@ -143,7 +143,7 @@ def test_rows_that_repeat_entities_make_one_less_sure():
     unsure = policy_compared(SkewPolicy(rows_per_entity=50), shift=0.15)
     assert skewed(sure) == {"x"}
     assert skewed(unsure) == set()
-    assert unsure.notes == ("50 rows per entity: the samples count as that much smaller",)
+    assert unsure.notes == ("50 rows per entity: sample sizes are divided by as much",)
 
 
 def test_repeated_rows_raise_no_false_alarm_when_their_number_is_given():

@@ -21,8 +21,8 @@ from airflow_mlops.core.data.skew.distance import (
 from airflow_mlops.core.data.skew.policy import Distance
 
 
-def cells(*columns, points=None):
-    """Cells of columns given as (reference counts, current counts)."""
+def bins(*columns, points=None):
+    """Bins of columns given as (reference counts, current counts)."""
     flat = [np.concatenate([np.asarray(column[i], float) for column in columns]) for i in (0, 1)]
     sizes = np.array([len(column[0]) for column in columns])
     line = np.concatenate([np.arange(size, dtype=float) for size in sizes]) if points is None else points
@@ -39,7 +39,7 @@ def sampled(name, n, m, repetitions, moved=None):
     p = population(name)
     q = p if moved is None else moved(p)
     pairs = zip(rng.multinomial(n, p, repetitions), rng.multinomial(m, q, repetitions), strict=True)
-    return cells(*pairs)
+    return bins(*pairs)
 
 
 COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=2, max_size=12)
@@ -49,7 +49,7 @@ COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=
 @given(st.lists(COUNTS, min_size=1, max_size=4))
 def test_distances_of_many_columns_are_what_scipy_says_of_each(columns):
     pairs = [tuple(zip(*column, strict=True)) for column in columns]
-    both = cells(*pairs)
+    both = bins(*pairs)
     for i, (reference, current) in enumerate(pairs):
         p, q = np.array(reference) / sum(reference), np.array(current) / sum(current)
         line = np.arange(len(p))
@@ -66,15 +66,15 @@ def test_stability_index_is_the_textbook_sum_and_finite_where_a_cell_is_empty():
     reference, current = np.array([600.0, 300, 100]) * 1e6, np.array([500.0, 300, 200]) * 1e6
     p, q = reference / reference.sum(), current / current.sum()
     expected = ((q - p) * np.log(q / p)).sum()
-    assert population_stability(cells((reference, current)))[0] == pytest.approx(expected, rel=1e-6)
-    assert 0 < population_stability(cells(([10, 0], [0, 10])))[0] < np.inf
-    assert population_stability(cells(([10, 0], [10**6, 0])))[0] == pytest.approx(0)
+    assert population_stability(bins((reference, current)))[0] == pytest.approx(expected, rel=1e-6)
+    assert 0 < population_stability(bins(([10, 0], [0, 10])))[0] < np.inf
+    assert population_stability(bins(([10, 0], [10**6, 0])))[0] == pytest.approx(0)
 
 
 @pytest.mark.parametrize("distance", Distance)
 def test_same_shares_have_no_distance_and_disjoint_ones_the_largest(distance):
-    same = measure(distance, cells(([500, 300, 200], [5000, 3000, 2000])), 0.05)
-    apart = measure(distance, cells(([1000, 0, 0], [0, 0, 1000])), 0.05)
+    same = measure(distance, bins(([500, 300, 200], [5000, 3000, 2000])), 0.05)
+    apart = measure(distance, bins(([1000, 0, 0], [0, 0, 1000])), 0.05)
     assert (same.value[0], same.lower[0], same.corrected[0]) == pytest.approx((0, 0, 0), abs=1e-9)
     assert same.p_value[0] == pytest.approx(1)
     assert apart.lower[0] > 0.7
@@ -83,12 +83,12 @@ def test_same_shares_have_no_distance_and_disjoint_ones_the_largest(distance):
 
 
 def test_wasserstein_of_a_constant_reference_counts_the_mass_that_left():
-    assert wasserstein(cells(([0, 100], [30, 70]), points=[5.0, 5.0]))[0] == pytest.approx(0.3)
-    assert wasserstein(cells(([100, 0], [70, 30]), points=[2.0, 8.0]))[0] == pytest.approx(0.3)
+    assert wasserstein(bins(([0, 100], [30, 70]), points=[5.0, 5.0]))[0] == pytest.approx(0.3)
+    assert wasserstein(bins(([100, 0], [70, 30]), points=[2.0, 8.0]))[0] == pytest.approx(0.3)
 
 
 def test_rare_cells_are_counted_together_and_no_value_is_lost():
-    both = cells(([900, 95, 3, 2], [880, 110, 6, 4]), ([50, 50], [40, 60]))
+    both = bins(([900, 95, 3, 2], [880, 110, 6, 4]), ([50, 50], [40, 60]))
     joined = join_rare(both)
     assert joined.sizes.tolist() == [3, 3]
     assert joined.reference.tolist() == [900, 95, 5, 50, 50, 0]
@@ -101,9 +101,9 @@ def test_columns_do_not_influence_each_other(distance):
     pairs = [
         (rng.multinomial(500, population("zipf")), rng.multinomial(700, population("zipf"))) for _ in "abc"
     ]
-    together = measure(distance, cells(*pairs), 0.05)
+    together = measure(distance, bins(*pairs), 0.05)
     for i, pair in enumerate(pairs):
-        alone = measure(distance, cells(pair), 0.05)
+        alone = measure(distance, bins(pair), 0.05)
         for field in ("value", "corrected", "lower", "upper", "p_value"):
             assert getattr(together, field)[i] == pytest.approx(getattr(alone, field)[0], abs=1e-12)
 
@@ -129,7 +129,7 @@ def test_interval_holds_the_true_distance_when_there_is_one(distance, n, m):
 
     p = population("even")
     scale = 10**9
-    truth = measure(distance, cells((p * scale, moved(p) * scale)), 0.05).value[0]
+    truth = measure(distance, bins((p * scale, moved(p) * scale)), 0.05).value[0]
     effects = measure(distance, sampled("even", n, m, 1000, moved), 0.05)
     assert (effects.lower > truth).mean() <= 0.06
     assert (effects.upper < truth).mean() <= 0.06
