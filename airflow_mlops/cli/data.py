@@ -6,11 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.terminal import CODES, NOT_MEASURED, PASSED, print_verdict, reading, scan, write
+from airflow_mlops.core.data.window import Window
 
 if TYPE_CHECKING:
     import argparse
-
-    from airflow_mlops.core.data.window import Window
 
 
 def run_profile(options: argparse.Namespace) -> int:
@@ -34,7 +33,6 @@ def run_profile(options: argparse.Namespace) -> int:
 def run_check(options: argparse.Namespace) -> int:
     """Judge a dataset by a schema."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
-    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.rules.great_expectations import check_schema
     from airflow_mlops.backends.rules.schema_file import read_schema
     from airflow_mlops.backends.rules.suite import require_known
@@ -43,28 +41,27 @@ def run_check(options: argparse.Namespace) -> int:
     require_environment(options.environment)
     schema = read_schema(options.schema)
     require_known(schema)
-    window = describe_window(options.uri, options.partition)
-    with reading(window.rows) as on_rows:
-        profiled = profile_window(window, on_rows=on_rows)
+    window = Window(uri=options.uri, partitions=tuple(options.partition))
+    with reading(window) as on_bytes:
+        profiled = profile_window(window, on_bytes=on_bytes)
     return print_verdict(check_schema(schema, profiled, window, options.environment), options)
 
 
 def run_skew(options: argparse.Namespace) -> int:
     """Compare a dataset with a reference."""
     from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
-    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.reporting.skew import skew_text, write_skew
 
-    reference = describe_window(options.reference, options.reference_partition)
-    current = describe_window(options.uri, options.partition)
-    with reading((reference.rows or 0) + (current.rows or 0)) as on_rows:
+    reference = Window(uri=options.reference, partitions=tuple(options.reference_partition))
+    current = Window(uri=options.uri, partitions=tuple(options.partition))
+    with reading(reference, current) as on_bytes:
         report = compare_windows(
             reference,
             current,
             read_policy(options.policy) if options.policy else None,
             by_blocks=options.calibrate,
             multivariate=options.multivariate,
-            on_rows=on_rows,
+            on_bytes=on_bytes,
         )
     if options.html:
         names = {"reference": _name(reference), "current": _name(current)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.terminal import FAILED, PASSED, reading, scan, write
+from airflow_mlops.core.data.window import Window
 
 if TYPE_CHECKING:
     import argparse
@@ -21,13 +22,12 @@ _SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
 def run_infer(options: argparse.Namespace) -> int:
     """Propose a schema from data."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
-    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.rules.confirm import confirm_estimates
     from airflow_mlops.core.data.schema.inference import infer_schema
 
-    window = describe_window(options.uri, options.partition)
-    with reading(window.rows) as on_rows:
-        profile = profile_window(window, on_rows=on_rows)
+    window = Window(uri=options.uri, partitions=tuple(options.partition))
+    with reading(window) as on_bytes:
+        profile = profile_window(window, on_bytes=on_bytes)
     proposed = infer_schema(profile, options.name, labels=options.label)
     schema = confirm_estimates(proposed, window)
     text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()

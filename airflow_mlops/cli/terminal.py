@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -17,34 +18,36 @@ if TYPE_CHECKING:
 
 PASSED, FAILED, NOT_MEASURED = 0, 1, 2
 CODES = {Outcome.PASS: PASSED, Outcome.WARN: PASSED, Outcome.FAIL: FAILED}
-_LONG_ROWS = 2_000_000
-"""From so many rows on a terminal is shown how far the reading is."""
+_LONG_BYTES = 100_000_000
+"""From so many bytes on a terminal is shown how far the reading is."""
 
 
 def scan(uri: str, partitions: Sequence[str]) -> Profile:
     """Profile files, or a table of a database."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
-    from airflow_mlops.backends.profiling.files.dataset import describe_window
     from airflow_mlops.backends.profiling.tables.sql_table import is_table_uri, profile_table_uri
 
     if is_table_uri(uri):
         return profile_table_uri(uri, partitions)[1]
-    window = describe_window(uri, partitions)
-    with reading(window.rows) as on_rows:
-        return profile_window(window, on_rows=on_rows)
+    window = Window(uri=uri, partitions=tuple(partitions))
+    with reading(window) as on_bytes:
+        return profile_window(window, on_bytes=on_bytes)
 
 
 @contextmanager
-def reading(rows: int | None) -> Iterator[Callable[[float], None] | None]:
-    """Show a progress bar on the terminal while many rows are read; yield what moves it."""
-    if (rows or 0) < _LONG_ROWS or not sys.stderr.isatty():
+def reading(*windows: Window) -> Iterator[Callable[[float], None] | None]:
+    """Show a progress bar on the terminal while large files are read; yield what moves it."""
+    from airflow_mlops.backends.profiling.files.dataset import window_bytes
+
+    size = sum(window_bytes(window) for window in windows) if sys.stderr.isatty() else 0
+    if size < _LONG_BYTES:
         yield None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{rows:,} rows", total=rows)
+        task = bar.add_task(f"{size / 1e6:,.0f} MB", total=size)
         yield lambda more: bar.advance(task, more)
 
 

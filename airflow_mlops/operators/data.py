@@ -122,11 +122,9 @@ class ProfileDataOperator(DataOperator):
 
             url = database_url(self.table_conn_id) if self.table_conn_id else ""
             return profile_table_uri(self.uri, keys, cells_from=cells, connection=url)
-        from airflow_mlops.backends.profiling.files.arrow import profile_window
-        from airflow_mlops.backends.profiling.files.dataset import describe_window
+        from airflow_mlops.backends.profiling.files.arrow import profile_files
 
-        window = describe_window(self.uri, keys, files)
-        return window, profile_window(window, cells_from=cells, filesystem=files)
+        return profile_files(self.uri, keys, cells_from=cells, filesystem=files)
 
 
 class CheckSchemaOperator(DataOperator):

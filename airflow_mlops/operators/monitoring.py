@@ -94,13 +94,12 @@ class MonitoringOperator(BaseOperator):
     def served(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the partition's labels and the logged requests they belong to."""
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
-        from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
+        from airflow_mlops.backends.training.rows import read_frame
 
         key = self.data.key[0]
         with fail_fast():
             files = filesystem_of(self.uri)
-            window = describe_window(self.uri, [self.partition], files)
-            labels = read_window(window, [key, self.data.target], files).to_pandas()
+            _, labels = read_frame(self.uri, [self.partition], [key, self.data.target], files)
             log_dir = ServingHook(self.serving_conn_id).inference_log_dir
             log = read_inference_log(log_dir, self.model, request_ids=set(labels[key].astype(str)))
         return labels, log.to_pandas()

@@ -93,22 +93,21 @@ class ReplayTrainingOperator(BaseOperator):
     def _replay(
         self, version: ModelVersion, candidate: Candidate, recipe: Mapping[str, Any], tolerance: float
     ) -> Verdict:
-        from airflow_mlops.backends.profiling.files.dataset import describe_window
         from airflow_mlops.backends.training.in_process import load_function
         from airflow_mlops.backends.training.mlflow_log import version_tags
-        from airflow_mlops.backends.training.rows import read_rows
+        from airflow_mlops.backends.training.rows import read_frame, split_rows
 
         spec, recorded = DatasetSpec.from_json(recipe["data"]), candidate.window
         function = load_function(self.function or recipe["function"])
         files = filesystem_of(recorded.uri)
-        window = describe_window(recorded.uri, recorded.partitions, files)
+        window, frame = read_frame(recorded.uri, recorded.partitions, filesystem=files)
         data = same_data(recorded, window)
         software = same_software(_software(version.tags), _software(version_tags(function)))
         if data.outcome is not Outcome.PASS:
             return replay_verdict([data, *software])
-        _, _, metrics = fit_and_measure(
-            function, read_rows(window, spec, files), spec, dict(candidate.params)
-        )
+        rows = split_rows(frame, spec, window)
+        del frame  # training needs the memory
+        _, _, metrics = fit_and_measure(function, rows, spec, dict(candidate.params))
         return replay_verdict([data, *same_metrics(candidate.metrics, metrics, tolerance), *software])
 
 

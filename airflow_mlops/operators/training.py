@@ -85,16 +85,12 @@ class TrainModelOperator(BaseOperator):
                 raise
 
     def _train(self, context: Context, evidence: RunEvidence) -> dict[str, Any]:
-        from airflow_mlops.backends.profiling.files.dataset import describe_window
         from airflow_mlops.backends.profiling.scores import profile_scores
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
-        from airflow_mlops.backends.training.rows import read_rows
         from airflow_mlops.backends.validation.rows import classes_of
 
-        files = filesystem_of(self.window["uri"])
-        window = describe_window(self.window["uri"], self.window["partitions"], files)
-        rows, params = read_rows(window, self.data, files), dict(self.train_params or {})
+        (window, rows), params = self._read(), dict(self.train_params or {})
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
         log = TrainingLog(hook.server(), evidence.run)
@@ -124,6 +120,13 @@ class TrainModelOperator(BaseOperator):
         version = hook.registry().register(self.model, evidence.run, uri, tags)
         self.log.info("%s version %s: %s", self.model, version.version, metrics)
         return candidate.to_json() | {"version": version.version}
+
+    def _read(self) -> tuple[Window, Rows]:
+        from airflow_mlops.backends.training.rows import read_frame, split_rows
+
+        uri = self.window["uri"]
+        window, frame = read_frame(uri, self.window["partitions"], filesystem=filesystem_of(uri))
+        return window, split_rows(frame, self.data, window)
 
     def _tags(self, context: Context, window: Window, rows: int) -> dict[str, str]:
         from airflow_mlops.backends.training.mlflow_log import version_tags

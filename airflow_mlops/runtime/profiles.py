@@ -142,16 +142,13 @@ class StoredProfiles:
         return None
 
     def _read(self, uri: str, key: str, cells: Profile | None) -> Profile:
-        from airflow_mlops.backends.profiling.files.arrow import profile_window
-        from airflow_mlops.backends.profiling.files.dataset import describe_window
+        from airflow_mlops.backends.profiling.files.arrow import profile_files
 
         if is_table(uri):
             msg = f"{uri}: partition {key} has no stored profile with these cells; profile it"
             raise InvalidDataError(msg)
         _logger.info("partition %s has no stored profile with these cells: reading it once", key)
-        files = filesystem_of(uri)
-        window = describe_window(uri, [key], files)
-        profile = profile_window(window, cells_from=cells, filesystem=files)
+        window, profile = profile_files(uri, [key], cells_from=cells, filesystem=filesystem_of(uri))
         kept = replace(self.run, run_id=f"{self.run.run_id} reference {key}")
         run = self.store.open(kept, data_profile_tags(window))
         self.store.write_json(run, PROFILE_PATH, profile.to_json())

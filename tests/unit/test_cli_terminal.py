@@ -4,12 +4,13 @@ import io
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
-from airflow_mlops.backends.profiling.files.dataset import describe_window
 from airflow_mlops.cli import main, terminal
+from airflow_mlops.core.data.window import Window
 
 
 class Terminal(io.StringIO):
@@ -20,22 +21,26 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def lake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pq.write_table(pa.table({"x": np.arange(100_000.0), "c": ["a"] * 100_000}), "rows.parquet")
+    table = pa.table({"x": np.arange(200_000.0), "c": ["a"] * 200_000})
+    pq.write_table(table, "rows.parquet")
+    csv.write_csv(table, "rows.csv")
     return tmp_path
 
 
 def test_long_reading_is_shown_on_a_terminal_and_nowhere_else(lake, monkeypatch):
     for screen, shown in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr("sys.stderr", screen)
-        monkeypatch.setattr(terminal, "_LONG_ROWS", 1)
+        monkeypatch.setattr(terminal, "_LONG_BYTES", 1)
         assert main(["profile", "rows.parquet"]) == 0
-        assert ("100,000 rows" in screen.getvalue()) is shown
+        assert (" MB" in screen.getvalue()) is shown
 
 
-def test_all_rows_are_told_to_whoever_watches(lake):
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
+def test_all_bytes_are_told_to_whoever_watches(lake, name):
     told = []
-    profile_window(describe_window("rows.parquet"), on_rows=told.append)
-    assert sum(told) == pytest.approx(100_000)
+    profile_window(Window(uri=name), on_bytes=told.append)
+    assert len(told) > 1
+    assert sum(told) == pytest.approx((lake / name).stat().st_size)
 
 
 def test_table_of_a_database_is_profiled_by_its_uri(lake, capsys):
@@ -44,4 +49,4 @@ def test_table_of_a_database_is_profiled_by_its_uri(lake, capsys):
     with duckdb.connect("shop.duckdb") as shop:
         shop.sql("CREATE TABLE sales AS SELECT * FROM 'rows.parquet'")
     assert main(["profile", f"duckdb://{lake}/shop.duckdb#table=sales"]) == 0
-    assert "100000 rows" in capsys.readouterr().out
+    assert "200000 rows" in capsys.readouterr().out

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
-from airflow_mlops.backends.profiling.files.dataset import describe_window, list_partitions, read_window
+from airflow_mlops.backends.profiling.files.dataset import list_partitions, read_window
 from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.data.skew.calibration import calibrate
 from airflow_mlops.core.data.skew.compare import compare_profiles, with_multivariate
 from airflow_mlops.core.data.skew.policy import SkewPolicy, policy_from_yaml
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.report import SkewReport
-    from airflow_mlops.core.data.window import Window
 
 
 def compare_windows(
@@ -28,19 +28,19 @@ def compare_windows(
     *,
     by_blocks: bool = False,
     multivariate: bool = False,
-    on_rows: Callable[[float], object] | None = None,
+    on_bytes: Callable[[float], object] | None = None,
 ) -> SkewReport:
     """Profile both windows with the same cells and test every column.
 
     :param by_blocks: take thresholds from the reference's partitions as blocks of quiet history.
     :param multivariate: also try to tell samples of both apart by all columns together; reads rows.
-    :param on_rows: called with the rows got through, see ``profile_window``.
+    :param on_bytes: called with the bytes got through, see ``profile_window``.
     """
     policy = policy or SkewPolicy()
-    blocks = _blocks(reference, on_rows) if by_blocks else [profile_window(reference, on_rows=on_rows)]
+    blocks = _blocks(reference, on_bytes) if by_blocks else [profile_window(reference, on_bytes=on_bytes)]
     calibration = calibrate(blocks, policy=policy) if by_blocks else None
     known = merge(*blocks)
-    profiled = profile_window(current, cells_from=known, on_rows=on_rows)
+    profiled = profile_window(current, cells_from=known, on_bytes=on_bytes)
     report = compare_profiles(known, profiled, policy, calibration)
     if not multivariate:
         return report
@@ -62,15 +62,15 @@ def read_policy(path: str) -> SkewPolicy:
         raise InvalidConfigError(msg) from error
 
 
-def _blocks(reference: Window, on_rows: Callable[[float], object] | None) -> list[Profile]:
+def _blocks(reference: Window, on_bytes: Callable[[float], object] | None) -> list[Profile]:
     """Profile each partition with the cells of the first."""
     keys = reference.partitions or tuple(list_partitions(reference.uri))
     if not keys:
-        return [profile_window(reference, on_rows=on_rows)]
+        return [profile_window(reference, on_bytes=on_bytes)]
     blocks: list[Profile] = []
     cells: Profile | None = None
     for key in keys:
-        window = describe_window(reference.uri, [key])
-        blocks.append(profile_window(window, cells_from=cells, on_rows=on_rows))
+        window = Window(uri=reference.uri, partitions=(key,))
+        blocks.append(profile_window(window, cells_from=cells, on_bytes=on_bytes))
         cells = blocks[-1] if cells is None else merge(cells, blocks[-1])
     return blocks

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from airflow_mlops.backends.profiling.files.dataset import read_window
+from airflow_mlops.backends.profiling.files.dataset import read_files, read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import fsspec
 
     from airflow_mlops.core.data.window import Window
@@ -52,7 +54,29 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :raises InvalidDataError: a column is missing, no row has a label, or one part has no rows.
     """
-    frame = read_window(window, filesystem=filesystem).to_pandas()
+    return split_rows(read_window(window, filesystem=filesystem).to_pandas(), spec, window)
+
+
+def read_frame(
+    uri: str,
+    partitions: Sequence[str],
+    columns: Sequence[str] | None = None,
+    filesystem: fsspec.AbstractFileSystem | None = None,
+) -> tuple[Window, pd.DataFrame]:
+    """Read rows as a data frame; return the window they are, with its digest, and the frame.
+
+    :param columns: columns to be read, all if ``None``.
+    :raises InvalidDataError: nothing there, no rows, an unreadable file, a missing column.
+    """
+    window, table = read_files(uri, partitions, columns, filesystem)
+    return window, table.to_pandas()
+
+
+def split_rows(frame: pd.DataFrame, spec: DatasetSpec, window: Window) -> Rows:
+    """Return the labelled rows of a window's frame, with those held back marked.
+
+    :raises InvalidDataError: a column is missing, the label is never there, or one side has no rows.
+    """
     features = spec.feature_names(list(frame.columns))
     labelled = frame[spec.target].notna()
     frame = frame[labelled].reset_index(drop=True)

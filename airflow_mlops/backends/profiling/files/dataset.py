@@ -1,25 +1,38 @@
-"""Windows of parquet and csv datasets: fingerprinted and opened, with errors that name the file."""
+"""Windows of parquet and csv datasets: opened, read and described, with errors that name the file."""
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from airflow_mlops.backends.profiling.files.source import CsvSource, ParquetSource, open_source
-from airflow_mlops.backends.profiling.files.storage import data_files, list_partitions, locate
+from airflow_mlops.backends.profiling.files.parquet_source import ParquetSource
+from airflow_mlops.backends.profiling.files.storage import FORMATS, data_files, list_partitions, locate
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import fsspec
 
-__all__ = ["describe_window", "list_partitions", "open_window", "read_window", "readable"]
+    from airflow_mlops.backends.profiling.files.source import Source
+
+__all__ = [
+    "describe_window",
+    "described",
+    "list_partitions",
+    "open_window",
+    "read_files",
+    "read_window",
+    "readable",
+    "require_rows",
+    "window_bytes",
+]
 
 
 def describe_window(
@@ -27,33 +40,35 @@ def describe_window(
 ) -> Window:
     """Find the window's files, count its rows and take its digest (names and contents).
 
+    Who wants the rows or a profile too asks :func:`read_files` or ``profile_files``: they read a csv once.
+
     :param filesystem: where the files lie, opened with a connection; by the URI's scheme if ``None``.
     :raises InvalidDataError: nothing there, an empty partition, an unreadable file.
     """
     window = Window(uri=uri, partitions=tuple(partitions))
+    source = open_window(window, filesystem)
     with readable(window):
-        storage = locate(uri, filesystem)
-        files = data_files(storage, partitions)
-        digest = hashlib.sha256()
-        for path in files:
-            digest.update(PurePosixPath(path).name.encode() + storage.digest(path))
-        rows = open_source(storage, files).count_rows()
-    if rows == 0:
-        msg = f"{uri}: window {window.label} has 0 rows, allowed: 1 or more"
-        raise InvalidDataError(msg)
-    return Window(uri=uri, partitions=tuple(partitions), digest=f"sha256:{digest.hexdigest()}", rows=rows)
+        return described(window, source, source.count_rows())
 
 
-def open_window(
-    window: Window, filesystem: fsspec.AbstractFileSystem | None = None
-) -> ParquetSource | CsvSource:
-    """Open the window's files.
+def read_files(
+    uri: str,
+    partitions: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    filesystem: fsspec.AbstractFileSystem | None = None,
+) -> tuple[Window, pa.Table]:
+    """Read the rows of files; return the window they are, with its digest, and the rows.
 
-    :raises InvalidDataError: nothing there, an unreadable file, files that do not fit together.
+    :param partitions: partition keys; the whole dataset if there are none.
+    :param columns: columns to be read, all if ``None``.
+    :param filesystem: where the files lie, opened with a connection; by the URI's scheme if ``None``.
+    :raises InvalidDataError: nothing there, an empty partition, an unreadable file, a missing column.
     """
+    window = Window(uri=uri, partitions=tuple(partitions))
+    source = open_window(window, filesystem)
+    table = _rows(window, source, columns)
     with readable(window):
-        storage = locate(window.uri, filesystem)
-        return open_source(storage, data_files(storage, window.partitions))
+        return described(window, source, table.num_rows), table
 
 
 def read_window(
@@ -65,7 +80,62 @@ def read_window(
 
     :raises InvalidDataError: a column is missing; names it and what is there.
     """
-    source = open_window(window, filesystem)
+    return _rows(window, open_window(window, filesystem), columns)
+
+
+def window_bytes(window: Window, filesystem: fsspec.AbstractFileSystem | None = None) -> int:
+    """Return how many bytes the window's files have.
+
+    :raises InvalidDataError: nothing there.
+    """
+    with readable(window):
+        storage = locate(window.uri, filesystem)
+        return storage.size(data_files(storage, window.partitions))
+
+
+def open_window(
+    window: Window,
+    filesystem: fsspec.AbstractFileSystem | None = None,
+    on_bytes: Callable[[float], object] | None = None,
+) -> Source:
+    """Open the window's files.
+
+    :param on_bytes: called with the bytes got through, from several threads.
+    :raises InvalidDataError: nothing there, an unreadable file, files that do not fit together.
+    """
+    with readable(window):
+        storage = locate(window.uri, filesystem)
+        files = data_files(storage, window.partitions)
+        if FORMATS[PurePosixPath(files[0]).suffix] == "parquet":
+            return ParquetSource(storage, files, on_bytes)
+        from airflow_mlops.backends.profiling.files.csv_source import CsvSource  # needs numba
+
+        return CsvSource(storage, files, on_bytes)
+
+
+def described(window: Window, source: Source, rows: int) -> Window:
+    """Return the window with the rows that were read, or counted, and the digest of its files.
+
+    :raises InvalidDataError: no rows.
+    """
+    require_rows(window, rows)
+    digest = hashlib.sha256()
+    for path, content in zip(source.files, source.digests(), strict=True):
+        digest.update(PurePosixPath(path).name.encode() + content)
+    return replace(window, digest=f"sha256:{digest.hexdigest()}", rows=rows)
+
+
+def require_rows(window: Window, rows: int) -> None:
+    """Refuse a window without rows.
+
+    :raises InvalidDataError: names the window.
+    """
+    if rows == 0:
+        msg = f"{window.uri}: window {window.label} has 0 rows, allowed: 1 or more"
+        raise InvalidDataError(msg)
+
+
+def _rows(window: Window, source: Source, columns: Sequence[str] | None) -> pa.Table:
     missing = [name for name in columns or () if name not in source.schema.names]
     if missing:
         there = ", ".join(source.schema.names)

@@ -18,6 +18,9 @@ KEPT = 1 << 12
 """Text values without a cell that are counted at a time."""
 SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
+VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
+"""Where in a csv value a byte stands; after ``VALUE_CLOSED`` another quote goes on with the same value."""
+_QUOTE, _COMMA, _LINE_FEED, _RETURN = 34, 44, 10, 13
 
 
 def compiled(function: Any) -> Any:
@@ -84,6 +87,28 @@ def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
         else:
             counts[codes[i]] += 1
     return nulls
+
+
+@compiled
+def follow_quotes(text: Array, state: int) -> tuple[int, int]:
+    """Return where in a csv value a text ends, and where the last row ends that ends in it, 0 if none does.
+
+    :param state: where in a value the text begins: one of the ``VALUE_`` constants, as the first result.
+    """
+    end = 0
+    for i in range(text.size):
+        byte = text[i]
+        if state == VALUE_QUOTED:
+            state = VALUE_CLOSED if byte == _QUOTE else VALUE_QUOTED
+        elif byte == _COMMA:
+            state = VALUE_START
+        elif byte in (_LINE_FEED, _RETURN):
+            state, end = VALUE_START, i + 1
+        elif byte == _QUOTE and state != VALUE_PLAIN:
+            state = VALUE_QUOTED
+        else:
+            state = VALUE_PLAIN
+    return state, end
 
 
 @compiled

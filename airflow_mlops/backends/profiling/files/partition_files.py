@@ -35,8 +35,7 @@ def _contents(storage: Storage, key: str) -> Contents:
         files = data_files(storage, [key])
     except (InvalidDataError, FileNotFoundError):
         return Contents()
-    size = sum(int(storage.files.size(file) or 0) for file in files)
-    return Contents(files=len(files), size=size, marker=_has_marker(storage, files[0]))
+    return Contents(files=len(files), size=storage.size(files), marker=_has_marker(storage, files[0]))
 
 
 def _has_marker(storage: Storage, file: str) -> bool:

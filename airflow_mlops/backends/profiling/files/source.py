@@ -1,262 +1,57 @@
-"""Sources: parquet and csv files of one window, read as streams of batches with one schema."""
+"""Source: the files of one window, opened; what the two formats, parquet and csv, offer alike."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import operator
+import os
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.files.csv_end import require_whole
-from airflow_mlops.backends.profiling.files.storage import FORMATS
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_mlops.backends.profiling.files.storage import Storage
-
-SAMPLED_GROUPS = 8
-CODED_BYTES = 2.5
-"""Bytes a value up to which a text column is surely stored as codes and read as such."""
-COLUMNS_AT_A_TIME = 16
-"""Columns decoded together: what a stream holds of a row group is bounded by them, however wide it is."""
-READ_BUFFER = 1 << 18
-
-Part = tuple[int, pa.RecordBatch]
+THREADS = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+PlacedBatch = tuple[int, pa.RecordBatch]
 """A batch of neighbouring columns, and the position of the first one in the schema."""
 
 
-class ParquetSource:
-    """Parquet files; row groups are the unit of parallel work."""
+class Source(Protocol):
+    """Files of one window, read as batches with one schema.
 
-    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
-        self.storage, self.files = storage, list(files)
-        self.metadata = [self._open(path).metadata for path in self.files]
-        self.parts = [part.schema.to_arrow_schema() for part in self.metadata]
-        for path, part in zip(self.files, self.parts, strict=True):
-            require_unique(part.names, path)
-        self.schema = _unified(self.parts)
-        self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
+    The rows are read once: by :meth:`streams`, after :meth:`first_rows` if bins have to be found; or by
+    :meth:`to_table`; or by :meth:`count_rows`.
+    """
 
-    def _groups(self, file: int) -> list[RowGroup]:
-        footer = self.metadata[file]
-        rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
-        if sum(rows) != footer.num_rows:
-            name = PurePosixPath(self.files[file]).name
-            msg = (
-                f"{name}: cannot be read: {footer.num_rows} rows by its footer, {sum(rows)} by its row groups"
-            )
-            raise InvalidDataError(msg)
-        return [RowGroup(self, file, group, count) for group, count in enumerate(rows) if count]
-
-    def count_rows(self) -> int:
-        """Return the number of rows, as the files' footers say."""
-        return sum(part.num_rows for part in self.metadata)
-
-    def to_table(self, columns: Sequence[str] | None) -> pa.Table:
-        """Read all rows, each file's values as the type they have over all files."""
-        wanted = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
-        return pa.concat_tables([self._read(path, wanted) for path in self.files])
-
-    def _read(self, path: str, wanted: pa.Schema) -> pa.Table:
-        import pyarrow.dataset as pads  # loads pandas, which profiles of parquet do without
-
-        scanned = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
-        checked = pads.ParquetFileFormat(default_fragment_scan_options=scanned)
-        part = pads.dataset(path, format=checked, filesystem=self.storage.arrow)
-        there = set(part.schema.names)
-        table = part.to_table(columns=[name for name in wanted.names if name in there])
-        columns = [
-            _decoded(table.column(field.name), field.type)
-            if field.name in there
-            else pa.nulls(table.num_rows, field.type)
-            for field in wanted
-        ]
-        return pa.Table.from_arrays(columns, schema=wanted)
+    files: list[str]
+    schema: pa.Schema
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
-        """Return the first rows of some row groups, spread evenly over the window."""
-        chosen = self.groups[:: max(1, -(-len(self.groups) // SAMPLED_GROUPS))]
-        each = max(1, rows // max(1, len(chosen)))
-        readers, found = [group.reader() for group in chosen], []
-        for wanted in _some_at_a_time([self.schema.field(name) for name in columns]):
-            pairs = zip(chosen, readers, strict=True)
-            found += _table(
-                [next(group.batches(reader, each, wanted)) for group, reader in pairs], wanted
-            ).columns
-        return pa.Table.from_arrays(found, names=list(columns))
+        """Return some rows from which bins are taken."""
+        ...
 
-    def streams(self, batch_rows: int, count: int) -> list[Iterator[Part]]:
-        """Share the work out to at most so many streams, each read by its own thread."""
-        parts = list(
-            zip(itertools.count(0, COLUMNS_AT_A_TIME), _some_at_a_time(list(self.schema)), strict=False)
-        )
-        work = [(group, first, wanted) for group in self.groups for first, wanted in parts]
-        return [_stream(work[i::count], batch_rows) for i in range(min(count, len(work)))]
-
-    def _open(self, path: str) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(self.storage.open(path))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            msg = f"{PurePosixPath(path).name}: cannot be read: {error}"
-            raise InvalidDataError(msg) from error
-
-
-def _stream(work: list[tuple[RowGroup, int, pa.Schema]], batch_rows: int) -> Iterator[Part]:
-    for group, parts in itertools.groupby(work, key=operator.itemgetter(0)):
-        reader = group.reader()  # opening a wide file costs more than reading a few of its columns
-        for _, first, wanted in parts:
-            for batch in group.batches(reader, batch_rows, wanted):
-                yield first, batch
-
-
-def _some_at_a_time(fields: list[pa.Field]) -> list[pa.Schema]:
-    return [pa.schema(fields[i : i + COLUMNS_AT_A_TIME]) for i in range(0, len(fields), COLUMNS_AT_A_TIME)]
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """One row group of one file."""
-
-    source: ParquetSource
-    file: int
-    group: int
-    rows: int
-
-    def batches(self, reader: pq.ParquetFile, rows: int, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """Read some columns; those the file lacks are null.
-
-        :raises InvalidDataError: it ends before all rows that the file's footer names.
-        """
-        left, there = self.rows, set(self.source.parts[self.file].names)
-        columns = [name for name in wanted.names if name in there]
-        if not columns:
-            yield pa.RecordBatch.from_arrays([pa.nulls(left, f.type) for f in wanted], names=wanted.names)
-            return
-        for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
-            left -= batch.num_rows
-            yield conform(batch, wanted)
-        if left:
-            name = PurePosixPath(self.source.files[self.file]).name
-            msg = f"{name}: row group {self.group} lacks {left} rows of those its footer names"
-            raise InvalidDataError(msg)
-
-    def reader(self) -> pq.ParquetFile:
-        """Open the file to read this row group."""
-        local = self.source.storage.is_local
-        return pq.ParquetFile(
-            self.source.storage.open(self.source.files[self.file]),
-            metadata=self.source.metadata[self.file],
-            read_dictionary=self._coded(),
-            pre_buffer=not local,
-            buffer_size=READ_BUFFER if local else 0,
-            page_checksum_verification=True,
-        )
-
-    def _coded(self) -> list[str]:
-        """Return text columns whose values are stored as codes: counting codes is cheaper than texts."""
-        part, coded = self.source.metadata[self.file].row_group(self.group), []
-        for column in (part.column(i) for i in range(part.num_columns)):
-            small = column.total_uncompressed_size <= CODED_BYTES * column.num_values
-            path = column.path_in_schema  # with a dot it may be a nested column's
-            if small and column.physical_type == "BYTE_ARRAY" and "." not in path:
-                coded.append(path)
-        return coded
-
-
-class CsvSource:
-    """Csv files, parsed by Arrow in blocks; types are those of each file's first block."""
-
-    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
-        self.storage, self.files = storage, list(files)
-        for path in files:
-            require_unique(_csv_header(storage, path), path)
-        import pyarrow.dataset as pads
-
-        parts = [pads.dataset(path, format="csv", filesystem=storage.arrow) for path in files]
-        self.schema = pa.unify_schemas([part.schema for part in parts], promote_options="permissive")
-        self.dataset = pads.dataset([part.replace_schema(self.schema) for part in parts])
-
-    def count_rows(self) -> int:
-        """Return the number of rows.
-
-        :raises InvalidDataError: a file that ends within a row.
-        """
-        for path in self.files:
-            require_whole(self.storage, path)
-        return int(self.dataset.count_rows())
+    def streams(self, batch_rows: int, count: int) -> list[Iterator[PlacedBatch]]:
+        """Share all rows out to at most so many streams, each read by a thread of its own."""
+        ...
 
     def to_table(self, columns: Sequence[str] | None) -> pa.Table:
-        """Read all rows."""
-        return self.dataset.to_table(columns=list(columns) if columns else None)
+        """Return all rows of some columns, of all columns if ``None``."""
+        ...
 
-    def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
-        """Return the first rows."""
-        return self.dataset.head(rows, columns=list(columns))
+    def count_rows(self) -> int:
+        """Return the number of rows."""
+        ...
 
-    def streams(self, batch_rows: int, count: int) -> list[Iterator[Part]]:
-        """Return one stream: Arrow parses blocks in parallel itself."""
-        batches = self.dataset.to_batches(
-            batch_size=batch_rows, batch_readahead=2 * count, fragment_readahead=1
-        )
-        return [zip(itertools.repeat(0), batches, strict=False)]
-
-
-def open_source(storage: Storage, files: Sequence[str]) -> ParquetSource | CsvSource:
-    """Open files of one format."""
-    kind = FORMATS[PurePosixPath(files[0]).suffix]
-    return ParquetSource(storage, files) if kind == "parquet" else CsvSource(storage, files)
-
-
-def conform(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
-    """Return a batch with the wanted columns in their order; codes of texts stay codes."""
-    there = dict(zip(batch.schema.names, batch.columns, strict=True))
-    columns = [_as(there.get(field.name), field.type, batch.num_rows) for field in wanted]
-    return pa.RecordBatch.from_arrays(columns, names=wanted.names)
-
-
-def _as(values: Any, wanted: pa.DataType, rows: int) -> Any:
-    if values is None:
-        return pa.nulls(rows, wanted)
-    coded = pa.types.is_dictionary(values.type) and values.type.value_type == wanted
-    return values if coded or values.type == wanted else pc.cast(values, wanted)
-
-
-def _table(batches: list[pa.RecordBatch], wanted: pa.Schema) -> pa.Table:
-    columns = []
-    for i, field in enumerate(wanted):
-        chunks = [_decoded(batch.column(i), field.type) for batch in batches]
-        columns.append(pa.chunked_array(chunks, field.type))
-    return pa.Table.from_arrays(columns, schema=wanted)
-
-
-def _decoded(values: Any, wanted: pa.DataType) -> Any:
-    return values if values.type == wanted else pc.cast(values, wanted)
-
-
-def _unified(parts: list[pa.Schema]) -> pa.Schema:
-    """Return one schema for all files; texts that are codes in some files only are plain."""
-    if all(part == parts[0] for part in parts):
-        return parts[0]
-    return pa.unify_schemas([_plain(part) for part in parts], promote_options="permissive")
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    types = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in schema]
-    return pa.schema(list(zip(schema.names, types, strict=True)))
+    def digests(self) -> list[bytes]:
+        """Return what identifies each file's content; asked for after the rows were read."""
+        ...
 
 
 def require_unique(names: Sequence[str], path: str) -> None:
-    """Refuse a file with a column twice.
+    """Refuse a file or table with a column twice.
 
     :raises InvalidDataError: names file and column.
     """
@@ -264,15 +59,3 @@ def require_unique(names: Sequence[str], path: str) -> None:
     if twice:
         msg = f"{PurePosixPath(path).name}: column {twice[0]!r} stands there more than once"
         raise InvalidDataError(msg)
-
-
-def _csv_header(storage: Storage, path: str) -> list[str]:
-    with (
-        storage.files.open(path, "rb") as file,
-        io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text,
-    ):
-        try:
-            return next(csv.reader(text), [])
-        except (UnicodeDecodeError, csv.Error) as error:
-            msg = f"{PurePosixPath(path).name}: no UTF-8 csv: {error}"
-            raise InvalidDataError(msg) from error

@@ -17,11 +17,11 @@ from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs", "http", "https")
+_SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs", "http", "https")
 FORMATS = {".parquet": "parquet", ".csv": "csv"}
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
-CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
-CHUNK = 1 << 20
+_CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
+_HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,24 @@ class Storage:
         """Return what Arrow reads a file from."""
         return path if self.is_local else self.files.open(path, "rb")
 
+    def size(self, paths: Sequence[str]) -> int:
+        """Return how many bytes some files have; 0 for those whose size the store does not tell."""
+        return sum(int(self.files.size(path) or 0) for path in paths)
+
+    def tag(self, path: str) -> bytes | None:
+        """Return the store's own tag of a file's content, ``None`` if it keeps none."""
+        info = self.files.info(path)
+        tag = next((str(info[name]) for name in _CONTENT_TAGS if info.get(name)), None)
+        return f"{tag}:{info['size']}".encode() if tag else None
+
     def digest(self, path: str) -> bytes:
         """Return what identifies a file's content: the store's own tag of it, else a hash of its bytes."""
-        info = self.files.info(path)
-        tag = next((str(info[name]) for name in CONTENT_TAGS if info.get(name)), None)
-        if tag:
-            return f"{tag}:{info['size']}".encode()
+        tag = self.tag(path)
+        if tag is not None:
+            return tag
         digest = hashlib.sha256()
         with self.files.open(path, "rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(_HASHED_BYTES):
                 digest.update(chunk)
         return digest.digest()
 
@@ -71,8 +80,8 @@ def locate(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> Sto
         raise InvalidDataError(msg)
     scheme, separator, rest = uri.partition("://")
     scheme = scheme if separator else "file"
-    if scheme not in SCHEMES:
-        msg = f"{uri}: scheme {scheme!r} is not supported, allowed: a path or {', '.join(SCHEMES)}"
+    if scheme not in _SCHEMES:
+        msg = f"{uri}: scheme {scheme!r} is not supported, allowed: a path or {', '.join(_SCHEMES)}"
         raise InvalidDataError(msg)
     files = filesystem or _filesystem(scheme, uri)
     path = _local_path(rest, uri) if "file" in _protocols(files) else _remote_path(files, scheme, rest)
@@ -102,8 +111,8 @@ def _local_path(rest: str, uri: str) -> str:
 def _remote_path(files: fsspec.AbstractFileSystem, scheme: str, rest: str) -> str:
     """Return the path without the connection's name, which Airflow writes before the bucket."""
     bucket, slash, path = rest.partition("/")
-    plain = f"{scheme}://{bucket.rpartition('@')[2]}{slash}{path}"
-    return str(files._strip_protocol(plain))
+    address = f"{scheme}://{bucket.rpartition('@')[2]}{slash}{path}"
+    return str(files._strip_protocol(address))
 
 
 def list_partitions(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> list[str]:
