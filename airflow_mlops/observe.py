@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TransientError
 from airflow_mlops.core.rollout.counters import Reading
-from airflow_mlops.core.rollout.machine import advance, answer, intervene, roll_back
+from airflow_mlops.core.rollout.machine import abort, advance, answer, intervene
 from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def analyse_window(
     try:
         lease = keep_lease(backend, endpoint, state, now=now, seconds=plan.lease_seconds)
     except (LeaseLostError, EndpointBusyError) as error:
-        return roll_back(state, f"version {state.version} at {state.percent} %: {error}", now=now)
+        return abort(state, f"version {state.version} at {state.percent} %: {error}", now=now)
     state = replace(state, lease=lease)
     try:
         problem = intervention(backend.traffic(endpoint), state)
@@ -58,7 +58,7 @@ def reply(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState
     if said is None or not state.asks or state.approved_by or state.intervened:
         return state
     if state.phase is Phase.HELD:
-        return roll_back(state, f"held again after {said.by} agreed: {'; '.join(state.reasons)}", now=now)
+        return abort(state, f"held again after {said.by} agreed: {'; '.join(state.reasons)}", now=now)
     return answer(plan, state, said, now=now)
 
 

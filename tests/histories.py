@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from airflow_mlops.core.rollout.evidence.prediction import BinCounts
 from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.freeze import FreezePeriod
-from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step, intervene, promote
+from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step, intervene
 from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Step, Strategy
-from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState
+from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState
 
 FREEZE = FreezePeriod(start="1970-01-01T00:00:05+00:00", end="1970-01-01T00:00:20+00:00")
 PLANS = st.builds(
@@ -142,8 +142,10 @@ class History:
         """
         stored = self.states[-1 - back % min(len(self.states), 3)]
         earlier = stored.percent < self.state.percent and stored.phase in (Phase.READY, Phase.PASSED)
-        if {stored.phase, self.state.phase}.isdisjoint(FINAL) and (
-            stored.percent == self.state.percent or earlier
+        if (
+            not self.is_over(stored)
+            and not self.is_over(self.state)
+            and (stored.percent == self.state.percent or earlier)
         ):
             self.add(RolloutState.from_json(stored.to_json()))
             self.go_on()
@@ -158,7 +160,7 @@ class History:
         self.add(intervene(self.state, problem, now=self.now))
 
     def say(self, go_on):
-        said = Answer(percent=self.state.percent, go_on=go_on, by="ann")
+        said = RolloutAnswer(percent=self.state.percent, go_on=go_on, by="ann")
         self.add(answer(self.plan, self.state, said, now=self.now))
         self.go_on()
 
@@ -173,11 +175,17 @@ class History:
         if self.state.phase not in (Phase.READY, Phase.PASSED):
             return
         percent = self.plan.percent_after(self.state.percent)
-        if percent is None:
-            self.add(promote(self.plan, self.state, now=self.now))
-        else:
+        if percent is not None:
             self.add(begin_step(self.state, percent, self.read(), now=self.now))
             self.written.append(percent)
+
+    def is_over(self, state):
+        """Whether a rollout in this state is promoted or rolled back next."""
+        return state.phase is Phase.ROLLED_BACK or self.passed_all(state)
+
+    def passed_all(self, state):
+        """Whether the last step is passed: the version is promoted next."""
+        return state.phase is Phase.PASSED and self.plan.percent_after(state.percent) is None
 
 
 def played(plan, events):

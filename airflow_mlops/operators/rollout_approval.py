@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
 from airflow_mlops.core.rollout.machine import answer
-from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
+from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.observe import analyse_window
@@ -146,7 +146,7 @@ class AskRolloutOperator(HITLOperator):
         backend = hook.backend()
         metrics = hook.metrics(self.model, backend, self.plan.metrics)
         seen = analyse_window(backend, self.model, self.plan, state, now=now, metrics=metrics)
-        return answer(self.plan, seen, Answer(percent=state.percent, go_on=go_on, by=by), now=now)
+        return answer(self.plan, seen, RolloutAnswer(percent=state.percent, go_on=go_on, by=by), now=now)
 
 
 def question_of(state: RolloutState) -> str:

@@ -28,7 +28,6 @@ _ERRORS, _HARMLESS, _ALONE = str(RolloutMetric.ERRORS), "harmless", "alone"
 _LABEL_GAP = 40
 _DECISIONS = {
     Phase.PASSED: "advanced",
-    Phase.PROMOTED: "advanced",
     Phase.ROLLED_BACK: "rolled back",
     Phase.HELD: "held",
     Phase.WAITING_FOR_APPROVAL: "waited for approval",

@@ -75,7 +75,7 @@ def why_rolled_back(steps: Sequence[StepHistory]) -> str:
     if not steps:
         return "a task failed before traffic moved; see its log"
     last = steps[-1]
-    if last.phase in (Phase.PASSED, Phase.PROMOTED):
+    if last.phase is Phase.PASSED:
         return f"a task failed after the step of {last.percent} % was passed; see its log"
     return "; ".join(last.reasons) or f"a task failed at {last.percent} %; see its log"
 

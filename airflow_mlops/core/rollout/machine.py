@@ -1,6 +1,6 @@
-"""The rollout's decisions: ``begin`` → per step ``begin_step`` then ``advance`` until it decides.
+"""The rollout's state machine: ``begin``, then per step ``begin_step`` and ``advance`` until it decides.
 
-Pure: readings, answers and time are arguments, so the worker and the triggerer cannot decide differently.
+Pure functions: readings, answers and time are arguments, so worker and triggerer cannot decide differently.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
 from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
 from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Strategy
-from airflow_mlops.core.rollout.state import FINAL, Answer, Phase, RolloutState, thinned
+from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState, thinned
 
 TRACE_LIMIT = 400
 RESERVE = 0.25
-"""Part of a test's capital that waits for later steps: finds what fails there several times as early."""
-SHARED = (RolloutMetric.LATENCY, RolloutMetric.QUALITY)
+"""Share of a test's capital kept for later steps, which detects failures there several times as early."""
+_SHARE_METRICS = (RolloutMetric.LATENCY, RolloutMetric.QUALITY)
 
 
 def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState:
-    """Return the state of a rollout that has seen nothing."""
+    """Return the state of a rollout without evidence."""
     watched, alpha = plan.metrics, plan.alpha_each
     rate = ErrorRateTest(allowed=plan.max_error_rate, burst=plan.burst)
     return RolloutState(
@@ -42,16 +42,16 @@ def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState
         share=_share_test(plan),
         rate=rate,
         alone=copy.copy(rate),
-        others={metric: _share_test(plan) for metric in SHARED if metric in watched},
+        others={metric: _share_test(plan) for metric in _SHARE_METRICS if metric in watched},
         predictions=PredictionShareTest(alpha=alpha) if RolloutMetric.PREDICTIONS in watched else None,
         interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,
     )
 
 
 def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: float) -> RolloutState:
-    """Start a step: its clock, its counts and its trace begin now, the evidence goes on.
+    """Start a step: its clock, counts and trace begin anew, the evidence is carried on.
 
-    What was answered while traffic moved belongs to no window; from the second step on, each test invests
+    Requests answered while traffic moved belong to no window. From the second step on, each test invests
     part of its reserve.
 
     :raises TrafficOrderError: the step before did not end so that traffic may rise.
@@ -88,10 +88,10 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
 
 
 def advance(plan: RolloutPlan, state: RolloutState, reading: Reading | None, *, now: float) -> RolloutState:
-    """Take a reading into account and decide.
+    """Add a reading to the evidence and decide.
 
-    :param reading: ``None`` when the counters could not be read: no evidence, the deadline still counts.
-    :param now: seconds since the epoch; a clock that runs back stands still.
+    :param reading: ``None`` when the counters could not be read: no evidence, but the deadline still counts.
+    :param now: seconds since the epoch; the state's clock never runs back.
     :raises InvalidPlanError: the plan has no step of the state's percent.
     """
     if not state.is_open:
@@ -100,11 +100,11 @@ def advance(plan: RolloutPlan, state: RolloutState, reading: Reading | None, *, 
     return _settle(plan, _observe(plan, at, reading))
 
 
-def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) -> RolloutState:
-    """Take a person's answer into account; one that nobody asked for changes nothing.
+def answer(plan: RolloutPlan, state: RolloutState, said: RolloutAnswer, *, now: float) -> RolloutState:
+    """Apply a person's answer; without a pending question it changes nothing.
 
-    Who agrees to other predictions agrees to just these: the step goes on and still needs its evidence.
-    So does a step that somebody intervened in.
+    An answer to shifted predictions, or to an intervention, accepts only these: the step goes on and still
+    needs its evidence.
     """
     if not state.asks or said.percent != state.percent:
         return state
@@ -121,9 +121,9 @@ def answer(plan: RolloutPlan, state: RolloutState, said: Answer, *, now: float) 
 
 
 def intervene(state: RolloutState, problem: str, *, now: float) -> RolloutState:
-    """Hold while traffic is not what was last written: it is somebody's will, nothing is overwritten.
+    """Hold the step while traffic differs from what was last written, and overwrite nothing.
 
-    :param problem: what was seen; empty when traffic is as written, then a held step goes on.
+    :param problem: what was observed; empty when traffic is as written, then a held step goes on.
     """
     if not state.is_open or not (problem or state.intervened):
         return state
@@ -137,32 +137,14 @@ def intervene(state: RolloutState, problem: str, *, now: float) -> RolloutState:
     return replace(held, intervened=True, clock=clock, approved_by=None, holds=holds)
 
 
-def promote(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
-    """Say that the version is champion now; said twice, it is said once.
-
-    :raises TrafficOrderError: the last step was not passed.
-    """
-    if state.phase is Phase.PROMOTED:
-        return state
-    if state.phase is not Phase.PASSED or plan.percent_after(state.percent) is not None:
-        msg = f"version {state.version} at {state.percent} % is {state.phase}, not past its last step"
-        raise TrafficOrderError(msg)
-    return replace(state, phase=Phase.PROMOTED, clock=max(now, state.clock))
-
-
-def roll_back(state: RolloutState, reason: str, *, now: float) -> RolloutState:
-    """End the rollout for a reason from outside the evidence; a final state stays what it is."""
-    if state.phase in FINAL:
+def abort(state: RolloutState, reason: str, *, now: float) -> RolloutState:
+    """Roll back for a reason other than the evidence; a rollout that was rolled back stays as it is."""
+    if state.phase is Phase.ROLLED_BACK:
         return state
     clock = max(now, state.clock)
     return replace(
         state, phase=Phase.ROLLED_BACK, decision=StepDecision.ROLL_BACK, reasons=(reason,), clock=clock
     )
-
-
-def old_may_go(plan: RolloutPlan, state: RolloutState, *, now: float) -> bool:
-    """Whether the old version was kept as long as the plan asks."""
-    return state.phase is Phase.PROMOTED and now - state.clock >= plan.keep_old_seconds
 
 
 def _share_test(plan: RolloutPlan) -> ErrorShareTest:
@@ -199,7 +181,7 @@ def _arrived(state: RolloutState, arrival: ReadingStatus) -> RolloutState:
 
 
 def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta) -> RolloutState:
-    """Bet with every test on copies: a state once handed over never changes."""
+    """Update copies of all tests: a state once handed over never changes."""
     tests = copy.copy(state.share), copy.copy(state.rate), copy.copy(state.alone)
     share, rate, alone = tests
     share.observe(fresh.errors)
@@ -261,7 +243,7 @@ def _compared(
 
 
 def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
-    """Turn evidence and answers into a phase. Rolling back is always possible, rising never by itself."""
+    """Turn evidence and answers into a phase; rolling back is always possible."""
     found = judge_step(plan, state)
     if found.decision is StepDecision.ROLL_BACK:
         return _ended(state, Phase.ROLLED_BACK, found)
@@ -302,7 +284,7 @@ def _agreed(state: RolloutState) -> Judgement:
 
 
 def _agreed_to_what_is_gone(state: RolloutState, found: Judgement) -> bool:
-    """Whether a person agreed to evidence that is not good any more: it has to be good again first."""
+    """Whether a person approved evidence that is no longer good: it has to become good again first."""
     waits = state.phase is Phase.WAITING_FOR_APPROVAL and state.approved_by is not None
     return waits and found.decision is not StepDecision.ADVANCE
 

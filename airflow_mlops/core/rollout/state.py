@@ -1,4 +1,4 @@
-"""RolloutState: everything a rollout knows; handed from task to task as plain JSON."""
+"""RolloutState: step, counts and evidence of a rollout; handed from task to task as plain JSON."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Phase(StrEnum):
     """Where a rollout stands.
 
     ``READY`` before the first step; ``STEPPING`` while evidence is gathered; ``WAITING_FOR_APPROVAL``
-    when it is good and a person has to agree; ``HELD`` when it says nothing and a person has to decide;
-    ``PASSED`` when traffic may go on; ``PROMOTED`` and ``ROLLED_BACK`` are final.
+    when it is good and a person has to approve; ``HELD`` when it is inconclusive and a person has to decide;
+    ``PASSED`` when traffic may go on; ``ROLLED_BACK`` is final.
     """
 
     READY = "ready"
@@ -29,18 +29,21 @@ class Phase(StrEnum):
     WAITING_FOR_APPROVAL = "waiting_for_approval"
     HELD = "held"
     PASSED = "passed"
-    PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Phase | None:
+        """Read the phase ``promoted``, which states had once after their last step was passed."""
+        return cls.PASSED if value == "promoted" else None
 
-OPEN = (Phase.STEPPING, Phase.WAITING_FOR_APPROVAL, Phase.HELD)
-ASKING = (Phase.WAITING_FOR_APPROVAL, Phase.HELD)
-FINAL = (Phase.PROMOTED, Phase.ROLLED_BACK)
+
+_OPEN = (Phase.STEPPING, Phase.WAITING_FOR_APPROVAL, Phase.HELD)
+_ASKING = (Phase.WAITING_FOR_APPROVAL, Phase.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracePoint(Record):
-    """One applied window as people want to see it; of long steps, some neighbouring windows together.
+    """One applied window, for reports; in long steps, several neighbouring windows merged.
 
     :param e_value: evidence on errors against the canary.
     :param others: the same of the other tests: ``latency``, ``quality``, ``predictions``, and ``alone``,
@@ -57,9 +60,9 @@ class TracePoint(Record):
 
 
 def thinned(trace: tuple[TracePoint, ...], limit: int) -> tuple[TracePoint, ...]:
-    """Return a trace of at most ``limit`` points, if there are more: half as many, each as long in time.
+    """Return a trace of at most ``limit`` points: a longer one is merged to half of that, evenly in time.
 
-    Neighbours are put together and no request is lost.
+    Neighbours are added up and no request is lost.
     """
     if len(trace) <= limit:
         return trace
@@ -73,12 +76,12 @@ def _together(points: tuple[TracePoint, ...]) -> TracePoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Record):
-    """What a person says to a rollout that asks.
+class RolloutAnswer(Record):
+    """A person's answer to a rollout that asks.
 
     :param percent: the step the answer is about; an answer to another step changes nothing.
     :param go_on: ``True`` to go on with more traffic, ``False`` to roll back.
-    :param by: who says it.
+    :param by: who answered.
     """
 
     percent: int
@@ -88,26 +91,26 @@ class Answer(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState(Record):
-    """Where a rollout is and what it has seen.
+    """Where a rollout is, and its evidence.
 
-    The counters of ``last`` and the tests always belong together: whoever resumes from a state takes up
-    counting where its evidence ends, so no request is counted twice or lost.
+    The counters of ``last`` and the tests always belong together: a task that resumes from a state counts
+    on from where its evidence ends, so no request is counted twice or lost.
 
     :param champion: version that served when the rollout began; ``None`` at a cold start.
-    :param share: the errors test, never reset.
+    :param share: the test of errors, never reset.
     :param rate: the canary's error rate against the plan's allowance.
     :param alone: the same, of windows in which the canary had all the traffic.
     :param others: share tests of the other watched metrics.
     :param seen: answers of the canary per watched metric in the current step.
     :param step_since: when the current step's traffic was set, seconds since the epoch.
-    :param clock: latest time seen; time never runs back.
-    :param counted_at: when ``last`` was read: there the next window begins.
+    :param clock: latest time; it never runs back.
+    :param counted_at: when ``last`` was read: the next window begins there.
     :param said: what a person answered about the current step.
     :param approved_by: who agreed to leave it.
     :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
-    :param intervened: whether the rollout is held because somebody else changed the weights.
+    :param intervened: whether the rollout is held because the weights are not those it wrote.
     :param holds: how many times the current step began to wait for a person.
-    :param arrivals: how many readings of each kind the current step met.
+    :param arrivals: readings of the current step by kind.
     :param retired: counters that started again and must not be counted any more.
     :param trace: windows of the current step, oldest first.
     """
@@ -131,7 +134,7 @@ class RolloutState(Record):
     last: Reading = field(default_factory=Reading)
     retired: tuple[str, ...] = ()
     arrivals: dict[ReadingStatus, int] = field(default_factory=dict)
-    said: Answer | None = None
+    said: RolloutAnswer | None = None
     approved_by: str | None = None
     lease: Lease | None = None
     intervened: bool = False
@@ -149,14 +152,14 @@ class RolloutState(Record):
     @property
     def is_open(self) -> bool:
         """Whether more evidence, or an answer, can still change where this step ends."""
-        return self.phase in OPEN
+        return self.phase in _OPEN
 
     @property
     def asks(self) -> bool:
         """Whether a person has to answer before traffic may rise."""
-        return self.phase in ASKING
+        return self.phase in _ASKING
 
     @property
     def may_go_on(self) -> bool:
         """Whether the step ended so that the rollout may go on."""
-        return self.phase in (Phase.PASSED, Phase.PROMOTED)
+        return self.phase is Phase.PASSED

@@ -11,9 +11,9 @@ from airflow.providers.standard.triggers import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from builders import plan, state_at, watched
 
-from airflow_mlops.core.rollout.machine import intervene, roll_back
+from airflow_mlops.core.rollout.machine import abort, intervene
 from airflow_mlops.core.rollout.plan import OnInconclusive, Step
-from airflow_mlops.core.rollout.state import Answer, Phase, RolloutState
+from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState
 from airflow_mlops.observe import first_reading
 from airflow_mlops.operators import rollout_approval as approval
 from airflow_mlops.operators.rollout_approval import AskRolloutOperator
@@ -111,7 +111,7 @@ def test_nothing_is_asked_when_the_step_was_passed(questions):
 def test_who_agrees_lets_traffic_go_on(run, serving, world):
     after = answered(asking_state(), approval.GO_ON)
     state = RolloutState.from_json(after)
-    assert (state.phase, state.said) == (Phase.PASSED, Answer(percent=10, go_on=True, by="Ann"))
+    assert (state.phase, state.said) == (Phase.PASSED, RolloutAnswer(percent=10, go_on=True, by="Ann"))
     assert "Ann agreed" in state.reasons[0]
     assert world.evidence.runs["m__stage/run-1"].documents["canary/10pct_answered.json"]["phase"] == "passed"
     assert run(conclude(after)) == after
@@ -142,7 +142,7 @@ def test_answer_that_airflow_dropped_holds_in_the_next_try(serving, questions):
     state = asking_state()
     task = ask(state)
     after = task.execute_unless_answered(context_of(task, try_number=2), given(state, after=1.0))
-    assert RolloutState.from_json(after).said == Answer(percent=10, go_on=True, by="Ann")
+    assert RolloutState.from_json(after).said == RolloutAnswer(percent=10, go_on=True, by="Ann")
     assert questions == []
 
 
@@ -182,7 +182,7 @@ def test_who_agrees_after_the_lease_ran_out_comes_too_late(serving):
 
 def test_what_was_seen_of_a_bad_canary_ends_the_question(serving, world):
     task, state = ask(asking_state()), asking_state()
-    bad = roll_back(state, "canary fails more than stable", now=99.0)
+    bad = abort(state, "canary fails more than stable", now=99.0)
     with pytest.raises(AirflowFailException, match="rollback: canary fails more than stable"):
         task.execute_complete(context_of(task), bad.to_json(), until=1.0)
 
@@ -278,7 +278,7 @@ def test_intervention_is_said_in_the_log_and_the_step_waits_on(serving, world):
 def test_event_of_the_try_before_does_not_end_a_step_that_was_done_again(serving, world):
     """The row number of a deleted trigger is given to the next one by SQLite, and its event with it."""
     before, again = asking_state(), replace(asking_state(), step_since=5.0)
-    lost = roll_back(before, "lease of me with token 1 is lost", now=99.0)
+    lost = abort(before, "lease of me with token 1 is lost", now=99.0)
     sensor = CanaryAnalysisSensor(task_id="a", model="m", plan=APPROVE, state=again.to_json())
     task = ask(again)
     for waiting, more in ((sensor, {}), (task, {"until": 7.0})):

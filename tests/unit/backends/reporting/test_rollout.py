@@ -18,7 +18,7 @@ from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rolled_back
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutMetric, Step
-from airflow_mlops.core.rollout.state import Answer, Phase
+from airflow_mlops.core.rollout.state import Phase, RolloutAnswer
 
 PLAN = plan()
 
@@ -98,7 +98,9 @@ def test_time_axis_has_round_moments(span, ticks):
 def test_time_in_which_a_person_is_waited_for_is_shaded():
     its_plan = plan(steps=(Step(percent=10, approve=True), 50))
     asked = watched(its_plan, state_at(10, steps=its_plan.steps), windows=10, seconds=2.0)
-    done = answer(its_plan, replace(asked, trace=()), Answer(percent=10, go_on=True, by="Ann"), now=60.0)
+    done = answer(
+        its_plan, replace(asked, trace=()), RolloutAnswer(percent=10, go_on=True, by="Ann"), now=60.0
+    )
     shown = history([asked, done], ended=100.0)
     (stretch,) = plots_of(shown).stretches
     assert (stretch.asked, stretch.ends) == (200.0, 600.0)
@@ -143,7 +145,7 @@ def test_whatever_a_reason_says_is_shown_as_text():
 def test_step_with_an_answer_is_one_step_with_both_reasons():
     its_plan = plan(steps=(Step(percent=10, approve=True), 50))
     asked = watched(its_plan, state_at(10, steps=its_plan.steps), windows=10, seconds=2.0)
-    said = Answer(percent=10, go_on=True, by="Ann")
+    said = RolloutAnswer(percent=10, go_on=True, by="Ann")
     done = answer(its_plan, replace(asked, trace=()), said, now=60.0)
     (step,) = steps_of([done, asked])
     assert (step.phase, step.ended, len(step.trace)) == (Phase.PASSED, 60.0, len(asked.trace))

@@ -7,18 +7,9 @@ from builders import plan, reading, state_at, watched
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mlops.core.errors import InvalidPlanError, TrafficOrderError
+from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError, TrafficOrderError
 from airflow_mlops.core.rollout.evidence.share import StepDecision
-from airflow_mlops.core.rollout.machine import (
-    RESERVE,
-    TRACE_LIMIT,
-    advance,
-    begin,
-    begin_step,
-    old_may_go,
-    promote,
-    roll_back,
-)
+from airflow_mlops.core.rollout.machine import RESERVE, TRACE_LIMIT, abort, advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import OnInconclusive, Strategy
 from airflow_mlops.core.rollout.state import Phase, RolloutState
 
@@ -89,22 +80,6 @@ def test_blue_green_is_judged_alone_at_all_the_traffic():
     assert watched(switch, state, 9, canary_errors=10, **all_of_it).phase is Phase.ROLLED_BACK
 
 
-def test_old_version_is_kept_as_long_as_the_plan_says():
-    switch = plan(steps=(100,), strategy=Strategy.BLUE_GREEN, keep_old_seconds=600)
-    passed = watched(
-        switch, begin_step(begin(switch, "2", "1"), 100, reading(), now=0.0), 10, stable_requests=0
-    )
-    assert not old_may_go(switch, passed, now=9999)
-    done = promote(switch, passed, now=50)
-    assert promote(switch, done, now=70) is done
-    assert [old_may_go(switch, done, now=now) for now in (649, 650)] == [False, True]
-
-
-def test_promotion_comes_only_after_the_last_step():
-    with pytest.raises(TrafficOrderError, match="at 10 % is passed, not past its last step"):
-        promote(plan(), watched(plan(), state_at(), 10), now=20)
-
-
 @pytest.mark.parametrize("percent", [5, 10, 50])
 def test_next_step_does_not_begin_while_the_one_before_is_open(percent):
     with pytest.raises(TrafficOrderError, match="at 10 % is stepping"):
@@ -127,9 +102,9 @@ def test_decided_is_final():
 
 
 def test_rollback_from_outside_is_final_too():
-    state = roll_back(state_at(), "endpoint m is gone", now=3)
+    state = abort(state_at(), "endpoint m is gone", now=3)
     assert (state.phase, state.reasons) == (Phase.ROLLED_BACK, ("endpoint m is gone",))
-    assert roll_back(state, "again", now=4) is state
+    assert abort(state, "again", now=4) is state
 
 
 def test_requests_are_counted_once_when_a_reading_comes_twice():
@@ -204,3 +179,11 @@ def test_resuming_from_json_after_any_window_changes_nothing(windows, interrupti
             resumed = RolloutState.from_json(resumed.to_json())
         resumed = advance(plan(), resumed, seen, now=float(index))
     assert resumed == straight
+
+
+def test_state_that_was_stored_as_promoted_is_one_that_passed_its_last_step():
+    stored = watched(plan(), state_at(), 10).to_json()
+    state = RolloutState.from_json({**stored, "phase": "promoted"})
+    assert (state.phase, state.may_go_on) == (Phase.PASSED, True)
+    with pytest.raises(InvalidRecordError, match="phase"):
+        RolloutState.from_json({**stored, "phase": "promotd"})

@@ -12,10 +12,10 @@ from airflow_mlops.core.rollout.evidence.share import ArmCounts, StepDecision
 from airflow_mlops.core.rollout.freeze import FreezePeriod
 from airflow_mlops.core.rollout.machine import advance, answer, begin, begin_step
 from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, Step, Strategy
-from airflow_mlops.core.rollout.state import Answer, Phase
+from airflow_mlops.core.rollout.state import Phase, RolloutAnswer
 
 FREEZE = FreezePeriod(start="1970-01-01T00:00:00+00:00", end="1970-01-01T00:01:00+00:00")  # to second 60
-ANN, STOP = Answer(percent=10, go_on=True, by="ann"), Answer(percent=10, go_on=False, by="bob")
+ANN, STOP = RolloutAnswer(percent=10, go_on=True, by="ann"), RolloutAnswer(percent=10, go_on=False, by="bob")
 
 
 def also(metric, **more):
