@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from house import figures
 from house.unused import unused
 
+TESTS = figures.ROOT / "tests"
 MOST_MODULES = 15
 MOST_LINES = 400
 
@@ -58,3 +61,10 @@ def test_every_public_name_is_used():
     found = unused(figures.ROOT)
     none_of([f"{module}: {name} is used by nothing" for name, module in found.items() if name not in UNUSED])
     none_of([f"{name}: used or gone, strike it off the list" for name in set(UNUSED) - set(found)])
+
+
+def test_no_unit_test_sleeps():
+    """Time is an argument or a fake clock; tests of real processes wait in tests/support/processes.py."""
+    asleep = re.compile(r"\b(time|asyncio)\.sleep\(|from time import sleep")
+    files = [path for folder in ("unit", "dags", "contracts") for path in (TESTS / folder).rglob("*.py")]
+    none_of([f"{path}: sleeps" for path in files if asleep.search(path.read_text())])
