@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
-TESTS = Path(__file__).parents[1]
+SUPPORT = Path(__file__).parents[1] / "support"
 WORLD = """
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +103,7 @@ def rolled_out(tmp_path):
         (tmp_path / "dags" / "rollout_dag.py").write_text(DAG_FILE.replace("DEFERRABLE", str(deferrable)))
         settings = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         settings["AIRFLOW__API__BASE_URL"] = "https://airflow.example.org"
-        command = [sys.executable, "-c", RUN, *map(str, (tmp_path / "dags", tmp_path / "modules", TESTS))]
+        command = [sys.executable, "-c", RUN, *map(str, (tmp_path / "dags", tmp_path / "modules", SUPPORT))]
         done = subprocess.run(
             command, env=os.environ | settings, cwd=tmp_path, capture_output=True, text=True, timeout=240
         )

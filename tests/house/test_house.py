@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from house import figures
 from house.unused import unused
 
+FOLDERS = ("airflow_mlops", "benchmarks", "dags", "plugins", "tests")
+TESTS = figures.ROOT / "tests"
 MOST_MODULES = 15
 MOST_LINES = 400
 
@@ -44,7 +48,8 @@ def test_no_folder_holds_more_than_fifteen_modules():
 
 
 def test_no_module_has_more_than_four_hundred_lines():
-    found = {path: figures.lines(path) for path in (figures.ROOT / "airflow_mlops").rglob("*.py")}
+    files = [path for folder in FOLDERS for path in (figures.ROOT / folder).rglob("*.py")]
+    found = {path: figures.lines(path) for path in files}
     none_of([f"{path}: {count} lines" for path, count in found.items() if count > MOST_LINES])
 
 
@@ -58,3 +63,10 @@ def test_every_public_name_is_used():
     found = unused(figures.ROOT)
     none_of([f"{module}: {name} is used by nothing" for name, module in found.items() if name not in UNUSED])
     none_of([f"{name}: used or gone, strike it off the list" for name in set(UNUSED) - set(found)])
+
+
+def test_no_unit_test_sleeps():
+    """Time is an argument or a fake clock; tests of real processes wait in tests/support/processes.py."""
+    asleep = re.compile(r"\b(time|asyncio)\.sleep\(|from time import sleep")
+    files = [path for folder in ("unit", "dags", "contracts") for path in (TESTS / folder).rglob("*.py")]
+    none_of([f"{path}: sleeps" for path in files if asleep.search(path.read_text())])

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 from fakes.remote_serving import REMOTE
-from serving_contract import ME, OTHER, shape, until
+from serving_contract import ME, OTHER, shape, until_seen
 
 from airflow_mlops.backends.serving.reaper import Reaped, reap
 from airflow_mlops.backends.serving.remote.backend import RemoteServing
@@ -94,7 +94,7 @@ def test_version_is_deployed_once_however_often_it_is_asked_for(fresh):
 @pytest.mark.parametrize("call", ["set_traffic", "promote"])
 def test_weight_set_by_hand_is_seen_and_not_overwritten(serving, call):
     serving.faults.by_hand(40)
-    until(lambda: shape(serving.traffic("demo")) == ("1", "2", 40))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", "2", 40))
     before = serving.faults.split()
     with pytest.raises(TrafficConflictError, match="changed by another writer, nothing was overwritten"):
         CALLS[call][0](serving)
@@ -111,7 +111,7 @@ def test_weight_set_by_hand_does_not_keep_the_reaper_away(serving):
     serving.take_lease("demo", ME, now=now, seconds=60)
     serving.faults.by_hand(90)
     assert reap(serving, now=now + 120) == [Reaped(endpoint="demo", holder=ME)]
-    until(lambda: shape(serving.traffic("demo")) == ("1", "2", 0))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", "2", 0))
 
 
 def test_canary_that_never_gets_ready_is_taken_back_and_the_next_may_come(fresh):
@@ -181,7 +181,7 @@ def test_write_under_way_when_the_reaper_comes_is_refused_or_undone(serving, per
         reap(serving, now=now + 180)
         return shape(serving.traffic("demo")) == ("1", "2", 0)
 
-    until(stopped)
+    until_seen(stopped)
     assert reap(serving, now=now + 240) == []
 
 

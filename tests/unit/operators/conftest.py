@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
-from builders import promotion
+from builders import bring_into_service, promotion
 
 from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
@@ -84,8 +85,19 @@ def champion(world, run):
     for number in ("1", "2"):
         world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
     world.registry.promote(promotion("m", None, "1"))
-    world.serving.claim("m", "setup")
-    world.serving.deploy("m", "1", world.model_dir, holder="setup")
-    world.serving.promote("m", "1", holder="setup")
-    world.serving.release("m", "setup")
+    bring_into_service(world.serving, "m", "1", world.model_dir)
     return world
+
+
+@pytest.fixture
+def trained_champion(world):
+    """Registers version 1, trained on a window, as champion."""
+
+    def register(uri, partitions=("2013-01",), digest=""):
+        window = {"uri": str(uri), "partitions": json.dumps(list(partitions)), "digest": digest}
+        tags = {f"mlops.{name}": value for name, value in window.items() if value}
+        world.registry.register("m", "training", str(world.model_dir), tags)
+        world.registry.promote(promotion("m", None, "1"))
+        return world
+
+    return register
