@@ -190,7 +190,7 @@ def _connect(source: TableUri) -> Any:
         return ibis.connect(source.connection, read_only=True)  # else a wrong path makes an empty database
     connection = ibis.connect(source.connection)
     if source.scheme in ("postgres", "postgresql"):
-        connection.raw_sql("SET jit = off").close()  # compiling the cells takes longer than counting them
+        connection.raw_sql("SET jit = off").close()  # compiling the bins takes longer than counting them
     return connection
 
 
