@@ -1,4 +1,4 @@
-"""Buttons on a task's page that lead to what it kept."""
+"""Extra links on a task's page: evidence run, full report, update report."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ UPDATE_URL = "_mlops_update_url"
 
 
 class EvidenceRunLink(BaseOperatorLink):
-    """Leads to the MLflow run that holds the DAG run's evidence."""
+    """Link to the MLflow run that holds the DAG run's evidence."""
 
     name = "Evidence run"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL noted while the task ran; empty if it never opened its evidence run."""
+        """Return the URL recorded while the task ran; empty if it did not open its evidence run."""
         return getattr(operator, EVIDENCE_URL, "")
 
 
 class FullReportLink(BaseOperatorLink):
-    """Leads to the task's full report among the artifacts of the evidence run."""
+    """Link to the task's full report, an artifact of the evidence run."""
 
     name = "Full report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL noted when the report was kept; empty before."""
+        """Return the URL recorded when the report was stored; empty before."""
         return getattr(operator, REPORT_URL, "")
 
 
 class UpdateReportLink(BaseOperatorLink):
-    """Leads to the report of the whole update: verdicts, metrics, segments, readiness, approval, rollout."""
+    """Link to the report of the whole update: verdicts, metrics, segments, readiness, approval, rollout."""
 
     name = "Update report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL noted when the report was written; empty before."""
+        """Return the URL recorded when the report was written; empty before."""
         return getattr(operator, UPDATE_URL, "")

@@ -1,4 +1,4 @@
-"""``airflow-mlops ledger``: who made which version champion, who decided what, when and why; newest first."""
+"""``airflow-mlops ledger``: promotions, rollbacks and decisions of a model, newest first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ADDRESS = "MLFLOW_TRACKING_URI"
 def run_ledger(options: argparse.Namespace) -> int:
     """Print the entries of a model.
 
-    :raises InvalidConfigError: no address, or no such model.
+    :raises InvalidConfigError: no address, or an unknown model.
     """
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.mlflow import MlflowRegistry
@@ -46,7 +46,7 @@ def run_ledger(options: argparse.Namespace) -> int:
 
 
 def _text(entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry]) -> str:
-    """Return one paragraph an entry, with what happened outside the ledger in between."""
+    """Return one paragraph per entry, with changes outside the ledger in between."""
     paragraphs = [(decision.number, _decision_lines(decision)) for decision in decisions]
     for before, entry in zip([None, *entries], entries, strict=False):
         paragraphs.append((entry.number, [*_lines(entry), *_outside(before, entry)]))
@@ -56,7 +56,7 @@ def _text(entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry]) ->
 
 
 def _outside(before: LedgerEntry | None, entry: LedgerEntry) -> list[str]:
-    """Say what is known to have happened between two changes of champion and is no entry."""
+    """Return changes between two entries that are not in the ledger: removed entries, moved aliases."""
     if before is None:
         return []
     if before.number and entry.after != before.number:

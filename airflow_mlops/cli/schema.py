@@ -33,14 +33,14 @@ def run_infer(options: argparse.Namespace) -> int:
     text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()
     if options.output:
         write(options.output, text)
-        print(f"{options.output}: {len(schema.expectations)} rules; read and edit them")
+        print(f"{options.output}: {len(schema.expectations)} rules; review and edit them")
     else:
         print(text.rstrip())
     return PASSED
 
 
 def run_diff(options: argparse.Namespace) -> int:
-    """Say how a schema differs from another one, or from what data would ask for."""
+    """Compare a schema with another one, or with the one inferred from data."""
     from airflow_mlops.backends.rules.schema_file import read_schema
 
     found = _changes(read_schema(options.old), options.new, options.partition)
@@ -65,7 +65,7 @@ def run_evolve(options: argparse.Namespace) -> int:
         write(options.output or options.schema, changed)
     for change in accepted:
         print(f"  {change.sentence}")
-    note = "" if kept else "; comments could not be kept"
+    note = "" if kept else "; comments could not be preserved"
     print(
         f"{options.output or options.schema}: {len(accepted)} of {len(found.changes)} changes accepted{note}"
     )

@@ -1,4 +1,4 @@
-"""``python -m airflow_mlops.demo``: run the loop, show its UI, stop it."""
+"""``python -m airflow_mlops.demo``: run the loop, keep its UI running, stop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five scenarios: what happens, what must come of it, and how that is seen from outside."""
+"""The five scenarios of the demo: actions, expected result, and how it is observed from outside."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SLACK = 0.1
 
 
 class Loop:
-    """The running system and what the scenarios share.
+    """The running system and the state that the scenarios share.
 
     :param data: folder of the dataset.
     """
@@ -44,7 +44,7 @@ class Loop:
         self.live: ReplayProcess | None = None
 
     def run(self) -> list[Result]:
-        """Go round the loop."""
+        """Run all scenarios."""
         try:
             results = [self.cold_start(), self.skew()]
             return [*results, self.broken_schema(), self.bad_challenger(), self.by_hand()]
@@ -53,7 +53,7 @@ class Loop:
                 self.live.stop()
 
     def cold_start(self) -> Result:
-        """Months 1 and 2 arrive, nothing serves yet: first champion by canary under live requests."""
+        """Months 1 and 2 arrive, no version serves: the first champion, by canary under live requests."""
         began = _begin("a", "two months of flights arrive, there is no model yet")
         for month in ("2013-01", "2013-02"):
             flights.write_partition(self.data, month)
@@ -72,8 +72,8 @@ class Loop:
         return self._result("a", "cold start", expected, observed, passed, began, ROLLOUT, rollout, seen)
 
     def skew(self) -> Result:
-        """Month 3's labels arrive: its statistics moved, so a challenger is trained and judged."""
-        began = _begin("b", "month 3 arrives; its weather and delays are not those of winter")
+        """Month 3's labels arrive with shifted statistics: a challenger is trained and validated."""
+        began = _begin("b", "month 3 arrives; weather and delays differ from winter's")
         flights.write_partition(self.data, "2013-03")
         self._live("2013-04")
         before = self.registry.alias(_MODEL, CHAMPION)
@@ -94,7 +94,7 @@ class Loop:
         return self._result("b", "natural skew", expected, observed, passed, began, TRAINING, run, seen)
 
     def broken_schema(self) -> Result:
-        """Month 4 comes with a renamed column and a number as text: stopped before training."""
+        """Month 4 arrives with a renamed column and a number as text: stopped before training."""
         began = _begin("c", "month 4 arrives broken: dep_delay renamed, distance is text")
         flights.write_broken_partition(self.data, "2013-04")
         versions = len(self.registry.versions(_MODEL))
@@ -106,12 +106,12 @@ class Loop:
         stopped = states["check_schema"] == "failed" and states["train_model"] == "upstream_failed"
         passed = stopped and tries == 1 and trained == 0 and "dep_delay" in str(report)
         observed = f"check_schema {states['check_schema']} after {tries} try: {_reasons(report)}"
-        expected = "run fails at the schema without a retry, report kept, nothing trained"
+        expected = "run fails at the schema without a retry, report stored, nothing trained"
         return self._result("c", "broken schema", expected, observed, passed, began, TRAINING, run, {})
 
     def bad_challenger(self) -> Result:
-        """Roll out a challenger that validation likes but that refuses some live requests."""
-        began = _begin("d", "an author guards against missing values; cancelled flights have some")
+        """Roll out a challenger that passes validation but rejects some live requests."""
+        began = _begin("d", "a model rejects missing values; cancelled flights have some")
         self._live("2013-06")  # storms: one flight in thirty is cancelled
         before = self.registry.alias(_MODEL, CHAMPION)
         form = {"partition": "2013-03", "reason": "guard", "force": True, "params": {"reject_missing": True}}
@@ -136,8 +136,8 @@ class Loop:
         )
 
     def by_hand(self) -> Result:
-        """Ask for a run by the form, with parameters that give a poor model."""
-        began = _begin("e", "a person asks for a plain linear model by the form")
+        """Trigger a run by the form, with parameters that give a poor model."""
+        began = _begin("e", "a person requests a linear model by the form")
         before = self.registry.alias(_MODEL, CHAMPION)
         reason = "is a linear model enough?"
         form = {"partition": "2013-03", "reason": reason, "force": True, "params": {"model": "linear"}}
@@ -180,10 +180,10 @@ class Loop:
         return str(verdict["findings"][0]["reason"]) if verdict else ""
 
     def _live(self, month: str) -> None:
-        """Replay a month from now on; counts start again."""
+        """Replay a month from now on; counts restart."""
         if self.live is not None:
             self.live.stop()
-        say(f"   flights of {month} are asked about live, {_RATE:g} a second")
+        say(f"   live requests: flights of {month}, {_RATE:g} per second")
         counts = self.services.home / "requests.json"
         self.live = ReplayProcess(self.services.serving.url(_MODEL), month, _RATE, counts)
 

@@ -1,4 +1,4 @@
-"""Approval operator: a person decides whether a candidate becomes a challenger."""
+"""Approval operator: a person approves or rejects a candidate before it becomes a challenger."""
 
 from __future__ import annotations
 
@@ -48,20 +48,21 @@ _ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJE
 
 
 class ApproveModelOperator(ApprovalOperator):
-    """Asks a person, with the comparison and the links in the form; rejection skips what follows directly.
+    """Asks a person to approve a candidate; a rejection skips the directly downstream tasks.
 
-    The decision and its comment are an entry of the model's ledger, are kept in the evidence run and as
-    tags of the version; a person's holds for every later try in the DAG run. Skips what a verdict refused:
-    nobody is asked about it. Returns the ``ApprovalDecision``.
+    The form shows the comparison and links to the reports. Decision and comment are stored as an entry of the
+    model's ledger, in the evidence run and as tags of the version. A person's decision is final for the DAG
+    run: later tries reuse it. Skips, without a question, if a verdict refused the candidate. Returns an
+    ``ApprovalDecision``.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param verdicts: what validation and readiness returned. Templated.
     :param card: what ``WriteModelCardOperator`` returned, for the link. Templated.
     :param when: ``required``, or ``on_warning``: only if a verdict warns.
-    :param approvers: who may answer, user id to name; whoever may edit the DAG if empty.
+    :param approvers: users who may answer, id to name; if empty, all users who may edit the DAG.
     :param timeout: how long the form is open.
-    :param default: what holds then: ``reject`` or ``approve``.
+    :param default: decision without an answer in time: ``reject`` or ``approve``.
     """
 
     template_fields: Sequence[str] = ("subject", "body", "model", "candidate", "verdicts", "card")
@@ -101,7 +102,7 @@ class ApproveModelOperator(ApprovalOperator):
         self.when = when
 
     def execute(self, context: Context) -> Any:
-        """Ask, unless nobody has to be asked or a person answered an earlier try."""
+        """Ask, unless no approval is needed or a person answered an earlier try."""
         for one in self.verdicts:
             skip_refused(one)
         candidate = Candidate.from_json(self.candidate)
@@ -116,13 +117,13 @@ class ApproveModelOperator(ApprovalOperator):
         return self._ask(context, evidence)
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
-        """Take the answer that Airflow holds for an earlier try; ask again if there is none."""
+        """Use the answer that Airflow stored for an earlier try; ask again if there is none."""
         if not event:
             return self._ask(context, open_evidence(self.mlflow_conn_id, self.model, context))
         return take_answer(self, context, event)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Keep the decision; a rejection skips the tasks that follow directly."""
+        """Store the decision; a rejection skips the directly downstream tasks."""
         if "error" in event:
             return super().execute_complete(context, event)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
@@ -150,21 +151,21 @@ class ApproveModelOperator(ApprovalOperator):
         return super().execute(context)
 
     def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
-        """Say whether the form was there before; the number of the try does not tell, see the how-to."""
+        """Return whether the form was shown before; the try number does not tell, see the how-to."""
         return evidence.store.tags(evidence.run).get(_ASKED) == candidate.version
 
     def _judged(self) -> list[Verdict]:
         return [Verdict.from_json(one) for one in self.verdicts]
 
     def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> ApprovalDecision | None:
-        """Return a person's decision in this DAG run, whose task was killed before it ended."""
+        """Return a person's decision in this DAG run, if the task was killed after it was stored."""
         document = kept_json(evidence, _APPROVAL_PATH)
         kept = ApprovalDecision.from_json(document) if document else None
         holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
         return kept if holds else None
 
     def _act(self, context: Context, evidence: RunEvidence, kept: ApprovalDecision) -> dict[str, Any]:
-        """Do what a kept decision means, and complete what keeping it left undone."""
+        """Act on a stored decision; complete what an interrupted try did not write."""
         self.log.info("%s decided before: %s", kept.by, kept.answer)
         self._keep(context, evidence, kept)
         chosen = self.APPROVE if kept.answer is ApprovalAnswer.APPROVED else self.REJECT
@@ -178,7 +179,7 @@ class ApproveModelOperator(ApprovalOperator):
         return ApprovalDecision(model=self.model, version=candidate.version, **known)
 
     def _keep(self, context: Context, evidence: RunEvidence, decision: ApprovalDecision) -> dict[str, Any]:
-        """Keep the decision as evidence, in the ledger and as tags; done twice, it is done once."""
+        """Store the decision as evidence, in the ledger and as tags; idempotent."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
         evidence.keep(_APPROVAL_PATH, decision)
         with fail_fast():
@@ -222,7 +223,7 @@ class ApproveModelOperator(ApprovalOperator):
         return Report.from_json(document) if document else None
 
     def _paths(self, evidence: RunEvidence) -> dict[str, str]:
-        """Return where the verdicts and their reports lie in the evidence run, by their names."""
+        """Return the paths of verdicts and reports in the evidence run, by name."""
         paths = {one["gate"]: one["report"]["path"] for one in self.verdicts if one.get("report")}
         if kept_json(evidence, VALIDATION_PATH):
             paths["validation"] = VALIDATION_PATH

@@ -1,4 +1,4 @@
-"""Model card operator: says what a candidate is, before anybody lets it near production."""
+"""Model card operator: documents a candidate before it may be released."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CARD_PATH = "model_card"
 class WriteModelCardOperator(CandidateOperator):
     """Writes the model card of a candidate as Markdown, HTML and JSON into its MLflow run.
 
-    Measured sections come from the evidence of training, validation and readiness, the others from people.
+    Measured sections come from the evidence of training, validation and readiness; people write the others.
     The card is kept; then a required section that is empty fails the task without retry. Skips what
     validation refused. Returns where the card is.
 
@@ -57,7 +57,7 @@ class WriteModelCardOperator(CandidateOperator):
         self.required = required
 
     def execute(self, context: Context) -> dict[str, str]:
-        """Write the card, then fail if something that must be said is not."""
+        """Write the card, then fail if a required section is empty."""
         from airflow_mlops.backends.reporting.page import render_card
         from airflow_mlops.core.release.card import card_of
 
@@ -98,7 +98,7 @@ class WriteModelCardOperator(CandidateOperator):
 
 
 def kept_json(evidence: RunEvidence, path: str) -> dict[str, Any] | None:
-    """Return a document of the run; ``None`` if no task kept it."""
+    """Return a document of the run; ``None`` if no task stored it."""
     try:
         return evidence.store.read_json(evidence.run, path)
     except InvalidRecordError:

@@ -1,4 +1,4 @@
-"""Monitoring operators: profile what was served, measure the champion once labels are there."""
+"""Monitoring operators: profile served requests, measure the champion when labels have arrived."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PREDICTION_DRIFT = "prediction_drift"
 
 
 class MonitoringOperator(BaseOperator):
-    """What all monitoring tasks share: a partition whose labels arrived, and the log of what was served.
+    """Base of the monitoring tasks: a partition whose labels arrived, and the inference log.
 
     :param model: registered model; also the endpoint. Templated.
     :param uri: dataset of the labels. Templated.
@@ -106,13 +106,13 @@ class MonitoringOperator(BaseOperator):
 
 
 class ProfileInferenceLogOperator(MonitoringOperator):
-    """Profiles the inputs that the champion saw, with the cells of its training profile.
+    """Profiles the inputs that were served, with the bins of the champion's training profile.
 
-    Skips when nothing was served: there is nothing to monitor, and the next task must not pass for it.
+    Skips if no request was served, so that downstream tasks do not pass without data.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Profile and keep; returns a ``ProfileRef`` as JSON."""
+        """Profile and store; returns a ``ProfileRef`` as JSON."""
         import pyarrow as pa
 
         from airflow_mlops.backends.metrics.inference_log import BASE_SCHEMA
@@ -136,9 +136,9 @@ class ProfileInferenceLogOperator(MonitoringOperator):
 
 
 class CheckPerformanceOperator(MonitoringOperator):
-    """Joins predictions with their labels and compares the champion with what validation promised.
+    """Joins predictions with labels and compares the champion's metric with its value in validation.
 
-    Returns the verdict: ``fail`` for degradation, ``inconclusive`` when too little is known.
+    Returns the verdict: ``fail`` for degradation, ``inconclusive`` with too little data.
 
     :param policy: the bars.
     """
@@ -148,7 +148,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         self.policy = policy
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Measure, keep, return the verdict."""
+        """Measure, store the report, return the verdict."""
         from airflow_mlops.core.monitoring.performance import judge_performance
 
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
@@ -163,7 +163,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         return verdict.to_json()
 
     def _joined(self, champion: str | None, classes: tuple[str, ...]) -> tuple[Array, Array]:
-        """Return labels and scores of the labelled requests that the champion was asked."""
+        """Return labels and scores of the labelled requests that the champion answered."""
         from airflow_mlops.backends.metrics.inference_log import answers
         from airflow_mlops.backends.validation.rows import labels_among
 
@@ -175,7 +175,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         return labels_among(joined["label"], classes), answers(joined)
 
     def _promised(self, champion: str | None, candidate: dict[str, Any]) -> float | None:
-        """Return what validation measured, else training."""
+        """Return the metric's value in validation, or in training if there is none."""
         report = self.promised(champion, VALIDATION_PATH) or {}
         for one in report.get("comparisons", ()):
             if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
@@ -184,10 +184,10 @@ class CheckPerformanceOperator(MonitoringOperator):
 
 
 class CheckPredictionsOperator(MonitoringOperator):
-    """Compares what the champion answered with its scores of the rows held back in training.
+    """Compares the champion's predictions with its scores on the held-back rows of training.
 
-    The skew test of a single column; never fails on drift, it only says so. Returns the verdict:
-    ``inconclusive`` when the champion answered nothing, or its training kept no scores.
+    A skew test of a single column; the task itself does not fail on drift. Returns the verdict:
+    ``inconclusive`` if the champion answered no request, or its training stored no scores.
 
     :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
     """
@@ -197,7 +197,7 @@ class CheckPredictionsOperator(MonitoringOperator):
         self.policy = policy
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, keep the report, return the verdict."""
+        """Compare, store the report, return the verdict."""
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
         _, log = self.served()
         answers = log.loc[log["version"] == champion, "prediction"].dropna()
@@ -217,7 +217,7 @@ class CheckPredictionsOperator(MonitoringOperator):
 
         kept = self.promised(champion, SCORE_PROFILE_PATH)
         if kept is None or answers.empty:
-            why = "no request was answered by it" if kept else "its training kept no scores"
+            why = "it answered no request" if kept else "its training stored no scores"
             reason = f"champion version {champion}: {why}" if champion else "no champion yet"
             finding = Finding(
                 check="reference", subject="prediction", outcome=Outcome.INCONCLUSIVE, reason=reason

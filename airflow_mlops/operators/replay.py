@@ -1,4 +1,4 @@
-"""Replay: train a registered version again from what was recorded, and compare."""
+"""Replay operator: train a registered version again from its recorded recipe, and compare."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _REPORT_PATH = "replay_report.json"
 
 
 class ReplayTrainingOperator(BaseOperator):
-    """Trains a version again on its recorded data, parameters and function; fails unless it is the same.
+    """Trains a version again on its recorded data, parameters and function; fails unless the metrics agree.
 
-    Registers nothing. Data whose digest changed is not trained on: inconclusive. Each recorded metric may
-    differ by ``tolerance`` times its size (times 1 if it is smaller). Packages or commits that differ warn.
+    Registers nothing. If the digest of the data changed, it does not train: inconclusive. Each recorded
+    metric may differ by ``tolerance`` times its magnitude (at least 1). Different packages or commits warn.
 
     :param model: registered model. Templated.
     :param version: version to train again. Templated.
@@ -70,7 +70,7 @@ class ReplayTrainingOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Train again, keep the verdict, and stop unless it passed."""
+        """Train again, store the verdict, and fail unless it is accepted."""
         hook = MlflowHook(self.mlflow_conn_id)
         registry, store = hook.registry(), hook.evidence()
         with fail_fast():

@@ -1,4 +1,4 @@
-"""A person takes a promotion back: traffic first, the alias after, the ledger with the person's name."""
+"""Restore operator: makes an earlier version champion again; traffic first, then alias and ledger."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class RestoreVersionOperator(RolloutOperator):
-    """Makes an earlier version champion again; done twice, it is done once.
+    """Makes an earlier version champion again; idempotent.
 
-    Serves the version, gives it all requests, then moves the alias and writes the ledger; whatever came
-    between, a retry goes on from there. If the alias moved meanwhile, the traffic goes back too.
+    Deploys the version, routes all requests to it, then moves the alias and writes the ledger; a retry
+    continues where the last try stopped. If the alias was moved meanwhile, traffic is restored as well.
 
-    :param reason: why; kept in the ledger. Templated.
-    :param force: also a version that never was champion. Templated: ``True`` and ``"True"`` force.
+    :param reason: reason, stored in the ledger. Templated.
+    :param force: allow a version that never was champion. Templated: ``True`` and ``"True"`` force.
     """
 
     template_fields: Sequence[str] = ("model", "version", "reason", "force")
@@ -67,7 +67,7 @@ class RestoreVersionOperator(RolloutOperator):
         return document
 
     def _refuse(self, registry: ModelRegistry, version: str) -> None:
-        """Refuse what nobody explains, and what never served."""
+        """Refuse a rollback without a reason, or to a version that never was champion."""
         if not self.reason.strip():
             msg = f"{self.model}: a rollback needs a reason"
             raise InvalidConfigError(msg)
@@ -97,7 +97,7 @@ class RestoreVersionOperator(RolloutOperator):
 def _serve(
     backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
 ) -> str | None:
-    """Give a version all requests; return which one had them."""
+    """Route all requests to a version; return the version that had them."""
     backend.claim(model, holder)
     before = backend.traffic(model)
     if before.canary not in (None, version):
@@ -111,7 +111,7 @@ def _serve(
 def _back(
     backend: ServingBackend, registry: ModelRegistry, model: str, before: str | None, holder: str
 ) -> None:
-    """Give the requests to the champion the registry names now, and free the endpoint."""
+    """Route all requests to the registry's current champion, and release the endpoint."""
     champion = registry.alias(model, CHAMPION) or before
     if champion is not None:
         deploy(backend, registry, model, champion, holder)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class RolloutOperator(NotifyingOperator):
-    """What all rollout tasks share: the model (also the endpoint's name), the version, the connections."""
+    """Base of the rollout tasks: the model (also the endpoint's name), the version, the connections."""
 
     template_fields: Sequence[str] = ("model", "version")
     operator_extra_links: Collection[BaseOperatorLink] = (EvidenceRunLink(),)
@@ -60,9 +60,9 @@ class RolloutOperator(NotifyingOperator):
 
 
 class DeployCanaryOperator(RolloutOperator):
-    """Claims the endpoint and starts the version at 0 %; brings the champion back first if it is gone.
+    """Claims the endpoint and deploys the version at 0 %; restores a missing champion first.
 
-    Skips when the version already is champion. Returns the rollout's first state as JSON.
+    Skips if the version already is champion. Returns the initial rollout state as JSON.
 
     :param model: registered model; also the serving endpoint. Templated.
     :param version: version to roll out. Templated.
@@ -74,7 +74,7 @@ class DeployCanaryOperator(RolloutOperator):
         self.plan = plan
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Deploy and return the state that the first step begins from."""
+        """Deploy and return the initial state."""
         registry, holder = MlflowHook(self.mlflow_conn_id).registry(), holder_of(context)
         hook = ServingHook(self.serving_conn_id)
         backend = hook.backend()
@@ -100,21 +100,21 @@ class DeployCanaryOperator(RolloutOperator):
         return state.to_json()
 
     def _check(self, metrics: MetricsSource) -> None:
-        """Refuse what the source can never give; one that does not answer now is asked again by each look."""
+        """Fail if the metrics source cannot provide a metric; one that does not answer now is only logged."""
         try:
             metrics.check(now=time.time())
         except ServiceUnavailableError as error:
-            self.log.warning("counts could not be checked: %s", error)
+            self.log.warning("the metrics source could not be checked: %s", error)
 
 
 class SetTrafficOperator(RolloutOperator):
-    """Gives the canary its share and starts the step's clock; setting it twice is setting it once.
+    """Sets the canary's weight and starts the step's clock; idempotent.
 
-    Takes the canary's lease first, so that of two copies of a rollout only the later moves traffic, and a
-    reaper can stop a canary that nobody watches any more.
+    Takes the canary's lease first, so that of two copies of a rollout only the later one can move traffic,
+    and the reaper can stop an unattended canary.
 
     :param percent: the canary's share of requests, 1 to 100.
-    :param lease_seconds: how long the canary keeps its traffic when nobody watches it any more.
+    :param lease_seconds: how long an unattended canary keeps its traffic.
     :param state: state returned by the step before. Templated.
     """
 
@@ -127,7 +127,7 @@ class SetTrafficOperator(RolloutOperator):
         self.lease_seconds = lease_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Set, check what the gateway really does, and return the state the analysis starts from."""
+        """Set the weight, read back the observed one, and return the state of the step's analysis."""
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         with fail_fast():
             backend = hook.backend()
@@ -136,19 +136,19 @@ class SetTrafficOperator(RolloutOperator):
             lease = backend.take_lease(endpoint, holder, now=now, seconds=self.lease_seconds)
             seen = backend.set_traffic(endpoint, state.version, self.percent, holder=holder, lease=lease)
         self.log.info(
-            "%s: version %s now gets %d %% of requests", self.model, seen.canary, seen.canary_percent
+            "%s: version %s now receives %d %% of requests", self.model, seen.canary, seen.canary_percent
         )
         reading = first_reading(backend, self.model, state, metrics, now=time.time())
         if reading is None:
-            msg = f"{self.model}: version {state.version} has no counters; it is not deployed any more"
+            msg = f"{self.model}: version {state.version} has no counters; it is no longer deployed"
             raise AirflowFailException(msg)
         return replace(begin_step(state, self.percent, reading, now=time.time()), lease=lease).to_json()
 
 
 class PromoteModelOperator(RolloutOperator):
-    """Makes the version champion: traffic first, then the ledger, which decides, then the alias.
+    """Makes the version champion: traffic first, then the ledger, which is authoritative, then the alias.
 
-    Announces the version as a partition of its outlets. Done twice, it is done once.
+    Emits the version as a partition of its outlets. Idempotent.
 
     :param state: state returned by the last step; names the champion the rollout started against. Templated.
     """
@@ -182,9 +182,9 @@ class PromoteModelOperator(RolloutOperator):
 
 
 class CleanUpRolloutOperator(RolloutOperator):
-    """Stops servers out of traffic, frees the endpoint, keeps the report, closes the evidence run.
+    """Stops versions without traffic, releases the endpoint, stores the report, closes the evidence run.
 
-    :param keep_old_seconds: how long the old version stays up, out of traffic, before it is stopped.
+    :param keep_old_seconds: how long the old version stays deployed, without traffic, before it is stopped.
     """
 
     operator_extra_links = (EvidenceRunLink(), FullReportLink(), UpdateReportLink())
@@ -194,14 +194,14 @@ class CleanUpRolloutOperator(RolloutOperator):
         self.keep_old_seconds = keep_old_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Clean up, once the old version was kept long enough."""
+        """Clean up after ``keep_old_seconds``."""
         if self.keep_old_seconds > 0:
             wait = timedelta(seconds=self.keep_old_seconds)
             self.defer(trigger=TimeDeltaTrigger(wait), method_name="execute_complete")
         return self.execute_complete(context)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Clean up and return the traffic that remains."""
+        """Clean up and return the remaining traffic."""
         with fail_fast():
             traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
@@ -211,16 +211,16 @@ class CleanUpRolloutOperator(RolloutOperator):
 
 
 class RollbackOperator(RolloutOperator):
-    """Takes the canary out of traffic and frees the endpoint; meant for ``trigger_rule="one_failed"``.
+    """Sets the canary to 0 % and releases the endpoint; use with ``trigger_rule="one_failed"``.
 
-    Touches nothing when another rollout holds the endpoint. A version whose promotion was completed in
-    the registry stays: then only what came after it failed. The report of the rollout is kept.
+    Changes nothing if another rollout holds the endpoint. A version whose promotion was completed in the
+    registry stays champion: then only a later task failed. Stores the report of the rollout.
     """
 
     operator_extra_links = (EvidenceRunLink(), FullReportLink(), UpdateReportLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Roll back and return the traffic that remains."""
+        """Roll back and return the remaining traffic."""
         registry, backend = (
             MlflowHook(self.mlflow_conn_id).registry(),
             ServingHook(self.serving_conn_id).backend(),

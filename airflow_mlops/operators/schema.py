@@ -1,4 +1,4 @@
-"""Schema operators: propose changes that data asks for, ask a person, write those that were accepted."""
+"""Schema operators: propose changes inferred from data, ask a person, write the accepted ones."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _ALL, _NEEDED = "all", "needed"
 
 
 class ProposeSchemaOperator(DataOperator):
-    """Compares a schema with what a partition would suggest; skips if there is nothing to accept.
+    """Compares a schema with the one inferred from a partition; skips if there is nothing to accept.
 
-    Returns the number of changes and, as Markdown, what each would do; all of them are in the full report.
+    Returns the number of changes and their description as Markdown; the full report has them all.
 
     :param schema: path or URI of the YAML suite. Templated.
     :param uri: dataset. Templated.
@@ -53,7 +53,7 @@ class ProposeSchemaOperator(DataOperator):
         self.changes = changes
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, keep the proposal, hand it over or skip."""
+        """Compare, store the proposal, return it or skip."""
         from airflow_mlops.backends.rules.schema_file import parse_schema
         from airflow_mlops.core.data.schema.schema_diff import diff_from_data
 
@@ -95,10 +95,10 @@ class ProposeSchemaOperator(DataOperator):
 
 
 class ApproveSchemaOperator(ApprovalOperator):
-    """Asks a person whether changes of a schema are accepted; an answer that Airflow dropped is found again.
+    """Asks a person to accept changes of a schema; recovers an answer that Airflow dropped.
 
-    Its arguments are those of Airflow's ``ApprovalOperator``; two retries unless the author says otherwise.
-    Fails without a retry when nobody answers in time.
+    Its arguments are those of Airflow's ``ApprovalOperator``; two retries by default. Fails without a retry
+    if there is no answer in time.
     """
 
     retries: int
@@ -108,29 +108,29 @@ class ApproveSchemaOperator(ApprovalOperator):
         self.retries = retries_of_a_question(self.retries, kwargs)
 
     def execute(self, context: Context) -> Any:
-        """Look for the answer to an earlier try; asking again would delete it."""
+        """Look up the answer to an earlier try; asking again would delete it."""
         look_for_answer(self, context["ti"].id)
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
-        """Take the answer that Airflow holds, or ask."""
+        """Use the answer that Airflow stored, or ask."""
         return take_answer(self, context, event) if event else super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Hand over who answered; a rejection skips what follows directly."""
+        """Return the answer and its author; a rejection skips the directly downstream tasks."""
         if event.get("error_type") == "timeout":
-            msg = f"{self.subject} Nobody answered within {self.response_timeout}; nothing was written"
+            msg = f"{self.subject} No answer within {self.response_timeout}; nothing was written"
             raise AirflowFailException(msg)
         return super().execute_complete(context, event)
 
 
 class AcceptSchemaOperator(DataOperator):
-    """Writes the proposed changes into the schema, comments kept; the text before and after is evidence.
+    """Writes the proposed changes into the schema and preserves comments; stores the text before and after.
 
-    A schema that somebody changed since it was compared is not touched. A retry after the writing finds
-    the changes there and is content.
+    A schema that changed since the comparison is not modified. A retry after the write detects the written
+    text and succeeds.
 
     :param schema: path or URI of the YAML suite. Templated.
-    :param decision: what the approval returned: names who accepted. Templated.
+    :param decision: what the approval returned; it names the approver. Templated.
     """
 
     template_fields = (*DataOperator.template_fields, "schema", "decision")
@@ -141,7 +141,7 @@ class AcceptSchemaOperator(DataOperator):
         self.decision = decision
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Keep both texts, then write."""
+        """Store both texts, then write."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             proposal = evidence.store.read_json(evidence.run, _PROPOSAL_PATH)
@@ -150,7 +150,7 @@ class AcceptSchemaOperator(DataOperator):
                 self._write(evidence, proposal, before)
         evidence.store.close(evidence.run, succeeded=True)
         who = ((self.decision or {}).get("responded_by_user") or {}).get("name", "")
-        self.log.info("%s: %d changes accepted by %s", self.schema, len(proposal["ids"]), who or "nobody")
+        self.log.info("%s: %d changes accepted by %s", self.schema, len(proposal["ids"]), who or "unknown")
         return {"schema": self.schema, "changes": len(proposal["ids"]), "accepted_by": who}
 
     def _write(self, evidence: RunEvidence, proposal: dict[str, Any], before: str) -> None:
@@ -158,7 +158,7 @@ class AcceptSchemaOperator(DataOperator):
         from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
 
         if _digest(before) != proposal["schema_sha256"]:
-            msg = f"{self.schema}: changed since it was compared; compare again"
+            msg = f"{self.schema}: changed since the comparison; compare again"
             raise InvalidConfigError(msg)
         changes = SchemaDiff.from_json(proposal["diff"]).pick(proposal["ids"])
         after, kept = evolve_text(before, self.schema, changes)
@@ -167,11 +167,11 @@ class AcceptSchemaOperator(DataOperator):
         evidence.keep(_PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
         _write_whole(self.schema, after)
         if not kept:
-            self.log.warning("%s: comments could not be kept", self.schema)
+            self.log.warning("%s: comments could not be preserved", self.schema)
 
 
 def described(changes: tuple[Change, ...]) -> str:
-    """Return changes as a Markdown list, as many as a form can hold."""
+    """Return changes as a Markdown list, up to the size limit of a form."""
     lines: list[str] = []
     for change in changes:
         line = (
@@ -185,7 +185,7 @@ def described(changes: tuple[Change, ...]) -> str:
 
 
 def _write_whole(uri: str, text: str) -> None:
-    """Replace a file so that a reader sees the old text or the new one; object storage does so by itself."""
+    """Replace a file atomically; object storage does so itself."""
     from airflow_mlops.backends.rules.schema_file import write_atomically
 
     if is_local(uri):

@@ -1,4 +1,4 @@
-"""Validation operators: compare a candidate, nominate it as challenger."""
+"""Validation operators: compare a candidate with the champion, nominate it as challenger."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 class ValidateModelOperator(BaseOperator):
     """Compares a candidate with champion, trivial baseline and floor on the same held-back rows.
 
-    A refusal is an answer, not a failure: the verdict is returned and kept, the next task acts on it.
+    The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param data: roles of the columns, as in training.
-    :param policy: the bars.
-    :param metrics: the author's metrics, by the names the policy uses.
-    :param checks: the author's tests of behaviour.
+    :param policy: margins, floors and limits.
+    :param metrics: the author's metrics, by the names that the policy uses.
+    :param checks: the author's behaviour tests.
     """
 
     template_fields: Sequence[str] = ("model", "candidate")
@@ -69,7 +69,7 @@ class ValidateModelOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Judge, keep the report, return the verdict."""
+        """Compare, store the report, return the verdict."""
         candidate = Candidate.from_json(self.candidate)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
@@ -97,7 +97,7 @@ class ValidateModelOperator(BaseOperator):
 
 
 def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
-    """Say why a model that had a champion has none; nothing at a true cold start."""
+    """Return why a model that had a champion has none; empty at a true cold start."""
     last = registry.ledger(model)[-1:]
     if not last:
         return {}
@@ -106,9 +106,9 @@ def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
 
 
 class NominateChallengerOperator(CandidateOperator):
-    """Makes a candidate that passed a challenger: tags the version and announces it to its outlets.
+    """Makes an accepted candidate a challenger: tags the version and emits it to its outlets.
 
-    Skips, with the reasons, unless the verdict passed. The version is the partition key of the outlets.
+    Skips, with the reasons, unless the verdict is accepted. The version is the outlets' partition key.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.

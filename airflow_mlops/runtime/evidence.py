@@ -31,7 +31,7 @@ class RunEvidence:
     run: str
 
     def keep(self, path: str, document: Record | Mapping[str, Any]) -> dict[str, str]:
-        """Keep a document and return where it lies: ``{"evidence_run": ..., "path": ...}``."""
+        """Store a document and return its location: ``{"evidence_run": ..., "path": ...}``."""
         self.store.write_json(
             self.run, path, document.to_json() if isinstance(document, Record) else document
         )
@@ -45,7 +45,7 @@ def evidence_key(model: str, context: Context) -> EvidenceKey:
 
 
 def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence:
-    """Open the evidence run of the running DAG run; its first task makes it."""
+    """Open the evidence run of the running DAG run; the first task creates it."""
     key = evidence_key(model, context)
     tags = {"mlops.partition": str(context["dag_run"].partition_key or "")}
     hook = MlflowHook(mlflow_conn_id)
@@ -58,7 +58,7 @@ def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvide
 def keep_report(
     evidence: RunEvidence, path: str, document: Record | Mapping[str, Any], context: Context
 ) -> dict[str, str]:
-    """Keep a document as the task's full report: the button *Full report* leads to it."""
+    """Store a document as the task's full report, the target of the button *Full report*."""
     evidence.keep(path, document)
     return note_report(evidence, path, context)
 
@@ -66,9 +66,9 @@ def keep_report(
 def keep_skew(
     evidence: RunEvidence, gate: str, report: SkewReport, context: Context, reference: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Keep a skew report as JSON and as a page with plots: the button leads to the page.
+    """Store a skew report as JSON and as an HTML page, the target of the button *Full report*.
 
-    :param reference: what the window was compared with.
+    :param reference: description of the reference, added to the JSON.
     """
     from airflow_mlops.backends.reporting.skew import render_skew
 
@@ -79,13 +79,13 @@ def keep_skew(
 
 
 def keep_page(evidence: RunEvidence, path: str, text: str, context: Context) -> dict[str, str]:
-    """Keep a text, HTML for instance, as the task's full report."""
+    """Store a text, such as HTML, as the task's full report."""
     evidence.store.write_text(evidence.run, path, text)
     return note_report(evidence, path, context)
 
 
 def note_report(evidence: RunEvidence, path: str, context: Context) -> dict[str, str]:
-    """Let the button *Full report* lead to a kept document; return where it lies."""
+    """Make a stored document the target of the button *Full report*; return its location."""
     run_url = getattr(context["task"], EVIDENCE_URL, "")
     setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
     return {"evidence_run": evidence.run, "path": path}

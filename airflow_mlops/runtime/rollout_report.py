@@ -1,4 +1,4 @@
-"""The report of a rollout, made of what its tasks kept in the evidence run."""
+"""Rollout report, built from the documents its tasks stored in the evidence run."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _logger = logging.getLogger(__name__)
 
 
 def state_path(percent: int, *, answered: bool = False) -> str:
-    """Return where the state a step ended with is kept."""
+    """Return the path of the state at the end of a step."""
     return f"canary/{percent}pct{'_answered' if answered else ''}.json"
 
 
 def keep_beginning(evidence: RunEvidence, plan: RolloutPlan, state: RolloutState) -> None:
-    """Keep what the report needs to know of a rollout that begins."""
+    """Store the facts of a starting rollout that the report needs."""
     begun = {"version": state.version, "champion": state.champion, "plan": plan.to_json()}
     evidence.keep(_BEGUN_PATH, begun)
 
 
 def number_of(evidence: RunEvidence, percent: int) -> int:
-    """Return the number of a step, 1 and up; 0 when the plan cannot be read."""
+    """Return the number of a step, from 1; 0 if the plan cannot be read."""
     try:
         begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
         return RolloutPlan.from_json(begun["plan"]).percents.index(percent) + 1
@@ -46,7 +46,7 @@ def number_of(evidence: RunEvidence, percent: int) -> int:
 def keep_rollout(
     evidence: RunEvidence, model: str, context: Context, *, promoted: bool
 ) -> RolloutHistory | None:
-    """Keep the report as JSON and as a page with plots; a report that fails never changes the outcome."""
+    """Store the report as JSON and as an HTML page; a failing report never changes the outcome."""
     from airflow_mlops.backends.reporting.rollout import render_rollout
 
     try:

@@ -1,4 +1,4 @@
-"""The report of an update, made again of what its tasks kept whenever one of them kept more."""
+"""Update report, rebuilt from the documents of the evidence run after each task that stores one."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _logger = logging.getLogger(__name__)
 
 
 def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -> None:
-    """Write the report into the running DAG run's evidence, over an older one.
+    """Write the report into the evidence run of the running DAG run, over an older one.
 
-    Nothing that goes wrong here changes what was decided: it is logged, and the next task writes it again.
+    An error here never changes a decision: it is logged, and the next task writes the report again.
     """
     model, version = candidate.model, candidate.version
     try:
@@ -44,24 +44,24 @@ def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -
         kept = _Kept(evidence.store, tuple(dict.fromkeys((evidence.run, candidate.evidence_run))))
         _write(kept, model, version, getattr(context["task"], EVIDENCE_URL, ""), context)
     except Exception:
-        _logger.exception("no update report of %s version %s; what was decided holds", model, version)
+        _logger.exception("no update report of %s version %s; the decision is unchanged", model, version)
 
 
 def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
-    """Write the report of a rollout's version again, where its newest one is."""
+    """Rewrite the newest report of a rollout's version."""
     store = evidence.store
     try:
         version = store.tags(evidence.run)[VERSION]
         reported = store.find(model, {VERSION: version, STAGE: _UPDATE}, limit=1)
         if not reported:
-            _logger.info("version %s of %s has no update report to write again", version, model)
+            _logger.info("version %s of %s has no update report to rewrite", version, model)
             return
         before = store.read_json(reported[0], JSON_PATH).get("candidate") or {}
         run_url = getattr(context["task"], EVIDENCE_URL, "").replace(evidence.run, reported[0])
         runs = tuple(dict.fromkeys(filter(None, (reported[0], before.get("evidence_run")))))
         _write(_Kept(store, runs), model, version, run_url, context)
     except Exception:
-        _logger.exception("no update report of %s after its rollout; what was decided holds", model)
+        _logger.exception("no update report of %s after its rollout; the decision is unchanged", model)
 
 
 def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context) -> None:
@@ -84,9 +84,9 @@ def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context
 
 @dataclass
 class _Kept:
-    """Documents, and why one of them is not there.
+    """Documents of an update, and the reasons of those that are missing.
 
-    :param runs: where to look, the DAG run's own first, then that of the training.
+    :param runs: evidence runs to search: the DAG run's own first, then that of the training.
     """
 
     store: EvidenceStore
@@ -94,10 +94,10 @@ class _Kept:
     missing: dict[str, str] = field(default_factory=dict)
 
     def read(self, part: str, path: str, make: Callable[[dict[str, Any]], Any]) -> Any:
-        """Return what ``make`` makes of a document; ``None`` and a reason if there is none."""
+        """Return a document converted by ``make``; ``None``, with a noted reason, if there is none."""
         try:
             document = self._document(path)
-            return self.lacks(part, "no task of this run kept it") if document is None else make(document)
+            return self.lacks(part, "no task of this run stored it") if document is None else make(document)
         except (InvalidRecordError, KeyError, TypeError, ValueError) as error:
             return self.lacks(part, f"{path} cannot be read: {error}")
 
@@ -110,12 +110,12 @@ class _Kept:
         return None
 
     def lacks(self, part: str, reason: str) -> None:
-        """Note a part that is not there."""
+        """Record a missing part."""
         self.missing[part] = reason
 
 
 def _parts(kept: _Kept, model: str, version: str) -> Parts:
-    """Read everything that the run kept; what cannot be read is named."""
+    """Read all documents of the run; unreadable ones are recorded as missing."""
     from airflow_mlops.core.release.readiness import ReadinessReport
     from airflow_mlops.core.release.version_status import Missing, Parts
     from airflow_mlops.core.training.candidate import Candidate
@@ -198,7 +198,7 @@ def _card(document: dict[str, Any]) -> Any:
 
 
 def _rollouts(kept: _Kept, model: str, version: str) -> tuple[UpdateRollout, ...]:
-    """Return the version's rollouts, newest first: each is an evidence run of its own."""
+    """Return the version's rollouts, newest first; each has its own evidence run."""
     from airflow_mlops.core.release.version_status import UpdateRollout
     from airflow_mlops.core.rollout.history import RolloutHistory
 

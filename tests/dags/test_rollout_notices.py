@@ -126,7 +126,7 @@ def test_each_event_is_told_once_though_tasks_fail_after_they_told(rolled_out, d
     assert "INTERVENED: m's canary gets 40 %" in held["reason"]
     assert (promoted["step"], promoted["weight"], promoted["champion"]) == ("1", "10", "1")
     assert log.count("after the task told people") >= 2
-    assert "2 BrokenNotifier did not tell" in log
+    assert "2 BrokenNotifier did not deliver" in log
 
 
 def test_rollback_is_told_once_and_gives_traffic_back_beside_a_broken_notifier(rolled_out):

@@ -20,7 +20,7 @@ def unwatched(folder, endpoint="m"):
 def test_canary_that_nobody_watches_is_taken_out_of_traffic(tmp_path, capsys):
     file = unwatched(tmp_path)
     assert main(["reap", "--state-dir", str(tmp_path), "--once"]) == 0
-    assert capsys.readouterr().out == "m: canary at 0 %, lease of m__rollout/run-1 ran out\n"
+    assert capsys.readouterr().out == "m: canary at 0 %, lease of m__rollout/run-1 expired\n"
     assert file.read().percent == 0
     assert main(["reap", "--state-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""
@@ -49,8 +49,8 @@ def test_folder_that_the_first_deployment_will_make_is_waited_for_when_looking_a
     assert main(["reap", "--state-dir", str(folder), "--every", "7"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        f"waiting for {folder}: no such folder yet",
-        "m: canary at 0 %, lease of m__rollout/run-1 ran out",
+        f"waiting for {folder}: not created yet",
+        "m: canary at 0 %, lease of m__rollout/run-1 expired",
     ]
     assert slept == [7.0] * 4
 

@@ -1,4 +1,4 @@
-"""Update report as one HTML file: the verdict first, then what it rests on."""
+"""Update report as HTML: the verdict first, then its evidence."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ _MEASURES = (
     ("Model size", "", "model_mb", "max_model_mb", "model_mb", "MB"),
     ("Start", "", "start_seconds", "max_start_seconds", "start_seconds", "s"),
 )
-"""What is called how, where it was measured, its name there, its limit, the subject of its finding, unit."""
+"""Label, part of the measurements, field, limit in the policy, subject of the finding, unit."""
 
 
 def render_update(report: UpdateReport, run_url: str = "") -> str:
     """Return the report as HTML.
 
-    :param run_url: page of the evidence run, for links to its other documents; none if empty.
+    :param run_url: URL of the evidence run, for links to its documents; no links if empty.
     """
     words, look = _HEADLINES[report.state]
     validation = report.validation
@@ -99,7 +99,7 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
 
 
 def _documents(report: UpdateReport, run_url: str) -> list[tuple[str, str]]:
-    """Link only to a server's pages, and only to what is there."""
+    """Return links to existing documents; only for http and https."""
     if not run_url.startswith(("http://", "https://")):
         return []
     there = [(name, path) for name, (part, path) in _DOCUMENTS.items() if getattr(report, part)]
@@ -107,7 +107,7 @@ def _documents(report: UpdateReport, run_url: str) -> list[tuple[str, str]]:
 
 
 def _metrics(validation: Report) -> list[dict[str, Any]]:
-    """Return, per metric, its plot and a row for each model and the floor."""
+    """Return, per metric, the plot and a table row per model and floor."""
     floors = {f.subject: f for f in validation.verdict.findings if f.check == "floor"}
     shown = []
     for metric in dict.fromkeys(one.metric for one in validation.values):
@@ -164,7 +164,7 @@ def _segment_rows(validation: Report) -> list[tuple[str, ...]]:
 
 
 def _measures(ready: ReadinessReport) -> list[dict[str, Any]]:
-    """Return what was measured beside its limit; what has a limit and no value is said so."""
+    """Return measurements with their limits; also those that have a limit but no value."""
     judged = {f.subject: f.outcome for f in ready.verdict.findings if f.check == "limit"}
     rows = []
     for name, part, key, limit_key, subject, unit in _MEASURES:
@@ -184,5 +184,5 @@ def _measures(ready: ReadinessReport) -> list[dict[str, Any]]:
 
 
 def _served(ready: ReadinessReport) -> list[Finding]:
-    """Return what else was tried: requirements, signature, answers, load."""
+    """Return the other findings: requirements, signature, answers, load."""
     return [f for f in ready.verdict.findings if f.check not in ("limit", "note")]

@@ -74,7 +74,7 @@ def test_airflow_that_is_stopped_for_longer_than_the_lease_leaves_the_canary_at_
     state = analyse_window(serving, "m", its_plan, state, now=began + 20.0)
     assert state.is_open
     assert main(["reap", "--state-dir", str(serving.state_dir)]) == 0
-    assert capsys.readouterr().out == f"m: canary at 0 %, lease of {ME} ran out\n"
+    assert capsys.readouterr().out == f"m: canary at 0 %, lease of {ME} expired\n"
     assert answers(serving) == {("1", 200): 20}
     late = analyse_window(serving, "m", its_plan, state, now=time.time())
     assert (late.phase, "ran out" in late.reasons[0]) == (Phase.ROLLED_BACK, True)

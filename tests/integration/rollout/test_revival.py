@@ -77,7 +77,7 @@ def test_reaper_brings_back_gateway_and_stable_version_but_no_canary(serving, ca
     state = serving.endpoint_state("m")
     kill_now(psutil.Process(state.gateway.pid), *processes(serving, "1"), *processes(serving, "2"))
     assert main(["reap", "--state-dir", str(serving.state_dir), "--revive"]) == 0
-    assert capsys.readouterr().out == "m: started again: gateway, version 1\n"
+    assert capsys.readouterr().out == "m: restarted: gateway, version 1\n"
     assert shape(serving) == ("1", "2", 20)
     assert set(ask(serving)) == {200}
     assert not serving.endpoint_state("m").servers["2"].process.is_alive()

@@ -72,7 +72,9 @@ def test_question_that_nobody_answers_in_time_rolls_back(guarded, clients):
     with clients(guarded.serving.url(MODEL)):
         rollout = Rollout(guarded, "impatient")
         assert rollout.end() == "failed"
-    assert f"nobody within 0:00:05 rolled back version {rollout.version}" in rollout.log(f"{STEP_1}.ask")
+    assert f"the default (no answer within 0:00:05) rolled back version {rollout.version}" in rollout.log(
+        f"{STEP_1}.ask"
+    )
     assert rollout.states()["roll_back"] == "success"
     assert guarded.shape() == (rollout.stable, None, 0)
 

@@ -1,4 +1,4 @@
-"""Requests that try a model's signature: its example, and rows at the edge of what clients may send."""
+"""Probe requests for a model's signature: its input example, and edge cases per column."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _MOST_COLUMNS = 100
 UNSEEN = "\u2603 never seen"
 _FLOATS = ("float", "double")
 _INTEGERS = {"integer": 2**31 - 1, "long": 2**53}
-"""Largest whole numbers; beyond 2**53 JSON readers round."""
+"""Largest integers; beyond 2**53 JSON readers round."""
 _LARGEST_FLOAT32 = 3.4e38
 _EMPTY: dict[str, Any] = {"string": "a", "boolean": False, "datetime": "2020-01-01T00:00:00", "binary": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request.
+    """One probe request.
 
-    :param rows: how many predictions it asks for.
+    :param rows: number of expected predictions.
     """
 
     kind: ProbeKind
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Named input columns of a model, their MLflow types, and rows that are known to be good.
+    """Named input columns of a model, their MLflow types, and valid rows.
 
     :param has_example: whether ``rows`` come from the model's example.
     """
@@ -68,9 +68,9 @@ def inputs_of(model_dir: Path) -> Inputs | None:
 
 
 def requests_of(inputs: Inputs, largest: float) -> Iterator[Request]:
-    """Yield the example, then edge rows: one column of the first row changed at a time, then all of them.
+    """Yield the example, malformed bodies, then edge cases: one column of the first row changed at a time.
 
-    :param largest: magnitude of the extremes in columns of doubles.
+    :param largest: magnitude of the extreme values in columns of doubles.
     """
     yield inputs.request(ProbeKind.EXAMPLE, "input example", inputs.rows)
     yield Request(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
@@ -82,7 +82,7 @@ def requests_of(inputs: Inputs, largest: float) -> Iterator[Request]:
 
 
 def problem_of(text: str, rows: int) -> str:
-    """Say what is wrong with the body of a 200; empty if it has a valid prediction for each row."""
+    """Return the problem of a 200's body; empty if it has a valid prediction for each row."""
     try:
         predictions = json.loads(text)["predictions"]
     except (ValueError, KeyError, TypeError):

@@ -82,7 +82,7 @@ def test_changes_are_picked_by_their_ids(world, lake, schema, run):
 def test_schema_that_changed_meanwhile_is_not_touched(world, lake, schema, run):
     propose(run, schema, lake)
     schema.write_text(TEXT + "# by hand\n")
-    with pytest.raises(AirflowFailException, match="changed since it was compared"):
+    with pytest.raises(AirflowFailException, match="changed since the comparison"):
         accept(run, schema)
     assert schema.read_text() == TEXT + "# by hand\n"
 
@@ -142,7 +142,7 @@ def test_form_is_shown_when_nobody_has_answered(forms):
 
 def test_question_that_nobody_answers_fails_without_asking_again():
     task = approve(response_timeout=timedelta(days=7))
-    with pytest.raises(AirflowFailException, match=r"Accept 1 change\? Nobody answered within 7 days"):
+    with pytest.raises(AirflowFailException, match=r"Accept 1 change\? No answer within 7 days"):
         task.execute_complete({"ti": TASK}, {"error": "late", "error_type": "timeout"})
 
 

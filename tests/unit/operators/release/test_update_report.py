@@ -68,7 +68,7 @@ def test_report_is_there_and_linked_as_soon_as_validation_spoke(judged):
         UpdateReportLink().get_link(task, ti_key=None) == f"http://mlflow/{RUN}/artifacts/update_report.html"
     )
     missing = {one["part"]: one["reason"] for one in document["missing"]}
-    assert missing["readiness"] == missing["approval"] == "no task of this run kept it"
+    assert missing["readiness"] == missing["approval"] == "no task of this run stored it"
 
 
 def test_refusal_is_reported_though_nomination_skips(judged, run):

@@ -196,10 +196,10 @@ def test_drift_of_predictions_asks_for_retraining(champion, run):
 def test_champion_without_kept_scores_is_inconclusive(served, lake, run):
     verdict = run(monitor(CheckPredictionsOperator, lake))
     assert verdict["outcome"] == "inconclusive"
-    assert "version 1: its training kept no scores" in verdict["findings"][0]["reason"]
+    assert "version 1: its training stored no scores" in verdict["findings"][0]["reason"]
 
 
 def test_champion_that_answered_nothing_is_inconclusive(champion, lake, run):
     promise(champion, [0.5] * 100)
     verdict = run(monitor(CheckPredictionsOperator, lake))
-    assert "version 1: no request was answered by it" in verdict["findings"][0]["reason"]
+    assert "version 1: it answered no request" in verdict["findings"][0]["reason"]

@@ -172,7 +172,7 @@ def test_notifier_that_raises_changes_nothing_and_is_a_warning(champion, run, to
     assert RolloutState.from_json(state).phase is Phase.READY
     assert events(told) == ["started"]
     assert len(warned) == 1
-    assert "notifier 1 BrokenNotifier did not tell that Rollout of m version 2 beside" in warned[0]
+    assert "notifier 1 BrokenNotifier did not deliver 'Rollout of m version 2 beside" in warned[0]
 
 
 def test_verdict_of_a_step_is_the_same_beside_a_broken_notifier(world, run, told):
@@ -206,7 +206,7 @@ def test_notifier_that_hangs_is_left_to_itself(world, run, told, warned):
     hanging.may_end.set()
     assert events(told) == ["started"]
     (said,) = warned
-    assert "1 HangingNotifier did not tell" in said
+    assert "1 HangingNotifier did not deliver" in said
     assert said.endswith("no answer in time")
 
 
@@ -220,7 +220,7 @@ def test_people_are_told_though_the_evidence_store_is_down(world, run, told, mon
     monkeypatch.setattr(world.evidence, "open", down)
     send_notice(told.notifiers, notice, world.context, mlflow_conn_id="c")
     assert events(told) == ["started"]
-    assert "a retry may tell people again" in warned[0]
+    assert "a retry may send notices again" in warned[0]
 
 
 def test_hold_is_told_when_it_begins_and_once(world, run, told):

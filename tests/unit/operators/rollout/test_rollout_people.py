@@ -158,7 +158,9 @@ def test_next_try_asks_when_nobody_answered_this_question(questions, after):
 
 
 def test_nobodys_answer_in_time_rolls_back(serving):
-    with pytest.raises(AirflowFailException, match="nobody within 2:00:00 rolled back version 2"):
+    with pytest.raises(
+        AirflowFailException, match=r"the default \(no answer within 2:00:00\) rolled back version 2"
+    ):
         answered(asking_state(), approval.ROLL_BACK, user=None)
 
 

@@ -68,7 +68,7 @@ def test_requirements_that_the_serving_environment_does_not_meet_are_named(tmp_p
     assert [(d.package, d.recorded, d.found) for d in found] == [
         ("numpy", ">=2", "1.26"),
         ("scipy", "==1.0", None),
-        ("odd ?? 1", "something that is no requirement", None),
+        ("odd ?? 1", "not a valid requirement", None),
         ("python", "3.12.1", "3.11.4"),
     ]
 
@@ -111,7 +111,7 @@ def test_server_that_misses_now_and_then_is_asked_to_the_end():
 
 
 class Clock:
-    """Time that passes only when somebody sleeps or a request is sent."""
+    """Time that passes only in sleep and with each request."""
 
     def __init__(self):
         self.now, self.naps = 0.0, []
@@ -124,7 +124,7 @@ class Clock:
         self.now += seconds
 
 
-def watch(clock, answer):
+def load_test(clock, answer):
     def handle(request):
         clock.now += 0.01
         return answer()
@@ -134,14 +134,14 @@ def watch(clock, answer):
 
 
 def test_latencies_of_requests_one_by_one_are_those_of_the_server():
-    seen = watch(Clock(), lambda: httpx.Response(200)).one_by_one(50)
+    seen = load_test(Clock(), lambda: httpx.Response(200)).one_by_one(50)
     assert (seen.requests, seen.failed) == (50, 0)
     assert (seen.p50_ms, seen.p99_ms, seen.per_second) == pytest.approx((10, 10, 100))
 
 
 def test_requests_that_fail_are_counted_and_have_no_latency():
     answers = iter([*[httpx.Response(200)] * 5, httpx.Response(500), *[httpx.Response(200)] * 20])
-    seen = watch(Clock(), lambda: next(answers)).one_by_one(10)
+    seen = load_test(Clock(), lambda: next(answers)).one_by_one(10)
     assert (seen.requests, seen.failed) == (10, 1)
     assert timing([None], 1.0).p99_ms is None
 
@@ -153,12 +153,12 @@ def test_measurement_ends_when_the_server_is_slow():
         clock.now += 30
         return httpx.Response(200)
 
-    assert watch(clock, crawl).one_by_one(500).requests == 2
+    assert load_test(clock, crawl).one_by_one(500).requests == 2
 
 
 def test_load_is_sent_when_due():
     clock = Clock()
-    seen = watch(clock, lambda: httpx.Response(200)).load(LoadPolicy(per_second=10, seconds=2))
+    seen = load_test(clock, lambda: httpx.Response(200)).load(LoadPolicy(per_second=10, seconds=2))
     assert seen.requests == 20
     assert seen.per_second == pytest.approx(10)
     assert 1.7 < sum(clock.naps) <= 2
