@@ -159,6 +159,7 @@ MODULES = {
 RENAMED = {
     "backends.metrics.version_labels.LabelledMetrics": "VersionLabelMetrics",
     "backends.profiling.tables.sql_text.values_of": "value_expression",
+    "backends.registry.protocol.CHAMPION": "CHAMPION_ALIAS",
     "backends.registry.registry_watch.Snapshot": "RegistrySnapshot",
     "backends.registry.registry_watch.look": "read_snapshot",
     "backends.serving.kubernetes.http_route.RouteSite": "HttpRoutePlatform",

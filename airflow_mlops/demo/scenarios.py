@@ -9,7 +9,7 @@ from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.demo import flights
 from airflow_mlops.demo.report import Result, say
 from airflow_mlops.demo.traffic import ReplayProcess
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_mlops.demo.services import Services
 
 _MODEL = "flight_delay"
-TRAINING, ROLLOUT, MONITOR = (f"{_MODEL}__{stage}" for stage in ("training", "rollout", "monitor"))
+TRAINING, ROLLOUT_DAG, MONITOR = (f"{_MODEL}__{stage}" for stage in ("training", "rollout", "monitor"))
 _DATA = f"mlops/{_MODEL}/data"
 _RATE = 30.0
 _LABELLED_REQUESTS = 400
@@ -59,35 +59,39 @@ class Loop:
             flights.write_partition(self.data, month)
         run = self._arrive("2013-02")
         version = self._candidate(run)
-        rollout = self.api.wait_for_partition(ROLLOUT, version)
-        self.api.wait(lambda: self._state(ROLLOUT, rollout, "deploy_canary") == "success", 120, "the canary")
+        rollout = self.api.wait_for_partition(ROLLOUT_DAG, version)
+        self.api.wait(
+            lambda: self._state(ROLLOUT_DAG, rollout, "deploy_canary") == "success", 120, "the canary"
+        )
         self._live("2013-03")
-        state = self._finish(ROLLOUT, rollout)
+        state = self._finish(ROLLOUT_DAG, rollout)
         enough = lambda: sum(c["sent"] for c in self._seen().values()) >= _LABELLED_REQUESTS  # noqa: E731
         self.api.wait(enough, 120, f"{_LABELLED_REQUESTS} live requests")
-        seen, champion = self._seen(), self.registry.alias(_MODEL, CHAMPION)
+        seen, champion = self._seen(), self.registry.alias(_MODEL, CHAMPION_ALIAS)
         passed = state == "success" and champion == version and not _failed(seen)
         observed = f"rollout {state}, champion is version {champion}, {_failed(seen)} requests failed"
         expected = "trained at cold start, rolled out by canary, champion, no failed request"
-        return self._result("a", "cold start", expected, observed, passed, began, ROLLOUT, rollout, seen)
+        return self._result("a", "cold start", expected, observed, passed, began, ROLLOUT_DAG, rollout, seen)
 
     def skew(self) -> Result:
         """Month 3's labels arrive with shifted statistics: a challenger is trained and validated."""
         began = _begin("b", "month 3 arrives; weather and delays differ from winter's")
         flights.write_partition(self.data, "2013-03")
         self._live("2013-04")
-        before = self.registry.alias(_MODEL, CHAMPION)
+        before = self.registry.alias(_MODEL, CHAMPION_ALIAS)
         run = self._arrive("2013-03")
         decision = self.api.xcom(TRAINING, run, "retrain_gate") or {}
         verdict = self.api.xcom(TRAINING, run, "validate_model") or {}
         monitored = self._monitored("2013-03")
         if verdict.get("outcome") in ("pass", "warn"):
-            rollout = self.api.wait_for_partition(ROLLOUT, self._candidate(run))
-            wanted: str | None = self._candidate(run) if self._finish(ROLLOUT, rollout) == "success" else ""
+            rollout = self.api.wait_for_partition(ROLLOUT_DAG, self._candidate(run))
+            wanted: str | None = (
+                self._candidate(run) if self._finish(ROLLOUT_DAG, rollout) == "success" else ""
+            )
             how = f"promoted version {wanted}"
         else:
             wanted, how = before, f"refused: {_reasons(verdict)}"
-        seen, ended = self._seen(), self.registry.alias(_MODEL, CHAMPION) == wanted
+        seen, ended = self._seen(), self.registry.alias(_MODEL, CHAMPION_ALIAS) == wanted
         passed = decision.get("trigger") == "skew" and ended and monitored != "" and not _failed(seen)
         observed = f"retrained for {decision.get('trigger')}, {how}; monitored: {monitored or 'failed'}"
         expected = "skew found, retrained, challenger promoted or refused with reasons"
@@ -113,17 +117,17 @@ class Loop:
         """Roll out a challenger that passes validation but rejects some live requests."""
         began = _begin("d", "a model rejects missing values; cancelled flights have some")
         self._live("2013-06")  # storms: one flight in thirty is cancelled
-        before = self.registry.alias(_MODEL, CHAMPION)
+        before = self.registry.alias(_MODEL, CHAMPION_ALIAS)
         form = {"partition": "2013-03", "reason": "guard", "force": True, "params": {"reject_missing": True}}
         run = self._by_form(form)
         version = self._candidate(run)
-        rollout = self.api.wait_for_partition(ROLLOUT, version)
-        state = self._finish(ROLLOUT, rollout)
+        rollout = self.api.wait_for_partition(ROLLOUT_DAG, version)
+        state = self._finish(ROLLOUT_DAG, rollout)
         seen, after = self._seen(), self.services.serving.traffic(_MODEL)
         stable, canary = (seen.get(v or "", {"sent": 0, "failed": 0}) for v in (before, version))
         share = canary["sent"] / max(1, canary["sent"] + stable["sent"])
-        rolled_back = state == "failed" and self._state(ROLLOUT, rollout, "roll_back") == "success"
-        kept = after.stable == before == self.registry.alias(_MODEL, CHAMPION) and after.canary is None
+        rolled_back = state == "failed" and self._state(ROLLOUT_DAG, rollout, "roll_back") == "success"
+        kept = after.stable == before == self.registry.alias(_MODEL, CHAMPION_ALIAS) and after.canary is None
         proportional = canary["failed"] > 0 and stable["failed"] == 0 and share <= _CANARY_SHARE + _SLACK
         observed = (
             f"rollout {state}, version {after.stable} serves; the canary got {share:.0%} of requests and "
@@ -132,13 +136,13 @@ class Loop:
         expected = "rolled back automatically, only the canary's share of clients saw errors"
         passed = rolled_back and kept and proportional
         return self._result(
-            "d", "failing challenger", expected, observed, passed, began, ROLLOUT, rollout, seen
+            "d", "failing challenger", expected, observed, passed, began, ROLLOUT_DAG, rollout, seen
         )
 
     def by_hand(self) -> Result:
         """Trigger a run by the form, with parameters that give a poor model."""
         began = _begin("e", "a person requests a linear model by the form")
-        before = self.registry.alias(_MODEL, CHAMPION)
+        before = self.registry.alias(_MODEL, CHAMPION_ALIAS)
         reason = "is a linear model enough?"
         form = {"partition": "2013-03", "reason": reason, "force": True, "params": {"model": "linear"}}
         run = self._by_form(form)
@@ -147,7 +151,7 @@ class Loop:
         nominated = self._state(TRAINING, run, "nominate_challenger")
         noted = self.registry.version(_MODEL, version).tags["mlops.trigger_reason"]
         refused = verdict["outcome"] == "fail" and nominated == "skipped"
-        passed = refused and reason in noted and self.registry.alias(_MODEL, CHAMPION) == before
+        passed = refused and reason in noted and self.registry.alias(_MODEL, CHAMPION_ALIAS) == before
         observed = f"version {version} ({noted}) {verdict['outcome']}: {_reasons(verdict)}"
         expected = "trained with the form's parameters and reason, refused, champion unchanged"
         return self._result("e", "manual run", expected, observed, passed, began, TRAINING, run, {})

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, PERSON, TIMEOUT, DecisionEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PERSON, TIMEOUT, DecisionEntry
 from airflow_mlops.core.release.approval import (
     ApprovalAnswer,
     ApprovalDecision,
@@ -234,7 +234,7 @@ class ApproveModelOperator(ApprovalOperator):
         return Choice(
             model=self.model,
             version=candidate.version,
-            champion=MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION),
+            champion=MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION_ALIAS),
             default=(self.defaults or [""])[0],
             until=closes.strftime("%A %-d %B %Y, %H:%M UTC"),
             asked_before=self._asked_before(evidence, candidate),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
@@ -78,7 +78,7 @@ class MonitoringOperator(BaseOperator):
 
     def champion(self) -> str | None:
         """Return the version that serves; ``None`` at a cold start."""
-        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION)
+        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION_ALIAS)
 
     def promised(self, champion: str | None, path: str) -> dict[str, Any] | None:
         """Return a document of the champion's training; ``None`` if there is none."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -126,7 +126,7 @@ class RetrainGateOperator(BaseOperator):
     def _situation(self) -> Situation:
         registry, request = MlflowHook(self.mlflow_conn_id).registry(), self.request or {}
         return Situation(
-            champion=registry.alias(self.model, CHAMPION),
+            champion=registry.alias(self.model, CHAMPION_ALIAS),
             trigger=Trigger(request.get("trigger") or Trigger.NEW_DATA),
             reason=request.get("reason") or "",
             force=bool(request.get("force")),

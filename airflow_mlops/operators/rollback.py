@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, ROLLBACK, LedgerEntry
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 from airflow_mlops.core.rollout.notice import Event
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -112,7 +112,7 @@ def _back(
     backend: ServingBackend, registry: ModelRegistry, model: str, before: str | None, holder: str
 ) -> None:
     """Route all requests to the registry's current champion, and release the endpoint."""
-    champion = registry.alias(model, CHAMPION) or before
+    champion = registry.alias(model, CHAMPION_ALIAS) or before
     if champion is not None:
         deploy(backend, registry, model, champion, holder)
         backend.promote(model, champion, holder=holder)

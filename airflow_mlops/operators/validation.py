@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -88,7 +88,7 @@ class ValidateModelOperator(BaseOperator):
 
         trial = Trial(data=self.data, policy=self.policy, metrics=self.metrics, checks=self.checks)
         rows = read_rows(candidate.window, self.data, filesystem_of(candidate.window.uri))
-        champion = registry.alias(self.model, CHAMPION)
+        champion = registry.alias(self.model, CHAMPION_ALIAS)
         versions = {"challenger": candidate.version}
         if champion is not None:
             versions["champion"] = champion
@@ -102,7 +102,10 @@ def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
     if not last:
         return {}
     was = last[0].to_version
-    return {CHAMPION: f"version {was} by the ledger, but nothing has the alias {CHAMPION!r}; roll back to it"}
+    return {
+        CHAMPION_ALIAS: f"version {was} by the ledger, but no version has the alias {CHAMPION_ALIAS!r}; "
+        "roll back to it"
+    }
 
 
 class NominateChallengerOperator(CandidateOperator):

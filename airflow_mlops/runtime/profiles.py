@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
@@ -77,7 +77,7 @@ def profiled_partitions(store: EvidenceStore, model: str, uri: str) -> set[str]:
 
 def champion_window(registry: ModelRegistry, model: str) -> Window | None:
     """Return the window the champion was trained on; ``None`` at a cold start."""
-    champion = registry.alias(model, CHAMPION)
+    champion = registry.alias(model, CHAMPION_ALIAS)
     if champion is None:
         return None
     tags = registry.version(model, champion).tags

@@ -19,7 +19,7 @@ from processes import kill_now
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.backends.serving.local.process import Process, start
 from airflow_mlops.demo.api import AirflowApi
@@ -96,7 +96,7 @@ class Site:
             return {}
 
     def champion(self) -> str | None:
-        return self.registry.alias(MODEL, CHAMPION)
+        return self.registry.alias(MODEL, CHAMPION_ALIAS)
 
     def wait_for_answer(self, body: object, *, seconds: float = 60) -> float:
         """Wait until the gateway answers a request; return when it was."""

@@ -6,7 +6,7 @@ import pytest
 from builders import promotion
 
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, DecisionEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PREVIOUS, DecisionEntry
 from airflow_mlops.core.errors import InvalidConfigError
 
 
@@ -93,4 +93,4 @@ def test_decision_between_reading_and_writing_makes_no_promotion_lose(two, name,
 
     monkeypatch.setattr(MlflowLedger, "append", slow)
     assert two.promote(promotion(name, "1", "2", "run-2")).to_version == "2"
-    assert two.alias(name, CHAMPION) == "2"
+    assert two.alias(name, CHAMPION_ALIAS) == "2"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.registry.ledger_text import SUFFIX, decisions_of, rows_of, valid
 from airflow_mlops.backends.registry.mlflow_ledger import safe_name
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry, LedgerEntry
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def read_history(server: MlflowServer, model: str) -> History | None:
     numbered = {int(one["version"]): _tags(one) async for one in listed}
     return History(
         model=model,
-        champion=aliases.get(CHAMPION),
+        champion=aliases.get(CHAMPION_ALIAS),
         changes=tuple(valid(rows_of(model, numbered, _tags(registered)))),
         decisions=tuple(decisions_of(model, numbered)),
     )

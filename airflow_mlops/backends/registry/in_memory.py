@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.registry.ledger_order import decided_before, done_before, refuse_moved
 from airflow_mlops.backends.registry.protocol import (
-    CHAMPION,
+    CHAMPION_ALIAS,
     PREVIOUS,
     DecisionEntry,
     LedgerEntry,
@@ -73,14 +73,14 @@ class InMemoryRegistry:
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Move the aliases and append to the ledger."""
         self.version(entry.model, entry.to_version)
-        kept, current = self.ledger(entry.model), self.alias(entry.model, CHAMPION)
+        kept, current = self.ledger(entry.model), self.alias(entry.model, CHAMPION_ALIAS)
         done = done_before(entry, kept)
         if done is not None and current == entry.to_version:
             return done
         refuse_moved(entry, kept, current)
         if entry.from_version is not None:
             self._aliases[entry.model, PREVIOUS] = entry.from_version
-        self._aliases[entry.model, CHAMPION] = entry.to_version
+        self._aliases[entry.model, CHAMPION_ALIAS] = entry.to_version
         after = kept[-1].number if kept else 0
         entry = replace(entry, number=self._next_number(entry.model), after=after)
         self._ledger.append(entry)
@@ -88,7 +88,7 @@ class InMemoryRegistry:
 
     def settle(self, model: str) -> str | None:
         """Return the champion: here no promotion can be interrupted."""
-        return self.alias(model, CHAMPION)
+        return self.alias(model, CHAMPION_ALIAS)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all changes of champion, oldest first."""

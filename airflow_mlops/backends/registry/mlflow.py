@@ -11,7 +11,7 @@ from airflow_mlops.backends.registry.ledger_order import decided_before, done_be
 from airflow_mlops.backends.registry.ledger_text import APPLIED, VOID, valid
 from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN_MODEL_CODES, MlflowLedger, safe_name
 from airflow_mlops.backends.registry.protocol import (
-    CHAMPION,
+    CHAMPION_ALIAS,
     PREVIOUS,
     DecisionEntry,
     LedgerEntry,
@@ -81,7 +81,7 @@ class MlflowRegistry:
         self.version(entry.model, entry.to_version)
         rows = self._ledger.rows(entry.model)
         self._complete(rows)
-        current, kept = self.alias(entry.model, CHAMPION), valid(rows)
+        current, kept = self.alias(entry.model, CHAMPION_ALIAS), valid(rows)
         done = done_before(entry, kept)
         if done is not None and current == entry.to_version:
             return done
@@ -96,7 +96,7 @@ class MlflowRegistry:
     def settle(self, model: str) -> str | None:
         """Move the aliases as the last entry of the ledger says, if that was interrupted."""
         self._complete(self._ledger.rows(model))
-        return self.alias(model, CHAMPION)
+        return self.alias(model, CHAMPION_ALIAS)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all changes of champion, oldest first."""
@@ -141,7 +141,7 @@ class MlflowRegistry:
         Reads the ledger again afterwards: a slow process must not leave an older champion than the ledger's.
         """
         with self.server.session() as client:
-            moved = _point(client, entry.model, CHAMPION, entry.to_version)
+            moved = _point(client, entry.model, CHAMPION_ALIAS, entry.to_version)
             if moved and entry.from_version is not None:
                 _point(client, entry.model, PREVIOUS, entry.from_version)
         self._ledger.close(entry, APPLIED if moved else VOID)

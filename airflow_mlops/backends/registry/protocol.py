@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.core.record import Record
+from airflow_mlops.moved import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CHAMPION = "champion"
+__getattr__ = names_of(__name__)
+
+CHAMPION_ALIAS = "champion"
 PREVIOUS = "previous"
 PROMOTION, ROLLBACK, DECISION = "promotion", "rollback", "decision"
 PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"

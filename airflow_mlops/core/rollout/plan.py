@@ -138,10 +138,6 @@ class RolloutPlan(Record):
         holds = self.on_inconclusive is OnInconclusive.HOLD or RolloutMetric.PREDICTIONS in self.metrics
         return holds or self.step_at(percent).approve
 
-    def percent_after(self, percent: int) -> int | None:
-        """Return the next step's share; ``None`` after the last step."""
-        return next((share for share in self.percents if share > percent), None)
-
     def _filled(self, step: int | Step) -> Step:
         step = step if isinstance(step, Step) else Step(percent=step)
         names = ("bake_seconds", "deadline_seconds", "min_requests")

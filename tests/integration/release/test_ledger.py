@@ -18,7 +18,7 @@ from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry import history
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.triggers.registry import ModelRegistryTrigger
@@ -66,7 +66,7 @@ def test_of_two_processes_that_promote_at_once_exactly_one_wins_every_time(servi
                 order(process, promotion(name, champion, version), at=at)
             answers = {process.stdout.readline().strip(): version for version, process in tried.items()}
             assert set(answers) == {"won", "lost"}
-            assert registry.alias(name, CHAMPION) == answers["won"]
+            assert registry.alias(name, CHAMPION_ALIAS) == answers["won"]
             kept = registry.ledger(name)
             assert (len(kept), kept[-1].from_version, kept[-1].to_version) == (
                 number + 2,
@@ -102,10 +102,10 @@ def test_process_killed_between_entry_and_alias_is_completed_by_the_next_one(ser
     with promoter(service) as process:
         order(process, promotion(name, "1", "2"), killed=True)
         assert process.wait() == -9
-    assert registry.alias(name, CHAMPION) == "1"
+    assert registry.alias(name, CHAMPION_ALIAS) == "1"
     with pytest.raises(RegistryConflictError, match="champion is version 2, expected 1"):
         registry.promote(promotion(name, "1", "3"))
-    assert registry.alias(name, CHAMPION) == "2"
+    assert registry.alias(name, CHAMPION_ALIAS) == "2"
     registry.promote(promotion(name, "2", "3"))
     assert [e.to_version for e in registry.ledger(name)] == ["1", "2", "3"]
 
@@ -128,7 +128,7 @@ def test_server_killed_in_the_middle_is_a_named_outage_and_the_retry_completes(
     service.start()
     again = MlflowRegistry(MlflowServer(service.url))
     again.promote(promotion(name, "1", "2"))
-    assert again.alias(name, CHAMPION) == "2"
+    assert again.alias(name, CHAMPION_ALIAS) == "2"
     assert [e.to_version for e in again.ledger(name)] == ["1", "2"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from processes import kill_now, worker_of
 from standing import pause, wait_for_state
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 TRAINING, ROLLOUT, ON_WORKER = "steady__training", "steady__rollout", "steady__rollout_on_worker"
@@ -43,7 +43,7 @@ def test_worker_killed_in_training_and_triggerer_in_a_canary_step(airflow, clien
         assert airflow.api.wait_for_run(ROLLOUT, rollout)["state"] == "success"
     assert {status for _, status in sent.answers} == {200}
     assert shape(airflow) == ("1", None, 0)
-    assert airflow.registry.alias("steady", CHAMPION) == "1"
+    assert airflow.registry.alias("steady", CHAMPION_ALIAS) == "1"
     assert len(airflow.registry.ledger("steady")) == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from builders import bring_into_service, promotion
 from standing import pause
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 MODEL, TRAINING, ROLLOUT = "restored", "restored__training", "restored__rollout"
@@ -37,7 +37,7 @@ def test_person_goes_back_to_an_earlier_version_within_30_seconds_and_nobody_not
         second.api.wait(lambda: sent.answers[-1][0] == "1", 10, "an answer of version 1")
     assert {status for _, status in sent.answers} == {200}
     assert second.services.serving.traffic(MODEL).stable == "1"
-    assert second.registry.alias(MODEL, CHAMPION) == "1"
+    assert second.registry.alias(MODEL, CHAMPION_ALIAS) == "1"
     entry = second.registry.ledger(MODEL)[-1]
     assert (entry.kind, entry.actor, entry.reason) == ("rollback", "admin", "complaints since noon")
     assert second.api.tasks(ROLLBACK, run)["restore"]["duration"] <= 30

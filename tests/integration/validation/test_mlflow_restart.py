@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.backends.serving.readiness import probe as readiness
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.release.readiness import ReadinessMeasurements
@@ -82,7 +82,7 @@ def dying(service, monkeypatch, owner, call, wanted=lambda *_: True):
 def state(service):
     registry = MlflowRegistry(MlflowServer(service.url))
     return (
-        registry.alias("m", CHAMPION),
+        registry.alias("m", CHAMPION_ALIAS),
         [v.version for v in registry.versions("m")],
         len(registry.ledger("m")),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+    AnyArray = np.ndarray[Any, Any]
 
 KEPT = 1 << 12
 """Text values without a cell that are counted at a time."""
@@ -33,15 +33,15 @@ def compiled(function: Any) -> Any:
 
 @compiled
 def tally_numbers(
-    values: Array,
-    bitmap: Array,
+    values: AnyArray,
+    bitmap: AnyArray,
     offset: int,
-    borders: Array,
-    grid: Array,
-    start: Array,
-    counts: Array,
-    sums: Array,
-    seen: Array,
+    borders: AnyArray,
+    grid: AnyArray,
+    start: AnyArray,
+    counts: AnyArray,
+    sums: AnyArray,
+    seen: AnyArray,
 ) -> None:
     """Count values in cells and add up what the moments need.
 
@@ -78,7 +78,7 @@ def tally_numbers(
 
 
 @compiled
-def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
+def tally_codes(codes: AnyArray, bitmap: AnyArray, offset: int, counts: AnyArray) -> int:
     """Count dictionary codes; return how many are null."""
     nulls = 0
     for i in range(codes.size):
@@ -90,7 +90,7 @@ def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
 
 
 @compiled
-def follow_quotes(text: Array, state: int) -> tuple[int, int]:
+def follow_quotes(text: AnyArray, state: int) -> tuple[int, int]:
     """Return where in a csv value a text ends, and where the last row ends that ends in it, 0 if none does.
 
     :param state: where in a value the text begins: one of the ``VALUE_`` constants, as the first result.
@@ -120,7 +120,7 @@ def _mix(h: np.uint64) -> np.uint64:
 
 
 @compiled
-def _register(h: np.uint64, registers: Array) -> None:
+def _register(h: np.uint64, registers: AnyArray) -> None:
     """Note a hash in a HyperLogLog sketch of 2048 registers: 1 + zeros before its first one, up to 54."""
     place, rest = h >> np.uint64(53), h << np.uint64(11)
     run = np.uint64(registers[place])
@@ -132,7 +132,7 @@ def _register(h: np.uint64, registers: Array) -> None:
 
 
 @compiled
-def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) -> None:
+def tally_distinct(values: AnyArray, bitmap: AnyArray, offset: int, registers: AnyArray) -> None:
     """Note 64-bit integers in a distinct sketch."""
     for i in range(values.size):
         if not bitmap.size or (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
@@ -140,7 +140,7 @@ def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) 
 
 
 @compiled
-def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> None:
+def measure_text(starts: AnyArray, data: AnyArray, hashes: AnyArray, lengths: AnyArray) -> None:
     """Hash UTF-8 texts (FNV-1a, mixed) and count their characters; text i is data[starts[i]:starts[i+1]]."""
     for i in range(hashes.size):
         h, characters = np.uint64(0xCBF29CE484222325), 0
@@ -153,15 +153,15 @@ def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> N
 
 @compiled
 def tally_text(
-    hashes: Array,
-    lengths: Array,
-    weights: Array,
-    bitmap: Array,
+    hashes: AnyArray,
+    lengths: AnyArray,
+    weights: AnyArray,
+    bitmap: AnyArray,
     offset: int,
-    table: tuple[Array, Array, Array, Array],
-    registers: Array,
-    sums: Array,
-    seen: Array,
+    table: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
+    registers: AnyArray,
+    sums: AnyArray,
+    seen: AnyArray,
 ) -> None:
     """Count texts in a table of bounded size, with a distinct sketch and the moments of their lengths.
 
@@ -196,7 +196,7 @@ def tally_text(
 
 
 @compiled
-def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
+def _slot(index: AnyArray, keys: AnyArray, key: np.uint64) -> np.int64:
     """Return the slot of a key, or the free one where it belongs (linear probing)."""
     slot = np.int64(key & np.uint64(len(index) - 1))
     while index[slot] >= 0 and keys[index[slot]] != key:
@@ -205,7 +205,7 @@ def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
 
 
 @compiled
-def _shrink(index: Array, keys: Array, counts: Array, rows: Array, seen: Array) -> None:
+def _shrink(index: AnyArray, keys: AnyArray, counts: AnyArray, rows: AnyArray, seen: AnyArray) -> None:
     """Cut so much off every entry without a cell that at most half of them are left.
 
     Misra-Gries: each cut takes as much from KEPT / 2 values at least, so that no value loses more than

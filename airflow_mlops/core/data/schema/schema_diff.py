@@ -96,16 +96,6 @@ def diff_from_data(schema: Schema, profile: Profile, options: InferenceOptions |
     return SchemaDiff(old=schema.name, new=", ".join(profile.partitions) or "data", changes=tuple(changes))
 
 
-def evolve(schema: Schema, changes: Sequence[Change]) -> Schema:
-    """Return the schema with these changes; every other rule stays as it is.
-
-    A changed rule keeps its id, notes and description; its reason becomes the new one.
-
-    :raises InvalidConfigError: a change that does not fit the schema as it is now.
-    """
-    return replace(schema, expectations=tuple(rule for _, rule in evolved_rules(schema, changes)))
-
-
 def evolved_rules(schema: Schema, changes: Sequence[Change]) -> list[tuple[str, Rule]]:
     """Return the rules with these changes by the names they had; a new one after the last of its column.
 

@@ -4,7 +4,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from builders import bring_into_service, promotion
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PREVIOUS
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
 from airflow_mlops.operators.rollback import RestoreVersionOperator
 
@@ -27,7 +27,7 @@ def second(world):
 
 def shape(world):
     traffic = world.serving.traffic("m")
-    return traffic.stable, traffic.canary, traffic.holder, world.registry.alias("m", CHAMPION)
+    return traffic.stable, traffic.canary, traffic.holder, world.registry.alias("m", CHAMPION_ALIAS)
 
 
 def test_earlier_version_gets_requests_alias_and_an_entry_with_the_reason(second, run):
@@ -85,14 +85,14 @@ def test_canary_in_between_is_taken_out_of_traffic(second, run):
 
 
 def test_alias_that_was_deleted_is_set_again(second, run):
-    del second.registry._aliases["m", CHAMPION]
+    del second.registry._aliases["m", CHAMPION_ALIAS]
     run(restore("2"))
     assert shape(second) == ("2", None, None, "2")
 
 
 def test_champion_that_moved_meanwhile_gets_the_requests_back(second, run, monkeypatch):
     def conflict(entry):
-        second.registry._aliases["m", CHAMPION] = "3"
+        second.registry._aliases["m", CHAMPION_ALIAS] = "3"
         raise RegistryConflictError("champion is version 3")
 
     monkeypatch.setattr(second.registry, "promote", conflict)

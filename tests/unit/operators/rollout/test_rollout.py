@@ -5,7 +5,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from builders import plan
 
 from airflow_mlops.assets import champion_asset
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.state import RolloutState
@@ -66,7 +66,7 @@ def test_rollout_moves_traffic_then_alias_and_frees_the_endpoint(champion, run):
     run(CleanUpRolloutOperator(task_id="c", **COMMON))
     assert shape(champion.serving.traffic("m")) == ("2", None, 0, None)
     assert (entry["from_version"], entry["to_version"]) == ("1", "2")
-    assert champion.registry.alias("m", CHAMPION) == "2"
+    assert champion.registry.alias("m", CHAMPION_ALIAS) == "2"
     assert champion.evidence.runs["m__stage/run-1"].status == "FINISHED"
 
 
@@ -101,7 +101,7 @@ def test_rollback_gives_requests_back_and_frees_the_endpoint(champion, run):
     run(RollbackOperator(task_id="r", **COMMON))
     assert shape(champion.serving.traffic("m")) == ("1", None, 0, None)
     assert set(champion.serving.counters("m").versions) == {"1"}
-    assert champion.registry.alias("m", CHAMPION) == "1"
+    assert champion.registry.alias("m", CHAMPION_ALIAS) == "1"
     assert champion.evidence.runs["m__stage/run-1"].status == "FAILED"
 
 
@@ -152,7 +152,7 @@ def test_stranger_in_service_stops_the_rollout_and_stays(champion, run):
 
 def test_champion_that_moved_meanwhile_stops_the_promotion_before_traffic_moves(champion, run):
     state = run(shift(run(deploy())))
-    champion.registry._aliases["m", CHAMPION] = "5"
+    champion.registry._aliases["m", CHAMPION_ALIAS] = "5"
     with pytest.raises(AirflowFailException, match="champion is version 5"):
         run(PromoteModelOperator(task_id="p", state=state, **COMMON))
     assert champion.serving.traffic("m").stable == "1"

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from builders import plan
 from fakes.remote_serving import kserve
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.operators.rollout import (
@@ -84,7 +84,7 @@ def test_good_canary_is_promoted(serving, world, run, monkeypatch):
     run(PromoteModelOperator(task_id="p", state=state, **COMMON))
     assert run(CleanUpRolloutOperator(task_id="c", **COMMON))["stable"] == "2"
     assert serving.traffic("demo").holder is None
-    assert world.registry.alias("demo", CHAMPION) == "2"
+    assert world.registry.alias("demo", CHAMPION_ALIAS) == "2"
 
 
 def test_bad_canary_is_rolled_back(serving, world, run, monkeypatch):

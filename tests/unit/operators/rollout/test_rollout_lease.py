@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from builders import plan, promotion
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.plan import OnInconclusive
 from airflow_mlops.core.rollout.state import Phase, RolloutState
@@ -102,7 +102,7 @@ def test_promotion_that_was_overtaken_moves_no_traffic(world, run, stepping):
         AirflowFailException, match=r"with token 2 is lost: m__stage/run-1 with token 3 holds"
     ):
         run(PromoteModelOperator(task_id="p", state=passed, **COMMON))
-    assert (world.serving.traffic("m").stable, world.registry.alias("m", CHAMPION)) == ("1", "1")
+    assert (world.serving.traffic("m").stable, world.registry.alias("m", CHAMPION_ALIAS)) == ("1", "1")
 
 
 def test_second_rollout_fails_at_once_with_the_holders_name(world, run, stepping):
