@@ -23,7 +23,7 @@ MODULES = {
     "backends.profiling.arrow": "backends.profiling.files.arrow",
     "backends.profiling.cells": "backends.profiling.files.bins",
     "backends.profiling.contents": "backends.profiling.files.partition_files",
-    "backends.profiling.csv_end": "backends.profiling.files.csv_end",
+    "backends.profiling.csv_end": "backends.profiling.files.source",
     "backends.profiling.dataset": "backends.profiling.files.dataset",
     "backends.profiling.kernels": "backends.profiling.files.kernels",
     "backends.profiling.source": "backends.profiling.files.source",
