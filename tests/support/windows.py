@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.backends.profiling.files.dataset import describe_window
@@ -48,3 +50,39 @@ def require_sound(profile):
     for column in profile.columns:
         assert column.present + column.nulls == profile.rows, column
     assert Profile.from_json(json.loads(json.dumps(profile.to_json(), allow_nan=False))) == profile
+
+
+class CountedFile(io.BytesIO):
+    """An open file that adds up the bytes read of it."""
+
+    def __init__(self, data, path, reads):
+        super().__init__(data)
+        self.path, self.reads = path, reads
+
+    def counted(self, data):
+        self.reads[self.path] += len(data)
+        return data
+
+    def read(self, size=-1):
+        return self.counted(super().read(size))
+
+    def read1(self, size=-1):
+        return self.counted(super().read1(size))
+
+    def readinto(self, buffer):
+        found = super().readinto(buffer)
+        self.reads[self.path] += found
+        return found
+
+
+def count_reads(monkeypatch):
+    """Return a counter of the bytes that are read of files in memory from now on, by path."""
+    reads, opened = Counter(), MemoryFileSystem._open
+
+    def open_counted(self, path, mode="rb", **options):
+        if mode != "rb":
+            return opened(self, path, mode, **options)
+        return CountedFile(self.cat_file(path), path, reads)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", open_counted)
+    return reads

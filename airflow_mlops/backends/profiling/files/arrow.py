@@ -10,7 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.profiling.files.bins import cells_of, needs_rows
-from airflow_mlops.backends.profiling.files.dataset import described, open_window, readable, require_rows
+from airflow_mlops.backends.profiling.files.dataset import (
+    described_window,
+    open_window,
+    readable,
+    require_rows,
+)
 from airflow_mlops.backends.profiling.files.source import THREADS, require_unique
 from airflow_mlops.backends.profiling.files.tally import tally
 from airflow_mlops.core.data.profile.profile import Profile, merge
@@ -49,7 +54,7 @@ def profile_files(
     source = open_window(window, filesystem, on_bytes)
     profile = _profile(window, source, cells_from)
     with readable(window):
-        return described(window, source, profile.rows), profile
+        return described_window(window, source, profile.rows), profile
 
 
 def profile_window(

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from windows import count_reads
 
 from airflow_mlops.operators.data import CheckSchemaOperator, CheckSkewOperator, ProfileDataOperator
 from airflow_mlops.operators.retraining import ReadTrainingRequestOperator
@@ -44,6 +45,26 @@ def test_window_on_object_storage_is_profiled_checked_and_compared(world, lake, 
     assert moved["outcome"] == "fail"
     kept = [json.dumps([r.tags, r.documents]) for r in world.evidence.runs.values()]
     assert "hush" not in "".join([*kept, *map(json.dumps, (first, second, verdict, moved))])
+
+
+def test_csv_is_read_once_for_profile_schema_and_skew(world, bucket, run, monkeypatch):
+    files = {f"/bucket/churn/month=2013-0{i}/part-0.csv": csv_of(i) for i in (1, 2)}
+    for path, data in files.items():
+        bucket.pipe_file(path, data)
+    bucket.pipe_file("bucket/schema.yaml", json.dumps({"name": "m", "expectations": RULES[:1]}).encode())
+    reads = count_reads(monkeypatch)
+    ref = profile(run, "2013-02")
+    schema = "s3://lake@bucket/schema.yaml"
+    assert run(CheckSchemaOperator(task_id="s", model="m", profile=ref, schema=schema))["outcome"] == "pass"
+    named = {"rule": "partitions", "partitions": ["2013-01"]}  # never profiled, so it is read for this
+    skew = CheckSkewOperator(task_id="k", model="m", profile=ref, reference=named)
+    assert run(skew, run_id="run-2013-02")["outcome"] == "fail"
+    assert {path: reads[path] for path in files} == {path: len(data) for path, data in files.items()}
+
+
+def csv_of(shift):
+    rows = [f'{5 * shift + i % 97 / 10},"name, {i}"\n' for i in range(100_000)]
+    return ("x,name\n" + "".join(rows)).encode()
 
 
 def test_partitions_on_object_storage_are_listed_with_the_connection(world, lake, run):
