@@ -1,7 +1,7 @@
 """Schema: what data must look like, as a Great Expectations suite that people edit as YAML.
 
-``text`` checks what people wrote, ``infer`` proposes a schema from a profile, ``diff`` compares two. A rule
-that a profile can answer is evaluated by ``expectations``, any other by Great Expectations (``backends.rules``).
+``text`` checks what people wrote, ``infer`` proposes a schema from a profile, ``diff`` compares two. Rules
+are evaluated on a profile (``expectations``) as far as possible, else on rows (``backends.rules``).
 """
 
 from __future__ import annotations
