@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -13,6 +14,25 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
+_NOT_ONE_OF = ("enum", "literal_error")
+_ALLOWED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "model_type": "a mapping",
+    "too_short": "one or more",
+}
+NOT_ALLOWED = "not_allowed"
+"""Type of a custom error whose message says what is allowed."""
 
 
 def explain(error: ValidationError, model: Any) -> str:
@@ -43,8 +63,15 @@ def _problem(item: dict[str, Any], model: Any) -> str:
         return f"unknown key {key!r}; one of: {', '.join(allowed)}{did_you_mean(place[-1], allowed)}"
     if item["type"] == "value_error":
         return f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"])
-    got = "" if item["type"] == "missing" else f", got {item['input']!r}"
-    return f"{key}: {item['msg']}{got}"
+    if item["type"] == "missing":
+        return f"key {key!r} is missing"
+    if item["type"] in _NOT_ONE_OF:
+        allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        return f"{key}: {item['input']!r}, one of: {', '.join(allowed)}{did_you_mean(item['input'], allowed)}"
+    what = item["msg"] if item["type"] == NOT_ALLOWED else _ALLOWED.get(item["type"])
+    if what:
+        return f"{key}: {item['input']!r}, allowed: {what}"
+    return f"{key}: {item['msg']}, got {item['input']!r}"
 
 
 def _model_at(model: Any, place: tuple[int | str, ...]) -> Any:

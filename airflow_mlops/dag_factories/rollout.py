@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier, Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.dag_factories.dag import model_dag
+from airflow_mlops.moved import names_of
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,
@@ -137,4 +137,4 @@ def rollout_dag(config: ModelConfig) -> DAG:
     return dag
 
 
-__getattr__ = renamed(__name__, {"FORM": "ROLLOUT_FORM", "VERSION": "ROLLOUT_VERSION"})
+__getattr__ = names_of(__name__)

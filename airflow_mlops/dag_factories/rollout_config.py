@@ -21,12 +21,12 @@ from pydantic import (
 from pydantic_core import ArgsKwargs
 
 from airflow_mlops.core.errors import InvalidPlanError
-from airflow_mlops.core.input_errors import allowed_keys, tag_of
-from airflow_mlops.core.renamed import renamed
+from airflow_mlops.core.input_errors import NOT_ALLOWED, allowed_keys, tag_of
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import RolloutPlan, Strategy
 from airflow_mlops.core.rollout.plan import Step as PlanStep
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
+from airflow_mlops.moved import names_of
 
 _STEPS: dict[str, tuple[int, ...]] = {
     Strategy.CANARY: (5, 25, 50),
@@ -107,16 +107,16 @@ _Step = Annotated[
     Annotated[StrictInt, Tag(tag_of(int))] | Annotated[StepConfig, Tag(tag_of(StepConfig))],
     Discriminator(
         _step_kind,
-        custom_error_type="step",
-        custom_error_message="not a step; allowed: a whole percent, or keys with percent",
+        custom_error_type=NOT_ALLOWED,
+        custom_error_message="a whole percent, or keys with percent",
     ),
 ]
 _Freeze = Annotated[
     Annotated[WeeklyFreeze, Tag(tag_of(WeeklyFreeze))] | Annotated[FreezePeriod, Tag(tag_of(FreezePeriod))],
     Discriminator(
         _freeze_kind,
-        custom_error_type="freeze",
-        custom_error_message="not a freeze; allowed: keys start and end, or days",
+        custom_error_type=NOT_ALLOWED,
+        custom_error_message="keys start and end, or days",
     ),
     WrapValidator(_refused),
 ]
@@ -177,4 +177,4 @@ class RolloutConfig(RolloutPlan):
         return RolloutPlan(**{**field_values(self, RolloutPlan), "steps": steps})
 
 
-__getattr__ = renamed(__name__, {"Rollout": "RolloutConfig", "Step": "StepConfig"})
+__getattr__ = names_of(__name__)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.schema.schema_diff import Change, SchemaDiff
+    from airflow_mlops.core.data.schema.diff import Change, SchemaDiff
     from airflow_mlops.runtime.evidence import RunEvidence
 
 _PROPOSAL_PATH = "schema_diff.json"
@@ -55,7 +55,7 @@ class ProposeSchemaOperator(DataOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, store the proposal, return it or skip."""
         from airflow_mlops.backends.rules.schema_file import parse_schema
-        from airflow_mlops.core.data.schema.schema_diff import diff_from_data
+        from airflow_mlops.core.data.schema.diff import diff_from_data
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
@@ -155,7 +155,7 @@ class AcceptSchemaOperator(DataOperator):
 
     def _write(self, evidence: RunEvidence, proposal: dict[str, Any], before: str) -> None:
         from airflow_mlops.backends.rules.schema_file import evolve_text
-        from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
+        from airflow_mlops.core.data.schema.diff import SchemaDiff
 
         if _digest(before) != proposal["schema_sha256"]:
             msg = f"{self.schema}: changed since the comparison; compare again"

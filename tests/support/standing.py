@@ -18,7 +18,7 @@ from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.backends.profiling.files.dataset import describe_window
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
 

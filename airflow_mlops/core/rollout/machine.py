@@ -25,6 +25,7 @@ from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, StepDecisi
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
 from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState, thinned
+from airflow_mlops.moved import names_of
 
 TRACE_LIMIT = 400
 RESERVE = 0.25
@@ -291,3 +292,6 @@ def _agreed_to_what_is_gone(state: RolloutState, found: Judgement) -> bool:
 
 def _agreed_and_free(plan: RolloutPlan, state: RolloutState) -> bool:
     return state.approved_by is not None and frozen_until(plan.freeze, state.clock) is None
+
+
+__getattr__ = names_of(__name__)

@@ -14,6 +14,7 @@ from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
 from airflow_mlops.core.rollout.evidence.share import ArmCounts, ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.lease import Lease
 from airflow_mlops.core.rollout.plan import RolloutMetric
+from airflow_mlops.moved import names_of
 
 
 class Phase(StrEnum):
@@ -163,3 +164,6 @@ class RolloutState(Record):
     def may_go_on(self) -> bool:
         """Whether the step ended so that the rollout may go on."""
         return self.phase is Phase.PASSED
+
+
+__getattr__ = names_of(__name__)

@@ -12,7 +12,7 @@ from strategies import SMALL, edits, fuzz, tables
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.rules.schema_file import parse_schema
 from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError

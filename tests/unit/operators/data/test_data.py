@@ -11,7 +11,7 @@ from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.profile import Profile
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.operators.data import (
     CheckSchemaOperator,

@@ -1,4 +1,4 @@
-"""Compares two schemas rule by rule, and carries accepted changes over."""
+"""Difference of two schemas, rule by rule: what each change loosens or tightens, and how to apply it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
 from airflow_mlops.core.data.expectations.rule import ENVIRONMENTS, Rule
-from airflow_mlops.core.data.schema.inference import infer_schema
-from airflow_mlops.core.data.schema.strictness import Effect, effect_of, together
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.verdict import Outcome
+from airflow_mlops.core.verdict import Outcome, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.schema.inference import InferenceOptions
+    from airflow_mlops.core.data.schema.infer import InferenceOptions
     from airflow_mlops.core.data.schema.schema import Schema
+
+
+class ChangeEffect(StrEnum):
+    """Whether a change makes a schema allow more or less."""
+
+    LOOSENS = "loosens"
+    TIGHTENS = "tightens"
+    BOTH = "loosens and tightens"
+    UNCLEAR = "unclear"
 
 
 class ChangeKind(StrEnum):
@@ -39,12 +47,12 @@ class Change(Record):
     :param before: the rule as it is, ``None`` if added.
     :param after: the rule as it would be, ``None`` if removed.
     :param effect: what accepting the change does to the schema.
-    :param needed: the data that was compared does not meet the rule as it is.
+    :param needed: the compared data does not meet the rule as it is.
     """
 
     id: str
     kind: ChangeKind
-    effect: Effect
+    effect: ChangeEffect
     sentence: str
     before: Rule | None = None
     after: Rule | None = None
@@ -74,7 +82,7 @@ class SchemaDiff(Record):
 
 
 def diff(old: Schema, new: Schema) -> SchemaDiff:
-    """Compare rule by rule; notes, descriptions and reasons do not count."""
+    """Compare rule by rule; notes, descriptions and reasons are ignored."""
     mine, theirs = dict(old.identified()), dict(new.identified())
     changes = [_compare(name, mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
     found = tuple(change for change in changes if change is not None)
@@ -84,8 +92,8 @@ def diff(old: Schema, new: Schema) -> SchemaDiff:
 def diff_from_data(schema: Schema, profile: Profile, options: InferenceOptions | None = None) -> SchemaDiff:
     """Compare a schema with the one that would be inferred from data.
 
-    A rule that a person added is never proposed for removal, unless its column is gone: inference knows
-    nothing of it. What only training data has (by the schema's environments) is taken for a label.
+    A rule that a person added is proposed for removal only if its column is gone, since inference never
+    proposes it. Columns that only training data has (by the schema's environments) are taken for labels.
     """
     inferred = infer_schema(profile, schema.name, labels=_labels(schema), options=options)
     changes = [
@@ -96,8 +104,11 @@ def diff_from_data(schema: Schema, profile: Profile, options: InferenceOptions |
     return SchemaDiff(old=schema.name, new=", ".join(profile.partitions) or "data", changes=tuple(changes))
 
 
-def evolved_rules(schema: Schema, changes: Sequence[Change]) -> list[tuple[str, Rule]]:
-    """Return the rules with these changes by the names they had; a new one after the last of its column.
+def apply_changes(schema: Schema, changes: Sequence[Change]) -> list[tuple[str, Rule]]:
+    """Return the schema's rules after these changes, each with the name it had; every other rule is kept.
+
+    A changed rule keeps its id, notes and description; its reason becomes the new one. A new rule comes
+    after the last one of its column.
 
     :raises InvalidConfigError: a change that does not fit the schema as it is now.
     """
@@ -124,11 +135,13 @@ def _compare(name: str, before: Rule | None, after: Rule | None) -> Change | Non
     if before is None and after is not None:
         why = f" ({after.meta['why']})" if "why" in after.meta else ""
         sentence = f"{name}: added: {_limits(after.kwargs)}{why}"
-        return Change(id=name, kind=ChangeKind.ADDED, effect=Effect.TIGHTENS, sentence=sentence, after=after)
+        return Change(
+            id=name, kind=ChangeKind.ADDED, effect=ChangeEffect.TIGHTENS, sentence=sentence, after=after
+        )
     if before is not None and after is None:
         sentence = f"{name}: removed: {_limits(before.kwargs)}"
         return Change(
-            id=name, kind=ChangeKind.REMOVED, effect=Effect.LOOSENS, sentence=sentence, before=before
+            id=name, kind=ChangeKind.REMOVED, effect=ChangeEffect.LOOSENS, sentence=sentence, before=before
         )
     if before is None or after is None or _essence(before) == _essence(after):
         return None
@@ -139,7 +152,7 @@ def _changed_rule(name: str, before: Rule, after: Rule) -> Change:
     old, new = _essence(before) or {}, _essence(after) or {}
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     told = "; ".join(_from_to(key, old.get(key), new.get(key)) for key in keys)
-    effect = together([effect_of(before.type, key, old.get(key), new.get(key)) for key in keys])
+    effect = _together([_effect_of(before.type, key, old.get(key), new.get(key)) for key in keys])
     return Change(
         id=name,
         kind=ChangeKind.CHANGED,
@@ -151,7 +164,7 @@ def _changed_rule(name: str, before: Rule, after: Rule) -> Change:
 
 
 def _essence(rule: Rule | None) -> dict[str, Any] | None:
-    """Return what a rule demands: arguments, severity and where it applies; sets in one order."""
+    """Return what a rule demands: arguments, severity and environments; sets sorted."""
     if rule is None:
         return None
     kwargs = {key: _sorted(key, value) for key, value in rule.kwargs.items() if value is not None}
@@ -178,7 +191,7 @@ def _limits(kwargs: dict[str, Any]) -> str:
 
 
 def _labels(schema: Schema) -> list[str]:
-    """Return the columns all of whose rules apply in training only."""
+    """Return the columns whose rules all apply in training only."""
     places: dict[str, set[str]] = {}
     for rule in schema.expectations:
         places.setdefault(rule.subject, set()).update(rule.environments)
@@ -186,7 +199,7 @@ def _labels(schema: Schema) -> list[str]:
 
 
 def _is_obsolete(rule: Rule | None, profile: Profile) -> bool:
-    """Say whether a rule that inference did not propose again has lost its column, or was once proposed."""
+    """Whether a rule that was not proposed again was once proposed, or its column is gone."""
     if rule is None or rule.subject == "table":
         return False
     columns = rule.subject.split(",") if rule.subject not in profile.names else [rule.subject]
@@ -209,3 +222,89 @@ def _placed(rules: list[tuple[str, Rule]], added: Sequence[Change]) -> list[tupl
             same = [i for i, (_, rule) in enumerate(rules) if rule.subject == change.after.subject]
             rules.insert(same[-1] + 1 if same else len(rules), (change.id, change.after))
     return rules
+
+
+def _effect_of(expectation: str, key: str, old: Any, new: Any) -> ChangeEffect:
+    """Return what a changed argument does.
+
+    :param old: ``None`` where the argument was absent, ``new`` likewise.
+    """
+    judge = _EFFECTS.get(key)
+    if judge is None:
+        return ChangeEffect.UNCLEAR
+    try:
+        effect = judge(old, new)
+    except TypeError:
+        return ChangeEffect.UNCLEAR
+    return _turned(effect) if key == "value_set" and _demands_set(expectation) else effect
+
+
+def _together(effects: Iterable[ChangeEffect]) -> ChangeEffect:
+    """Return what several changes of one rule do together."""
+    found = set(effects)
+    if ChangeEffect.UNCLEAR in found or not found:
+        return ChangeEffect.UNCLEAR
+    return found.pop() if len(found) == 1 else ChangeEffect.BOTH
+
+
+def _demands_set(expectation: str) -> bool:
+    """Whether more values in the set allow less."""
+    return "not_be_in_set" in expectation or "contain_set" in expectation
+
+
+def _turned(effect: ChangeEffect) -> ChangeEffect:
+    return {ChangeEffect.LOOSENS: ChangeEffect.TIGHTENS, ChangeEffect.TIGHTENS: ChangeEffect.LOOSENS}.get(
+        effect, effect
+    )
+
+
+def _loosens(yes: bool) -> ChangeEffect:  # noqa: FBT001 - private
+    return ChangeEffect.LOOSENS if yes else ChangeEffect.TIGHTENS
+
+
+def _lower_limit(old: Any, new: Any) -> ChangeEffect:
+    return _loosens(new is None or (old is not None and new < old))
+
+
+def _upper_limit(old: Any, new: Any) -> ChangeEffect:
+    return _loosens(new is None or (old is not None and new > old))
+
+
+def _share(old: Any, new: Any) -> ChangeEffect:
+    return _loosens((1.0 if new is None else new) < (1.0 if old is None else old))
+
+
+def _flag(old: Any, new: Any) -> ChangeEffect:
+    return _loosens(bool(old) and not new)
+
+
+def _allowed(old: Any, new: Any) -> ChangeEffect:
+    if not isinstance(old, list) or not isinstance(new, list):
+        return ChangeEffect.UNCLEAR
+    more, less = any(v not in old for v in new), any(v not in new for v in old)
+    return ChangeEffect.BOTH if more and less else _loosens(more)
+
+
+def _severity(old: Any, new: Any) -> ChangeEffect:
+    ranks = [str(severity) for severity in Severity]
+    return _loosens(ranks.index(str(new)) < ranks.index(str(old)))
+
+
+def _environments(old: Any, new: Any) -> ChangeEffect:
+    gone, come = ([e for e in ENVIRONMENTS if e in a and e not in b] for a, b in ((old, new), (new, old)))
+    return ChangeEffect.BOTH if gone and come else _loosens(bool(gone))
+
+
+_EFFECTS: dict[str, Callable[[Any, Any], ChangeEffect]] = {
+    "min_value": _lower_limit,
+    "max_value": _upper_limit,
+    "mostly": _share,
+    "strict_min": _flag,
+    "strict_max": _flag,
+    "strictly": _flag,
+    "exact_match": _flag,
+    "value_set": _allowed,
+    "type_list": _allowed,
+    "severity": _severity,
+    "environments": _environments,
+}
