@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier, Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.dag_factories.dag import model_dag
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -135,6 +134,3 @@ def rollout_dag(config: ModelConfig) -> DAG:
             ),
         )
     return dag
-
-
-__getattr__ = renamed(__name__, {"FORM": "ROLLOUT_FORM", "VERSION": "ROLLOUT_VERSION"})

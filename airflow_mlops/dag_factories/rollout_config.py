@@ -22,11 +22,11 @@ from pydantic_core import ArgsKwargs
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.input_errors import allowed_keys, tag_of
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
 from airflow_mlops.core.rollout.plan import RolloutPlan, Strategy
 from airflow_mlops.core.rollout.plan import Step as PlanStep
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
+from airflow_mlops.moved import names_of
 
 _STEPS: dict[str, tuple[int, ...]] = {
     Strategy.CANARY: (5, 25, 50),
@@ -177,4 +177,4 @@ class RolloutConfig(RolloutPlan):
         return RolloutPlan(**{**field_values(self, RolloutPlan), "steps": steps})
 
 
-__getattr__ = renamed(__name__, {"Rollout": "RolloutConfig", "Step": "StepConfig"})
+__getattr__ = names_of(__name__)

@@ -4,7 +4,6 @@ import pytest
 
 from airflow_mlops import dag_factories
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
-from airflow_mlops.dag_factories import config, release, rollout, rollout_config, validate
 from airflow_mlops.dag_factories.checked import seconds
 from airflow_mlops.dag_factories.config import (
     DataConfig,
@@ -77,24 +76,6 @@ def test_mistake_in_python_is_the_same_named_error():
         DataConfig(uri="x", targt="y", schema="s", target="z")
     with pytest.raises(InvalidConfigError, match="margin"):
         ValidateConfig(margin="much")
-
-
-@pytest.mark.parametrize(
-    ("module", "old", "new"),
-    [
-        (dag_factories, "Data", DataConfig),
-        (dag_factories, "Rollout", RolloutConfig),
-        (config, "Train", TrainConfig),
-        (rollout_config, "Step", rollout_config.StepConfig),
-        (validate, "Validate", ValidateConfig),
-        (validate, "Metric", validate.MetricConfig),
-        (release, "Readiness", release.ReadinessConfig),
-        (rollout, "FORM", rollout.ROLLOUT_FORM),
-    ],
-)
-def test_former_name_is_importable_with_a_warning(module, old, new):
-    with pytest.warns(DeprecationWarning, match=f"{module.__name__}.{old} is called "):
-        assert getattr(module, old) is new
 
 
 def test_name_that_never_was_is_no_attribute():
