@@ -1,8 +1,8 @@
 """Old import paths, valid for one release: what a DAG or a program wrote still resolves, with a warning.
 
-``MODULES`` and ``RENAMED`` say what is where now; paths are below ``airflow_mlops``. A module that is gone is
-served by :class:`MovedModules`; one whose path is a package now, or whose names changed, has the line
-``__getattr__ = names_of(__name__)``. Nothing is imported before a name is asked for.
+``MODULES`` and ``NEW_NAMES`` are the tables; paths are below ``airflow_mlops``. :class:`MovedModules` serves
+modules that no longer exist. A module whose path is a package now, or some of whose names changed, has the
+line ``__getattr__ = names_of(__name__)``. Nothing is imported before a name is used.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ MODULES = {
 }
 """Former module to its present place; where several became one, to that one."""
 
-RENAMED = {
+NEW_NAMES = {
     "backends.metrics.version_labels.LabelledMetrics": "VersionLabelMetrics",
     "backends.profiling.tables.sql_text.values_of": "value_expression",
     "backends.registry.protocol.CHAMPION": "CHAMPION_ALIAS",
@@ -277,12 +277,21 @@ RENAMED = {
     "runtime.notices.tell": "send_notice",
     "runtime.notices.tell_held": "send_held_notice",
 }
+_MODEL = "Approval Card Data Monitor Readiness Reference Retrain Rollout Skew Train Validate"
+_CONFIGS = {
+    "dag_factories": f"{_MODEL} Load",
+    "dag_factories.config": _MODEL,
+    "dag_factories.release": "Approval Card Load Readiness",
+    "dag_factories.rollout_config": "Rollout Step",
+    "dag_factories.validate": "Calibration Check Fairness Metric Poisoning Slices Validate",
+}
+NEW_NAMES |= {f"{path}.{name}": f"{name}Config" for path, names in _CONFIGS.items() for name in names.split()}
 """Name by its module's present path to its present name, with a path where it left that module; one line
 serves all former paths of the module."""
 
 
 def names_of(module: str) -> Callable[[str], Any]:
-    """Return a module's ``__getattr__``: it finds names by the tables, and warns the first time."""
+    """Return a module's ``__getattr__``, which resolves names by the tables and warns once per name."""
 
     def find(name: str) -> Any:
         place = _place_of(f"{module.removeprefix(_ROOT)}.{name}")
@@ -306,47 +315,47 @@ def names_of(module: str) -> Callable[[str], Any]:
 
 
 class MovedModules:
-    """Finds modules by the paths they had, after all other finders: what is there is never looked up here."""
+    """Meta-path finder of former module paths; it comes last, so existing modules never reach it."""
 
     @classmethod
     def install(cls) -> None:
-        """Join the finders of this process, once."""
+        """Add the finder to this process, once."""
         if not any(isinstance(one, cls) for one in sys.meta_path):
             sys.meta_path.append(cls())
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load a module that moved, or a package whose modules all did."""
+        """Return the spec of a moved module, or of a package all of whose modules moved."""
         if not fullname.startswith(_ROOT):
             return None
         short = fullname.removeprefix(_ROOT)
         is_folder = any(old.startswith(f"{short}.") for old in MODULES)
         if short not in MODULES and not is_folder:
             return None
-        loader: Any = self  # all that a loader needs; its base class costs an import
+        loader: Any = self  # duck-typed: importing its base class would cost time
         return ModuleSpec(fullname, loader, is_package=is_folder)
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Let the import system make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module nothing but a way to find what it had."""
+        """Give the module a ``__getattr__`` and nothing else."""
         module.__getattr__ = names_of(module.__name__)  # type: ignore[method-assign]
 
 
 def _is_submodule(module: str, name: str) -> bool:
-    """Whether ``from module import name`` asks for a module, which the import system then loads itself."""
+    """Return whether a name is a submodule, which the import system loads itself."""
     folders = vars(sys.modules[module]).get("__path__")
     return bool(folders) and PathFinder.find_spec(f"{module}.{name}", folders) is not None
 
 
 def _place_of(path: str) -> str | None:
-    """Return where ``module.name`` is now; ``None`` if nothing is known of it."""
+    """Return the present path of ``module.name``; ``None`` if the tables do not have it."""
     seen = path
     while True:
         module, _, name = seen.rpartition(".")
-        if renamed := RENAMED.get(seen):
+        if renamed := NEW_NAMES.get(seen):
             seen = renamed if "." in renamed else f"{module}.{renamed}"
         elif module in MODULES:
             seen = f"{MODULES[module]}.{name}"
@@ -355,5 +364,5 @@ def _place_of(path: str) -> str | None:
 
 
 def _public(owner: ModuleType) -> list[str]:
-    """Return what ``import *`` takes of a module."""
+    """Return the names that ``import *`` takes from a module."""
     return [name for name in vars(owner) if not name.startswith("_")]

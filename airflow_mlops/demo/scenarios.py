@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from airflow_mlops.demo.services import Services
 
 _MODEL = "flight_delay"
-TRAINING, ROLLOUT_DAG, MONITOR = (f"{_MODEL}__{stage}" for stage in ("training", "rollout", "monitor"))
+TRAINING_DAG, ROLLOUT_DAG, MONITOR_DAG = (
+    f"{_MODEL}__{stage}" for stage in ("training", "rollout", "monitor")
+)
 _DATA = f"mlops/{_MODEL}/data"
 _RATE = 30.0
 _LABELLED_REQUESTS = 400
@@ -80,8 +82,8 @@ class Loop:
         self._live("2013-04")
         before = self.registry.alias(_MODEL, CHAMPION_ALIAS)
         run = self._arrive("2013-03")
-        decision = self.api.xcom(TRAINING, run, "retrain_gate") or {}
-        verdict = self.api.xcom(TRAINING, run, "validate_model") or {}
+        decision = self.api.xcom(TRAINING_DAG, run, "retrain_gate") or {}
+        verdict = self.api.xcom(TRAINING_DAG, run, "validate_model") or {}
         monitored = self._monitored("2013-03")
         if verdict.get("outcome") in ("pass", "warn"):
             rollout = self.api.wait_for_partition(ROLLOUT_DAG, self._candidate(run))
@@ -95,7 +97,7 @@ class Loop:
         passed = decision.get("trigger") == "skew" and ended and monitored != "" and not _failed(seen)
         observed = f"retrained for {decision.get('trigger')}, {how}; monitored: {monitored or 'failed'}"
         expected = "skew found, retrained, challenger promoted or refused with reasons"
-        return self._result("b", "natural skew", expected, observed, passed, began, TRAINING, run, seen)
+        return self._result("b", "natural skew", expected, observed, passed, began, TRAINING_DAG, run, seen)
 
     def broken_schema(self) -> Result:
         """Month 4 arrives with a renamed column and a number as text: stopped before training."""
@@ -103,15 +105,15 @@ class Loop:
         flights.write_broken_partition(self.data, "2013-04")
         versions = len(self.registry.versions(_MODEL))
         run = self._arrive("2013-04")
-        states = {name: task["state"] for name, task in self.api.tasks(TRAINING, run).items()}
-        tries = self.api.tasks(TRAINING, run)["check_schema"]["try_number"]
-        report = self.evidence.read_json(self._evidence(TRAINING, run), "schema_report.json")
+        states = {name: task["state"] for name, task in self.api.tasks(TRAINING_DAG, run).items()}
+        tries = self.api.tasks(TRAINING_DAG, run)["check_schema"]["try_number"]
+        report = self.evidence.read_json(self._evidence(TRAINING_DAG, run), "schema_report.json")
         trained = len(self.registry.versions(_MODEL)) - versions
         stopped = states["check_schema"] == "failed" and states["train_model"] == "upstream_failed"
         passed = stopped and tries == 1 and trained == 0 and "dep_delay" in str(report)
         observed = f"check_schema {states['check_schema']} after {tries} try: {_reasons(report)}"
         expected = "run fails at the schema without a retry, report stored, nothing trained"
-        return self._result("c", "broken schema", expected, observed, passed, began, TRAINING, run, {})
+        return self._result("c", "broken schema", expected, observed, passed, began, TRAINING_DAG, run, {})
 
     def bad_challenger(self) -> Result:
         """Roll out a challenger that passes validation but rejects some live requests."""
@@ -147,28 +149,28 @@ class Loop:
         form = {"partition": "2013-03", "reason": reason, "force": True, "params": {"model": "linear"}}
         run = self._by_form(form)
         version = self._candidate(run)
-        verdict = self.api.xcom(TRAINING, run, "validate_model")
-        nominated = self._state(TRAINING, run, "nominate_challenger")
+        verdict = self.api.xcom(TRAINING_DAG, run, "validate_model")
+        nominated = self._state(TRAINING_DAG, run, "nominate_challenger")
         noted = self.registry.version(_MODEL, version).tags["mlops.trigger_reason"]
         refused = verdict["outcome"] == "fail" and nominated == "skipped"
         passed = refused and reason in noted and self.registry.alias(_MODEL, CHAMPION_ALIAS) == before
         observed = f"version {version} ({noted}) {verdict['outcome']}: {_reasons(verdict)}"
         expected = "trained with the form's parameters and reason, refused, champion unchanged"
-        return self._result("e", "manual run", expected, observed, passed, began, TRAINING, run, {})
+        return self._result("e", "manual run", expected, observed, passed, began, TRAINING_DAG, run, {})
 
     def _arrive(self, month: str) -> str:
-        known = {run["dag_run_id"] for run in self.api.runs(TRAINING)}
+        known = {run["dag_run_id"] for run in self.api.runs(TRAINING_DAG)}
         self.api.announce(_DATA, month)
-        run = self.api.wait_for_partition(TRAINING, month)
+        run = self.api.wait_for_partition(TRAINING_DAG, month)
         if run in known:
             msg = f"no new training run for {month}"
             raise RuntimeError(msg)
-        self._finish(TRAINING, run)
+        self._finish(TRAINING_DAG, run)
         return run
 
     def _by_form(self, form: dict[str, Any]) -> str:
-        run = self.api.trigger(TRAINING, conf=form)
-        self._finish(TRAINING, run)
+        run = self.api.trigger(TRAINING_DAG, conf=form)
+        self._finish(TRAINING_DAG, run)
         return run
 
     def _finish(self, dag_id: str, run: str) -> str:
@@ -177,10 +179,10 @@ class Loop:
         return state
 
     def _monitored(self, month: str) -> str:
-        run = self.api.wait_for_partition(MONITOR, month)
-        if self._finish(MONITOR, run) != "success":
+        run = self.api.wait_for_partition(MONITOR_DAG, month)
+        if self._finish(MONITOR_DAG, run) != "success":
             return ""
-        verdict = self.api.xcom(MONITOR, run, "check_performance")
+        verdict = self.api.xcom(MONITOR_DAG, run, "check_performance")
         return str(verdict["findings"][0]["reason"]) if verdict else ""
 
     def _live(self, month: str) -> None:
@@ -195,7 +197,7 @@ class Loop:
         return self.live.read() if self.live is not None else {}
 
     def _candidate(self, run: str) -> str:
-        return str(self.api.xcom(TRAINING, run, "train_model")["version"])
+        return str(self.api.xcom(TRAINING_DAG, run, "train_model")["version"])
 
     def _state(self, dag_id: str, run: str, task: str) -> str | None:
         state: str | None = self.api.tasks(dag_id, run)[task]["state"]

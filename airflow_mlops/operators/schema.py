@@ -68,7 +68,7 @@ class ProposeSchemaOperator(DataOperator):
             evidence.store.close(evidence.run, succeeded=True)
             msg = f"{self.schema}: nothing to accept, {len(found.changes)} changes were found"
             raise AirflowSkipException(msg)
-        return {"changes": len(accepted), "of": len(found.changes), "text": described(accepted)}
+        return {"changes": len(accepted), "of": len(found.changes), "text": _changes_as_markdown(accepted)}
 
     def _profile(self, evidence: RunEvidence, context: Context) -> Profile:
         from airflow_mlops.backends.profiling.files.dataset import list_partitions
@@ -170,7 +170,7 @@ class AcceptSchemaOperator(DataOperator):
             self.log.warning("%s: comments could not be preserved", self.schema)
 
 
-def described(changes: tuple[Change, ...]) -> str:
+def _changes_as_markdown(changes: tuple[Change, ...]) -> str:
     """Return changes as a Markdown list, up to the size limit of a form."""
     lines: list[str] = []
     for change in changes:
