@@ -73,7 +73,7 @@ class RemoteServing:
 
         def take() -> Lease:
             snapshot = self.platform.store.load(endpoint)
-            transitions.require_holder(snapshot.state, Writer(holder=holder))
+            transitions.require_writer(snapshot.state, Writer(holder=holder))
             lease = acquire(snapshot.state.lease, holder, now=now, seconds=seconds)
             self.platform.store.save(snapshot, replace(snapshot.state, lease=lease))
             return lease
@@ -218,7 +218,7 @@ class RemoteServing:
 
     def _held_state(self, endpoint: str, writer: Writer) -> RemoteState:
         state: RemoteState = self.platform.store.load(endpoint).state
-        transitions.require_holder(state, writer)
+        transitions.require_writer(state, writer)
         return state
 
     def _percent_or_asked(self, snapshot: Any) -> int:
@@ -243,7 +243,7 @@ class RemoteServing:
         def once() -> None:
             snapshot = self.platform.store.load(endpoint)
             ours = any(transitions.same_intent(snapshot.state, wanted) for wanted in written)
-            transitions.require_holder(snapshot.state, writer, None if ours else canary)
+            transitions.require_writer(snapshot.state, writer, None if ours else canary)
             wanted = snapshot.state if ours else transition(snapshot.state)
             written.append(wanted)
             self.platform.declare(snapshot, wanted, force=force)
@@ -281,13 +281,13 @@ class RemoteServing:
 
     def _stop_former(self, endpoint: str, writer: Writer) -> None:
         snapshot = self.platform.store.load(endpoint)
-        transitions.require_holder(snapshot.state, writer)
+        transitions.require_writer(snapshot.state, writer)
         self.platform.stop(snapshot, snapshot.state.former)
 
     def _remove_former(self, endpoint: str, writer: Writer) -> None:
         def once() -> None:
             snapshot = self.platform.store.load(endpoint)
-            transitions.require_holder(snapshot.state, writer)
+            transitions.require_writer(snapshot.state, writer)
             self.platform.store.save(snapshot, transitions.cleaned(snapshot.state))
 
         self.platform.retrier.retry_on_conflict(once, f"clean up {endpoint}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
+from airflow_mlops.core.errors import TrafficConflictError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout import lease as leases
 
@@ -87,8 +87,8 @@ def claimed(state: RemoteState, holder: str) -> RemoteState:
 
     :raises EndpointBusyError: another rollout holds it.
     """
-    if state.holder not in (None, holder):
-        raise EndpointBusyError(_busy(state, holder))
+    if state.holder is not None:
+        leases.require_holder(state.holder, holder, state.endpoint)
     return replace(state, holder=holder)
 
 
@@ -118,15 +118,14 @@ def stopped(state: RemoteState, percent: int, *, now: float) -> RemoteState | No
     return replace(shifted(state, 0), lease=leases.reaped(state.lease))
 
 
-def require_holder(state: RemoteState, writer: Writer, canary: str | None = None) -> None:
+def require_writer(state: RemoteState, writer: Writer, canary: str | None = None) -> None:
     """Refuse a writer that does not hold the endpoint, has lost its lease, or means another canary.
 
     :raises EndpointBusyError: names the holder.
     :raises LeaseLostError: names the new holder of the lease.
     :raises TrafficConflictError: names the canary.
     """
-    if state.holder != writer.holder:
-        raise EndpointBusyError(_busy(state, writer.holder))
+    leases.require_holder(state.holder, writer.holder, state.endpoint)
     if writer.lease is not None:
         leases.fence(state.lease, writer.lease)
     found = state.version_of(state.canary)
@@ -194,7 +193,3 @@ def _former_with(state: RemoteState, leaving: Release | None, *, but: str) -> tu
     if leaving is not None and leaving.version not in [release.version for release in former]:
         former.append(leaving)
     return tuple(former)
-
-
-def _busy(state: RemoteState, holder: str) -> str:
-    return f"endpoint {state.endpoint!r} is held by {state.holder or 'no rollout'}, not by {holder}"
