@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from airflow_mlops.backends.serving.protocol import Count, Counters, Traffic
+from airflow_mlops.backends.serving.protocol import Count, Counters, Stopped, Traffic
 from airflow_mlops.core.errors import TrafficConflictError
-from airflow_mlops.core.rollout.lease import Lease, acquire, fence, must_stop, reaped, renew, require_holder
+from airflow_mlops.core.rollout import lease as leases
+from airflow_mlops.core.rollout.end import (
+    RolloutEnd,
+    as_found,
+    ended_by_reaper,
+    superseded,
+    with_pending,
+    without_written,
+)
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
+
+    from airflow_mlops.core.rollout.lease import Lease
 
 
 class InMemoryServing:
@@ -20,14 +33,46 @@ class InMemoryServing:
     def __init__(self) -> None:
         self._traffic: dict[str, Traffic] = {}
         self._counts: dict[str, dict[str, Count]] = {}
+        self._ends: dict[str, tuple[RolloutEnd, ...]] = {}
         self.leases: dict[str, Lease] = {}
 
-    def claim(self, endpoint: str, holder: str) -> None:
-        """Take the endpoint."""
+    def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
+        """Take the endpoint, also from a dead holder."""
+        now = time.time() if now is None else now
+        seen, last = self.traffic(endpoint), self.leases.get(endpoint)
+        share = seen.canary_percent
+        lease = leases.claim(last, seen.holder, holder, endpoint, now=now, percent=share)
+        if seen.holder not in (None, holder):
+            end = superseded(endpoint, str(seen.holder), holder, last, now=now, end_id=uuid4().hex)
+            self._keep(endpoint, end, seen)
+            seen = replace(seen, canary_percent=share if seen.stable is None else 0)
+        self._traffic[endpoint], self.leases[endpoint] = replace(seen, holder=holder), lease
+
+    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+        """Take the canary out of traffic and free the endpoint."""
         seen = self.traffic(endpoint)
-        if seen.holder is not None:
-            require_holder(seen.holder, holder, endpoint)
-        self._traffic[endpoint] = replace(seen, holder=holder)
+        stopped = Stopped(
+            endpoint=endpoint,
+            version=seen.canary,
+            percent=seen.canary_percent,
+            holder=seen.holder,
+            stable=seen.stable,
+        )
+        if seen.canary is None and seen.holder is None:
+            return stopped
+        self._traffic[endpoint] = replace(seen, canary=None, canary_percent=0, holder=None)
+        self.leases[endpoint] = leases.stopped(self.leases.get(endpoint))
+        if end is not None:
+            self._keep(endpoint, end, seen)
+        return stopped
+
+    def pending_ends(self, endpoint: str) -> tuple[RolloutEnd, ...]:
+        """Return the ends that no ledger has yet."""
+        return self._ends.get(endpoint, ())
+
+    def ends_written(self, endpoint: str, ids: Collection[str]) -> None:
+        """Forget ends that the ledger has."""
+        self._ends[endpoint] = without_written(self.pending_ends(endpoint), ids)
 
     def release(self, endpoint: str, holder: str) -> None:
         """Give the endpoint back."""
@@ -66,12 +111,12 @@ class InMemoryServing:
     def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
         """Begin to watch."""
         self._held(endpoint, holder)
-        self.leases[endpoint] = acquire(self.leases.get(endpoint), holder, now=now, seconds=seconds)
+        self.leases[endpoint] = leases.acquire(self.leases.get(endpoint), holder, now=now, seconds=seconds)
         return self.leases[endpoint]
 
     def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
         """Go on watching."""
-        self.leases[endpoint] = renew(self.leases.get(endpoint), mine, now=now, seconds=seconds)
+        self.leases[endpoint] = leases.renew(self.leases.get(endpoint), mine, now=now, seconds=seconds)
         return self.leases[endpoint]
 
     def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
@@ -113,11 +158,11 @@ class InMemoryServing:
     def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
         """Set the canary to 0 % if its lease ran out."""
         seen, ended = self.traffic(endpoint), self.leases.get(endpoint)
-        if None in (ended, seen.stable) or not must_stop(ended, seen.canary_percent, now=now):
+        if ended is None or seen.stable is None or not leases.must_stop(ended, seen.canary_percent, now=now):
             return None
-        self._traffic[endpoint] = replace(seen, canary_percent=0)
-        if ended is not None:
-            self.leases[endpoint] = reaped(ended)
+        self._traffic[endpoint] = replace(seen, canary_percent=0, holder=None)
+        self.leases[endpoint] = leases.reaped(ended)
+        self._keep(endpoint, ended_by_reaper(endpoint, ended, now=now, end_id=uuid4().hex), seen)
         return ended
 
     def count(self, endpoint: str, version: str, *, requests: int, errors: int = 0) -> None:
@@ -128,7 +173,16 @@ class InMemoryServing:
 
     def _held(self, endpoint: str, holder: str, lease: Lease | None = None) -> Traffic:
         seen = self._traffic.setdefault(endpoint, Traffic(endpoint=endpoint))
-        require_holder(seen.holder, holder, endpoint)
-        if lease is not None:
-            fence(self.leases.get(endpoint), lease)
+        current = self.leases.get(endpoint)
+        leases.require_claim(seen.holder, holder, endpoint, current=current, mine=lease)
         return seen
+
+    def _keep(self, endpoint: str, end: RolloutEnd, seen: Traffic) -> None:
+        filled = as_found(
+            end,
+            version=seen.canary,
+            champion=seen.stable,
+            percent=seen.canary_percent,
+            holder=seen.holder,
+        )
+        self._ends[endpoint] = with_pending(self.pending_ends(endpoint), filled)

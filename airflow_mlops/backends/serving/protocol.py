@@ -9,9 +9,11 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.counters import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from airflow_mlops.backends.metrics.protocol import Arms
+    from airflow_mlops.core.rollout.end import RolloutEnd
     from airflow_mlops.core.rollout.lease import Lease
 
 
@@ -71,24 +73,68 @@ class Counters(Record):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Record):
+    """What a stop found, and took out of traffic.
+
+    :param version: the canary; ``None``: there was none.
+    :param percent: the canary's share of requests before, 0 to 100.
+    :param holder: the rollout that held the endpoint; ``None``: it was free.
+    :param stable: the version that serves from then on; ``None``: none does.
+    """
+
+    endpoint: str
+    version: str | None = None
+    percent: int = 0
+    holder: str | None = None
+    stable: str | None = None
+
+
 class ServingBackend(Protocol):
     """All calls are idempotent; those with ``holder`` need the claim of :meth:`claim`.
 
     Those with ``lease`` change nothing and raise ``LeaseLostError`` if somebody took the endpoint's lease
     since: its token fences off copies from the past. Without it only the name of the holder counts.
+
+    An endpoint's holder is *dead* once its lease has ended: it expired, or the reaper ended it. Ends of
+    rollouts that no ledger has yet are kept with the endpoint (*pending ends*).
     """
 
-    def claim(self, endpoint: str, holder: str) -> None:
+    def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
         """Take the endpoint for one rollout; taking it twice by the same holder is taking it once.
 
-        :raises EndpointBusyError: another rollout holds it; names the holder.
+        A claim takes a lease of ``CLAIM_SECONDS`` at once; :meth:`deploy` renews it while it waits. A dead
+        holder is replaced: its canary is set to 0 % first, at a cold start it goes on; its end is kept as a
+        pending one of kind ``superseded``, or ``reaped``.
+
+        :param now: seconds since the epoch; ``None``: of this machine's clock.
+        :raises EndpointBusyError: another rollout holds it, and its lease has not ended; names the holder.
         """
+
+    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+        """Take the canary out of traffic, whoever holds the endpoint: a person's will.
+
+        The canary goes to 0 % first, before anything else is written elsewhere; then it has no role any more.
+        The endpoint is free, under a new lease token: no earlier holder writes any more. At a cold start
+        nothing serves afterwards. Of two stops at once one wins; the other finds nothing to stop.
+
+        :param end: kept as a pending end unless there was nothing to stop; version, champion, percent and
+            holder are filled in. ``None``: no end is kept.
+        """
+
+    def pending_ends(self, endpoint: str) -> tuple[RolloutEnd, ...]:
+        """Return the ends of rollouts that are to be written to the ledger, oldest first, 20 at most."""
+
+    def ends_written(self, endpoint: str, ids: Collection[str]) -> None:
+        """Forget the pending ends with these ids: the ledger has them. Unknown ids are ignored."""
 
     def release(self, endpoint: str, holder: str) -> None:
         """Give the endpoint back, its lease ends; nothing happens when ``holder`` does not hold it."""
 
     def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
         """Begin to watch an endpoint that ``holder`` has claimed; a later copy takes over from a first.
+
+        After the reaper or a stop the endpoint is free: :meth:`claim` it again, to roll back, or to begin.
 
         :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
         """
@@ -132,8 +178,9 @@ class ServingBackend(Protocol):
         """Return the endpoints that may have a lease: those a reaper looks after."""
 
     def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
-        """Set the canary to 0 % if its lease ran out; no earlier holder of the lease writes any more.
+        """Set the canary to 0 % if its lease ran out, and free the endpoint: what the reaper does.
 
+        No earlier holder of the lease writes any more. The end is kept as a pending one of kind ``reaped``.
         At a cold start there is no other version to give its requests to: it goes on.
 
         :return: the lease that ran out; ``None`` when there is nothing to stop.

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.lease import REAPER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow_mlops.core.rollout.lease import Lease
+
+PENDING_ENDS = 20
+"""Ends that an endpoint's state keeps until they are written to the ledger; the oldest is dropped first."""
+_REASON = 1000
 
 
 class EndKind(StrEnum):
@@ -60,3 +71,60 @@ class RolloutEnd(Record):
         why = f": {self.reason}" if self.reason else ""
         version = f"version {self.version} " if self.version else ""
         return f"{version}{self.kind.replace('_', ' ')} at {self.percent} %{who}{why}"
+
+
+def with_pending(ends: tuple[RolloutEnd, ...], end: RolloutEnd) -> tuple[RolloutEnd, ...]:
+    """Return the pending ends with one more; one that is there already, by its id, is not added again."""
+    if any(known.id == end.id for known in ends):
+        return ends
+    return (*ends, replace(end, reason=end.reason[:_REASON]))[-PENDING_ENDS:]
+
+
+def without_written(ends: tuple[RolloutEnd, ...], ids: Collection[str]) -> tuple[RolloutEnd, ...]:
+    """Return the pending ends but for those that the ledger has by now."""
+    return tuple(end for end in ends if end.id not in ids)
+
+
+def ended_by_reaper(endpoint: str, ended: Lease, *, now: float, end_id: str) -> RolloutEnd:
+    """Return the end of a rollout whose lease ran out.
+
+    :param ended: its lease.
+    """
+    late = now - ended.expires_at
+    return RolloutEnd(
+        id=end_id,
+        model=endpoint,
+        kind=EndKind.REAPED,
+        reason=f"the lease of {ended.holder} ran out {late:.0f} s ago: nobody watched the canary",
+        actor=REAPER,
+        at=now,
+    )
+
+
+def superseded(
+    endpoint: str, dead: str, by: str, last: Lease | None, *, now: float, end_id: str
+) -> RolloutEnd:
+    """Return the end of a dead holder that a later rollout took over from.
+
+    :param dead: the holder.
+    :param by: the rollout that took over.
+    :param last: the lease that ended.
+    """
+    when = "it has no lease" if last is None else f"its lease ended {max(now - last.expires_at, 0):.0f} s ago"
+    return RolloutEnd(
+        id=end_id,
+        model=endpoint,
+        kind=EndKind.REAPED if last is not None and last.holder == REAPER else EndKind.SUPERSEDED,
+        reason=f"{by} took over from {dead}: {when}",
+        actor=by,
+        at=now,
+    )
+
+
+def as_found(
+    end: RolloutEnd, *, version: str | None, champion: str | None, percent: int, holder: str | None
+) -> RolloutEnd:
+    """Return an end with what the endpoint was when it ended: the back end knows it, not who asked."""
+    return replace(
+        end, version=version or end.version, champion=champion, percent=percent, holder=holder or end.holder
+    )

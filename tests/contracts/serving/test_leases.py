@@ -68,7 +68,7 @@ def test_canary_with_an_expired_lease_gets_nothing_and_its_rollout_has_lost_the_
     assert reap(serving, now=now + 64) == []  # clocks may disagree by five seconds
     assert reap(serving, now=now + 120) == [Reaped(endpoint=endpoint, holder=ME)]
     until_seen(lambda: shape(serving.traffic(endpoint)) == ("1", "2", 0))
-    assert serving.traffic(endpoint).holder == ME
+    assert serving.traffic(endpoint).holder is None
     assert reap(serving, now=now + 180) == []
     with pytest.raises(LeaseLostError, match=r"ran out .* airflow-mlops reap took the canary out of traffic"):
         serving.keep_lease(endpoint, lease, now=now + 180, seconds=60)
@@ -82,6 +82,9 @@ def test_rollout_that_was_reaped_may_begin_again_under_a_new_lease(serving, endp
     serving.take_lease(endpoint, ME, now=now, seconds=60)
     serving.set_traffic(endpoint, "2", 10, holder=ME)
     reap(serving, now=now + 120)
+    with pytest.raises(EndpointBusyError, match="held by no rollout"):
+        serving.take_lease(endpoint, ME, now=now + 200, seconds=60)
+    serving.claim(endpoint, ME, now=now + 200)
     again = serving.take_lease(endpoint, ME, now=now + 200, seconds=60)
     assert shape(serving.set_traffic(endpoint, "2", 10, holder=ME, lease=again)) == ("1", "2", 10)
 
@@ -99,7 +102,7 @@ def test_token_never_falls_whoever_takes_the_endpoint(serving, endpoint, now):
     serving.release(endpoint, ME)
     serving.claim(endpoint, OTHER)
     second = serving.take_lease(endpoint, OTHER, now=now + 1, seconds=60)
-    assert second.token == first.token + 1
+    assert second.token == first.token + 2  # the claim takes a lease, too
     with pytest.raises(EndpointBusyError, match="held by rollout/run-2, not by rollout/run-1"):
         serving.set_traffic(endpoint, "2", 50, holder=ME, lease=first)
     serving.release(endpoint, OTHER)
