@@ -168,6 +168,8 @@ NEW_NAMES = {
     "backends.serving.local.model_server.serve_siblings": "serve_preforked",
     "backends.serving.local.socket_holder.KeptListener": "HeldListener",
     "backends.serving.readiness.load_test.Stopwatch": "LoadTest",
+    "backends.serving.readiness.probe.try_version": "probe_version",
+    "backends.serving.readiness.probe_requests.requests_of": "probe_requests",
     "backends.serving.remote.platform.Book": "StateStore",
     "backends.serving.remote.platform.Site": "RemotePlatform",
     "backends.serving.remote.retry.MovedError": "ConflictError",
