@@ -23,7 +23,7 @@ MODULES = {
     "backends.profiling.arrow": "backends.profiling.files.arrow",
     "backends.profiling.cells": "backends.profiling.files.bins",
     "backends.profiling.contents": "backends.profiling.files.partition_files",
-    "backends.profiling.csv_end": "backends.profiling.files.source",
+    "backends.profiling.csv_end": "backends.profiling.files.csv_source",
     "backends.profiling.dataset": "backends.profiling.files.dataset",
     "backends.profiling.kernels": "backends.profiling.files.kernels",
     "backends.profiling.source": "backends.profiling.files.source",
@@ -158,6 +158,11 @@ MODULES = {
 
 NEW_NAMES = {
     "backends.metrics.version_labels.LabelledMetrics": "VersionLabelMetrics",
+    "backends.profiling.files.bins.cells_of": "empty_column",
+    "backends.profiling.files.bins.plain": "decode_dictionary",
+    "backends.profiling.files.partition_files.look": "list_contents",
+    "backends.profiling.files.source.CsvSource": "backends.profiling.files.csv_source.CsvSource",
+    "backends.profiling.files.source.ParquetSource": "backends.profiling.files.parquet_source.ParquetSource",
     "backends.profiling.tables.sql_text.values_of": "value_expression",
     "backends.registry.protocol.CHAMPION": "CHAMPION_ALIAS",
     "backends.registry.registry_watch.Snapshot": "RegistrySnapshot",
