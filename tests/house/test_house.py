@@ -13,7 +13,6 @@ MOST_MODULES = 15
 MOST_LINES = 400
 
 TWICE = {
-    "log": "each module's own logger, named after it",
     "main": "what `python -m` or the entry point of a program calls",
 }
 
