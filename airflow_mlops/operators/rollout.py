@@ -28,6 +28,7 @@ from airflow_mlops.runtime.deployment import (
     restore_champion,
     return_traffic,
 )
+from airflow_mlops.runtime.ends import promoted_end, record_end_once, unpromoted_end
 from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.notices import NotifyingOperator
@@ -171,6 +172,8 @@ class PromoteModelOperator(RolloutOperator):
             promote_version(backend, self.model, state.version, holder_of(context))
             claim = _claim(self.model, state, registry, evidence.run)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
+        seen: dict[str, Any] = {"percent": state.percent, "reason": claim.reason}
+        record_end_once(registry, promoted_end(self.model, state.version, holder=holder_of(context), **seen))
         evidence.keep("promotion.json", entry)
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted"})
         for asset in self.outlets:
@@ -234,6 +237,8 @@ class RollbackOperator(RolloutOperator):
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted" if stays else "rolled_back"})
         history = keep_rollout(evidence, self.model, context, promoted=stays)
         if not stays:
+            end = unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder_of(context))
+            record_end_once(registry, end)
             self._say(history, traffic, context)
         evidence.store.close(evidence.run, succeeded=False)
         return traffic.to_json()
