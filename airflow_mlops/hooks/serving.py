@@ -77,8 +77,8 @@ class ServingHook(BaseHook):
     ) -> MetricsSource | None:
         """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
 
-        :param wanted: what a plan watches.
-        :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric nobody measures.
+        :param wanted: the metrics of a plan.
+        :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric that is not measured.
         """
         try:
             return metrics_of(self._extra, backend, endpoint, wanted)
@@ -136,7 +136,7 @@ class ServingHook(BaseHook):
 
 
 class RemoteServingHook(ServingHook):
-    """The same hook under the connection type that has a form for every back end."""
+    """The same hook for the connection type whose form covers every back end."""
 
     conn_type = _ANY_TYPE
     hook_name = "MLOps serving"
