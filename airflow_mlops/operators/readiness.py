@@ -11,8 +11,9 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
+from airflow_mlops.runtime.evidence import keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import READINESS_PATH
 from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class CheckReadinessOperator(CandidateOperator):
             evidence.store.close(evidence.run, succeeded=False)
 
     def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> ReadinessMeasurements:
-        from airflow_mlops.backends.serving.readiness.probe import try_version
+        from airflow_mlops.backends.serving.readiness.probe import probe_version
 
         task, dag_run = context["ti"], context["dag_run"]
         names = (dag_run.dag_id, dag_run.run_id, self.task_id, getattr(task, "map_index", -1))
         registry = MlflowHook(self.mlflow_conn_id).registry()
         with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
             model_dir = registry.download(self.model, candidate.version, Path(folder))
-            return try_version(
+            return probe_version(
                 model_dir, self.model, candidate.version, policy, key="/".join(map(str, names))
             )
 

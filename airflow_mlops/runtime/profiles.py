@@ -13,6 +13,7 @@ from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.hooks.storage import filesystem_of, is_table
+from airflow_mlops.runtime.paths import PROFILE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-PROFILE_PATH = "profile.json"
 _DATA_PROFILE = {"mlops.profile": "data"}
 _VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
     f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")
@@ -148,7 +148,7 @@ class StoredProfiles:
             msg = f"{uri}: partition {key} has no stored profile with these bins; profile it"
             raise InvalidDataError(msg)
         _logger.info("partition %s has no stored profile with these bins: reading it once", key)
-        window, profile = profile_files(uri, [key], cells_from=cells, filesystem=filesystem_of(uri))
+        window, profile = profile_files(uri, [key], bins_from=cells, filesystem=filesystem_of(uri))
         kept = replace(self.run, run_id=f"{self.run.run_id} reference {key}")
         run = self.store.open(kept, data_profile_tags(window))
         self.store.write_json(run, PROFILE_PATH, profile.to_json())

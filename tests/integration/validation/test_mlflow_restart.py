@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import promotion
+from fakes.task_instance import TaskInstance
 from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
@@ -38,9 +39,8 @@ def execute(operator, run_id):
     dag_run = SimpleNamespace(
         dag_id="m__training", run_id=run_id, partition_key="2013-01", run_type="manual", logical_date=None
     )
-    ti = SimpleNamespace(try_number=1, map_index=-1)
     return operator.execute(
-        {"dag_run": dag_run, "task": operator, "ti": ti, "outlet_events": defaultdict(list)}
+        {"dag_run": dag_run, "task": operator, "ti": TaskInstance(), "outlet_events": defaultdict(list)}
     )
 
 
@@ -121,7 +121,7 @@ def test_server_killed_while_readiness_is_written_is_a_named_outage_and_the_retr
 ):
     before = state(service)
     broken = ReadinessMeasurements(model="m", version="2", unusable="ended while starting")
-    monkeypatch.setattr(readiness, "try_version", lambda *arguments, key: broken)
+    monkeypatch.setattr(readiness, "probe_version", lambda *arguments, key: broken)
     check = CheckReadinessOperator(task_id="ready", model="m", candidate=candidate)
     with monkeypatch.context() as patch:
         dying(service, patch, MlflowEvidence, "write_json")
