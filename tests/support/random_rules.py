@@ -102,10 +102,10 @@ def _text(moment, shape):
     return (moment.replace(tzinfo=dt.UTC) if shape == "zoned" else moment).isoformat()
 
 
-def _set(draw, table, name):
+def _set(draw, table, name, least):
     values = [v for v in table.column(name).to_pylist() if v is not None and not isinstance(v, list)]
     there = st.sampled_from(values) if values else st.just(0)
-    own = st.lists(there, max_size=6, unique=True)
+    own = st.lists(there, min_size=least if values else 0, max_size=6, unique=True)
     kind = draw(st.sampled_from(["own", "own", "more", "mixed"]))
     found = draw(own)
     if kind == "more":
@@ -161,7 +161,8 @@ def _share_limits(draw):
 def _arguments(draw, table, name, kind):
     if kind.endswith("_set"):
         ties = {"ties_okay": draw(st.booleans())} if "most_common" in kind else {}
-        return ties | {"value_set": _set(draw, table, name)}
+        least = int("distinct_values_to_be_in_set" in kind)  # of an empty set the rows decide
+        return ties | {"value_set": _set(draw, table, name, least)}
     if "proportion" in kind:
         return _share_limits(draw)
     if kind.endswith("lengths_to_equal"):

@@ -87,7 +87,7 @@ def test_ledger_reads_the_same_over_rest_page_by_page(service, model, monkeypatc
             DecisionEntry(model=name, version=version, decision="rejected", actor="ann", run_id=version)
         )
         registry.promote(promotion(name, str(int(version) - 1), version))
-    monkeypatch.setattr(history, "PAGE", "2")
+    monkeypatch.setattr(history, "_PAGE", "2")
     found = asyncio.run(history.read_history(registry.server, name))
     assert (found.model, found.champion) == (name, "4")
     assert list(found.changes) == registry.ledger(name)
