@@ -76,7 +76,7 @@ def main():
         begin = time.process_time()
         reference = profile_relation(table)
         own_bins = time.process_time() - begin
-        profile, known_bins = least_cpu(lambda: profile_relation(table, cells_from=reference))
+        profile, known_bins = least_cpu(lambda: profile_relation(table, bins_from=reference))
         run = connection.con.execute
         columns = profile.columns
         apart = [by_column(column) for column in columns]
@@ -86,7 +86,7 @@ def main():
         scan = in_one_scan(numbers)
         _, other = least_cpu(lambda: [run(query).fetchall() for query in (scan, *rest)])
         window = describe_window(str(path))
-        _, arrow = least_cpu(lambda: profile_window(window, cells_from=reference))
+        _, arrow = least_cpu(lambda: profile_window(window, bins_from=reference))
     for column, answer in zip(columns, answers, strict=True):
         if column.kind.is_numeric:
             assert tuple(n for _, n, *_ in sorted(answer)) == tuple(n for n in column.counts if n)

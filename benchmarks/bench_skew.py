@@ -139,7 +139,7 @@ def flights():
 
 def profiled(frame, bins=None):
     rows = pa.Table.from_pandas(frame.drop(columns=["month", "week"]), preserve_index=False)
-    return profile_table(rows, cells_from=bins)
+    return profile_table(rows, bins_from=bins)
 
 
 def distances(report):

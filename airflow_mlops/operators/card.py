@@ -30,14 +30,14 @@ class WriteModelCardOperator(CandidateOperator):
     """Writes the model card of a candidate as Markdown, HTML and JSON into its MLflow run.
 
     Measured sections come from the evidence of training, validation and readiness; people write the others.
-    The card is kept; then a required section that is empty fails the task without retry. Skips what
-    validation refused. Returns where the card is.
+    Stores the card, then fails without retry if a required section is empty. Skips if validation refused the
+    candidate. Returns the card's location.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param verdict: what ``ValidateModelOperator`` returned; ``None`` to write a card anyway. Templated.
     :param schema: path or URI of the YAML suite, for its name and digest. Templated.
-    :param statement: what people say.
+    :param statement: sections written by people.
     :param required: names of sections that must be filled.
     """
 

@@ -121,10 +121,10 @@ class ProfileDataOperator(DataOperator):
             from airflow_mlops.backends.profiling.tables.sql_table import profile_table_uri
 
             url = database_url(self.table_conn_id) if self.table_conn_id else ""
-            return profile_table_uri(self.uri, keys, cells_from=cells, connection=url)
+            return profile_table_uri(self.uri, keys, bins_from=cells, connection=url)
         from airflow_mlops.backends.profiling.files.arrow import profile_files
 
-        return profile_files(self.uri, keys, cells_from=cells, filesystem=files)
+        return profile_files(self.uri, keys, bins_from=cells, filesystem=files)
 
 
 class CheckSchemaOperator(DataOperator):

@@ -129,7 +129,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
         cells = stored.champion(registry, known)
         inputs = log.drop(columns=list(BASE_SCHEMA.names))
-        profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
+        profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), bins_from=cells)
         kept = keep_report(evidence, "serving_profile.json", profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
         return ProfileRef(window=window, rows=len(log), **kept).to_json()
@@ -210,7 +210,7 @@ class CheckPredictionsOperator(MonitoringOperator):
         return short.to_json()
 
     def _compare(self, champion: str | None, answers: pd.Series[float]) -> SkewReport:
-        from airflow_mlops.backends.profiling.scores import COLUMN, profile_scores
+        from airflow_mlops.backends.profiling.scores import SCORE_COLUMN, profile_scores
         from airflow_mlops.core.data.profile.profile import Profile
         from airflow_mlops.core.data.skew.compare import compare_profiles
         from airflow_mlops.core.data.skew.report import SkewReport
@@ -225,5 +225,5 @@ class CheckPredictionsOperator(MonitoringOperator):
             verdict = Verdict.of(_PREDICTION_DRIFT, [finding])
             return SkewReport(verdict=verdict, tests=(), reference_rows=0, current_rows=len(answers))
         reference = Profile.from_json(kept)
-        policy = replace(self.policy or SkewPolicy(), predictions=(COLUMN,))
+        policy = replace(self.policy or SkewPolicy(), predictions=(SCORE_COLUMN,))
         return compare_profiles(reference, profile_scores(answers, reference), policy)

@@ -73,14 +73,14 @@ class CheckReadinessOperator(CandidateOperator):
             evidence.store.close(evidence.run, succeeded=False)
 
     def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> ReadinessMeasurements:
-        from airflow_mlops.backends.serving.readiness.probe import try_version
+        from airflow_mlops.backends.serving.readiness.probe import probe_version
 
         task, dag_run = context["ti"], context["dag_run"]
         names = (dag_run.dag_id, dag_run.run_id, self.task_id, getattr(task, "map_index", -1))
         registry = MlflowHook(self.mlflow_conn_id).registry()
         with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
             model_dir = registry.download(self.model, candidate.version, Path(folder))
-            return try_version(
+            return probe_version(
                 model_dir, self.model, candidate.version, policy, key="/".join(map(str, names))
             )
 

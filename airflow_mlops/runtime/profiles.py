@@ -148,7 +148,7 @@ class StoredProfiles:
             msg = f"{uri}: partition {key} has no stored profile with these bins; profile it"
             raise InvalidDataError(msg)
         _logger.info("partition %s has no stored profile with these bins: reading it once", key)
-        window, profile = profile_files(uri, [key], cells_from=cells, filesystem=filesystem_of(uri))
+        window, profile = profile_files(uri, [key], bins_from=cells, filesystem=filesystem_of(uri))
         kept = replace(self.run, run_id=f"{self.run.run_id} reference {key}")
         run = self.store.open(kept, data_profile_tags(window))
         self.store.write_json(run, PROFILE_PATH, profile.to_json())

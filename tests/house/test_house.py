@@ -25,6 +25,7 @@ UNUSED = {
     "ModelRegistryTrigger": "for DAGs written by hand: docs/how-to/ledger.md",
     "NewPartitionSensor": "for DAGs written by hand: docs/reference/operators.md",
     "describe_window": "for programs: docs/how-to/task-flow.md",
+    "describe_window": "for programs: docs/how-to/profile.md",
     "fastapi_apps": "Airflow reads it of a plugin",
     "from_suite": "for programs: docs/how-to/schema.md",
     "get_conn": "Airflow's interface of a hook",

@@ -29,7 +29,7 @@ def frame(rng, rows, *, shift=0.0, scale=1.0, mix=0.0, nulls=0.0, new=0.0):
 def compared(seed, rows, **drift):
     rng = np.random.default_rng(seed)
     reference = profile_table(frame(rng, rows))
-    return compare_profiles(reference, profile_table(frame(rng, rows, **drift), cells_from=reference))
+    return compare_profiles(reference, profile_table(frame(rng, rows, **drift), bins_from=reference))
 
 
 def skewed(report):

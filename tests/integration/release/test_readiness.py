@@ -15,7 +15,7 @@ import pytest
 from processes import processes_of, until
 
 from airflow_mlops.backends.serving.local.process import find_by_argument
-from airflow_mlops.backends.serving.readiness.probe import try_version
+from airflow_mlops.backends.serving.readiness.probe import probe_version
 from airflow_mlops.backends.training.mlflow_log import signature
 from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy, judge_readiness
 from airflow_mlops.core.verdict import Outcome
@@ -53,7 +53,7 @@ def saved(folder, answer, **more):
 
 def tried(model_dir, **policy):
     policy = ReadinessPolicy(requests=30, **policy)
-    found = try_version(model_dir, "m", "1", policy, key=str(model_dir))
+    found = probe_version(model_dir, "m", "1", policy, key=str(model_dir))
     assert list(ours().iterdir()) == []
     assert processes_of(ours()) == []
     return found, judge_readiness(found, policy)
@@ -109,10 +109,10 @@ def test_no_server_outlives_a_task_that_is_killed_and_the_next_try_is_clean(tmp_
     model_dir = saved(tmp_path, lambda rows: rows["x"].fillna(0).to_numpy())
     script = f"""
         from pathlib import Path
-        from airflow_mlops.backends.serving.readiness.probe import try_version
+        from airflow_mlops.backends.serving.readiness.probe import probe_version
         from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
         policy = ReadinessPolicy(requests=1, load=LoadPolicy(per_second=5, seconds=60))
-        try_version(Path({str(model_dir)!r}), "m", "1", policy, key={str(model_dir)!r})
+        probe_version(Path({str(model_dir)!r}), "m", "1", policy, key={str(model_dir)!r})
     """
     task = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
     servers = lambda: find_by_argument(str(task.pid))  # noqa: E731 - its pid is the server's --parent

@@ -121,7 +121,7 @@ def test_server_killed_while_readiness_is_written_is_a_named_outage_and_the_retr
 ):
     before = state(service)
     broken = ReadinessMeasurements(model="m", version="2", unusable="ended while starting")
-    monkeypatch.setattr(readiness, "try_version", lambda *arguments, key: broken)
+    monkeypatch.setattr(readiness, "probe_version", lambda *arguments, key: broken)
     check = CheckReadinessOperator(task_id="ready", model="m", candidate=candidate)
     with monkeypatch.context() as patch:
         dying(service, patch, MlflowEvidence, "write_json")

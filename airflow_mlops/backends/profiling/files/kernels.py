@@ -14,9 +14,9 @@ from numba import njit
 if TYPE_CHECKING:
     AnyArray = np.ndarray[Any, Any]
 
-KEPT = 1 << 12
-"""Text values without a cell that are counted at a time."""
-SLOTS = 1 << 14
+TEXTS_COUNTED = 1 << 12
+"""Text values without a bin that are counted at a time."""
+TEXT_SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
 """Where in a csv value a byte stands; after ``VALUE_CLOSED`` another quote goes on with the same value."""
@@ -43,12 +43,12 @@ def tally_numbers(
     sums: AnyArray,
     seen: AnyArray,
 ) -> None:
-    """Count values in cells and add up what the moments need.
+    """Count values in bins and add up the sums for the moments.
 
-    :param values: float64. ``borders``: the cells' edges and infinity at the end.
+    :param values: float64. ``borders``: the bins' edges and infinity at the end.
     :param grid: low, scale, origin; low and scale map a value to a place in ``start``, which holds the
-        first cell it may be in. Moments are about the origin.
-    :param counts: per cell. ``sums``: minimum, maximum, total, squares. ``seen``: nulls, NaN, infinite.
+        first bin it may be in. Moments are about the origin.
+    :param counts: per bin. ``sums``: minimum, maximum, total, squares. ``seen``: nulls, NaN, infinite.
     """
     low, scale, origin, last = grid[0], grid[1], grid[2], float(len(start) - 1)
     least, greatest, total, squares = sums[0], sums[1], 0.0, 0.0
@@ -64,10 +64,10 @@ def tally_numbers(
             seen[2] += 1
             counts[len(counts) - 1 if x > 0 else 0] += 1
             continue
-        cell = start[int(min(max((x - low) * scale, 0.0), last))]
-        while x >= borders[cell]:
-            cell += 1
-        counts[cell] += 1
+        index = start[int(min(max((x - low) * scale, 0.0), last))]
+        while x >= borders[index]:
+            index += 1
+        counts[index] += 1
         least, greatest = min(least, x), max(greatest, x)
         about = x - origin
         total += about
@@ -167,8 +167,8 @@ def tally_text(
 
     :param weights: how often each text occurs; empty for once each. Weight 0 is passed over.
     :param table: slot to entry (-1 if free), then by entry: hash, count, row of this batch in which it was
-        first met. The first ``seen[4]`` entries are cells and never given up.
-    :param seen: nulls, values, entries, what was cut off each entry without a cell, cells.
+        first met. The first ``seen[4]`` entries are those of the bins and never given up.
+    :param seen: nulls, values, entries, what was cut off each entry without a bin, bins.
     """
     index, keys, counts, rows = table
     for i in range(hashes.size):
@@ -206,19 +206,19 @@ def _slot(index: AnyArray, keys: AnyArray, key: np.uint64) -> np.int64:
 
 @compiled
 def _shrink(index: AnyArray, keys: AnyArray, counts: AnyArray, rows: AnyArray, seen: AnyArray) -> None:
-    """Cut so much off every entry without a cell that at most half of them are left.
+    """Cut so much off every entry without a bin that at most half of them are left.
 
-    Misra-Gries: each cut takes as much from KEPT / 2 values at least, so that no value loses more than
-    all values / (KEPT / 2).
+    Misra-Gries: each cut takes as much from at least TEXTS_COUNTED / 2 values, so no value loses more than
+    all values / (TEXTS_COUNTED / 2).
     """
-    cut, cells = 0, seen[4]
-    over = seen[2] - cells
-    while over > (len(keys) - cells) // 2:
+    cut, bins = 0, seen[4]
+    over = seen[2] - bins
+    while over > (len(keys) - bins) // 2:
         cut, over = cut + 1 if cut < 64 else cut * 2, 0
-        for entry in range(cells, seen[2]):
+        for entry in range(bins, seen[2]):
             over += counts[entry] > cut
-    left = cells
-    for entry in range(cells, seen[2]):
+    left = bins
+    for entry in range(bins, seen[2]):
         if counts[entry] > cut:
             keys[left], counts[left], rows[left] = keys[entry], counts[entry] - cut, rows[entry]
             left += 1

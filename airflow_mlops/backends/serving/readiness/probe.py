@@ -18,7 +18,11 @@ import psutil
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.local.state import Server, StateFile
 from airflow_mlops.backends.serving.readiness.load_test import JSON, TIMEOUT_SECONDS, LoadTest
-from airflow_mlops.backends.serving.readiness.probe_requests import inputs_of, problem_of, requests_of
+from airflow_mlops.backends.serving.readiness.probe_requests import (
+    inputs_of,
+    probe_requests,
+    response_problem,
+)
 from airflow_mlops.backends.serving.readiness.requirements import differences
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, ReadinessMeasurements, Reply
@@ -26,7 +30,7 @@ from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, Readine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, Request
+    from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, ProbeRequest
     from airflow_mlops.core.release.readiness import ReadinessPolicy
 
 _MEGABYTE = 1e6
@@ -36,7 +40,7 @@ _PATIENCE = 3
 """Consecutive requests without an answer after which the probe stops."""
 
 
-def try_version(
+def probe_version(
     model_dir: Path, model: str, version: str, policy: ReadinessPolicy, *, key: str
 ) -> ReadinessMeasurements:
     """Serve a model folder on a free port of 127.0.0.1, send probe requests, run the load test, stop it.
@@ -81,9 +85,9 @@ def _asked(
     address = f"http://127.0.0.1:{server.port}"
     with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         wanted = (
-            r for r in requests_of(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
+            r for r in probe_requests(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
         )
-        answers, unusable = ask(client, wanted, lambda: is_up(server), lambda: _let_end(server))
+        answers, unusable = send_probes(client, wanted, lambda: is_up(server), lambda: _let_end(server))
         if unusable:
             return replace(found, answers=answers, unusable=unusable)
         test = LoadTest(client, inputs.request(ProbeKind.EXAMPLE, "first row", inputs.rows[:1]).body)
@@ -97,9 +101,9 @@ def _asked(
         )
 
 
-def ask(
+def send_probes(
     client: httpx.Client,
-    requests: Iterable[Request],
+    requests: Iterable[ProbeRequest],
     is_alive: Callable[[], bool],
     let_end: Callable[[], None] = lambda: None,
 ) -> tuple[tuple[ProbeAnswer, ...], str]:
@@ -126,7 +130,7 @@ def _let_end(server: Server) -> None:
         time.sleep(0.05)
 
 
-def _answer(client: httpx.Client, request: Request) -> ProbeAnswer:
+def _answer(client: httpx.Client, request: ProbeRequest) -> ProbeAnswer:
     status, problem = None, ""
     try:
         answer = client.post("/invocations", content=request.body, headers=JSON)
@@ -135,7 +139,7 @@ def _answer(client: httpx.Client, request: Request) -> ProbeAnswer:
     else:
         status = answer.status_code
         is_ok = status == httpx.codes.OK
-        problem = problem_of(answer.text, request.rows) if is_ok else _message(answer)
+        problem = response_problem(answer.text, request.rows) if is_ok else _message(answer)
     return ProbeAnswer(kind=request.kind, subject=request.subject, status=status, problem=problem)
 
 

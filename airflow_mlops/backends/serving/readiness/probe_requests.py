@@ -23,7 +23,7 @@ _EMPTY: dict[str, Any] = {"string": "a", "boolean": False, "datetime": "2020-01-
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ProbeRequest:
     """One probe request.
 
     :param rows: number of expected predictions.
@@ -46,9 +46,9 @@ class Inputs:
     rows: list[list[Any]]
     has_example: bool
 
-    def request(self, kind: ProbeKind, subject: str, rows: list[list[Any]]) -> Request:
-        """Return a request for rows."""
-        return Request(kind, subject, _body(list(self.types), rows), len(rows))
+    def request(self, kind: ProbeKind, subject: str, rows: list[list[Any]]) -> ProbeRequest:
+        """Return a probe request for rows."""
+        return ProbeRequest(kind, subject, _body(list(self.types), rows), len(rows))
 
 
 def inputs_of(model_dir: Path) -> Inputs | None:
@@ -67,21 +67,21 @@ def inputs_of(model_dir: Path) -> Inputs | None:
     return Inputs(types, rows, has_example=True)
 
 
-def requests_of(inputs: Inputs, largest: float) -> Iterator[Request]:
+def probe_requests(inputs: Inputs, largest: float) -> Iterator[ProbeRequest]:
     """Yield the example, malformed bodies, then edge cases: one column of the first row changed at a time.
 
     :param largest: magnitude of the extreme values in columns of doubles.
     """
     yield inputs.request(ProbeKind.EXAMPLE, "input example", inputs.rows)
-    yield Request(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
-    yield Request(ProbeKind.MALFORMED, "body without rows", b"{}", 0)
+    yield ProbeRequest(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
+    yield ProbeRequest(ProbeKind.MALFORMED, "body without rows", b"{}", 0)
     for name, kind in list(inputs.types.items())[:_MOST_COLUMNS]:
-        for edge, subject, value in _edges(name, kind, largest):
-            yield inputs.request(edge, subject, [_with(inputs, {name: value})])
+        for kind_of_probe, subject, value in _edge_cases(name, kind, largest):
+            yield inputs.request(kind_of_probe, subject, [_with(inputs, {name: value})])
     yield inputs.request(ProbeKind.NULLS, "null in every column", [[None] * len(inputs.types)])
 
 
-def problem_of(text: str, rows: int) -> str:
+def response_problem(text: str, rows: int) -> str:
     """Return the problem of a 200's body; empty if it has a valid prediction for each row."""
     try:
         predictions = json.loads(text)["predictions"]
@@ -94,7 +94,7 @@ def problem_of(text: str, rows: int) -> str:
     return f"{bad} predictions are null, NaN or infinite" if bad else ""
 
 
-def _edges(name: str, kind: str, largest: float) -> Iterator[tuple[ProbeKind, str, Any]]:
+def _edge_cases(name: str, kind: str, largest: float) -> Iterator[tuple[ProbeKind, str, Any]]:
     yield ProbeKind.NULLS, f"null in {name}", None
     if kind == "string":
         yield ProbeKind.UNSEEN, f"unseen category in {name}", UNSEEN

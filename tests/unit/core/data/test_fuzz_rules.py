@@ -63,7 +63,7 @@ def test_window_has_no_skew_against_itself(table):
 @given(tables(), tables())
 def test_any_two_windows_are_compared_or_said_not_to_be(one, other):
     reference = profile_table(one)
-    report = compare_profiles(reference, profile_table(other, cells_from=reference))
+    report = compare_profiles(reference, profile_table(other, bins_from=reference))
     json.dumps(report.to_json(), allow_nan=False)
     named = {finding.subject for finding in report.verdict.findings}
     assert set(other.column_names) <= named

@@ -43,7 +43,7 @@ def with_evidence(world, run_report):
 def try_found(monkeypatch):
     def set_found(found):
         keys = []
-        monkeypatch.setattr(readiness, "try_version", lambda *a, key: keys.append(key) or found)
+        monkeypatch.setattr(readiness, "probe_version", lambda *a, key: keys.append(key) or found)
         return keys
 
     return set_found

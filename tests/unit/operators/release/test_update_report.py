@@ -83,7 +83,7 @@ def test_refusal_is_reported_though_nomination_skips(judged, run):
 def test_version_that_is_not_ready_is_reported_before_its_task_fails(judged, run, monkeypatch):
     judged.say()
     gone = ReadinessMeasurements(model="m", version="1", unusable="ended while starting")
-    monkeypatch.setattr("airflow_mlops.backends.serving.readiness.probe.try_version", lambda *a, key: gone)
+    monkeypatch.setattr("airflow_mlops.backends.serving.readiness.probe.probe_version", lambda *a, key: gone)
     with pytest.raises(AirflowFailException, match="ended while starting"):
         run(CheckReadinessOperator(task_id="r", **COMMON))
     assert written(judged)[0]["state"] == "not ready"

@@ -38,7 +38,7 @@ def test_profile_of_parts_adds_up_to_that_of_the_whole_when_data_is_anything(tab
     require_sound(whole)
     borders = [0, *sorted(min(cut, table.num_rows) for cut in cuts), table.num_rows]
     slices = [table.slice(low, high - low) for low, high in itertools.pairwise(borders)]
-    together = merge(*(profile_table(part, cells_from=whole) for part in slices))
+    together = merge(*(profile_table(part, bins_from=whole) for part in slices))
     for column in together.columns:
         total = whole.column(column.name)
         exact = ("kind", "nulls", "nans", "infinite", "minimum", "maximum", "counts", "categories", "other")

@@ -105,7 +105,7 @@ def test_odd_column_name_is_kept(tmp_path, name):
     profile = measure(lay(tmp_path, {"rows.parquet": table}))
     assert profile.names == (name, "plain")
     assert profile.column(name).named == {"p": 1, "q": 1}
-    again = profile_window(describe_window(str(tmp_path)), cells_from=profile)
+    again = profile_window(describe_window(str(tmp_path)), bins_from=profile)
     assert again.columns == profile.columns
 
 
@@ -128,7 +128,7 @@ def test_nested_texts_stored_as_codes_are_read_as_they_are(tmp_path):
 
 def test_cells_span_the_largest_floats():
     reference = profile_table(pa.table({"x": [-1.79e308, -4e160, 0.0, 3.0, 1.79e308]}))
-    column = profile_table(pa.table({"x": [-1e308, -4e160, -1.0, 2.0, 4.0, 1.79e308]}), cells_from=reference)
+    column = profile_table(pa.table({"x": [-1e308, -4e160, -1.0, 2.0, 4.0, 1.79e308]}), bins_from=reference)
     assert column.column("x").counts == (0, 1, 2, 1, 1, 1)
 
 

@@ -72,7 +72,7 @@ def test_distinct_values_are_estimated_within_the_stated_error(rows):
 def test_sketches_of_parts_add_up_within_their_error_in_any_order():
     parts = [pa.table({"c": zipf(50_000, seed)}) for seed in range(4)]
     cells = profile_table(parts[0])
-    profiles = [profile_table(part, cells_from=cells) for part in parts]
+    profiles = [profile_table(part, bins_from=cells) for part in parts]
     truth = Counter(value for part in parts for value in part.column("c").to_pylist())
     for order in (profiles, profiles[::-1]):
         column = merge(*order).column("c")
@@ -132,7 +132,7 @@ def test_row_groups_dictionaries_and_absent_columns_change_nothing(tmp_path):
     window = parquet(tmp_path, "b.parquet", table.select(["c", "x3"]), use_dictionary=False)
     whole = pa.concat_tables([table, table.select(["x3", "c"])], promote_options="default")
     profile = profile_window(window)
-    expected = profile_table(whole, cells_from=profile)
+    expected = profile_table(whole, bins_from=profile)
     assert profile.rows == 10_000
     for mine, theirs in zip(profile.columns, expected.columns, strict=True):
         assert mine.total == pytest.approx(theirs.total)
@@ -150,7 +150,7 @@ def test_types_are_widened_when_files_differ(tmp_path):
 def test_all_null_column_takes_kind_and_cells_of_the_reference(tmp_path):
     window = parquet(tmp_path, "a.parquet", pa.table({"x": pa.nulls(3), "c": pa.nulls(3)}))
     cells = profile_table(pa.table({"x": [1.0, 2.0], "c": ["a", "b"]}))
-    profile = profile_window(window, cells_from=cells)
+    profile = profile_window(window, bins_from=cells)
     assert [(c.kind, c.nulls) for c in profile.columns] == [(Kind.NUMBER, 3), (Kind.STRING, 3)]
     assert merge(cells, profile).rows == 5
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from airflow_mlops.backends.serving.readiness.load_test import LoadTest, timing
-from airflow_mlops.backends.serving.readiness.probe import ask
-from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, problem_of, requests_of
+from airflow_mlops.backends.serving.readiness.probe import send_probes
+from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, probe_requests, response_problem
 from airflow_mlops.backends.serving.readiness.requirements import differences
 from airflow_mlops.core.release.readiness import LoadPolicy, ProbeKind
 
@@ -15,7 +15,7 @@ INPUTS = Inputs({"x": "double", "small": "float", "n": "long", "plan": "string"}
 
 
 def sent(kind):
-    return {r.subject: json.loads(r.body) for r in requests_of(INPUTS, 1e30) if r.kind is kind}
+    return {r.subject: json.loads(r.body) for r in probe_requests(INPUTS, 1e30) if r.kind is kind}
 
 
 def test_each_column_gets_its_edges_and_the_others_keep_the_example():
@@ -30,7 +30,7 @@ def test_each_column_gets_its_edges_and_the_others_keep_the_example():
 
 
 def test_extreme_fits_the_type_of_the_column():
-    subjects = [r.subject for r in requests_of(INPUTS, 1e300)]
+    subjects = [r.subject for r in probe_requests(INPUTS, 1e300)]
     assert {"1e+300 in x", "3.4e+38 in small"} <= set(subjects)
 
 
@@ -50,7 +50,7 @@ def test_extreme_fits_the_type_of_the_column():
     ],
 )
 def test_body_of_a_200_is_checked(text, rows, problem):
-    assert problem_of(text, rows) == problem
+    assert response_problem(text, rows) == problem
 
 
 def unmet(folder, text, **installed):
@@ -84,7 +84,7 @@ def test_model_without_requirements_is_told_apart_from_one_that_needs_none(tmp_p
 
 def asked(handle, is_alive=lambda: True):
     with httpx.Client(base_url="http://model", transport=httpx.MockTransport(handle)) as client:
-        return ask(client, requests_of(INPUTS, 1e30), is_alive)
+        return send_probes(client, probe_requests(INPUTS, 1e30), is_alive)
 
 
 def test_server_that_hangs_is_not_asked_for_ever():
@@ -106,7 +106,7 @@ def test_server_that_misses_now_and_then_is_asked_to_the_end():
         return httpx.Response(200, json={"predictions": [0.5]})
 
     answers, unusable = asked(miss)
-    assert (len(answers), unusable) == (len(list(requests_of(INPUTS, 1e30))), "")
+    assert (len(answers), unusable) == (len(list(probe_requests(INPUTS, 1e30))), "")
     assert answers[2].problem == "1 predictions for 0 rows"
 
 
