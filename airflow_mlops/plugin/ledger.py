@@ -72,6 +72,7 @@ def _shown(history: History, request: Request, user: GetUserDep) -> dict[str, An
     :raises HTTPException: 403 if there are entries and the user may read none of them.
     """
     entries = [entry.to_json() for entry in (*history.changes, *history.decisions)]
+    entries += [{**end.to_json(), "dag_id": end.dag_id, "run_id": end.run_id} for end in history.ends]
     entries.sort(key=lambda entry: (-entry["number"], -entry["at"]))
     readable = {dag_id: _may_read(dag_id, request, user) for dag_id in {e["dag_id"] for e in entries}}
     shown = [entry for entry in entries if readable[entry["dag_id"]]]

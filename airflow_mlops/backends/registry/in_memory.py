@@ -20,6 +20,8 @@ from airflow_mlops.core.errors import InvalidConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_mlops.core.rollout.end import RolloutEnd
+
 
 class InMemoryRegistry:
     """Implements :class:`~airflow_mlops.backends.registry.protocol.ModelRegistry`.
@@ -34,6 +36,7 @@ class InMemoryRegistry:
         self._aliases: dict[tuple[str, str], str] = {}
         self._ledger: list[LedgerEntry] = []
         self._decisions: list[DecisionEntry] = []
+        self._ends: list[RolloutEnd] = []
 
     def register(
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
@@ -108,8 +111,21 @@ class InMemoryRegistry:
         """Return all decisions, oldest first."""
         return [entry for entry in self._decisions if entry.model == model]
 
+    def record_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append the end of a rollout, once."""
+        for known in self._ends:
+            if known.id == end.id:
+                return known
+        end = replace(end, number=self._next_number(end.model))
+        self._ends.append(end)
+        return end
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
+        return [end for end in self._ends if end.model == model]
+
     def _next_number(self, model: str) -> int:
-        return len(self.ledger(model)) + len(self.decisions(model)) + 1
+        return len(self.ledger(model)) + len(self.decisions(model)) + len(self.ends(model)) + 1
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.ledger_text import LedgerRow
+    from airflow_mlops.core.rollout.end import RolloutEnd
 
 
 class MlflowRegistry:
@@ -111,6 +112,15 @@ class MlflowRegistry:
     def decisions(self, model: str) -> list[DecisionEntry]:
         """Return all decisions, oldest first."""
         return self._ledger.decisions(model)
+
+    def record_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append the end of a rollout once; of concurrent duplicates the first is valid."""
+        known = next((each for each in self.ends(end.model) if each.id == end.id), None)
+        return known or self._ledger.append_end(end)
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
+        return self._ledger.ends(model)
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""

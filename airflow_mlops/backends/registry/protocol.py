@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from airflow_mlops.core.rollout.end import RolloutEnd
+
 __getattr__ = names_of(__name__)
 
 CHAMPION_ALIAS = "champion"
@@ -161,6 +163,15 @@ class ModelRegistry(Protocol):
 
     def decisions(self, model: str) -> list[DecisionEntry]:
         """Return all decisions, oldest first."""
+
+    def record_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append how a rollout ended; one with the same id that is there already is returned instead.
+
+        Moves no alias, and no promotion waits for it or loses by it.
+        """
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
