@@ -29,7 +29,10 @@ _ALLOWED = {
     "dict_type": "a mapping",
     "dataclass_type": "a mapping",
     "model_type": "a mapping",
-    "too_short": "one or more",
+    "too_short": "{min_length} or more entries",
+    "string_too_short": "text",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
 }
 NOT_ALLOWED = "not_allowed"
 """Type of a custom error whose message says what is allowed."""
@@ -64,14 +67,20 @@ def _problem(item: dict[str, Any], model: Any) -> str:
     if item["type"] == "value_error":
         return f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"])
     if item["type"] == "missing":
-        return f"key {key!r} is missing"
+        return f"key {key!r} is missing{_meaning(model, item['loc'])}"
     if item["type"] in _NOT_ONE_OF:
         allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
         return f"{key}: {item['input']!r}, one of: {', '.join(allowed)}{did_you_mean(item['input'], allowed)}"
-    what = item["msg"] if item["type"] == NOT_ALLOWED else _ALLOWED.get(item["type"])
+    what = _ALLOWED.get(item["type"], "" if item["type"] != NOT_ALLOWED else item["msg"])
     if what:
-        return f"{key}: {item['input']!r}, allowed: {what}"
+        return f"{key}: {item['input']!r}, allowed: {what.format(**item.get('ctx', {}))}"
     return f"{key}: {item['msg']}, got {item['input']!r}"
+
+
+def _meaning(model: Any, place: tuple[int | str, ...]) -> str:
+    """Return the description of a field, where it has one."""
+    known = getattr(_model_at(model, place[:-1]), "__pydantic_fields__", {}).get(place[-1])
+    return f": {known.description}" if known and known.description else ""
 
 
 def _model_at(model: Any, place: tuple[int | str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""The rollout: a task group with one sub-group per traffic step, and the DAG around it."""
+"""The rollout: a task group with a sub-group per traffic step, and the DAG around it."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ ROLLOUT_FORM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Who is asked by a rollout, and who is told.
+    """Approvers and notifiers of a rollout.
 
-    :param answer_within: how long a question waits; then the rollout is rolled back.
-    :param approvers: ids of the users who may answer; empty: whoever may edit the DAG.
-    :param notifiers: who is told when it starts, is held, is promoted or rolled back.
+    :param answer_within: how long a question waits for an answer; then the rollout is rolled back.
+    :param approvers: ids of the users who may answer; empty: every user who may edit the DAG.
+    :param notifiers: notified when it starts, is held, is promoted or rolled back.
     """
 
     answer_within: timedelta = timedelta(days=1)
@@ -66,15 +66,15 @@ def canary_rollout(
 ) -> TaskGroup:
     """Build deploy → (set traffic → analyse) per step → promote → clean up, with rollback on any failure.
 
-    A step that may need a person (``approve``, ``on_inconclusive: hold``, watched predictions) has two
-    tasks more: ``ask`` puts the question, if there is one, and watches the canary on the triggerer until it
-    is answered; ``conclude`` waits for what is left, the end of a freeze for instance.
-    After a rollback the run still ends failed: ``clean_up`` never ran.
+    A step that may need a person (``approve``, ``on_inconclusive: hold``, metric ``predictions``) has two
+    more tasks: ``ask`` asks the question, if there is one, and analyses the canary on the triggerer until it
+    is answered; ``conclude`` waits for the rest, such as the end of a freeze.
+    After a rollback the DAG run still fails, because ``clean_up`` did not run.
 
     :param version: version to roll out. Templated.
-    :param outlets: assets that announce the promoted version as their partition.
+    :param outlets: assets of which the promoted version becomes a partition.
     :param deferrable: analyse on the triggerer; on the worker otherwise.
-    :param people: who is asked, and for how long; who is told.
+    :param people: approvers, time to answer, and notifiers.
     """
     shared = {
         "serving_conn_id": serving_conn_id,

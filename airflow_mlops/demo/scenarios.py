@@ -13,6 +13,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.demo import flights
 from airflow_mlops.demo.report import Result, say
 from airflow_mlops.demo.traffic import ReplayProcess
+from airflow_mlops.runtime.paths import report_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,7 @@ class Loop:
         run = self._arrive("2013-04")
         states = {name: task["state"] for name, task in self.api.tasks(TRAINING_DAG, run).items()}
         tries = self.api.tasks(TRAINING_DAG, run)["check_schema"]["try_number"]
-        report = self.evidence.read_json(self._evidence(TRAINING_DAG, run), "schema_report.json")
+        report = self.evidence.read_json(self._evidence(TRAINING_DAG, run), report_path("schema"))
         trained = len(self.registry.versions(_MODEL)) - versions
         stopped = states["check_schema"] == "failed" and states["train_model"] == "upstream_failed"
         passed = stopped and tries == 1 and trained == 0 and "dep_delay" in str(report)

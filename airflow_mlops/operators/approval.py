@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
@@ -22,13 +21,14 @@ from airflow_mlops.core.release.approval import (
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
+from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import skip_refused
 from airflow_mlops.operators.card import kept_json
-from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import APPROVAL_PATH, UPDATE_PAGE_PATH, VALIDATION_PATH
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
-from airflow_mlops.runtime.update_report import HTML_PATH, keep_update
+from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_APPROVAL_PATH = "approval.json"
 _ASKED = "mlops.approval_asked"
 _LONGEST_COMMENT = 1000
 _COMMENT = Param(
@@ -159,7 +158,7 @@ class ApproveModelOperator(ApprovalOperator):
 
     def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> ApprovalDecision | None:
         """Return a person's decision in this DAG run, if the task was killed after it was stored."""
-        document = kept_json(evidence, _APPROVAL_PATH)
+        document = kept_json(evidence, APPROVAL_PATH)
         kept = ApprovalDecision.from_json(document) if document else None
         holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
         return kept if holds else None
@@ -181,7 +180,7 @@ class ApproveModelOperator(ApprovalOperator):
     def _keep(self, context: Context, evidence: RunEvidence, decision: ApprovalDecision) -> dict[str, Any]:
         """Store the decision as evidence, in the ledger and as tags; idempotent."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
-        evidence.keep(_APPROVAL_PATH, decision)
+        evidence.keep(APPROVAL_PATH, decision)
         with fail_fast():
             entry = registry.decide(self._entry(context, evidence, decision))
         evidence.store.set_tags(evidence.run, {"mlops.approval": str(decision.answer)})
@@ -241,12 +240,11 @@ class ApproveModelOperator(ApprovalOperator):
         )
 
     def _question(self, evidence: RunEvidence, choice: Choice) -> str:
-        run_url = getattr(self, EVIDENCE_URL, "")
         paths = self._paths(evidence)
-        paths["update report"] = HTML_PATH
+        paths["update report"] = UPDATE_PAGE_PATH
         if self.card:
             paths["model card"] = self.card["path"]
-        links = {name: f"{run_url}/artifacts/{quote(path)}" for name, path in paths.items() if run_url}
+        links = {name: evidence.url_of(path) for name, path in paths.items() if evidence.url}
         return question(
-            self._report(evidence), self._judged(), {"evidence run": run_url, **links}, choice=choice
+            self._report(evidence), self._judged(), {"evidence run": evidence.url, **links}, choice=choice
         )

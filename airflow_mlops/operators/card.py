@@ -11,8 +11,15 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import read_text
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.runtime.evidence import READINESS_PATH, VALIDATION_PATH, note_report, open_evidence
+from airflow_mlops.runtime.evidence import note_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import (
+    CARD_PAGE_PATH,
+    CARD_PATH,
+    CARD_TEXT_PATH,
+    READINESS_PATH,
+    VALIDATION_PATH,
+)
 from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
@@ -22,8 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.release.card import CardFacts
     from airflow_mlops.runtime.evidence import RunEvidence
-
-_CARD_PATH = "model_card"
 
 
 class WriteModelCardOperator(CandidateOperator):
@@ -66,12 +71,12 @@ class WriteModelCardOperator(CandidateOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             card = card_of(self._facts(candidate, evidence))
-            texts = {"md": card.markdown(), "html": render_card(card)}
+            texts = {CARD_TEXT_PATH: card.markdown(), CARD_PAGE_PATH: render_card(card)}
             for run in {evidence.run, candidate.evidence_run}:
-                evidence.store.write_json(run, f"{_CARD_PATH}.json", card.to_json())
-                for ending, text in texts.items():
-                    evidence.store.write_text(run, f"{_CARD_PATH}.{ending}", text)
-            kept = note_report(evidence, f"{_CARD_PATH}.html", context)
+                evidence.store.write_json(run, CARD_PATH, card.to_json())
+                for path, text in texts.items():
+                    evidence.store.write_text(run, path, text)
+            kept = note_report(evidence, CARD_PAGE_PATH, context)
             keep_update(evidence, candidate, context)
             try:
                 card.require(tuple(self.required))

@@ -17,13 +17,8 @@ from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.lineage import MeasuredWindow, lineage_of
-from airflow_mlops.runtime.profiles import (
-    PROFILE_PATH,
-    StoredProfiles,
-    data_profile_tags,
-    newest_cells,
-    schema_tags,
-)
+from airflow_mlops.runtime.paths import PROFILE_PATH, WINDOW_PATH, report_path
+from airflow_mlops.runtime.profiles import StoredProfiles, data_profile_tags, newest_cells, schema_tags
 from airflow_mlops.runtime.references import FoundReference, find_reference
 
 if TYPE_CHECKING:
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
     from airflow_mlops.runtime.evidence import RunEvidence
 
 _MOST_KEYS_HANDED_OVER = 100
-_WINDOW_PATH = "window.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +147,7 @@ class CheckSchemaOperator(DataOperator):
             profile, window = read_profile(evidence.store, ref), read_window_of(evidence.store, ref)
             verdict = self._check(profile, window)
             self._measured = MeasuredWindow(window=window, profile=profile, verdict=verdict)
-            kept = keep_report(evidence, "schema_report.json", verdict, context)
+            kept = keep_report(evidence, report_path("schema"), verdict, context)
             evidence.store.set_tags(evidence.run, schema_tags(verdict))
             short = summary(verdict, kept)
             self.log.info(short.sentence())
@@ -265,9 +259,9 @@ def _hand_over(ref: ProfileRef, evidence: RunEvidence) -> ProfileRef:
     keys = ref.window.partitions
     if len(keys) <= _MOST_KEYS_HANDED_OVER:
         return ref
-    evidence.keep(_WINDOW_PATH, ref.window)
+    evidence.keep(WINDOW_PATH, ref.window)
     ends = replace(ref.window, partitions=(keys[0], keys[-1]))
-    return replace(ref, window=ends, window_path=_WINDOW_PATH)
+    return replace(ref, window=ends, window_path=WINDOW_PATH)
 
 
 def _schema(path: str) -> Schema:

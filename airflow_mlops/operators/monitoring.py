@@ -18,16 +18,15 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.training import SCORE_PROFILE_PATH
-from airflow_mlops.runtime.evidence import (
-    CANDIDATE_PATH,
-    VALIDATION_PATH,
-    evidence_key,
-    keep_report,
-    keep_skew,
-    open_evidence,
-)
+from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import (
+    CANDIDATE_PATH,
+    PERFORMANCE_PATH,
+    SCORE_PROFILE_PATH,
+    SERVING_PROFILE_PATH,
+    VALIDATION_PATH,
+)
 from airflow_mlops.runtime.profiles import StoredProfiles, newest_cells
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         cells = stored.champion(registry, known)
         inputs = log.drop(columns=list(BASE_SCHEMA.names))
         profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), bins_from=cells)
-        kept = keep_report(evidence, "serving_profile.json", profile, context)
+        kept = keep_report(evidence, SERVING_PROFILE_PATH, profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
         return ProfileRef(window=window, rows=len(log), **kept).to_json()
 
@@ -156,7 +155,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         labels, scores = self._joined(champion, tuple(candidate.get("classes", ())))
         verdict, seen = judge_performance(labels, scores, self._promised(champion, candidate), self.policy)
         report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
-        keep_report(evidence, "performance_report.json", report, context)
+        keep_report(evidence, PERFORMANCE_PATH, report, context)
         if seen is not None:
             evidence.store.log_metrics(evidence.run, {f"production_{seen.metric}": seen.value})
         self.log.info(verdict.sentence())

@@ -11,8 +11,9 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
+from airflow_mlops.runtime.evidence import keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import READINESS_PATH
 from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.training import RECIPE_PATH, fit_and_measure
-from airflow_mlops.runtime.evidence import CANDIDATE_PATH, keep_report, open_evidence
+from airflow_mlops.operators.training import fit_and_measure
+from airflow_mlops.runtime.evidence import keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import CANDIDATE_PATH, RECIPE_PATH, REPLAY_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.registry.protocol import ModelVersion
     from airflow_mlops.core.verdict import Verdict
-
-_REPORT_PATH = "replay_report.json"
 
 
 class ReplayTrainingOperator(BaseOperator):
@@ -80,7 +79,7 @@ class ReplayTrainingOperator(BaseOperator):
             recipe = store.read_json(version.evidence_run, RECIPE_PATH)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             verdict = self._replay(version, candidate, recipe, tolerance)
-            keep_report(evidence, _REPORT_PATH, verdict.to_json() | {"version": version.version}, context)
+            keep_report(evidence, REPLAY_PATH, verdict.to_json() | {"version": version.version}, context)
             evidence.store.set_tags(
                 evidence.run, {"mlops.replay": str(verdict.outcome), "mlops.version": version.version}
             )

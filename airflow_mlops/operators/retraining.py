@@ -16,6 +16,7 @@ from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import RETRAIN_DECISION_PATH
 from airflow_mlops.runtime.profiles import broken_partitions
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class RetrainGateOperator(BaseOperator):
         """Decide, store the decision, proceed or skip."""
         decision = decide_retraining(self.policy or RetrainPolicy(), self._situation(), now=time.time())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        evidence.keep("retrain_decision.json", decision)
+        evidence.keep(RETRAIN_DECISION_PATH, decision)
         tags = {"mlops.retrain": str(decision.retrain).lower(), "mlops.trigger": str(decision.trigger)}
         evidence.store.set_tags(evidence.run, tags)
         self.log.info("retrain: %s: %s", decision.retrain, "; ".join(decision.reasons))

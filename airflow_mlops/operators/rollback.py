@@ -13,6 +13,7 @@ from airflow_mlops.operators.rollout import RolloutOperator
 from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import RESTORATION_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ class RestoreVersionOperator(RolloutOperator):
             backend.clean_up(self.model, holder=holder)
             backend.release(self.model, holder)
         document = entry.to_json()
-        evidence.keep("restored.json", document)
+        evidence.keep(RESTORATION_PATH, document)
         reason = f"{self.reason}; version {version} serves again"
         about: dict[str, Any] = {"champion": version, "step": 0, "weight": 0, "reason": reason}
         self.notify(Event.ROLLED_BACK, context, version=entry.from_version or "none", **about)

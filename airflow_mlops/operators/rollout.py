@@ -28,9 +28,17 @@ from airflow_mlops.runtime.deployment import (
     restore_champion,
     return_traffic,
 )
-from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.ends import promoted_end, record_end_once, unpromoted_end
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.notices import NotifyingOperator
+from airflow_mlops.runtime.paths import (
+    PROMOTION_PATH,
+    ROLLBACK_PATH,
+    ROLLOUT_PAGE_PATH,
+    VALIDATION_PATH,
+    state_path,
+)
 from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
 from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
 
@@ -171,7 +179,9 @@ class PromoteModelOperator(RolloutOperator):
             promote_version(backend, self.model, state.version, holder_of(context))
             claim = _claim(self.model, state, registry, evidence.run)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
-        evidence.keep("promotion.json", entry)
+        seen: dict[str, Any] = {"percent": state.percent, "reason": claim.reason}
+        record_end_once(registry, promoted_end(self.model, state.version, holder=holder_of(context), **seen))
+        evidence.keep(PROMOTION_PATH, entry)
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted"})
         for asset in self.outlets:
             context["outlet_events"][asset].add_partitions([state.version])
@@ -230,10 +240,12 @@ class RollbackOperator(RolloutOperator):
             traffic = return_traffic(backend, self.model, self.version, champion, holder_of(context))
         stays = champion == self.version
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        evidence.keep("rollback.json", traffic)
+        evidence.keep(ROLLBACK_PATH, traffic)
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted" if stays else "rolled_back"})
         history = keep_rollout(evidence, self.model, context, promoted=stays)
         if not stays:
+            end = unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder_of(context))
+            record_end_once(registry, end)
             self._say(history, traffic, context)
         evidence.store.close(evidence.run, succeeded=False)
         return traffic.to_json()
@@ -246,9 +258,8 @@ class RollbackOperator(RolloutOperator):
             about = {"step": len(history.steps), "weight": history.steps[-1].percent}
             about["champion"] = history.champion
         reason = history.reason if history else "its evidence cannot be read; see the tasks' logs"
-        self.notify(
-            Event.ROLLED_BACK, context, version=self.version, reason=f"{reason}; {serves} serves", **about
-        )
+        about |= {"version": self.version, "reason": f"{reason}; {serves} serves"}
+        self.notify(Event.ROLLED_BACK, context, report=ROLLOUT_PAGE_PATH if history else "", **about)
 
 
 def _moved(model: str, current: str | None, state: RolloutState) -> str:
@@ -266,7 +277,7 @@ def _claim(model: str, state: RolloutState, registry: ModelRegistry, evidence_ru
         from_version=state.champion,
         to_version=state.version,
         reason="; ".join(state.reasons),
-        verdicts=(f"{trained_in}/{VALIDATION_PATH}", f"{evidence_run}/canary/{state.percent}pct.json"),
+        verdicts=(f"{trained_in}/{VALIDATION_PATH}", f"{evidence_run}/{state_path(state.percent)}"),
         approval=said[-1].sentence if said else "",
         evidence_run=evidence_run,
     )

@@ -13,6 +13,7 @@ from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_t
 from airflow_mlops.operators.data import DataOperator
 from airflow_mlops.runtime.evidence import evidence_key, keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import SCHEMA_DIFF_PATH
 from airflow_mlops.runtime.profiles import StoredProfiles
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.schema.diff import Change, SchemaDiff
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_PROPOSAL_PATH = "schema_diff.json"
 _MOST_BYTES_SHOWN = 8_000
 _ALL, _NEEDED = "all", "needed"
 
@@ -63,7 +63,7 @@ class ProposeSchemaOperator(DataOperator):
             found = diff_from_data(parse_schema(text, self.schema), self._profile(evidence, context))
             accepted = found.pick(self._wanted(found))
         proposal = {"schema_sha256": _digest(text), "diff": found.to_json(), "ids": [c.id for c in accepted]}
-        keep_report(evidence, _PROPOSAL_PATH, proposal, context)
+        keep_report(evidence, SCHEMA_DIFF_PATH, proposal, context)
         if not accepted:
             evidence.store.close(evidence.run, succeeded=True)
             msg = f"{self.schema}: nothing to accept, {len(found.changes)} changes were found"
@@ -144,7 +144,7 @@ class AcceptSchemaOperator(DataOperator):
         """Store both texts, then write."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            proposal = evidence.store.read_json(evidence.run, _PROPOSAL_PATH)
+            proposal = evidence.store.read_json(evidence.run, SCHEMA_DIFF_PATH)
             before = read_text(self.schema)
             if _digest(before) != proposal.get("written_sha256"):
                 self._write(evidence, proposal, before)
@@ -164,7 +164,7 @@ class AcceptSchemaOperator(DataOperator):
         after, kept = evolve_text(before, self.schema, changes)
         evidence.store.write_text(evidence.run, "schema_before.yaml", before)
         evidence.store.write_text(evidence.run, "schema_after.yaml", after)
-        evidence.keep(_PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
+        evidence.keep(SCHEMA_DIFF_PATH, proposal | {"written_sha256": _digest(after)})
         _write_whole(self.schema, after)
         if not kept:
             self.log.warning("%s: comments could not be preserved", self.schema)

@@ -11,6 +11,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import EXTRACTION_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,6 @@ class CheckExtractionOperator(BaseOperator):
             log = read_inference_log(folder, self.model, since=time.time() - self.hours * _HOUR).to_pandas()
         clients = log[self.policy.client].astype(str).to_numpy() if self.policy.client in log else None
         verdict = judge_extraction(clients, log["time"].to_numpy(dtype=float), self.policy)
-        evidence.keep("extraction_report.json", verdict)
+        evidence.keep(EXTRACTION_PATH, verdict)
         self.log.info(verdict.sentence())
         return verdict.to_json()

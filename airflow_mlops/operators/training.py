@@ -12,8 +12,9 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.runtime.evidence import CANDIDATE_PATH, open_evidence
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import CANDIDATE_PATH, RECIPE_PATH, SCORE_PROFILE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.runtime.evidence import RunEvidence
 
-SCORE_PROFILE_PATH = "score_profile.json"
-RECIPE_PATH = "training_recipe.json"
 """Training function and column roles: with data and parameters, all that a replay needs."""
 
 

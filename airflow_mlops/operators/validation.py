@@ -14,8 +14,9 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import CandidateOperator
-from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import VALIDATION_PATH
 from airflow_mlops.runtime.update_report import NOMINATED, keep_update
 
 if TYPE_CHECKING:

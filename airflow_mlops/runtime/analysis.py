@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.core.errors import GateFailedError
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
-from airflow_mlops.runtime.rollout_report import state_path
+from airflow_mlops.runtime.paths import state_path
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

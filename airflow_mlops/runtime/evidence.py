@@ -9,7 +9,8 @@ from urllib.parse import quote
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EVIDENCE_URL, REPORT_URL
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.runtime.paths import page_path, report_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.skew.report import SkewReport
 
-CANDIDATE_PATH = "candidate.json"
-VALIDATION_PATH = "validation_report.json"
-READINESS_PATH = "readiness_report.json"
-
 
 @dataclass(frozen=True, slots=True)
 class RunEvidence:
-    """An evidence store with one of its runs opened."""
+    """An evidence store with one of its runs opened.
+
+    :param url: the run's page in the store's UI; empty without one.
+    """
 
     store: EvidenceStore
     run: str
+    url: str = ""
 
     def keep(self, path: str, document: Record | Mapping[str, Any]) -> dict[str, str]:
         """Store a document and return its location: ``{"evidence_run": ..., "path": ...}``."""
@@ -36,6 +37,10 @@ class RunEvidence:
             self.run, path, document.to_json() if isinstance(document, Record) else document
         )
         return {"evidence_run": self.run, "path": path}
+
+    def url_of(self, path: str) -> str:
+        """Return the URL of a document of the run; empty for a store without a UI."""
+        return self.url and f"{self.url}/artifacts/{quote(path)}"
 
 
 def evidence_key(model: str, context: Context) -> EvidenceKey:
@@ -51,8 +56,9 @@ def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvide
     hook = MlflowHook(mlflow_conn_id)
     store = hook.evidence()
     run = store.open(key, tags)
-    setattr(context["task"], EVIDENCE_URL, hook.ui_url(run))
-    return RunEvidence(store=store, run=run)
+    evidence = RunEvidence(store=store, run=run, url=hook.ui_url(run))
+    EvidenceRunLink().record(context, evidence.url)
+    return evidence
 
 
 def keep_report(
@@ -72,9 +78,9 @@ def keep_skew(
     """
     from airflow_mlops.backends.reporting.skew import render_skew
 
-    kept = evidence.keep(f"{gate}_report.json", report.to_json() | {"reference": dict(reference)})
+    kept = evidence.keep(report_path(gate), report.to_json() | {"reference": dict(reference)})
     page = render_skew(report, title=f"{gate} report".replace("_", " ").capitalize())
-    keep_page(evidence, f"{gate}_report.html", page, context)
+    keep_page(evidence, page_path(gate), page, context)
     return kept
 
 
@@ -86,6 +92,5 @@ def keep_page(evidence: RunEvidence, path: str, text: str, context: Context) -> 
 
 def note_report(evidence: RunEvidence, path: str, context: Context) -> dict[str, str]:
     """Make a stored document the target of the button *Full report*; return its location."""
-    run_url = getattr(context["task"], EVIDENCE_URL, "")
-    setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
+    FullReportLink().record(context, evidence.url_of(path))
     return {"evidence_run": evidence.run, "path": path}

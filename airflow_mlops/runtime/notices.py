@@ -13,8 +13,8 @@ from airflow.sdk import BaseOperator, conf
 
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.rollout.notice import Event, Notice
-from airflow_mlops.links import EVIDENCE_URL, REPORT_URL
 from airflow_mlops.runtime.evidence import open_evidence
+from airflow_mlops.runtime.paths import notice_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,13 +51,14 @@ class NotifyingOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
         self.notifiers = tuple(notifiers)
 
-    def notify(self, event: Event, context: Context, **said: Any) -> None:
+    def notify(self, event: Event, context: Context, *, report: str = "", **said: Any) -> None:
         """Send a notice of an event.
 
+        :param report: path of a report in the evidence run, to link to.
         :param said: further fields of the ``Notice``.
         """
         notice = Notice(event=event, model=self.model, **said)
-        send_notice(self.notifiers, notice, context, mlflow_conn_id=self.mlflow_conn_id)
+        send_notice(self.notifiers, notice, context, mlflow_conn_id=self.mlflow_conn_id, report=report)
 
 
 def send_notice(
@@ -66,6 +67,7 @@ def send_notice(
     context: Context,
     *,
     mlflow_conn_id: str,
+    report: str = "",
     within: float = _LONGEST_SECONDS,
 ) -> None:
     """Send a notice once through each notifier; a failure is logged as a warning and changes nothing.
@@ -73,14 +75,15 @@ def send_notice(
     Deliveries are recorded in the evidence run as ``notices/<attempt>_<event>.json``, so that a retry sends
     only the missing ones. Clearing tasks of the run starts a new attempt.
 
+    :param report: path of a report in the evidence run, to link to.
     :param within: time limit in seconds for all notifiers; the task does not wait for slower ones.
     """
     if not notifiers:
         return
     evidence = _evidence(mlflow_conn_id, notice.model, context)
-    said = replace(notice, links=_links(context))
+    said = replace(notice, links=_links(context, evidence, report))
     words = {**said.to_json(), "subject": said.subject, "text": said.text}
-    path = f"notices/{getattr(context['dag_run'], 'clear_number', None) or 0}_{said.key}.json"
+    path = notice_path(getattr(context["dag_run"], "clear_number", None) or 0, said.key)
     delivered, sendings = _delivered(evidence, path), {}
     for number, notifier in enumerate(notifiers, start=1):
         name = f"{number} {type(notifier).__name__}"
@@ -176,12 +179,12 @@ def _keep(evidence: RunEvidence | None, path: str, document: dict[str, Any]) -> 
         _logger.warning("cannot record the delivery of %s, a retry may send it again: %s", path, error)
 
 
-def _links(context: Context) -> dict[str, str]:
-    task, run = context["task"], context["dag_run"]
+def _links(context: Context, evidence: RunEvidence | None, report: str) -> dict[str, str]:
+    run = context["dag_run"]
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
     return {
         "run": f"{base}/dags/{run.dag_id}/runs/{run.run_id}" if base else "",
         "log": getattr(context.get("ti"), "log_url", ""),
-        "evidence": getattr(task, EVIDENCE_URL, ""),
-        "report": getattr(task, REPORT_URL, ""),
+        "evidence": evidence.url if evidence else "",
+        "report": evidence.url_of(report) if evidence and report else "",
     }

@@ -13,6 +13,7 @@ from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.hooks.storage import filesystem_of, is_table
+from airflow_mlops.runtime.paths import PROFILE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-PROFILE_PATH = "profile.json"
 _DATA_PROFILE = {"mlops.profile": "data"}
 _VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
     f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")

@@ -11,6 +11,12 @@ from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rol
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.runtime.evidence import keep_page
+from airflow_mlops.runtime.paths import (
+    ROLLOUT_PAGE_PATH,
+    ROLLOUT_REPORT_PATH,
+    ROLLOUT_START_PATH,
+    state_path,
+)
 from airflow_mlops.runtime.update_report import keep_update_of
 
 if TYPE_CHECKING:
@@ -18,26 +24,19 @@ if TYPE_CHECKING:
 
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_BEGUN_PATH = "rollout.json"
-_JSON_PATH, _HTML_PATH = "rollout_report.json", "rollout_report.html"
 _logger = logging.getLogger(__name__)
-
-
-def state_path(percent: int, *, answered: bool = False) -> str:
-    """Return the path of the state at the end of a step."""
-    return f"canary/{percent}pct{'_answered' if answered else ''}.json"
 
 
 def keep_beginning(evidence: RunEvidence, plan: RolloutPlan, state: RolloutState) -> None:
     """Store the facts of a starting rollout that the report needs."""
     begun = {"version": state.version, "champion": state.champion, "plan": plan.to_json()}
-    evidence.keep(_BEGUN_PATH, begun)
+    evidence.keep(ROLLOUT_START_PATH, begun)
 
 
 def number_of(evidence: RunEvidence, percent: int) -> int:
     """Return the number of a step, from 1; 0 if the plan cannot be read."""
     try:
-        begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
+        begun = evidence.store.read_json(evidence.run, ROLLOUT_START_PATH)
         return RolloutPlan.from_json(begun["plan"]).percents.index(percent) + 1
     except (MlopsError, ValueError):
         return 0
@@ -51,8 +50,8 @@ def keep_rollout(
 
     try:
         history = _history(evidence, model, promoted=promoted)
-        evidence.keep(_JSON_PATH, history)
-        keep_page(evidence, _HTML_PATH, render_rollout(history), context)
+        evidence.keep(ROLLOUT_REPORT_PATH, history)
+        keep_page(evidence, ROLLOUT_PAGE_PATH, render_rollout(history), context)
     except MlopsError as error:
         _logger.warning("no report of the rollout of %s: %s", model, error)
         return None
@@ -62,7 +61,7 @@ def keep_rollout(
 
 
 def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHistory:
-    begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
+    begun = evidence.store.read_json(evidence.run, ROLLOUT_START_PATH)
     plan = RolloutPlan.from_json(begun["plan"])
     paths = [
         state_path(percent, answered=answered) for percent in plan.percents for answered in (False, True)

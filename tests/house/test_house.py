@@ -13,7 +13,6 @@ MOST_MODULES = 15
 MOST_LINES = 400
 
 TWICE = {
-    "log": "each module's own logger, named after it",
     "main": "what `python -m` or the entry point of a program calls",
 }
 
@@ -24,8 +23,9 @@ UNUSED = {
     "InMemoryServing": "for tests of what is written against the protocol",
     "ModelRegistryTrigger": "for DAGs written by hand: docs/how-to/ledger.md",
     "NewPartitionSensor": "for DAGs written by hand: docs/reference/operators.md",
-    "describe_window": "for programs: docs/how-to/task-flow.md",
+    "create_module": "the import system calls it",
     "describe_window": "for programs: docs/how-to/profile.md",
+    "exec_module": "the import system calls it",
     "fastapi_apps": "Airflow reads it of a plugin",
     "from_suite": "for programs: docs/how-to/schema.md",
     "get_conn": "Airflow's interface of a hook",

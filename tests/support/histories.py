@@ -174,7 +174,7 @@ class History:
     def go_on(self):
         if self.state.phase not in (Phase.READY, Phase.PASSED):
             return
-        percent = self.plan.percent_after(self.state.percent)
+        percent = self.next_percent(self.state)
         if percent is not None:
             self.add(begin_step(self.state, percent, self.read(), now=self.now))
             self.written.append(percent)
@@ -185,7 +185,10 @@ class History:
 
     def passed_all(self, state):
         """Whether the last step is passed: the version is promoted next."""
-        return state.phase is Phase.PASSED and self.plan.percent_after(state.percent) is None
+        return state.phase is Phase.PASSED and self.next_percent(state) is None
+
+    def next_percent(self, state):
+        return next((share for share in self.plan.percents if share > state.percent), None)
 
 
 def played(plan, events):

@@ -15,6 +15,8 @@ from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_mlops.core.release.readiness import ReadinessReport
     from airflow_mlops.core.release.version_status import UpdateReport
     from airflow_mlops.core.validation.report import Report
@@ -47,11 +49,11 @@ _LOOKS = {
     "found": "found by search: loses significantly more than allowed",
 }
 _DOCUMENTS = {
-    "schema report": ("schema", "schema_report.json"),
-    "skew report": ("skew", "skew_report.html"),
-    "validation report": ("validation", "validation_report.json"),
-    "readiness report": ("readiness", "readiness_report.json"),
-    "model card": ("card", "model_card.html"),
+    "schema": "schema report",
+    "skew": "skew report",
+    "validation": "validation report",
+    "readiness": "readiness report",
+    "card": "model card",
 }
 _MEASURES = (
     ("Latency p50", "one_by_one", "p50_ms", "max_p50_ms", "p50_ms", "ms"),
@@ -64,10 +66,11 @@ _MEASURES = (
 """Label, part of the measurements, field, limit in the policy, subject of the finding, unit."""
 
 
-def render_update(report: UpdateReport, run_url: str = "") -> str:
+def render_update(report: UpdateReport, run_url: str, paths: Mapping[str, str]) -> str:
     """Return the report as HTML.
 
     :param run_url: URL of the evidence run, for links to its documents; no links if empty.
+    :param paths: path of the document in the evidence run, by part of the report.
     """
     words, look = _HEADLINES[report.state]
     validation = report.validation
@@ -84,7 +87,7 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
         reasons=report.reasons[:_MOST_REASONS],
         more_reasons=max(0, len(report.reasons) - _MOST_REASONS),
         why_missing={one.part: one.reason for one in report.missing},
-        documents=_documents(report, run_url),
+        documents=_documents(report, run_url, paths),
         metrics=_metrics(validation) if validation else [],
         segments=segment_plots(validation) if validation else [],
         segment_rows=_segment_rows(validation) if validation else [],
@@ -98,11 +101,11 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
     )
 
 
-def _documents(report: UpdateReport, run_url: str) -> list[tuple[str, str]]:
+def _documents(report: UpdateReport, run_url: str, paths: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return links to existing documents; only for http and https."""
     if not run_url.startswith(("http://", "https://")):
         return []
-    there = [(name, path) for name, (part, path) in _DOCUMENTS.items() if getattr(report, part)]
+    there = [(name, paths[part]) for part, name in _DOCUMENTS.items() if getattr(report, part)]
     return [("evidence run", run_url), *((n, f"{run_url}/artifacts/{quote(path)}") for n, path in there)]
 
 

@@ -148,7 +148,7 @@ class InMemoryServing:
         return Counters(endpoint=endpoint, generation="1", versions=dict(self._counts.get(endpoint, {})))
 
     def url(self, endpoint: str) -> str:
-        """Return an address nobody listens on."""
+        """Return an address on which no server listens."""
         return f"memory://{endpoint}"
 
     def endpoints(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""RolloutPlan: the traffic steps of a rollout and the bars each step is judged by."""
+"""RolloutPlan: the traffic steps of a rollout, and the limits by which each step is decided."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_mlops.moved import names_of
 
 __getattr__ = names_of(__name__)
 
-SIDE_BY_SIDE = "it compares versions that answer at the same time"
+_CONCURRENT = "it compares versions that answer at the same time"
 
 
 class OnInconclusive(StrEnum):
-    """What to do when a step's deadline passes without evidence either way."""
+    """What to do when a step is inconclusive at its deadline."""
 
     HOLD = "hold"
     ROLL_BACK = "roll_back"
@@ -34,9 +34,9 @@ class Strategy(StrEnum):
 
 
 class RolloutMetric(StrEnum):
-    """What is watched on both arms.
+    """A metric that is compared between canary and stable version.
 
-    Errors, latency and quality roll back; a shift of predictions pauses for a person.
+    Errors, latency and quality roll back; a shift of predictions holds the step for a person.
     """
 
     ERRORS = "errors"
@@ -47,10 +47,10 @@ class RolloutMetric(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Record):
-    """One traffic weight with its bake; what is not given is the plan's.
+    """One traffic weight with its bake; values that are not given are the plan's.
 
     :param percent: the canary's share, 1 to 100.
-    :param approve: a person has to agree before traffic goes on from this step.
+    :param approve: a person has to approve before traffic rises from this step.
     """
 
     percent: int
@@ -69,16 +69,17 @@ class RolloutPlan(Record):
         the arms are shown to differ in the first of ``metrics``.
     :param bake_seconds: least time a step lasts before it may advance.
     :param deadline_seconds: longest time a step may wait for evidence.
-    :param window_seconds: length of one observation window; longer than a client's retry burst.
-    :param warm_up_seconds: windows that begin so soon after their step are no evidence.
+    :param window_seconds: length of an observation window; longer than a client's burst of retries.
+    :param warm_up_seconds: windows that begin earlier than that in a step are not counted.
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
-    :param lease_seconds: how long the canary keeps its traffic when nobody watches it any more.
+    :param lease_seconds: how long the canary keeps its traffic after the last analysis.
     :param min_requests: requests the canary must have answered in a step before it may advance.
     :param max_error_rate: share of failed requests the canary must be shown to stay below, (0, 1).
-    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
-        fail independently; ``None``: as many as a window holds. The rate test needs that many times more.
-    :param metrics: what may blame the canary; ``alpha`` is divided among them.
-    :param alpha: chance of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
+    :param burst: most requests that fail from one cause, a client's retries included (the block length of
+        dependent failures): 1 if they are independent; ``None``: all of a window. The rate test needs as many
+        times more requests.
+    :param metrics: metrics by which the canary may be rolled back or held; they share ``alpha``.
+    :param alpha: probability of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
     :param freeze: times in which traffic may not rise.
     """
 
@@ -112,10 +113,10 @@ class RolloutPlan(Record):
 
     @property
     def alpha_each(self) -> float:
-        """The part of ``alpha`` each test that may blame or pause spends; together they spend ``alpha``.
+        """The part of ``alpha`` of each test (Bonferroni): together the tests have ``alpha``.
 
-        One test a metric. Steps that end at 100 % have one more: there errors are judged alone, against
-        ``max_error_rate``. Half of an A/B test's ``alpha`` belongs to "worse" of its interval.
+        One test per metric. Steps that end at 100 % have one more, of errors against ``max_error_rate``,
+        since no stable arm is left. Half of an A/B test's ``alpha`` is for "worse" of its interval.
         """
         if self.strategy is Strategy.AB:
             return self.alpha / 2 / len(self.metrics)
@@ -123,7 +124,7 @@ class RolloutPlan(Record):
         return self.alpha / (len(self.metrics) + alone)
 
     def step_at(self, percent: int) -> Step:
-        """Return the step of a share, with everything the plan says where the step says nothing.
+        """Return the step of a share, completed by the plan's values.
 
         :raises InvalidPlanError: the plan has no such step.
         """
@@ -134,7 +135,7 @@ class RolloutPlan(Record):
         raise InvalidPlanError(msg)
 
     def may_ask(self, percent: int) -> bool:
-        """Whether a person may have to answer before traffic rises from a step."""
+        """Whether a person may be asked before traffic rises from a step."""
         holds = self.on_inconclusive is OnInconclusive.HOLD or RolloutMetric.PREDICTIONS in self.metrics
         return holds or self.step_at(percent).approve
 
@@ -153,10 +154,11 @@ class RolloutPlan(Record):
         if not self.metrics or len(set(self.metrics)) < len(self.metrics):
             return f"rollout.metrics: {list(map(str, self.metrics))}, allowed: at least one, each once"
         if self.strategy is Strategy.AB and self.metrics[0] is RolloutMetric.PREDICTIONS:
-            return "rollout.metrics[0]: predictions of strategy ab, allowed: errors, latency, quality"
+            allowed = ", ".join(metric for metric in RolloutMetric if metric is not RolloutMetric.PREDICTIONS)
+            return f"rollout.metrics[0]: {self.metrics[0]} of strategy ab, allowed: {allowed}"
         others = [str(metric) for metric in self.metrics if metric is not RolloutMetric.ERRORS]
         if others and self.percents[0] == 100:
-            return f"rollout.metrics: {others[0]} of a first step of 100 %, allowed: errors; {SIDE_BY_SIDE}"
+            return f"rollout.metrics: {others[0]} of a first step of 100 %, allowed: errors; {_CONCURRENT}"
         return ""
 
     def _step_bounds(self, index: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import promotion
+from fakes.task_instance import TaskInstance
 from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
@@ -38,9 +39,8 @@ def execute(operator, run_id):
     dag_run = SimpleNamespace(
         dag_id="m__training", run_id=run_id, partition_key="2013-01", run_type="manual", logical_date=None
     )
-    ti = SimpleNamespace(try_number=1, map_index=-1)
     return operator.execute(
-        {"dag_run": dag_run, "task": operator, "ti": ti, "outlet_events": defaultdict(list)}
+        {"dag_run": dag_run, "task": operator, "ti": TaskInstance(), "outlet_events": defaultdict(list)}
     )
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from builders import bring_into_service, promotion
+from fakes.task_instance import TaskInstance
 
 from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
@@ -68,7 +69,7 @@ def run(world):
         context = {
             "dag_run": dag_run,
             "task": operator,
-            "ti": SimpleNamespace(try_number=1),
+            "ti": TaskInstance(),
             "params": params or {},
             "outlet_events": defaultdict(OutletEvent),
             "triggering_asset_events": {},

@@ -68,7 +68,7 @@ class LocalServing:
             self._endpoint(endpoint).revive(state)
 
     def revive(self, endpoint: str) -> tuple[str, ...]:
-        """Restart a gateway and a stable server that died, whoever holds the endpoint; return which."""
+        """Restart a gateway and a stable server that died, without a claim; return which."""
         with self._file(endpoint).locked() as state:
             return self._endpoint(endpoint).revive(state)
 

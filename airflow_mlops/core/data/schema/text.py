@@ -170,7 +170,7 @@ def _rule(given: Any, where: str, signature_of: SignatureLookup) -> dict[str, An
 
 
 def _require_unique(rules: list[dict[str, Any]], source: str) -> None:
-    """Refuse a rule that was copied and not changed; Great Expectations tells equal ones apart by id."""
+    """Refuse a rule that was copied and not changed; Great Expectations distinguishes equal ones by id."""
     seen: dict[str, int] = {}
     for index, rule in enumerate(rules):
         where = rule.get("meta", {}).get("environments")

@@ -109,7 +109,7 @@ def between(**kwargs):
         ("", "empty, allowed: a suite"),
         ("# nothing yet\n", "NoneType, allowed: a mapping"),
         ("name: s\nexpectation: []", "unknown key 'expectation'.*did you mean 'expectations'"),
-        ("name: s\nexpectations: []", r"expectations: \[\], allowed: one or more"),
+        ("name: s\nexpectations: []", r"expectations: \[\], allowed: 1 or more entries"),
         ("name: s\nexpectations: {}", "expectations: {}, allowed: a list"),
         ("name: 5\nexpectations: [{type: a}]", "name: 5, allowed: text"),
         ("name: s", "'expectations' is missing"),
@@ -139,7 +139,7 @@ def between(**kwargs):
             "a list",
         ),
         (RULE + "  meta: {environments: training}\n", r"meta\.environments: 'training', allowed: a list"),
-        (RULE + "  meta: {environments: []}\n", r"meta\.environments: \[\], allowed: one or more"),
+        (RULE + "  meta: {environments: []}\n", r"meta\.environments: \[\], allowed: 1 or more entries"),
         (
             RULE + "  meta: {environments: [servng]}\n",
             r"meta\.environments\.0: 'servng', one of: training, serving; did you mean 'serving'",

@@ -213,7 +213,7 @@ def test_window_of_a_thousand_partitions_is_handed_over_by_its_ends(world, tmp_p
 def test_button_leads_to_the_report_beside_the_run(world, profile, run, schema):
     operator = check(profile("2013-01"), schema)
     run(operator, run_id="run-2013-01")
-    links = {link.name: link.get_link(operator, ti_key=None) for link in operator.operator_extra_links}
+    links = {link.name: world.context["ti"].link(type(link)) for link in operator.operator_extra_links}
     run_url = "http://mlflow/m__stage/run-2013-01"
     assert links == {"Evidence run": run_url, "Full report": f"{run_url}/artifacts/schema_report.json"}
 

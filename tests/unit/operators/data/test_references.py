@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops.core.data.reference import Reference
+from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.data import CheckSkewOperator, ProfileDataOperator
 
 MONDAYS = ("2013-02-04", "2013-02-11", "2013-02-18", "2013-02-25")
@@ -192,8 +193,7 @@ def test_thresholds_are_calibrated_on_the_partitions_of_the_reference(world, lak
 def test_button_leads_to_a_page_that_shows_the_report(world, history, profile, run):
     operator = CheckSkewOperator(task_id="k", model="m", profile=profile(MONDAYS[-1]), reference="last")
     run(operator, run_id="now")
-    links = {link.name: link.get_link(operator, ti_key=None) for link in operator.operator_extra_links}
-    assert links["Full report"].endswith("/artifacts/skew_report.html")
+    assert world.context["ti"].link(FullReportLink).endswith("/artifacts/skew_report.html")
     page = world.evidence.runs["m__stage/now"].documents["skew_report.html"]
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert "Skew report" in page

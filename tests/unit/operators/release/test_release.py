@@ -7,6 +7,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 from builders import candidate, comparison, measurements, report, verdict
+from fakes.task_instance import TaskInstance
 
 from airflow_mlops.backends.serving.readiness import probe as readiness
 from airflow_mlops.core.errors import InvalidRecordError
@@ -16,10 +17,11 @@ from airflow_mlops.core.release.readiness import (
     ReadinessMeasurements,
 )
 from airflow_mlops.core.verdict import Outcome
-from airflow_mlops.operators import approval as module
+from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.approval import ApproveModelOperator
 from airflow_mlops.operators.card import WriteModelCardOperator
 from airflow_mlops.operators.readiness import CheckReadinessOperator
+from airflow_mlops.runtime.paths import VALIDATION_PATH
 
 RUN = "m__stage/run-1"
 FOUND = measurements()
@@ -85,7 +87,7 @@ def test_card_is_kept_on_the_candidates_run_and_linked(registered, run, tmp_path
     documents = registered.evidence.runs[RUN].documents
     assert "- Suite: flights\n- Version: 3\n- Digest: sha256:" in documents["model_card.md"]
     assert "Ranks." in documents["model_card.html"]
-    assert registered.context["task"]._mlops_report_url.endswith("/artifacts/model_card.html")
+    assert registered.context["ti"].link(FullReportLink).endswith("/artifacts/model_card.html")
 
 
 def test_card_without_a_required_section_is_kept_and_then_fails_naming_it(registered, run):
@@ -115,7 +117,7 @@ def test_form_has_the_comparison_links_who_may_answer_and_what_holds_then(regist
     wanted = {"approvers": {"7": "ann"}, "timeout": timedelta(hours=1), "default": "approve"}
     operator = approve(card={"evidence_run": RUN, "path": "model_card.html"}, **wanted)
     with pytest.raises(TaskAwaitingInput) as waits:
-        run(operator, task_instance=SimpleNamespace(id="ti"))
+        run(operator, task_instance=TaskInstance())
     assert waits.value.timeout == timedelta(hours=1)
     (form,) = forms
     assert form["subject"] == "Make version 1 of m a challenger?"
@@ -186,7 +188,7 @@ def test_decision_names_the_verdicts_it_rests_on(registered, run):
 
 def ask(run, **more):
     with pytest.raises(TaskAwaitingInput):
-        run(approve(**more), task_instance=SimpleNamespace(id="ti"), ti=SimpleNamespace(id="ti"))
+        run(approve(**more), task_instance=TaskInstance(), ti=TaskInstance())
 
 
 HEARD = {key: value for key, value in event("Approve").items() if key != "timedout"} | {
@@ -197,7 +199,7 @@ HEARD = {key: value for key, value in event("Approve").items() if key != "timedo
 def test_try_after_the_question_looks_for_an_answer_before_it_asks_again(registered, run, forms):
     ask(run)
     with pytest.raises(TaskDeferred) as deferred:
-        run(approve(), ti=SimpleNamespace(id="ti"))
+        run(approve(), ti=TaskInstance())
     path, kwargs = deferred.value.trigger.serialize()
     assert (path, kwargs) == ("airflow_mlops.triggers.answer.AnswerTrigger", {"ti_id": "ti"})
     assert deferred.value.method_name == "execute_unless_answered"
@@ -219,7 +221,7 @@ def test_form_comes_again_and_says_so_when_there_is_no_answer(registered, run, f
     operator = approve()
     operator.execute = lambda context: operator.execute_unless_answered(context, {})
     with pytest.raises(TaskAwaitingInput):
-        run(operator, task_instance=SimpleNamespace(id="ti"))
+        run(operator, task_instance=TaskInstance())
     first, again = forms
     assert "You may have answered this before" not in first["body"]
     assert again["body"].startswith("**You may have answered this before.**")
@@ -238,7 +240,7 @@ def test_person_is_asked_again_after_nobody_answered_in_time(registered, run, fo
     operator.execute = lambda context: operator.execute_complete(context, late)
     run(operator)
     with pytest.raises(TaskAwaitingInput):
-        run(approve(), task_instance=SimpleNamespace(id="ti"))
+        run(approve(), task_instance=TaskInstance())
     assert [d.by for d in registered.registry.decisions("m")] == ["the default, without an answer in time"]
 
 
@@ -247,14 +249,14 @@ def test_nobody_is_asked_without_a_warning_if_only_warnings_matter(registered, r
     assert (kept["answer"], kept["because"], forms) == ("approved", "no warning", [])
     assert [d.by for d in registered.registry.decisions("m")] == ["the configuration, without a warning"]
     with pytest.raises(TaskAwaitingInput):
-        run(approve(when="on_warning"), task_instance=SimpleNamespace(id="ti"))
+        run(approve(when="on_warning"), task_instance=TaskInstance())
 
 
 def test_form_without_a_report_is_shown_all_the_same(registered, run, forms):
     with pytest.raises(TaskAwaitingInput):
-        run(approve(), task_instance=SimpleNamespace(id="ti"))
+        run(approve(), task_instance=TaskInstance())
     with pytest.raises(InvalidRecordError):
-        registered.evidence.read_json(RUN, module.VALIDATION_PATH)
+        registered.evidence.read_json(RUN, VALIDATION_PATH)
     assert "**readiness: warn**" in forms[0]["body"]
 
 

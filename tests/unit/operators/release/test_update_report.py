@@ -60,13 +60,11 @@ def answered(run, option, comment):
 
 
 def test_report_is_there_and_linked_as_soon_as_validation_spoke(judged):
-    _, task = judged.say()
+    judged.say()
     document, page = written(judged)
     assert (document["state"], document["version"]) == ("undecided", "1")
     assert "Not decided yet" in page
-    assert (
-        UpdateReportLink().get_link(task, ti_key=None) == f"http://mlflow/{RUN}/artifacts/update_report.html"
-    )
+    assert judged.context["ti"].link(UpdateReportLink) == f"http://mlflow/{RUN}/artifacts/update_report.html"
     missing = {one["part"]: one["reason"] for one in document["missing"]}
     assert missing["readiness"] == missing["approval"] == "no task of this run stored it"
 
@@ -161,9 +159,7 @@ def test_rollout_is_added_to_the_report_of_the_training(judged, run):
     assert document["rollouts"][0]["evidence_run"] == "m__rollout/run-9"
     assert "before traffic moved" in page
     assert "update_report.json" not in judged.evidence.runs["m__rollout/run-9"].documents
-    assert (
-        UpdateReportLink().get_link(task, ti_key=None) == f"http://mlflow/{RUN}/artifacts/update_report.html"
-    )
+    assert judged.context["ti"].link(UpdateReportLink) == f"http://mlflow/{RUN}/artifacts/update_report.html"
 
 
 def test_rollout_of_a_version_trained_elsewhere_is_a_rollout(judged, run):

@@ -225,12 +225,11 @@ def test_report_of_a_promoted_version_is_kept_and_linked(champion, run):
     state = run(shift(run(deploy())))
     asking(champion)
     run(PromoteModelOperator(task_id="p", state=run(analyse(state, deferrable=False)), **COMMON))
-    task = CleanUpRolloutOperator(task_id="c", **COMMON)
-    run(task)
+    run(CleanUpRolloutOperator(task_id="c", **COMMON))
     kept = champion.evidence.runs["m__stage/run-1"].documents
     assert "Promoted" in kept["rollout_report.html"]
     assert [step["percent"] for step in kept["rollout_report.json"]["steps"]] == [10]
-    assert FullReportLink().get_link(task, ti_key=None).endswith("/artifacts/rollout_report.html")
+    assert champion.context["ti"].link(FullReportLink).endswith("/artifacts/rollout_report.html")
 
 
 def test_report_after_a_rollback_says_why(champion, run):

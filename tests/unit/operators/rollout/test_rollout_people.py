@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.standard.triggers import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from builders import plan, state_at, watched
+from fakes.task_instance import TaskInstance
 
 from airflow_mlops.core.rollout.machine import abort, intervene
 from airflow_mlops.core.rollout.plan import OnInconclusive, Step
@@ -68,11 +69,8 @@ def conclude(state, its_plan=APPROVE, **more):
 
 def context_of(task, *, try_number=1):
     dag_run = SimpleNamespace(dag_id="m__stage", run_id="run-1", partition_key="")
-    return {
-        "dag_run": dag_run,
-        "task": task,
-        "task_instance": SimpleNamespace(id=TASK, try_number=try_number),
-    }
+    ti = TaskInstance(TASK, try_number=try_number)
+    return {"dag_run": dag_run, "task": task, "ti": ti, "task_instance": ti}
 
 
 @pytest.fixture
