@@ -90,7 +90,7 @@ def test_recheck_rolls_back_on_what_came_since_the_decision_and_else_changes_no_
 def test_rollout_goes_on_only_against_the_champion_it_is_compared_with(passed):
     require_same_champion("m", "1", passed)
     require_same_champion("m", "2", passed)  # promoted by an earlier try
-    with pytest.raises(RegistryConflictError, match="champion is version 7, .* started against 1; nothing"):
+    with pytest.raises(RegistryConflictError, match=r"champion is version 7, .* started against 1; nothing"):
         require_same_champion("m", "7", passed)
 
 
