@@ -13,6 +13,8 @@ from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.registry.rest_ledger import EndLedger
+    from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.core.rollout.history import RolloutHistory
 
 _log = logging.getLogger(__name__)
@@ -25,6 +27,23 @@ def record_end_once(registry: ModelRegistry, end: RolloutEnd) -> None:
             registry.record_end(end)
     except MlopsError as error:
         _log.warning("the end of %s is not in the ledger: %s", end.holder, error)
+
+
+def flush_ends(backend: ServingBackend, registry: EndLedger, model: str) -> tuple[RolloutEnd, ...]:
+    """Write an endpoint's pending ends to the ledger, oldest first, and return them; idempotent.
+
+    What was written before an error is forgotten by the back end; the rest stays pending.
+
+    :raises MlopsError: the registry, or the back end, does not answer.
+    """
+    written: list[RolloutEnd] = []
+    try:
+        for end in backend.pending_ends(model):
+            written.append(registry.record_end(end))  # noqa: PERF401 - what comes before an error counts
+    finally:
+        if written:
+            backend.ends_written(model, [end.id for end in written])
+    return tuple(written)
 
 
 def promoted_end(model: str, version: str, *, percent: int, reason: str, holder: str) -> RolloutEnd:
