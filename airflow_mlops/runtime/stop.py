@@ -18,8 +18,6 @@ from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.runtime.ends import flush_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_mlops.backends.registry.rest_ledger import EndLedger
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
@@ -71,27 +69,30 @@ class LedgerWriter:
         self._thread: threading.Thread | None = None
         self._problem = ""
 
-    def flush(self, models: Sequence[str], *, seconds: float) -> str:
-        """Write the pending ends of some endpoints; return what was in the way, empty if nothing was.
+    def flush(self, *models: str, seconds: float) -> str:
+        """Write the pending ends of some endpoints, or of all; return what was in the way, empty if nothing.
 
         While an earlier call still waits for the registry, none is begun.
 
-        :param seconds: how long to wait; the thread goes on afterwards.
+        :param seconds: how long to wait; the thread goes on afterwards. Without waiting the answer is that of
+            the last call that came to an end.
         """
         if self._thread is None or not self._thread.is_alive():
-            self._problem = ""
-            self._thread = threading.Thread(target=self._write, args=(tuple(models),), daemon=True)
+            self._thread = threading.Thread(target=self._write, args=models, name="ledger", daemon=True)
             self._thread.start()
         self._thread.join(seconds)
-        return f"no answer within {seconds:g} s" if self._thread.is_alive() else self._problem
+        late = seconds > 0 and self._thread.is_alive()
+        return f"no answer within {seconds:g} s" if late else self._problem
 
-    def _write(self, models: Sequence[str]) -> None:
-        for model in models:
-            try:
+    def _write(self, *models: str) -> None:
+        problem = ""
+        try:
+            for model in models or self._backend.endpoints():
                 flush_ends(self._backend, self._registry, model)
-            except Exception as error:  # noqa: BLE001 - whatever the registry raises is told, not lost
-                self._problem = f"{type(error).__name__}: {error}"
-                _log.info("the ends of %s are not in the ledger yet: %s", model, error)
+        except Exception as error:  # noqa: BLE001 - whatever the registry raises is told, not lost
+            problem = f"{type(error).__name__}: {error}"
+            _log.info("not in the ledger yet: %s", problem)
+        self._problem = problem
 
 
 def stop_rollout(
@@ -145,7 +146,7 @@ def _pending(backend: ServingBackend, model: str, registry: EndLedger | None) ->
     """Write what is pending; return why it still is."""
     problem = ""
     if registry is not None:
-        problem = LedgerWriter(backend, registry).flush([model], seconds=LEDGER_SECONDS)
+        problem = LedgerWriter(backend, registry).flush(model, seconds=LEDGER_SECONDS)
         if not problem:
             return ""
     try:

@@ -109,7 +109,7 @@ def test_registry_that_hangs_holds_nobody_up(serving, monkeypatch):
     assert (done.pending, serving.traffic("m").canary_percent) == ("no answer within 0.05 s", 0)
     answers.set()
     writer = LedgerWriter(serving, registry)
-    assert (writer.flush(["m"], seconds=10), serving.pending_ends("m")) == ("", ())
+    assert (writer.flush("m", seconds=10), serving.pending_ends("m")) == ("", ())
 
 
 def test_writer_that_still_waits_is_not_started_twice(serving):
@@ -123,7 +123,7 @@ def test_writer_that_still_waits_is_not_started_twice(serving):
 
     stopped(serving)
     writer = LedgerWriter(serving, Hanging())
-    assert [writer.flush(["m"], seconds=0.02) for _ in range(3)] == ["no answer within 0.02 s"] * 3
+    assert [writer.flush("m", seconds=0.02) for _ in range(3)] == ["no answer within 0.02 s"] * 3
     assert len(calls) == 1
     answers.set()
 
