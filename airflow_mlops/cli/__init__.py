@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli import data, ledger, rollout, schema, stop
+from airflow_mlops.cli import data, ledger, rollout, schema, status, stop
 from airflow_mlops.cli.terminal import NOT_MEASURED
 from airflow_mlops.core.errors import MlopsError
 
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("-o", "--output", help="write the profile as JSON")
     rollout.add_reap(commands)
     stop.add_stop(commands)
+    status.add_status(commands)
     _schema_commands(commands.add_parser("schema", help="work on schemas").add_subparsers(required=True))
     check = _command(commands, "check", data.run_check, "check data against a schema")
     check.add_argument("--schema", required=True, help="YAML suite")
