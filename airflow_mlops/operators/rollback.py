@@ -20,6 +20,7 @@ from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
 from airflow_mlops.runtime.ends import flush_ends
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.holders import free_from_ended_run
 from airflow_mlops.runtime.paths import RESTORATION_PATH
 from airflow_mlops.runtime.stop import stop_rollout
 
@@ -102,6 +103,7 @@ class RestoreVersionOperator(RolloutOperator):
         :raises EndpointBusyError: another rollout holds it; says that force stops it.
         """
         holder = holder_of(context)
+        free_from_ended_run(backend, self.model, holder)
         for _ in range(_ATTEMPTS):
             try:
                 backend.claim(self.model, holder)

@@ -34,6 +34,7 @@ from airflow_mlops.runtime.deployment import (
 from airflow_mlops.runtime.ends import end_of, flush_ends, promoted_end, record_end_once, unpromoted_end
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast, skip_what_is_not_mine
+from airflow_mlops.runtime.holders import free_from_ended_run
 from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,
@@ -101,6 +102,7 @@ class DeployCanaryOperator(RolloutOperator):
                 self._check(metrics)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
+            free_from_ended_run(backend, self.model, holder)
             backend.claim(self.model, holder)
             flush_ends(backend, registry, self.model)
             restore_champion(backend, registry, self.model, champion, holder)

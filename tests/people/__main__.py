@@ -107,7 +107,7 @@ def _chosen(options: argparse.Namespace) -> list[Cell]:
     if options.cheap:
         return cheap_cells()
     if options.only:
-        return [cell for cell in every_cell() if any(word in cell.name for word in options.only)]
+        return [cell for word in options.only for cell in every_cell() if word in cell.name]
     return cells(options.actions, random.Random(options.seed))
 
 
@@ -118,7 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=40.0, help="requests per second")
     parser.add_argument("--minutes", type=float, default=90.0, help="begin no cell after so long")
     parser.add_argument("--cheap", action="store_true", help="the short version: one cell of each cheap kind")
-    parser.add_argument("--only", nargs="*", help="cells whose name contains one of these words")
+    parser.add_argument("--only", nargs="*", help="cells whose names contain these words, in this order")
     parser.add_argument("--folder", type=Path, default=Path("build/people"))
     return parser.parse_args()
 

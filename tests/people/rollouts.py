@@ -61,7 +61,7 @@ def claims(site: PeopleSite, rollout: Rollout, *, deploys: bool = True) -> str:
     state = site.task(rollout.dag_id, rollout.run_id, "deploy").get("state")
     if state == "success" or site.held_by()[: len(wanted)] == wanted:
         return ""
-    return f"deploy_canary is {state}; {site.log(rollout.dag_id, rollout.run_id, 'deploy')}"
+    return f"deploy_canary is {state}; {site.error_of(rollout.dag_id, rollout.run_id, 'deploy')}"
 
 
 def act_in(site: PeopleSite, cell: Cell, rollout: Rollout, weights: Weights) -> Seen | None:

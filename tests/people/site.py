@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 from chaos.site import Site
 from people.schedule import ASK, TASKS, Action, Cell
@@ -88,11 +89,14 @@ class PeopleSite(Site):
             until(lambda: self.held_by()[0] is None, "the endpoint to be free", seconds, pause=0.2)
         return self.held_by()[0] is None
 
-    def log(self, dag_id: str, run_id: str, step: str) -> str:
-        """Return the last words of a task."""
+    def error_of(self, dag_id: str, run_id: str, step: str) -> str:
+        """Return the error that a task's last try ended with."""
         task = self.task(dag_id, run_id, step)
-        with contextlib.suppress(Exception):
-            return self.api.log(dag_id, run_id, self.tasks[step], task.get("try_number", 1))[-600:]
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{self.tasks[step]}/logs"
+        with contextlib.suppress(httpx.HTTPError):
+            lines = self.api.get(f"{path}/{task.get('try_number', 1)}")["content"]
+            details = [each for line in lines for each in line.get("error_detail") or ()]
+            return "; ".join(f"{each['exc_type']}: {each['exc_value']}" for each in details)
         return "no log"
 
     def _serves(self, process: psutil.Process) -> bool:
