@@ -61,17 +61,17 @@ def _people(
     for number, cell in enumerate(chosen):
         failed = len(clients.failures())
         seen, rollout = _cell(site, cell, rollout, weights)
+        last = number + 1 == len(chosen) or time.monotonic() - begun > seconds
+        following = chosen[(number + 1) % len(chosen)]
+        before = rollout
+        rollout, problem = _next(site, following)
         if seen is None:
             print(f"{cell.name}: the step was over each time", flush=True)
         else:
-            seen = look_back(site, rollout, seen)
-        last = number + 1 == len(chosen) or time.monotonic() - begun > seconds
-        following = chosen[(number + 1) % len(chosen)]
-        rollout, problem = _next(site, following)
-        if seen is not None:
             failures = len(clients.failures()) - failed
-            found.append(replace(seen, next_problem=problem, failures=failures))
-            _say(found[-1])
+            seen = replace(look_back(site, before, seen), next_problem=problem, failures=failures)
+            found.append(seen)
+            _say(seen)
         if problem:
             repair(site)
             rollout, _ = _next(site, following)

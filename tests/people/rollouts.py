@@ -95,7 +95,7 @@ def act_in(site: PeopleSite, cell: Cell, rollout: Rollout, weights: Weights) -> 
 
 
 def look_back(site: PeopleSite, rollout: Rollout, seen: Seen) -> Seen:
-    """Add what ledger, registry and gateway say of it, before the next rollout begins to serve."""
+    """Add what ledger, registry and gateway say of it, once the next rollout, which may tell, has claimed."""
     now_and_then(lambda: not site.serving.pending_ends(MODEL), 5)
     ends = [str(end.kind) for end in site.registry.ends(MODEL) if end.holder == rollout.holder]
     entries = sum(entry.to_version == rollout.version for entry in site.registry.ledger(MODEL))
