@@ -37,9 +37,7 @@ def free_from_ended_run(backend: ServingBackend, model: str, mine: str) -> None:
     reason = f"{mine} took over from {seen.holder}, whose run is {state}"
     _log.warning("%s: %s", model, reason)
     now = time.time()
-    end = RolloutEnd(
-        id=uuid4().hex, model=model, kind=EndKind.SUPERSEDED, reason=reason, actor=mine, at=now
-    )
+    end = RolloutEnd(id=uuid4().hex, model=model, kind=EndKind.SUPERSEDED, reason=reason, actor=mine, at=now)
     backend.stop(model, end, now=now)
 
 
@@ -52,9 +50,10 @@ def run_state(holder: str) -> str | None:
 
     dag_id, _, run_id = holder.partition("/")
     try:
-        return str(RuntimeTaskInstance.get_dagrun_state(dag_id, run_id))
+        state = RuntimeTaskInstance.get_dagrun_state(dag_id, run_id)
     except AirflowRuntimeError as error:
         detail = error.error.detail or {}
         return _GONE if detail.get("status_code") == _NOT_FOUND else None
     except (ImportError, NameError):  # outside of a task
         return None
+    return str(getattr(state, "value", state))  # the SDK's enumeration does not print as its value

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from airflow.sdk import DagRunState
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -67,11 +68,14 @@ def test_airflow_that_knows_no_such_run_says_it_is_deleted(monkeypatch, status, 
     assert run_state(THEIRS) == state
 
 
-def test_state_of_a_run_is_asked_by_dag_and_run(monkeypatch):
+@pytest.mark.parametrize("said", [DagRunState.FAILED, "failed"], ids=["enumeration", "text"])
+def test_state_of_a_run_is_asked_by_dag_and_run(monkeypatch, said):
+    asked = []
     monkeypatch.setattr(
-        RuntimeTaskInstance, "get_dagrun_state", lambda dag_id, run_id: f"{dag_id} and {run_id}"
+        RuntimeTaskInstance, "get_dagrun_state", lambda dag_id, run_id: asked.append((dag_id, run_id)) or said
     )
-    assert run_state(THEIRS) == "m__rollout and run-1"
+    assert run_state(THEIRS) == "failed"
+    assert asked == [("m__rollout", "run-1")]
 
 
 def test_outside_of_a_task_nothing_is_known_of_a_run():
