@@ -84,7 +84,9 @@ class HttpRoutePlatform:
         """Return the Service of a version; the model is part of its image."""
         return self.services.release(endpoint, version)
 
-    def start(self, snapshot: KubernetesSnapshot, release: Release) -> None:
+    def start(
+        self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """Scale a Deployment up from 0.
 
         :raises EndpointMissingError: the Deployment does not exist.

@@ -20,7 +20,7 @@ from airflow_mlops.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_mlops.backends.serving.remote.backend import CountSource
@@ -84,7 +84,8 @@ class KservePlatform:
     def missing(self, snapshot: KubernetesSnapshot) -> str:
         """Say what KServe has not put into effect yet."""
         if snapshot.target is None:
-            return "there is no InferenceService" if snapshot.state.releases() else ""
+            serves = snapshot.state.stable or snapshot.state.canary
+            return "there is no InferenceService" if serves else ""
         mode = self._mode(snapshot.target)
         problem = mode.missing(snapshot.target, snapshot.state)
         uri = mode.rollout_of(snapshot.state) if isinstance(mode, StandardMode) else None
@@ -109,7 +110,9 @@ class KservePlatform:
         """Upload the model to where KServe loads it from, if that is configured."""
         return self.models.publish(endpoint, version, model_dir)
 
-    def start(self, snapshot: KubernetesSnapshot, release: Release) -> None:
+    def start(
+        self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """Do nothing: KServe starts what is declared."""
 
     def stop(self, snapshot: KubernetesSnapshot, releases: tuple[Release, ...]) -> None:

@@ -139,9 +139,10 @@ class KubernetesStateStore:
 
         :raises ConflictError: the Lease was written since the snapshot.
         """
-        text = json.dumps(StoredState(state=state, layouts=layouts).to_json())
-        if text == _text(snapshot.lease):
+        wanted = StoredState(state=state, layouts=layouts)
+        if wanted == _stored(snapshot.lease):
             return
+        text = json.dumps(wanted.to_json())
         labels = {_KIND_LABEL: self.resource.plural}
         body: Json = {
             "metadata": {"annotations": {_STATE_ANNOTATION: text}, "labels": labels},

@@ -169,23 +169,25 @@ class Retrier:
             msg = f"{what}: conflict: changed by another writer in each of {policy.attempts} attempts"
             raise ServiceUnavailableError(msg) from error.last_attempt.exception()
 
-    def wait_until(self, missing: Callable[[], str], what: str) -> None:
+    def wait_until(self, missing: Callable[[], str], what: str, *, seconds: float | None = None) -> None:
         """Poll until nothing is missing.
 
         :param missing: says what is not as wanted yet; empty when everything is.
+        :param seconds: how long at most; ``None``: as long as the policy allows.
         :raises ServiceUnavailableError: time is up; names what was still missing.
         """
         policy, began = self.retry_policy, self.clock.now()
+        longest = policy.ready_seconds if seconds is None else seconds
         polling = Retrying(
             sleep=self.clock.sleep,
             retry=retry_if_result(bool),
             wait=wait_fixed(policy.poll_seconds),
-            stop=lambda _: self.clock.now() - began >= policy.ready_seconds,
+            stop=lambda _: self.clock.now() - began >= longest,
         )
         try:
             polling(missing)
         except RetryError as error:
-            msg = f"{what}: not ready after {policy.ready_seconds:g} s: {error.last_attempt.result()}"
+            msg = f"{what}: not ready after {longest:g} s: {error.last_attempt.result()}"
             raise ServiceUnavailableError(msg) from None
 
 
