@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
+
 ME, OTHER = "rollout/run-1", "rollout/run-2"
 BODY = {"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}
 LOCAL = pytest.param("local", marks=pytest.mark.integration)
@@ -20,3 +22,8 @@ def until(condition, seconds=20):
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.02)
+
+
+def an_end(number=1, **more):
+    about = {"reason": "errors on checkout", "actor": "eve", "at": 5.0, **more}
+    return RolloutEnd(id=f"{number:032x}", model="demo", kind=EndKind.STOPPED, **about)

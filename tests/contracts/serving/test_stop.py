@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from serving_contract import ME, OTHER, shape, until
+from serving_contract import ME, OTHER, an_end, shape, until
 
 from airflow_mlops.backends.serving.protocol import Stopped
 from airflow_mlops.backends.serving.reaper import reap
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError
-from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
+from airflow_mlops.core.rollout.end import EndKind
 from airflow_mlops.core.rollout.lease import CLAIM_SECONDS
 
 STABLE_ALONE = ("1", None, 0)
@@ -35,11 +35,6 @@ def lease(serving, endpoint, now):
 
 def forget(serving, endpoint):
     serving.ends_written(endpoint, [end.id for end in serving.pending_ends(endpoint)])
-
-
-def an_end(number=1, **more):
-    about = {"reason": "errors on checkout", "actor": "eve", "at": 5.0, **more}
-    return RolloutEnd(id=f"{number:032x}", model="demo", kind=EndKind.STOPPED, **about)
 
 
 def is_stopped(serving, endpoint):
@@ -131,7 +126,7 @@ def test_stop_before_the_canary_is_deployed_frees_the_endpoint_and_is_kept(servi
 
 
 def test_living_holder_is_not_taken_over_a_dead_one_is(serving, endpoint, now, lease):
-    with pytest.raises(EndpointBusyError, match=r"held by rollout/run-1 for \d+ s more"):
+    with pytest.raises(EndpointBusyError, match=r"held by rollout/run-1, .* lasts \d+ s more"):
         serving.claim(endpoint, OTHER, now=now + 30)
     assert shape(serving.traffic(endpoint)) == ("1", "2", 30)
     serving.claim(endpoint, OTHER, now=now + 120)
