@@ -83,5 +83,9 @@ class ServiceUnavailableError(TransientError):
     """An outside service (MLflow, gateway, model server) cannot be reached or is not healthy."""
 
 
+class KindNotServedError(TransientError):
+    """The API server does not serve a kind of object; whether an object exists is not known then."""
+
+
 class WindowChangedError(TransientError):
     """Rows were added or removed while a window was read: its counts are inconsistent."""

@@ -133,7 +133,10 @@ def _objects(extra: Extra) -> KubernetesObjects:
         raise _missing(extra, "kubernetes") from error
     hook = KubernetesHook(conn_id=extra.get("kubernetes_conn_id", "kubernetes_default"))
     namespace = extra.get("namespace") or hook.get_namespace() or "default"
-    return KubernetesObjects(hook.custom_object_client, namespace, _retrier(extra))
+    client = hook.custom_object_client
+    # urllib3's retries beneath ours would repeat each call four times, for as long as Retry-After asks
+    client.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+    return KubernetesObjects(client, namespace, _retrier(extra))
 
 
 def _google(extra: Extra, region: str) -> Any:

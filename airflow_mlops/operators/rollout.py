@@ -29,7 +29,7 @@ from airflow_mlops.runtime.deployment import (
     return_traffic,
 )
 from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
-from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.failure import fail_fast, fail_fast_unless_denied
 from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
 from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
@@ -129,7 +129,7 @@ class SetTrafficOperator(RolloutOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Set, check what the gateway really does, and return the state the analysis starts from."""
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
-        with fail_fast():
+        with fail_fast_unless_denied():
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
             holder, now, endpoint = holder_of(context), time.time(), self.model
@@ -164,7 +164,7 @@ class PromoteModelOperator(RolloutOperator):
         state, registry = RolloutState.from_json(self.state), MlflowHook(self.mlflow_conn_id).registry()
         backend = ServingHook(self.serving_conn_id).backend()
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        with fail_fast():
+        with fail_fast_unless_denied():
             current = registry.settle(self.model)
             if current not in (state.champion, state.version):
                 raise RegistryConflictError(_moved(self.model, current, state))
@@ -202,7 +202,7 @@ class CleanUpRolloutOperator(RolloutOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the traffic that remains."""
-        with fail_fast():
+        with fail_fast_unless_denied():
             traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         keep_rollout(evidence, self.model, context, promoted=True)
@@ -225,7 +225,7 @@ class RollbackOperator(RolloutOperator):
             MlflowHook(self.mlflow_conn_id).registry(),
             ServingHook(self.serving_conn_id).backend(),
         )
-        with fail_fast():
+        with fail_fast_unless_denied():
             champion = registry.settle(self.model)
             traffic = return_traffic(backend, self.model, self.version, champion, holder_of(context))
         stays = champion == self.version

@@ -45,7 +45,8 @@ def test_cluster_that_kubeconfig_leads_to_is_put_to_the_contract(tmp_path):
     passed = int(re.search(r"(\d+) passed", said)[1])
     assert passed % len(EXTRAS) == 0
     assert passed >= 20 * len(EXTRAS)
-    assert {("inferenceservices", "demo"), ("httproutes", "demo"), ("leases", "mlops-demo")} <= written
+    leases = {("leases", f"mlops.{kind}.demo") for kind in ("inferenceservices", "httproutes")}
+    assert {("inferenceservices", "demo"), ("httproutes", "demo"), *leases} <= written
     assert [key for key in left if key[0] != "deployments"] == [("httproutes", "demo")]
 
 

@@ -61,7 +61,9 @@ class KservePlatform:
             raise InvalidConfigError(msg)
         self.objects = objects
         self.retrier = objects.retrier
-        self.store = KubernetesStateStore(objects, _INFERENCE_SERVICE, names or {}, self._adopt)
+        self.store = KubernetesStateStore(
+            objects, _INFERENCE_SERVICE, names or {}, self._adopt, layout_of=self._layout_of
+        )
         self.models = models
         self.predictor = predictor
         self.default_mode = _MODES[mode]
@@ -113,7 +115,15 @@ class KservePlatform:
     def start(
         self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        """Do nothing: KServe starts what is declared."""
+        """Wait until an InferenceService that is being deleted is gone; KServe starts what is declared."""
+        endpoint = snapshot.state.endpoint
+
+        def going() -> str:
+            meanwhile()
+            return "the InferenceService is being deleted" if self.store.read(endpoint).going else ""
+
+        if snapshot.going:
+            self.retrier.wait_until(going, endpoint)
 
     def stop(self, snapshot: KubernetesSnapshot, releases: tuple[Release, ...]) -> None:
         """Do nothing: KServe stops what is no longer declared."""
@@ -136,6 +146,9 @@ class KservePlatform:
             raise TrafficConflictError(msg)
         stable = Release(version=self.models.version_at(endpoint, plain["uri"]), source=plain["uri"])
         return replace(snapshot, state=replace(snapshot.state, stable=stable), layouts=(seen,))
+
+    def _layout_of(self, snapshot: KubernetesSnapshot) -> Any:
+        return self._mode(snapshot.target).layout_of(snapshot.target or {})
 
     def _mode(self, target: Json | None) -> KnativeMode | StandardMode:
         found = target or {}

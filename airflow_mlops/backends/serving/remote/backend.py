@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from airflow_mlops.backends.serving.denials import repeating_denied
 from airflow_mlops.backends.serving.protocol import Counters, Stopped, Traffic
 from airflow_mlops.backends.serving.remote import state as transitions
 from airflow_mlops.backends.serving.remote.state import Release, RemotePhase, RemoteState, Writer
@@ -18,7 +19,7 @@ from airflow_mlops.core.errors import (
     TransientError,
 )
 from airflow_mlops.core.rollout.end import without_written
-from airflow_mlops.core.rollout.lease import CLAIM_SECONDS, Lease, acquire, fence, renew
+from airflow_mlops.core.rollout.lease import CLAIM_SECONDS, Lease, acquire, fence, renew, require_lease
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
@@ -164,10 +165,19 @@ class RemoteServing:
     def set_traffic(
         self, endpoint: str, version: str, percent: int, *, holder: str, lease: Lease | None = None
     ) -> Traffic:
-        """Give the canary its share unless others changed it meanwhile."""
+        """Give the canary its share unless others changed it meanwhile.
+
+        More than before only under a lease that has not expired, also when a storm of refusals is over.
+        """
         require_percent(percent)
         writer = self._writer(holder, lease)
-        self._change(endpoint, writer, lambda state: transitions.shifted(state, percent), canary=version)
+
+        def shift(state: RemoteState) -> RemoteState:
+            if percent > state.percent:
+                self._require_alive(state, writer)
+            return transitions.shifted(state, percent)
+
+        self._change(endpoint, writer, shift, canary=version)
         self._wait_for_effect(endpoint, writer)
         return self.traffic(endpoint)
 
@@ -182,6 +192,7 @@ class RemoteServing:
             raise TrafficConflictError(msg)
         if version != state.version_of(state.stable):
             self._bring_up(endpoint, known, writer)
+            self._require_alive(self._held_state(endpoint, writer), writer)
             self._change(endpoint, writer, transitions.promoting, canary=version)
             self._wait_for_effect(endpoint, writer)
             self._change(endpoint, writer, transitions.promoted, canary=version)
@@ -191,14 +202,18 @@ class RemoteServing:
         return self.traffic(endpoint)
 
     def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
-        """Take the canary out of traffic; then restore what it replaced."""
+        """Take the canary out of traffic; then restore what it replaced.
+
+        A denied call is repeated as others are: the API server may just have started.
+        """
         writer = self._writer(holder, lease)
-        state = self._held_state(endpoint, writer)
-        if version == state.version_of(state.canary):
-            self._drain(endpoint, version, writer)
-        elif state.phase is RemotePhase.RESTORING:
-            self._reapply(endpoint, writer)
-        return self.traffic(endpoint)
+        with repeating_denied():
+            state = self._held_state(endpoint, writer)
+            if version == state.version_of(state.canary):
+                self._drain(endpoint, version, writer)
+            elif state.phase is RemotePhase.RESTORING:
+                self._reapply(endpoint, writer)
+            return self.traffic(endpoint)
 
     def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Stop versions without a role; complete a rollback whose restored model is ready."""
@@ -233,6 +248,10 @@ class RemoteServing:
     def _writer(self, holder: str, lease: Lease | None) -> Writer:
         left = lease.expires_at - self.wall() if lease else 0.0
         return Writer(holder=holder, lease=lease, seconds=max(left, 0.0))
+
+    def _require_alive(self, state: RemoteState, writer: Writer) -> None:
+        if writer.lease is not None:
+            require_lease(state.lease, writer.lease, now=self.wall())
 
     def _held_state(self, endpoint: str, writer: Writer) -> RemoteState:
         state: RemoteState = self.platform.store.load(endpoint).state

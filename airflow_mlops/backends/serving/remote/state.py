@@ -121,9 +121,11 @@ def stopping(state: RemoteState, end: RolloutEnd | None, percent: int) -> Remote
 
 
 def is_stopping(state: RemoteState) -> bool:
-    """Whether a person's stop is not complete yet: the canary still has its role."""
-    held = state.lease is not None and state.lease.holder == leases.STOPPER
-    return held and state.phase is RemotePhase.DRAINING
+    """Whether a person's stop may not be complete: the canary still has its role, or was all that served."""
+    if state.lease is None or state.lease.holder != leases.STOPPER:
+        return False
+    alone = state.stable is None and state.phase is RemotePhase.RESTORING
+    return alone or state.phase is RemotePhase.DRAINING
 
 
 def released(state: RemoteState, holder: str) -> RemoteState:

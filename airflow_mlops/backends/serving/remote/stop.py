@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from airflow_mlops.backends.serving.denials import repeating_denied
 from airflow_mlops.backends.serving.protocol import Stopped
 from airflow_mlops.backends.serving.remote import state as transitions
 from airflow_mlops.core.errors import MlopsError, TrafficConflictError, TransientError
@@ -52,7 +53,8 @@ class Stops:
             self._declare(snapshot, wanted)
             return found
 
-        found = self.platform.retrier.retry_on_conflict(once, f"stop {endpoint}")
+        with repeating_denied():
+            found = self.platform.retrier.retry_on_conflict(once, f"stop {endpoint}")
         self.complete(endpoint)
         return found
 
