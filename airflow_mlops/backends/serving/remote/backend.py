@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from airflow_mlops.backends.serving.denials import repeating_denied
+from airflow_mlops.backends.serving.identity import identity_of, require_same_model
 from airflow_mlops.backends.serving.protocol import Counters, Stopped, Traffic
 from airflow_mlops.backends.serving.remote import state as transitions
 from airflow_mlops.backends.serving.remote.state import Release, RemotePhase, RemoteState, Writer
@@ -139,15 +140,20 @@ class RemoteServing:
         """Start a version at 0 % and wait until it is ready; one that does not become ready is removed.
 
         The claim's lease is renewed meanwhile. A canary that is being drained is removed first.
+
+        :raises ModelReplacedError: another model is up under this version.
         """
-        writer = self._deploying(endpoint, holder)
+        writer, identity = self._deploying(endpoint, holder), identity_of(model_dir)
+        known = self._held_state(endpoint, writer).find(version)
+        require_same_model(endpoint, version, known=known.identity if known else "", wanted=identity)
         self._remove_drained(endpoint, version, writer)
         state = self._held_state(endpoint, writer)
         if state.phase is RemotePhase.RESTORING:
             self._reapply(endpoint, writer)
             self._wait_for_effect(endpoint, writer)
         if version != state.version_of(state.stable):
-            self._bring_up(endpoint, self.platform.publish(endpoint, version, model_dir), writer)
+            release = self.platform.publish(endpoint, version, model_dir)
+            self._bring_up(endpoint, replace(release, identity=identity), writer)
         return self.traffic(endpoint)
 
     def traffic(self, endpoint: str) -> Traffic:

@@ -36,10 +36,12 @@ class Release(Record):
     """A version and what serves it.
 
     :param source: model URI, Service name or deployed-model id, depending on the platform.
+    :param identity: of the model, as far as it is known.
     """
 
     version: str
     source: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
