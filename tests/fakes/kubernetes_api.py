@@ -10,7 +10,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from fakes import crd_schemas
+from fakes import crd_schemas, deployments
 from fakes.kubernetes_controllers import CONTROLLERS
 
 PATH = re.compile(
@@ -137,7 +137,9 @@ class Cluster:
         if plural in crd_schemas.KINDS:
             why = crd_schemas.problem(plural, fresh) or webhook(plural, fresh)
             if why:
-                raise CallRefusedError(422, why)
+                raise CallRefusedError(422, why, "Invalid")
+        if plural == "deployments" and (why := deployments.problem(fresh, self.objects.get((plural, name)))):
+            raise CallRefusedError(422, f"Deployment {name}: {why}", "Invalid")
         self.version += 1
         fresh["metadata"]["resourceVersion"] = str(self.version)
         self.objects[plural, name] = fresh
