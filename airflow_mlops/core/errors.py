@@ -83,5 +83,9 @@ class ServiceUnavailableError(TransientError):
     """An outside service (MLflow, gateway, model server) cannot be reached or is not healthy."""
 
 
+class StateFileError(ServiceUnavailableError, OSError):
+    """A state file cannot be read or written: disk full, read-only; names the file and the reason."""
+
+
 class WindowChangedError(TransientError):
     """Rows were added or removed while a window was read: its counts are inconsistent."""

@@ -33,6 +33,14 @@ def test_endpoint_in_trouble_is_reported(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: m: ")
 
 
+def test_folder_in_place_of_a_state_file_is_named_and_the_next_endpoint_is_stopped(tmp_path, capsys):
+    (tmp_path / "a" / "state.json").mkdir(parents=True)
+    file = unwatched(tmp_path)
+    assert main(["reap", "--state-dir", str(tmp_path)]) == 2
+    assert "error: a: " in capsys.readouterr().err
+    assert file.read().percent == 0
+
+
 def test_folder_that_the_first_deployment_will_make_is_waited_for_when_looking_again(
     tmp_path, monkeypatch, capsys
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ from airflow_mlops.core.errors import (
     EndpointMissingError,
     InvalidConfigError,
     InvalidRecordError,
+    LeaseLostError,
     ServiceUnavailableError,
 )
 
@@ -141,6 +143,23 @@ def test_canary_that_never_gets_ready_is_named_and_nothing_of_it_is_left(serving
     assert [p.info["cmdline"] for p in processes_of(serving.state_dir / "m" / "versions" / "2")] == []
     assert serving.traffic("m").canary is None
     assert ask(serving.url("m")).headers["X-Model-Version"] == "1"
+
+
+def test_stop_ends_a_deployment_that_waits_for_its_server(serving, tmp_path):
+    deployed(serving, "m", "1", tmp_path)
+    never = model(tmp_path / "two", ping=503)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(serving.deploy, "m", "2", never, holder=ME)
+        until(lambda: serving.endpoint_state("m").servers.get("2") is not None)
+        until(lambda: serving.endpoint_state("m").servers["2"].process is not None)
+        began = time.monotonic()
+        assert serving.stop("m", None, now=time.time()).holder == ME
+        assert time.monotonic() - began < 4
+        with pytest.raises(LeaseLostError, match="a person stopped the rollout"):
+            waiting.result()
+    assert [p.info["cmdline"] for p in processes_of(serving.state_dir / "m" / "versions" / "2")] == []
+    serving.claim("m", "m__rollout/run-2")
+    assert serving.deploy("m", "3", model(tmp_path / "three"), holder="m__rollout/run-2").canary == "3"
 
 
 def test_gateway_is_known_when_the_machines_clock_was_set(serving, tmp_path):
