@@ -42,7 +42,7 @@ lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/deptry airflow_mlops
-	$(BIN)/deptry tests tests/integration/dags --ignore DEP002,DEP004
+	$(BIN)/deptry tests tests/support tests/integration/dags --ignore DEP002,DEP004
 	$(BIN)/pytest tests/house --quiet
 
 # The house in figures; `make house CHECKOUT=../before` those of another one.
@@ -56,7 +56,7 @@ imports: setup-test
 	$(BIN)/lint-imports --no-logo
 
 # About half of the time that tests of servers take.
-FIRST := tests/browser tests/contracts $(wildcard tests/integration/test_[a-l]*.py)
+FIRST := tests/browser tests/contracts $(wildcard tests/integration/*/test_[a-l]*.py)
 
 # Simulations that wait until the unit tests are through, so that all streams take about as long.
 LATER := tests/unit/core/validation/test_simulation.py
@@ -100,13 +100,13 @@ bench-triggerer: setup-test
 
 # Airflow is killed in a canary step and stays away for longer than the lease: what happens, with times.
 lease-drill: setup-test
-	@$(BIN)/pytest tests/integration/test_lease_drill.py --quiet --capture=no --no-header
+	@$(BIN)/pytest tests/integration/rollout/test_lease_drill.py --quiet --capture=no --no-header
 
 # Kills what takes part in rollouts, at every step; about ten minutes. `make chaos KILLS=8` is a short version.
 KILLS ?= 46
 SEED  ?= 20261121
 chaos: setup-test
-	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR) $(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
+	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR) $(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -1,12 +1,13 @@
-"""The assets DAGs hand over to each other: read it to see the loop close.
+"""Assets that connect the DAGs of a model; together they close the loop.
 
-``data`` starts training and monitoring of a partition; training announces a ``challenger``, which starts
-its rollout; the rollout announces the new ``champion``; monitoring announces a ``retraining`` request,
-which starts training. Every event carries a partition key (the data's partition, or the model's version),
-so each starts a run of its own and a repeated event changes nothing.
+``data`` starts training and monitoring of a partition; training emits a ``challenger``, which starts its
+rollout; the rollout emits the new ``champion``; monitoring emits a ``retraining`` request, which starts
+training. Every event carries a partition key (the data's partition, or the model's version), so that each
+starts its own run and a repeated event changes nothing.
 
-The scheme begins with ``x-``, which Airflow leaves as it is. For any other it asks all providers how to read
-it: where Google's is installed, that imports the client of its storage in every task that parses the file.
+The URI scheme begins with ``x-``, which Airflow does not resolve. For any other scheme it loads the URI
+handlers of all providers; Google's, for instance, imports its storage client in every task that parses the
+file.
 """
 
 from __future__ import annotations

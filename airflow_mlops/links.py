@@ -1,4 +1,4 @@
-"""Buttons on a task's page that lead to what it kept."""
+"""Extra links on a task's page: evidence run, full report, update report."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
-EVIDENCE_URL = "_mlops_evidence_url"
-REPORT_URL = "_mlops_report_url"
-UPDATE_URL = "_mlops_update_url"
+
+class RecordedLink(BaseOperatorLink):
+    """A link whose URL the task records while it runs, as an XCom under the link's own key."""
+
+    def record(self, context: Context, url: str) -> None:
+        """Record the URL of the running task."""
+        if url:
+            context["ti"].xcom_push(key=self.xcom_key, value=url)
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the recorded URL; empty if there is none."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
 
 
-class EvidenceRunLink(BaseOperatorLink):
-    """Leads to the MLflow run that holds the DAG run's evidence."""
+class EvidenceRunLink(RecordedLink):
+    """Link to the MLflow run that holds the DAG run's evidence."""
 
     name = "Evidence run"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL noted while the task ran; empty if it never opened its evidence run."""
-        return getattr(operator, EVIDENCE_URL, "")
 
-
-class FullReportLink(BaseOperatorLink):
-    """Leads to the task's full report among the artifacts of the evidence run."""
+class FullReportLink(RecordedLink):
+    """Link to the task's full report, an artifact of the evidence run."""
 
     name = "Full report"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL noted when the report was kept; empty before."""
-        return getattr(operator, REPORT_URL, "")
 
-
-class UpdateReportLink(BaseOperatorLink):
-    """Leads to the report of the whole update: verdicts, metrics, segments, readiness, approval, rollout."""
+class UpdateReportLink(RecordedLink):
+    """Link to the report of the whole update: verdicts, metrics, segments, readiness, approval, rollout."""
 
     name = "Update report"
-
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL noted when the report was written; empty before."""
-        return getattr(operator, UPDATE_URL, "")

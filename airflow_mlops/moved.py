@@ -1,8 +1,8 @@
 """Old import paths, valid for one release: what a DAG or a program wrote still resolves, with a warning.
 
-``MODULES`` and ``RENAMED`` say what is where now; paths are below ``airflow_mlops``. A module that is gone is
-served by :class:`MovedModules`; one whose path is a package now, or whose names changed, has the line
-``__getattr__ = names_of(__name__)``. Nothing is imported before a name is asked for.
+``MODULES`` and ``NEW_NAMES`` are the tables; paths are below ``airflow_mlops``. :class:`MovedModules` serves
+modules that no longer exist. A module whose path is a package now, or some of whose names changed, has the
+line ``__getattr__ = names_of(__name__)``. Nothing is imported before a name is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MODULES = {
     "backends.profiling.arrow": "backends.profiling.files.arrow",
     "backends.profiling.cells": "backends.profiling.files.bins",
     "backends.profiling.contents": "backends.profiling.files.partition_files",
-    "backends.profiling.csv_end": "backends.profiling.files.csv_end",
+    "backends.profiling.csv_end": "backends.profiling.files.csv_source",
     "backends.profiling.dataset": "backends.profiling.files.dataset",
     "backends.profiling.kernels": "backends.profiling.files.kernels",
     "backends.profiling.source": "backends.profiling.files.source",
@@ -93,14 +93,14 @@ MODULES = {
     "core.data.column": "core.data.profile.column",
     "core.data.distance": "core.data.skew.distance",
     "core.data.distance_bounds": "core.data.skew.bounds",
-    "core.data.inference": "core.data.schema.inference",
+    "core.data.inference": "core.data.schema.infer",
     "core.data.profile": "core.data.profile.profile",
-    "core.data.proposals": "core.data.schema.proposals",
+    "core.data.proposals": "core.data.schema.infer",
     "core.data.quantiles": "core.data.profile.column",
     "core.data.question": "core.data.expectations.query",
     "core.data.schema": "core.data.schema.schema",
-    "core.data.schema_diff": "core.data.schema.schema_diff",
-    "core.data.schema_text": "core.data.schema.schema_text",
+    "core.data.schema_diff": "core.data.schema.diff",
+    "core.data.schema_text": "core.data.schema.text",
     "core.data.sketch": "core.data.profile.sketch",
     "core.data.skew": "core.data.skew.compare",
     "core.data.skew_cells": "core.data.skew.bins",
@@ -109,7 +109,7 @@ MODULES = {
     "core.data.skew_measure": "core.data.skew.compare",
     "core.data.skew_policy": "core.data.skew.policy",
     "core.data.skew_report": "core.data.skew.report",
-    "core.data.strictness": "core.data.schema.strictness",
+    "core.data.strictness": "core.data.schema.diff",
     "core.data.values_known": "core.data.expectations.known_values",
     "core.outcome": "core.verdict",
     "core.rollout.betting": "core.rollout.evidence.betting",
@@ -156,15 +156,25 @@ MODULES = {
 }
 """Former module to its present place; where several became one, to that one."""
 
-RENAMED = {
+NEW_NAMES = {
     "backends.metrics.version_labels.LabelledMetrics": "VersionLabelMetrics",
+    "backends.profiling.files.bins.cells_of": "empty_column",
+    "backends.profiling.files.bins.plain": "decode_dictionary",
+    "backends.profiling.files.partition_files.look": "list_contents",
+    "backends.profiling.files.source.CsvSource": "backends.profiling.files.csv_source.CsvSource",
+    "backends.profiling.files.source.ParquetSource": "backends.profiling.files.parquet_source.ParquetSource",
     "backends.profiling.tables.sql_text.values_of": "value_expression",
+    "backends.registry.protocol.CHAMPION": "CHAMPION_ALIAS",
     "backends.registry.registry_watch.Snapshot": "RegistrySnapshot",
     "backends.registry.registry_watch.look": "read_snapshot",
     "backends.serving.kubernetes.http_route.RouteSite": "HttpRoutePlatform",
     "backends.serving.kubernetes.kserve.KserveSite": "KservePlatform",
     "backends.serving.kubernetes.state.EndpointBook": "KubernetesStateStore",
+    "backends.serving.local.model_server.serve_siblings": "serve_preforked",
+    "backends.serving.local.socket_holder.KeptListener": "HeldListener",
     "backends.serving.readiness.load_test.Stopwatch": "LoadTest",
+    "backends.serving.readiness.probe.try_version": "probe_version",
+    "backends.serving.readiness.probe_requests.requests_of": "probe_requests",
     "backends.serving.remote.platform.Book": "StateStore",
     "backends.serving.remote.platform.Site": "RemotePlatform",
     "backends.serving.remote.retry.MovedError": "ConflictError",
@@ -180,6 +190,7 @@ RENAMED = {
     "core.data.partitions.decide": "complete_partitions",
     "core.data.profile.sketch.HITTERS_KEPT": "HEAVY_HITTERS_KEPT",
     "core.data.profile.sketch.join_hitters": "join_heavy_hitters",
+    "core.data.schema.diff.Effect": "ChangeEffect",
     "core.data.schema.schema.Rule": "core.data.expectations.rule.Rule",
     "core.data.schema.schema.require_environment": "core.data.expectations.rule.require_environment",
     "core.data.schema.schema_from_yaml": "backends.rules.schema_file.parse_schema",
@@ -213,7 +224,9 @@ RENAMED = {
     "core.rollout.decide.judge": "judge_step",
     "core.rollout.evidence.share.Decision": "StepDecision",
     "core.rollout.evidence.share.Window": "ArmCounts",
+    "core.rollout.machine.roll_back": "abort",
     "core.rollout.plan.Metric": "RolloutMetric",
+    "core.rollout.state.Answer": "RolloutAnswer",
     "core.validation.author.Check": "OwnCheck",
     "core.validation.comparison.Contest": "PairedComparison",
     "core.validation.comparison.answered": "concluded",
@@ -226,6 +239,44 @@ RENAMED = {
     "core.validation.report.Answer": "ComparisonAnswer",
     "core.verdict.Brief": "VerdictSummary",
     "core.verdict.brief": "summary",
+    "dag_factories.Approval": "dag_factories.release.ApprovalConfig",
+    "dag_factories.Card": "dag_factories.release.CardConfig",
+    "dag_factories.Data": "dag_factories.config.DataConfig",
+    "dag_factories.Load": "dag_factories.release.LoadConfig",
+    "dag_factories.Monitor": "dag_factories.config.MonitorConfig",
+    "dag_factories.Readiness": "dag_factories.release.ReadinessConfig",
+    "dag_factories.Reference": "dag_factories.config.ReferenceConfig",
+    "dag_factories.Retrain": "dag_factories.config.RetrainConfig",
+    "dag_factories.Rollout": "dag_factories.rollout_config.RolloutConfig",
+    "dag_factories.Skew": "dag_factories.config.SkewConfig",
+    "dag_factories.Train": "dag_factories.config.TrainConfig",
+    "dag_factories.Validate": "dag_factories.validate.ValidateConfig",
+    "dag_factories.config.Approval": "dag_factories.release.ApprovalConfig",
+    "dag_factories.config.Card": "dag_factories.release.CardConfig",
+    "dag_factories.config.Data": "DataConfig",
+    "dag_factories.config.Monitor": "MonitorConfig",
+    "dag_factories.config.Readiness": "dag_factories.release.ReadinessConfig",
+    "dag_factories.config.Reference": "ReferenceConfig",
+    "dag_factories.config.Retrain": "RetrainConfig",
+    "dag_factories.config.Rollout": "dag_factories.rollout_config.RolloutConfig",
+    "dag_factories.config.Skew": "SkewConfig",
+    "dag_factories.config.Train": "TrainConfig",
+    "dag_factories.config.Validate": "dag_factories.validate.ValidateConfig",
+    "dag_factories.release.Approval": "ApprovalConfig",
+    "dag_factories.release.Card": "CardConfig",
+    "dag_factories.release.Load": "LoadConfig",
+    "dag_factories.release.Readiness": "ReadinessConfig",
+    "dag_factories.rollout.FORM": "ROLLOUT_FORM",
+    "dag_factories.rollout.VERSION": "ROLLOUT_VERSION",
+    "dag_factories.rollout_config.Rollout": "RolloutConfig",
+    "dag_factories.rollout_config.Step": "StepConfig",
+    "dag_factories.validate.Calibration": "CalibrationConfig",
+    "dag_factories.validate.Check": "CheckConfig",
+    "dag_factories.validate.Fairness": "FairnessConfig",
+    "dag_factories.validate.Metric": "MetricConfig",
+    "dag_factories.validate.Poisoning": "PoisoningConfig",
+    "dag_factories.validate.Slices": "SlicesConfig",
+    "dag_factories.validate.Validate": "ValidateConfig",
     "observe.look": "analyse_window",
     "runtime.deployment.promote": "promote_version",
     "runtime.deployment.roll_back": "return_traffic",
@@ -233,12 +284,21 @@ RENAMED = {
     "runtime.notices.tell": "send_notice",
     "runtime.notices.tell_held": "send_held_notice",
 }
+_MODEL = "Approval Card Data Monitor Readiness Reference Retrain Rollout Skew Train Validate"
+_CONFIGS = {
+    "dag_factories": f"{_MODEL} Load",
+    "dag_factories.config": _MODEL,
+    "dag_factories.release": "Approval Card Load Readiness",
+    "dag_factories.rollout_config": "Rollout Step",
+    "dag_factories.validate": "Calibration Check Fairness Metric Poisoning Slices Validate",
+}
+NEW_NAMES |= {f"{path}.{name}": f"{name}Config" for path, names in _CONFIGS.items() for name in names.split()}
 """Name by its module's present path to its present name, with a path where it left that module; one line
 serves all former paths of the module."""
 
 
 def names_of(module: str) -> Callable[[str], Any]:
-    """Return a module's ``__getattr__``: it finds names by the tables, and warns the first time."""
+    """Return a module's ``__getattr__``, which resolves names by the tables and warns once per name."""
 
     def find(name: str) -> Any:
         place = _place_of(f"{module.removeprefix(_ROOT)}.{name}")
@@ -262,47 +322,47 @@ def names_of(module: str) -> Callable[[str], Any]:
 
 
 class MovedModules:
-    """Finds modules by the paths they had, after all other finders: what is there is never looked up here."""
+    """Meta-path finder of former module paths; it comes last, so existing modules never reach it."""
 
     @classmethod
     def install(cls) -> None:
-        """Join the finders of this process, once."""
+        """Add the finder to this process, once."""
         if not any(isinstance(one, cls) for one in sys.meta_path):
             sys.meta_path.append(cls())
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load a module that moved, or a package whose modules all did."""
+        """Return the spec of a moved module, or of a package all of whose modules moved."""
         if not fullname.startswith(_ROOT):
             return None
         short = fullname.removeprefix(_ROOT)
         is_folder = any(old.startswith(f"{short}.") for old in MODULES)
         if short not in MODULES and not is_folder:
             return None
-        loader: Any = self  # all that a loader needs; its base class costs an import
+        loader: Any = self  # duck-typed: importing its base class would cost time
         return ModuleSpec(fullname, loader, is_package=is_folder)
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Let the import system make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module nothing but a way to find what it had."""
+        """Give the module a ``__getattr__`` and nothing else."""
         module.__getattr__ = names_of(module.__name__)  # type: ignore[method-assign]
 
 
 def _is_submodule(module: str, name: str) -> bool:
-    """Whether ``from module import name`` asks for a module, which the import system then loads itself."""
+    """Return whether a name is a submodule, which the import system loads itself."""
     folders = vars(sys.modules[module]).get("__path__")
     return bool(folders) and PathFinder.find_spec(f"{module}.{name}", folders) is not None
 
 
 def _place_of(path: str) -> str | None:
-    """Return where ``module.name`` is now; ``None`` if nothing is known of it."""
+    """Return the present path of ``module.name``; ``None`` if the tables do not have it."""
     seen = path
     while True:
         module, _, name = seen.rpartition(".")
-        if renamed := RENAMED.get(seen):
+        if renamed := NEW_NAMES.get(seen):
             seen = renamed if "." in renamed else f"{module}.{renamed}"
         elif module in MODULES:
             seen = f"{MODULES[module]}.{name}"
@@ -311,5 +371,5 @@ def _place_of(path: str) -> str | None:
 
 
 def _public(owner: ModuleType) -> list[str]:
-    """Return what ``import *`` takes of a module."""
+    """Return the names that ``import *`` takes from a module."""
     return [name for name in vars(owner) if not name.startswith("_")]

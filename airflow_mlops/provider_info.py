@@ -1,4 +1,4 @@
-"""What Airflow discovers about this package: connection types with their forms, hooks, links."""
+"""Provider metadata that Airflow discovers: connection types with their forms, hooks, links."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _local_serving() -> dict[str, Any]:
             "state_dir": {
                 "label": "State directory",
                 "schema": {"type": "string"},
-                "description": "State, sockets and logs of the endpoints; on the machine that serves.",
+                "description": "State, sockets and logs of the endpoints; on the serving machine.",
             },
             "inference_log_dir": {
                 "label": "Inference log directory",
@@ -124,12 +124,12 @@ def _local_serving() -> dict[str, Any]:
             "ports": {
                 "label": "Gateway port per endpoint",
                 "schema": {"type": ["object", "null"]},
-                "description": "Free ports are chosen for endpoints that are not named.",
+                "description": "Endpoints that are not listed get a free port.",
             },
             "workers": {
                 "label": "Processes per version",
                 "schema": {"type": ["integer", "null"], "minimum": 1},
-                "description": "With 2 or more, the death of one costs only the requests in its hands.",
+                "description": "With 2 or more, a process that dies loses only its own requests.",
             },
         },
         "ui-field-behaviour": {
@@ -150,21 +150,23 @@ def _serving() -> dict[str, Any]:
             "backend": {
                 "label": "Back end",
                 "schema": {"type": "string", "enum": ["local", "kserve", "http_route", "vertex"]},
-                "description": "What serves. Fields that another back end needs stay empty.",
+                "description": "Serving platform. Leave fields of other back ends empty.",
             },
             "models": _field("Models", text, "kserve, vertex: template with {endpoint} and {version}."),
             "services": _field("Services", text, "http_route: template with {endpoint} and {version}."),
             "kubernetes_conn_id": _field("Kubernetes connection", text, "kubernetes_default if empty."),
             "namespace": _field("Namespace", text, "The Kubernetes connection's if empty."),
             "names": _field("Object name per endpoint", mapping, "The endpoint's own name otherwise."),
-            "mode": _field("KServe deployment mode", text, "Knative or Standard, if KServe does not say."),
-            "predictor": _field("KServe predictor", mapping, "spec.predictor of what has to be made."),
+            "mode": _field("KServe deployment mode", text, "Knative or Standard, where KServe does not say."),
+            "predictor": _field("KServe predictor", mapping, "spec.predictor of services to create."),
             "gcp_conn_id": _field("Google Cloud connection", text, "google_cloud_default if empty."),
             "endpoints": _field("Vertex endpoints", mapping, "Resource name per endpoint."),
-            "deployed_model": _field("Vertex deployed model", mapping, "Machine, replicas; passed on."),
+            "deployed_model": _field(
+                "Vertex deployed model", mapping, "Machine type and replicas; passed to Vertex AI."
+            ),
             "state_dir": _field("State directory", text, "local: state, sockets and logs."),
             "workers": _field("Processes per version", ["integer", "null"], "local: 1 if empty."),
-            "inference_log_dir": _field("Inference log directory", text, "Where predictions are logged."),
+            "inference_log_dir": _field("Inference log directory", text, "Folder of the logged predictions."),
             "prometheus": _field("Prometheus", mapping, "url, and selectors requests, errors, fast."),
             "inference_table": _field("Inference table", mapping, "conn_id, table, and its columns."),
             "ready_seconds": _field("Longest wait for a version", number, "900 if empty."),

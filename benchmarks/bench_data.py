@@ -34,7 +34,7 @@ from airflow_mlops.core.data.profile.profile import Profile
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.window import Window
 reference = Profile.from_json(json.loads(open(sys.argv[1]).read()))
-current = profile_window(Window(uri=sys.argv[2]), cells_from=reference)
+current = profile_window(Window(uri=sys.argv[2]), bins_from=reference)
 print(compare_profiles(reference, current).verdict.outcome)
 """
 

@@ -1,6 +1,6 @@
 """CPU seconds of a profile counted by DuckDB beside the best SQL we could write by hand: 1M x 40 columns.
 
-Both answer the same numbers in known cells from the same parquet file. The SQL by hand is written for
+Both answer the same numbers in known bins from the same parquet file. The SQL by hand is written for
 this data: it knows that nothing is missing or infinite and does not look.
 """
 
@@ -33,11 +33,11 @@ def least_cpu(function):
     return result, min(spent)
 
 
-def cell(edges, low, high):
+def bin_index(edges, low, high):
     if low == high:
         return str(low)
     middle = (low + high) // 2
-    below, above = cell(edges, low, middle), cell(edges, middle + 1, high)
+    below, above = bin_index(edges, low, middle), bin_index(edges, middle + 1, high)
     return f"CASE WHEN x < ({edges[middle]:.17e}) THEN {below} ELSE {above} END"
 
 
@@ -45,9 +45,9 @@ def by_column(column):
     """One grouped reading of a column gives all its numbers."""
     if column.kind.is_numeric:
         about = f"(x - ({column.origin:.17e}))"
-        return f"""SELECT cell, count(*), min(x), max(x), sum({about}), sum({about} * {about}) FROM
-            (SELECT x, {cell(column.edges, 0, len(column.edges))} cell FROM
-            (SELECT {column.name}::DOUBLE x FROM rows)) GROUP BY cell"""
+        return f"""SELECT bin_index, count(*), min(x), max(x), sum({about}), sum({about} * {about}) FROM
+            (SELECT x, {bin_index(column.edges, 0, len(column.edges))} bin_index FROM
+            (SELECT {column.name}::DOUBLE x FROM rows)) GROUP BY bin_index"""
     if column.kind == "boolean":
         return f"SELECT {column.name}, count(*) FROM rows GROUP BY 1"
     names = ", ".join(f"'{name}'" for name in column.categories)
@@ -59,7 +59,7 @@ def by_column(column):
 
 
 def in_one_scan(columns):
-    """One aggregate for all numbers; DuckDB's histogram takes borders that belong to the cell below."""
+    """One aggregate for all numbers; DuckDB's histogram takes edges that belong to the bin below."""
     parts = []
     for column in columns:
         x, about = f"{column.name}::DOUBLE", f"({column.name} - ({column.origin:.17e}))"
@@ -75,8 +75,8 @@ def main():
         table = connection.read_parquet(path, table_name="rows")
         begin = time.process_time()
         reference = profile_relation(table)
-        own_cells = time.process_time() - begin
-        profile, known_cells = least_cpu(lambda: profile_relation(table, cells_from=reference))
+        own_bins = time.process_time() - begin
+        profile, known_bins = least_cpu(lambda: profile_relation(table, bins_from=reference))
         run = connection.con.execute
         columns = profile.columns
         apart = [by_column(column) for column in columns]
@@ -86,18 +86,18 @@ def main():
         scan = in_one_scan(numbers)
         _, other = least_cpu(lambda: [run(query).fetchall() for query in (scan, *rest)])
         window = describe_window(str(path))
-        _, arrow = least_cpu(lambda: profile_window(window, cells_from=reference))
+        _, arrow = least_cpu(lambda: profile_window(window, bins_from=reference))
     for column, answer in zip(columns, answers, strict=True):
         if column.kind.is_numeric:
             assert tuple(n for _, n, *_ in sorted(answer)) == tuple(n for n in column.counts if n)
     print(
-        f"{profile.rows:,} rows x {len(columns)} columns in DuckDB, CPU seconds, known cells, best of {TIMES}"
+        f"{profile.rows:,} rows x {len(columns)} columns in DuckDB, CPU seconds, known bins, best of {TIMES}"
     )
     print(f"{'SQL by hand, column by column':36}{one:8.2f}")
     print(f"{'SQL by hand, numbers in one scan':36}{other:8.2f}")
-    print(f"{'profile_relation':36}{known_cells:8.2f}   (own cells, first run: {own_cells:.2f})")
+    print(f"{'profile_relation':36}{known_bins:8.2f}   (own bins, first run: {own_bins:.2f})")
     print(f"{'Arrow engine, for comparison':36}{arrow:8.2f}")
-    ratio = known_cells / min(one, other)
+    ratio = known_bins / min(one, other)
     print(f"profile / best SQL by hand: {ratio:.2f}, limit {LIMIT}: {'ok' if ratio <= LIMIT else 'TOO SLOW'}")
     sys.exit(ratio > LIMIT)
 

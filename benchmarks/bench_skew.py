@@ -2,7 +2,7 @@
 
 Every rule sees the same samples. Counts per cell are drawn from their multinomial law instead of row by
 row: the same law, and 1M rows cost what 1k rows do. Other tools' default rules are re-stated here in a
-line each, on the same cells; their own code was not run.
+line each, on the same bins; their own code was not run.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ def draw(rng, rows, columns, drift=(0.0, 1.0, 0.0)):
 
 def profile(rows, counts):
     columns = []
-    for i, cells in enumerate(counts):
-        known = {"name": f"c{i}", "nulls": rows - int(cells.sum())}
-        if len(cells) == len(POINTS):
-            edges, tally = tuple(EDGES.tolist()), tuple(cells.tolist())
+    for i, bins in enumerate(counts):
+        known = {"name": f"c{i}", "nulls": rows - int(bins.sum())}
+        if len(bins) == len(POINTS):
+            edges, tally = tuple(EDGES.tolist()), tuple(bins.tolist())
             columns.append(Column(kind=Kind.NUMBER, arrow_type="double", edges=edges, counts=tally, **known))
         else:
-            named = dict(zip("abcdef", cells.tolist(), strict=True))
+            named = dict(zip("abcdef", bins.tolist(), strict=True))
             columns.append(Column(kind=Kind.STRING, arrow_type="string", categories=named, **known))
     return Profile(rows=rows, columns=tuple(columns))
 
 
 def side_by_side(reference, current, kind):
-    chosen = [i for i, cells in enumerate(reference) if (len(cells) == len(POINTS)) == (kind == "number")]
+    chosen = [i for i, bins in enumerate(reference) if (len(bins) == len(POINTS)) == (kind == "number")]
     sizes = np.array([len(reference[i]) for i in chosen])
     flat = [np.concatenate([side[i] for i in chosen]).astype(float) for side in (reference, current)]
     points = np.tile(POINTS, len(chosen)) if kind == "number" else np.zeros(sizes.sum())
@@ -126,27 +126,27 @@ def flights():
 
     frame = all_flights().assign(week=lambda f: (f["time_hour"].dt.day_of_year - 1) // 7)
     frame = frame[[*FEATURES, "air_time", "arr_delay", "month", "week"]]
-    cells = profiled(frame)
-    known = {(by, key): profiled(part, cells) for by in ("month", "week") for key, part in frame.groupby(by)}
+    bins = profiled(frame)
+    known = {(by, key): profiled(part, bins) for by in ("month", "week") for key, part in frame.groupby(by)}
     january = [compare_profiles(known["month", 1], known["month", m]) for m in range(2, 13)]
     air = [distances(report)["air_time"] for report in january]
     print("\nFlights of 2013, 13 columns; what counts as quiet: the first weeks as they are, storms and all")
     print(f"  air_time against January: KS {min(air):.3f} to {max(air):.3f}; a fixed .03 fires in ", end="")
     print(f"{sum(x > 0.03 for x in air)} of 11 months")
     for weeks in (13, 26):
-        later(known, weeks, frame, cells)
+        later(known, weeks, frame, bins)
 
 
-def profiled(frame, cells=None):
+def profiled(frame, bins=None):
     rows = pa.Table.from_pandas(frame.drop(columns=["month", "week"]), preserve_index=False)
-    return profile_table(rows, cells_from=cells)
+    return profile_table(rows, bins_from=bins)
 
 
 def distances(report):
     return {t.column: t.effect.value for t in report.tests if t.effect.name in list(Distance)}
 
 
-def later(known, weeks, frame, cells):
+def later(known, weeks, frame, bins):
     """Calibrate on the first weeks as blocks; judge all later months and weeks, then broken copies."""
     blocks = [known["week", week] for week in range(weeks)]
     reference, calibration = merge(*blocks), calibrate(blocks)
@@ -161,7 +161,7 @@ def later(known, weeks, frame, cells):
             print("".join(f"      month {key}: {', '.join(names)}\n" for key, names in loud.items()), end="")
     print(f"    month {first} with faults:")
     for name, broken in faults(frame[frame["month"] == first]).items():
-        found = compare_profiles(reference, profiled(broken, cells), None, calibration).skewed_columns
+        found = compare_profiles(reference, profiled(broken, bins), None, calibration).skewed_columns
         print(f"      {name}: {', '.join(found) or 'nothing'} flagged")
 
 
@@ -215,7 +215,7 @@ def tilted(tilt):
 def speed():
     rng = np.random.default_rng(0)
     one, other = (wide(profile(10**5, draw(rng, 10**5, 100))) for _ in range(2))
-    print(f"\nCompare two profiles of {len(one.columns):,} columns (half numbers in 65 cells), CPU seconds")
+    print(f"\nCompare two profiles of {len(one.columns):,} columns (half numbers in 65 bins), CPU seconds")
     for numeric, category in ((Distance.KS, Distance.TOTAL_VARIATION), (Distance.WASSERSTEIN, Distance.PSI)):
         began = time.process_time()
         report = compare_profiles(one, other, SkewPolicy(numeric=numeric, category=category))

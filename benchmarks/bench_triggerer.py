@@ -25,7 +25,7 @@ from airflow_mlops.backends.serving.local.model_process import free_port
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.demo.services import Services
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from postgres_server import airflow_database
 
 COUNT = int(os.environ.get("ANALYSES", "1000"))

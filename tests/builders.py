@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, ReadinessMeasurements, Timing
 from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
@@ -75,15 +76,27 @@ def report(*comparisons, outcome=Outcome.PASS):
     return Report(verdict=verdict(outcome, "validation"), rows=1000, comparisons=comparisons)
 
 
-def promotion(name, from_version, to_version, run="run-1"):
-    """An entry of a model's ledger."""
-    return LedgerEntry(
-        model=name,
-        from_version=from_version,
-        to_version=to_version,
-        actor="admin",
-        dag_id="m__rollout",
-        run_id=run,
-        reason="shown better",
-        at=1.0,
+def promotion(name, from_version, to_version, run=None, **more):
+    """An entry of a model's ledger, by a run of its own unless told otherwise."""
+    known = {"actor": "admin", "dag_id": "m__rollout", "run_id": run or f"run-{to_version}", "at": 1.0}
+    versions = {"model": name, "from_version": from_version, "to_version": to_version}
+    return LedgerEntry(**versions | known | {"reason": "shown better"} | more)
+
+
+def bring_into_service(serving, endpoint, version, model_dir, holder="setup"):
+    """Give a version all traffic as a rollout by hand does; nobody holds the endpoint afterwards."""
+    serving.claim(endpoint, holder)
+    serving.deploy(endpoint, version, model_dir, holder=holder)
+    serving.promote(endpoint, version, holder=holder)
+    serving.clean_up(endpoint, holder=holder)
+    serving.release(endpoint, holder)
+
+
+def measurements(**more):
+    """What readiness measured of a version that is ready."""
+    example = ProbeAnswer(kind=ProbeKind.EXAMPLE, subject="input example", status=200)
+    known = {"model": "m", "version": "1", "inputs": 1, "has_example": True, "requirements": 1}
+    quick = Timing(requests=200, p50_ms=3.0, p99_ms=10.0, per_second=100.0)
+    return ReadinessMeasurements(
+        **known | {"answers": (example,), "one_by_one": quick, "at_once": quick} | more
     )

@@ -1,4 +1,4 @@
-"""One MLflow server: its address, its credentials, and its errors in our words."""
+"""MLflow server: address, credentials, and translation of its errors."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ RESTRAINT = {
 class MlflowServer:
     """Address and credentials of an MLflow tracking server and registry.
 
-    MLflow reads credentials from the environment only, so :meth:`session` sets them for as long as a
-    block runs and puts the environment back; it belongs in a task process, never in a triggerer.
+    MLflow reads credentials from the environment only, so :meth:`session` sets them while its block runs and
+    restores the environment; use it in a task process, never in a triggerer.
 
     :param uri: ``http(s)://host:port``, or a database URI for a single machine (``sqlite:///mlflow.db``).
     """
@@ -43,9 +43,9 @@ class MlflowServer:
         self._reached = not uri.startswith("http")
 
     def http(self) -> httpx.AsyncClient:
-        """Return an asynchronous client of the REST interface; it leaves the environment alone.
+        """Return an asynchronous client of the REST API; it does not use the environment.
 
-        :raises InvalidConfigError: the address is not that of a server.
+        :raises InvalidConfigError: the URI is not that of a server.
         """
         if not self.uri.startswith("http"):
             scheme = self.uri.partition(":")[0]
@@ -59,11 +59,11 @@ class MlflowServer:
         )
 
     async def ask(self, path: str, **params: str) -> dict[str, Any] | None:
-        """GET a document of the REST interface without touching the environment.
+        """GET a document of the REST API without using the environment.
 
         :param path: below ``/api/2.0/mlflow``.
-        :return: ``None`` if MLflow, and not a proxy in front of it, says that there is no such thing.
-        :raises ServiceUnavailableError: no answer, or one that is no JSON document; names the status.
+        :return: ``None`` if MLflow itself, not a proxy in front of it, reports that it does not exist.
+        :raises ServiceUnavailableError: no answer, or one that is not JSON; names the status.
         """
         try:
             async with self.http() as http:
@@ -78,7 +78,7 @@ class MlflowServer:
 
     @contextmanager
     def session(self) -> Iterator[MlflowClient]:
-        """Yield a client; inside, MLflow's own functions use this server too.
+        """Yield a client; within the block MLflow's module functions use this server too.
 
         :raises ServiceUnavailableError: the server does not answer; names its address.
         """
@@ -117,7 +117,7 @@ class MlflowServer:
 
 
 def is_outage(error: Exception) -> bool:
-    """Say whether an error means that the server does not answer, rather than what it answered."""
+    """Return whether an error means that the server is unavailable, rather than an answer of it."""
     import requests
 
     lost_it = requests.exceptions.ConnectionError | requests.exceptions.Timeout

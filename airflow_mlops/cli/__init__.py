@@ -1,6 +1,6 @@
-"""``airflow-mlops``: profile, infer a schema, check, compare; the functions the operators use.
+"""``airflow-mlops``: profile data, infer and check schemas, compare; the same functions as the operators.
 
-Exit code 0: passed or the same, 1: failed or different, 2: could not be measured or not understood.
+Exit code 0: passed or equal, 1: failed or different, 2: not measurable or invalid input.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ def _parser() -> argparse.ArgumentParser:
     skew.add_argument("--multivariate", action="store_true", help="also compare all columns together")
     skew.add_argument("--html", metavar="FILE", help="write the report with plots")
     _data_arguments(skew, data.run_skew)
-    _ledger_command(commands.add_parser("ledger", help="show who made which version champion, and why"))
+    _ledger_command(commands.add_parser("ledger", help="show changes of champion and decisions"))
     return parser
 
 
 def _ledger_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="registered model")
-    parser.add_argument("--tracking-uri", help="MLflow server; MLFLOW_TRACKING_URI if not given")
+    parser.add_argument("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=ledger.run_ledger)
 
 
 def _schema_commands(commands: Any) -> None:
     infer = _command(commands, "infer", schema.run_infer, "propose a schema from reference data")
-    infer.add_argument("-o", "--output", help="write YAML here")
+    infer.add_argument("-o", "--output", help="write YAML to this file")
     infer.add_argument("--name", default="schema", help="name of the suite")
-    infer.add_argument("--label", action="append", default=[], help="column only training data has")
+    infer.add_argument("--label", action="append", default=[], help="column that only training data has")
     compare = commands.add_parser("diff", help="compare a schema with another one, or with data")
     compare.add_argument("old", help="YAML suite")
     compare.add_argument("new", help="YAML suite, or a dataset to infer one from")
@@ -74,8 +74,10 @@ def _schema_commands(commands: Any) -> None:
         "--accept", nargs="+", metavar="ID", help="changes by their ids, as `diff` shows them"
     )
     accept.add_argument("--accept-all", action="store_true", help="all changes")
-    accept.add_argument("--accept-needed", action="store_true", help="changes without which the data fails")
-    change.add_argument("-o", "--output", help="write here; over the schema itself if not given")
+    accept.add_argument(
+        "--accept-needed", action="store_true", help="only changes without which the data fails"
+    )
+    change.add_argument("-o", "--output", help="output file; default: the schema itself")
     _partition_argument(change, schema.run_evolve)
 
 

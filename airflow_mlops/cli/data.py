@@ -31,7 +31,7 @@ def run_profile(options: argparse.Namespace) -> int:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Judge a dataset by a schema."""
+    """Check a dataset against a schema."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
     from airflow_mlops.backends.rules.great_expectations import check_schema
     from airflow_mlops.backends.rules.schema_file import read_schema

@@ -1,4 +1,4 @@
-"""``airflow-mlops ledger``: who made which version champion, who decided what, when and why; newest first."""
+"""``airflow-mlops ledger``: promotions, rollbacks and decisions of a model, newest first."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
+    from airflow_mlops.core.rollout.end import RolloutEnd
 
 _ADDRESS = "MLFLOW_TRACKING_URI"
 
@@ -22,7 +23,7 @@ _ADDRESS = "MLFLOW_TRACKING_URI"
 def run_ledger(options: argparse.Namespace) -> int:
     """Print the entries of a model.
 
-    :raises InvalidConfigError: no address, or no such model.
+    :raises InvalidConfigError: no address, or an unknown model.
     """
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.mlflow import MlflowRegistry
@@ -33,21 +34,25 @@ def run_ledger(options: argparse.Namespace) -> int:
         raise InvalidConfigError(msg)
     registry = MlflowRegistry(MlflowServer(address))
     entries, decisions = registry.ledger(options.model), registry.decisions(options.model)
-    if not entries and not decisions and not registry.versions(options.model):
+    ends = registry.ends(options.model)
+    if not (entries or decisions or ends or registry.versions(options.model)):
         msg = f"MLflow at {address} has no model {options.model!r}"
         raise InvalidConfigError(msg)
     if options.json:
-        both: list[LedgerEntry | DecisionEntry] = [*entries, *decisions]
-        both.sort(key=lambda entry: entry.number)
-        print(json.dumps([entry.to_json() for entry in reversed(both)]))
+        every: list[LedgerEntry | DecisionEntry | RolloutEnd] = [*entries, *decisions, *ends]
+        every.sort(key=lambda entry: entry.number)
+        print(json.dumps([entry.to_json() for entry in reversed(every)]))
     else:
-        print(_text(entries, decisions))
+        print(_text(entries, decisions, ends))
     return PASSED
 
 
-def _text(entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry]) -> str:
-    """Return one paragraph an entry, with what happened outside the ledger in between."""
+def _text(
+    entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry], ends: Sequence[RolloutEnd]
+) -> str:
+    """Return one paragraph per entry, with changes outside the ledger in between."""
     paragraphs = [(decision.number, _decision_lines(decision)) for decision in decisions]
+    paragraphs += [(end.number, _end_lines(end)) for end in ends]
     for before, entry in zip([None, *entries], entries, strict=False):
         paragraphs.append((entry.number, [*_lines(entry), *_outside(before, entry)]))
     paragraphs.sort(key=lambda paragraph: paragraph[0])
@@ -56,7 +61,7 @@ def _text(entries: Sequence[LedgerEntry], decisions: Sequence[DecisionEntry]) ->
 
 
 def _outside(before: LedgerEntry | None, entry: LedgerEntry) -> list[str]:
-    """Say what is known to have happened between two changes of champion and is no entry."""
+    """Return changes between two entries that are not in the ledger: removed entries, moved aliases."""
     if before is None:
         return []
     if before.number and entry.after != before.number:
@@ -85,6 +90,10 @@ def _decision_lines(entry: DecisionEntry) -> list[str]:
     ]
 
 
-def _head(entry: LedgerEntry | DecisionEntry) -> str:
+def _end_lines(end: RolloutEnd) -> list[str]:
+    return [f"{_head(end)} {end.sentence}", *([f"  run {end.holder}"] if end.holder else [])]
+
+
+def _head(entry: LedgerEntry | DecisionEntry | RolloutEnd) -> str:
     when = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     return f"{entry.number:>3} {when}"

@@ -1,4 +1,4 @@
-"""Commands on rollouts: reap."""
+"""Commands on rollouts: ``reap`` stops unattended canaries."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ _LEAST_SECONDS = 1.0
 def add_reap(commands: Any) -> None:
     """Add ``reap`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "reap", help="take canaries out of traffic that nobody watches any more; needs no running Airflow"
+        "reap", help="set canaries with an expired lease to 0 %% of traffic; needs no running Airflow"
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--state-dir", metavar="DIR", help="folder of a local serving back end")
+    where.add_argument("--state-dir", metavar="DIR", help="state directory of a local serving back end")
     where.add_argument("--conn", metavar="ID", help="Airflow connection of a serving type")
     parser.add_argument(
         "--revive",
         action="store_true",
-        help="local serving: also start again gateways and stable servers that died",
+        help="local serving: also restart gateways and stable servers that died",
     )
     often = parser.add_mutually_exclusive_group()
-    often.add_argument("--once", action="store_true", help="look once (the default)")
-    often.add_argument("--every", type=float, metavar="SECONDS", help="look again and again, 1 or more")
+    often.add_argument("--once", action="store_true", help="check once (default)")
+    often.add_argument(
+        "--every", type=float, metavar="SECONDS", help="check repeatedly, interval of 1 or more"
+    )
     parser.set_defaults(run=run_reap)
 
 
 def run_reap(options: argparse.Namespace) -> int:
-    """Reap once, or for ever; 2 if a canary could not be stopped, or nothing be looked at."""
+    """Reap once or repeatedly; return 2 if a canary could not be stopped or the back end not be read."""
     if options.every is not None and options.every < _LEAST_SECONDS:
         msg = f"--every {options.every:g}: allowed: {_LEAST_SECONDS:g} s or more"
         raise InvalidConfigError(msg)
@@ -61,9 +63,9 @@ def run_reap(options: argparse.Namespace) -> int:
 
 
 def _wait_for(folder: str, seconds: float) -> bool:
-    """Wait for the first deployment, which makes the folder; false if the command is ended meanwhile."""
+    """Wait for the first deployment, which creates the folder; return false if interrupted."""
     if not Path(folder).is_dir():
-        print(f"waiting for {folder}: no such folder yet", flush=True)
+        print(f"waiting for {folder}: not created yet", flush=True)
     try:
         while not Path(folder).is_dir():
             time.sleep(seconds)
@@ -73,7 +75,7 @@ def _wait_for(folder: str, seconds: float) -> bool:
 
 
 def _bury() -> None:
-    """Collect what this process started and what died since; else it would stay a zombie for ever."""
+    """Reap ended child processes, which would otherwise remain zombies."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -91,9 +93,9 @@ def _look(serving: ServingBackend, now: float, *, revives: bool) -> int:
         if each.problem:
             print(f"error: {each.endpoint}: {each.problem}", file=sys.stderr, flush=True)
         elif each.revived:
-            print(f"{each.endpoint}: started again: {', '.join(each.revived)}", flush=True)
+            print(f"{each.endpoint}: restarted: {', '.join(each.revived)}", flush=True)
         else:
-            print(f"{each.endpoint}: canary at 0 %, lease of {each.holder} ran out", flush=True)
+            print(f"{each.endpoint}: canary at 0 %, lease of {each.holder} expired", flush=True)
     return NOT_MEASURED if any(each.problem for each in found) else PASSED
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from airflow_mlops.core.data.schema.diff import SchemaDiff
     from airflow_mlops.core.data.schema.schema import Schema
-    from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
 
 _SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -23,7 +23,7 @@ def run_infer(options: argparse.Namespace) -> int:
     """Propose a schema from data."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
     from airflow_mlops.backends.rules.confirm import confirm_estimates
-    from airflow_mlops.core.data.schema.inference import infer_schema
+    from airflow_mlops.core.data.schema.infer import infer_schema
 
     window = Window(uri=options.uri, partitions=tuple(options.partition))
     with reading(window) as on_bytes:
@@ -33,14 +33,14 @@ def run_infer(options: argparse.Namespace) -> int:
     text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()
     if options.output:
         write(options.output, text)
-        print(f"{options.output}: {len(schema.expectations)} rules; read and edit them")
+        print(f"{options.output}: {len(schema.expectations)} rules; review and edit them")
     else:
         print(text.rstrip())
     return PASSED
 
 
 def run_diff(options: argparse.Namespace) -> int:
-    """Say how a schema differs from another one, or from what data would ask for."""
+    """Compare a schema with another one, or with the one inferred from data."""
     from airflow_mlops.backends.rules.schema_file import read_schema
 
     found = _changes(read_schema(options.old), options.new, options.partition)
@@ -65,7 +65,7 @@ def run_evolve(options: argparse.Namespace) -> int:
         write(options.output or options.schema, changed)
     for change in accepted:
         print(f"  {change.sentence}")
-    note = "" if kept else "; comments could not be kept"
+    note = "" if kept else "; comments could not be preserved"
     print(
         f"{options.output or options.schema}: {len(accepted)} of {len(found.changes)} changes accepted{note}"
     )
@@ -84,7 +84,7 @@ def _accepted(found: SchemaDiff, options: argparse.Namespace) -> list[str]:
 def _changes(schema: Schema, new: str, partitions: Sequence[str]) -> SchemaDiff:
     """Compare a schema with another one, or with data."""
     from airflow_mlops.backends.rules.schema_file import read_schema
-    from airflow_mlops.core.data.schema.schema_diff import diff, diff_from_data
+    from airflow_mlops.core.data.schema.diff import diff, diff_from_data
 
     if Path(new).suffix in _SCHEMA_SUFFIXES:
         return diff(schema, read_schema(new))

@@ -1,4 +1,4 @@
-"""What commands share: reading with a progress bar, answers, exit codes."""
+"""Shared by the commands: reading with a progress bar, printing verdicts, exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PASSED, FAILED, NOT_MEASURED = 0, 1, 2
 CODES = {Outcome.PASS: PASSED, Outcome.WARN: PASSED, Outcome.FAIL: FAILED}
 _LONG_BYTES = 100_000_000
-"""From so many bytes on a terminal is shown how far the reading is."""
+"""Bytes from which a terminal shows a progress bar."""
 
 
 def scan(uri: str, partitions: Sequence[str]) -> Profile:
@@ -36,7 +36,7 @@ def scan(uri: str, partitions: Sequence[str]) -> Profile:
 
 @contextmanager
 def reading(*windows: Window) -> Iterator[Callable[[float], None] | None]:
-    """Show a progress bar on the terminal while large files are read; yield what moves it."""
+    """Show a progress bar on the terminal while large files are read; yield the function that advances it."""
     from airflow_mlops.backends.profiling.files.dataset import window_bytes
 
     size = sum(window_bytes(window) for window in windows) if sys.stderr.isatty() else 0
@@ -63,9 +63,9 @@ def print_verdict(verdict: Verdict, options: argparse.Namespace) -> int:
 
 
 def write(path: str, text: str) -> None:
-    """Write a file whole, or not at all.
+    """Write a file atomically.
 
-    :raises InvalidConfigError: a place that cannot be written to.
+    :raises InvalidConfigError: the file cannot be written.
     """
     from airflow_mlops.backends.rules.schema_file import write_atomically
 

@@ -91,5 +91,9 @@ class KindNotServedError(TransientError):
     """The API server does not serve a kind of object; whether an object exists is not known then."""
 
 
+class StateFileError(ServiceUnavailableError, OSError):
+    """A state file cannot be read or written: disk full, read-only; names the file and the reason."""
+
+
 class WindowChangedError(TransientError):
     """Rows were added or removed while a window was read: its counts are inconsistent."""

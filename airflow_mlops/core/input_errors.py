@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -13,6 +14,28 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
+_NOT_ONE_OF = ("enum", "literal_error")
+_ALLOWED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "model_type": "a mapping",
+    "too_short": "{min_length} or more entries",
+    "string_too_short": "text",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
+}
+NOT_ALLOWED = "not_allowed"
+"""Type of a custom error whose message says what is allowed."""
 
 
 def explain(error: ValidationError, model: Any) -> str:
@@ -43,8 +66,21 @@ def _problem(item: dict[str, Any], model: Any) -> str:
         return f"unknown key {key!r}; one of: {', '.join(allowed)}{did_you_mean(place[-1], allowed)}"
     if item["type"] == "value_error":
         return f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"])
-    got = "" if item["type"] == "missing" else f", got {item['input']!r}"
-    return f"{key}: {item['msg']}{got}"
+    if item["type"] == "missing":
+        return f"key {key!r} is missing{_meaning(model, item['loc'])}"
+    if item["type"] in _NOT_ONE_OF:
+        allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        return f"{key}: {item['input']!r}, one of: {', '.join(allowed)}{did_you_mean(item['input'], allowed)}"
+    what = _ALLOWED.get(item["type"], "" if item["type"] != NOT_ALLOWED else item["msg"])
+    if what:
+        return f"{key}: {item['input']!r}, allowed: {what.format(**item.get('ctx', {}))}"
+    return f"{key}: {item['msg']}, got {item['input']!r}"
+
+
+def _meaning(model: Any, place: tuple[int | str, ...]) -> str:
+    """Return the description of a field, where it has one."""
+    known = getattr(_model_at(model, place[:-1]), "__pydantic_fields__", {}).get(place[-1])
+    return f": {known.description}" if known and known.description else ""
 
 
 def _model_at(model: Any, place: tuple[int | str, ...]) -> Any:

@@ -1,6 +1,5 @@
 """Typed configuration in, DAGs and task groups out: the names an author's DAG file imports."""
 
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.dag_factories.config import (
     DataConfig,
     MonitorConfig,
@@ -13,6 +12,7 @@ from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
 from airflow_mlops.dag_factories.release import ApprovalConfig, CardConfig, LoadConfig, ReadinessConfig
 from airflow_mlops.dag_factories.rollout_config import RolloutConfig
 from airflow_mlops.dag_factories.validate import ValidateConfig
+from airflow_mlops.moved import names_of
 
 __all__ = [
     "ApprovalConfig",
@@ -31,6 +31,4 @@ __all__ = [
     "dags_from_yaml",
 ]
 
-__getattr__ = renamed(
-    __name__, {name.removesuffix("Config"): name for name in __all__ if name.endswith("Config")}
-)
+__getattr__ = names_of(__name__)

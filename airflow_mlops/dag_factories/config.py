@@ -16,7 +16,6 @@ from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.input_errors import explain
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
@@ -25,6 +24,7 @@ from airflow_mlops.dag_factories.rollout_config import RolloutConfig
 from airflow_mlops.dag_factories.validate import (
     ValidateConfig,
 )
+from airflow_mlops.moved import names_of
 
 
 @config
@@ -187,6 +187,4 @@ def _name(value: Any) -> str:
     return str(value)
 
 
-_OWN = ("Data", "Train", "Monitor", "Retrain", "Reference", "Skew")
-_IMPORTED = ("Approval", "Card", "Readiness", "Rollout", "Validate")
-__getattr__ = renamed(__name__, {name: f"{name}Config" for name in (*_OWN, *_IMPORTED)})
+__getattr__ = names_of(__name__)

@@ -1,4 +1,4 @@
-"""What all DAGs of a model have in common."""
+"""Common parts of all DAGs of a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def dag_id(config: ModelConfig, stage: str) -> str:
 
 
 def is_wanted(config: ModelConfig, stage: str) -> bool:
-    """Say whether a DAG is to be built: a worker that runs one DAG need not build its siblings."""
+    """Return whether a DAG is to be built: a worker that runs one DAG skips the others of the file."""
     wanted = get_parsing_context().dag_id
     return wanted is None or wanted == dag_id(config, stage)
 

@@ -1,4 +1,4 @@
-"""The monitoring DAG: what was served → drift, performance → decision → retraining request."""
+"""The monitoring DAG: inference log → drift, performance → decision → retraining request."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def monitor_dag(config: ModelConfig) -> DAG:
 
 
 def schedule_dag(config: ModelConfig) -> DAG:
-    """Build ``<model>__schedule``: asks for retraining on a clock, whatever the data does."""
+    """Build ``<model>__schedule``: requests retraining by a cron schedule, independent of the data."""
     schedule = CronPartitionTimetable(config.schedule or "@monthly", timezone="UTC")
     with model_dag(config, "schedule", schedule=schedule) as dag:
         RequestRetrainingOperator(

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.release.card import CARD_SECTIONS, Statement
 from airflow_mlops.core.release.readiness import LoadPolicy, ReadinessPolicy
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
+from airflow_mlops.moved import names_of
 
 
 @config
@@ -91,5 +91,4 @@ def approval_of(value: Any) -> Any:
     return {"when": value} if isinstance(value, str) else value
 
 
-_RENAMED = ("Load", "Readiness", "Card", "Approval")
-__getattr__ = renamed(__name__, {name: f"{name}Config" for name in _RENAMED})
+__getattr__ = names_of(__name__)

@@ -1,4 +1,4 @@
-"""The DAG that trains a registered version again, to see whether it can be had again."""
+"""The DAG that retrains a registered version, to check that training is reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DAG by which a person takes a promotion back, in one click."""
+"""The DAG that returns to an earlier version, started by a person."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def rollback_dag(
     notifiers: Sequence[BaseNotifier] = (),
     **options: Any,
 ) -> DAG:
-    """Build the DAG; it is started by its form, and who started it is in the ledger.
+    """Build the DAG; it is started by its form, and the ledger records by whom.
 
-    :param notifiers: who is told when a version serves again.
+    :param notifiers: notified when the version serves again.
     """
     with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "rollback"}, **options) as dag:
         RestoreVersionOperator(

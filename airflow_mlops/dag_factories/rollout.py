@@ -1,4 +1,4 @@
-"""The rollout: a task group with one sub-group per traffic step, and the DAG around it."""
+"""The rollout: a task group with a sub-group per traffic step, and the DAG around it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier, Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.dag_factories.dag import model_dag
+from airflow_mlops.moved import names_of
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
     DeployCanaryOperator,
@@ -40,11 +40,11 @@ ROLLOUT_FORM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Who is asked by a rollout, and who is told.
+    """Approvers and notifiers of a rollout.
 
-    :param answer_within: how long a question waits; then the rollout is rolled back.
-    :param approvers: ids of the users who may answer; empty: whoever may edit the DAG.
-    :param notifiers: who is told when it starts, is held, is promoted or rolled back.
+    :param answer_within: how long a question waits for an answer; then the rollout is rolled back.
+    :param approvers: ids of the users who may answer; empty: every user who may edit the DAG.
+    :param notifiers: notified when it starts, is held, is promoted or rolled back.
     """
 
     answer_within: timedelta = timedelta(days=1)
@@ -66,15 +66,15 @@ def canary_rollout(
 ) -> TaskGroup:
     """Build deploy → (set traffic → analyse) per step → promote → clean up, with rollback on any failure.
 
-    A step that may need a person (``approve``, ``on_inconclusive: hold``, watched predictions) has two
-    tasks more: ``ask`` puts the question, if there is one, and watches the canary on the triggerer until it
-    is answered; ``conclude`` waits for what is left, the end of a freeze for instance.
-    After a rollback the run still ends failed: ``clean_up`` never ran.
+    A step that may need a person (``approve``, ``on_inconclusive: hold``, metric ``predictions``) has two
+    more tasks: ``ask`` asks the question, if there is one, and analyses the canary on the triggerer until it
+    is answered; ``conclude`` waits for the rest, such as the end of a freeze.
+    After a rollback the DAG run still fails, because ``clean_up`` did not run.
 
     :param version: version to roll out. Templated.
-    :param outlets: assets that announce the promoted version as their partition.
+    :param outlets: assets of which the promoted version becomes a partition.
     :param deferrable: analyse on the triggerer; on the worker otherwise.
-    :param people: who is asked, and for how long; who is told.
+    :param people: approvers, time to answer, and notifiers.
     """
     shared = {
         "serving_conn_id": serving_conn_id,
@@ -88,14 +88,16 @@ def canary_rollout(
         tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
         for number, percent in enumerate(plan.percents, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
-                setting = {"percent": percent, "state": tasks[-1].output}
+                setting = {"percent": percent, "plan": plan, "state": tasks[-1].output}
                 shift = SetTrafficOperator(
                     task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **common
                 )
                 known: dict[str, Any] = {"model": model, "plan": plan, **shared}
                 tasks += [shift, *_analysis(shift.output, percent, known, asking, deferrable=deferrable)]
         tasks.append(
-            PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
+            PromoteModelOperator(
+                task_id="promote", plan=plan, state=tasks[-1].output, outlets=list(outlets), **common
+            )
         )
         keep_old = plan.keep_old_seconds
         chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", keep_old_seconds=keep_old, **common))
@@ -137,4 +139,4 @@ def rollout_dag(config: ModelConfig) -> DAG:
     return dag
 
 
-__getattr__ = renamed(__name__, {"FORM": "ROLLOUT_FORM", "VERSION": "ROLLOUT_VERSION"})
+__getattr__ = names_of(__name__)

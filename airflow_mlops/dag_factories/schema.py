@@ -36,8 +36,8 @@ def accept_schema_dag(
 ) -> DAG:
     """Build the DAG; it is started by its form.
 
-    :param approvers: who may answer, ``{"id": …, "name": …}`` each; whoever may edit the DAG if
-        ``None``.
+    :param approvers: users who may answer, ``{"id": …, "name": …}`` each; every user who may edit the DAG
+        if ``None``.
     :param response_timeout: how long the approval waits; then the run fails and nothing is written.
     """
     common: dict[str, Any] = {

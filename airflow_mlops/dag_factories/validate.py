@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any, Literal
 
-from airflow_mlops.core.renamed import renamed
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.metrics.registry import check_metric
 from airflow_mlops.core.validation.policy import (
@@ -19,6 +18,7 @@ from airflow_mlops.core.validation.policy import (
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome, Severity
 from airflow_mlops.dag_factories.checked import config, field_values
+from airflow_mlops.moved import names_of
 
 _OWN = ("metrics", "checks")
 
@@ -142,5 +142,4 @@ class ValidateConfig:
         return tuple(OwnCheck(**field_values(check)) for check in self.checks)
 
 
-_RENAMED = ("Slices", "Fairness", "Calibration", "Poisoning", "Metric", "Check", "Validate")
-__getattr__ = renamed(__name__, {name: f"{name}Config" for name in _RENAMED})
+__getattr__ = names_of(__name__)

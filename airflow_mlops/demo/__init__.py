@@ -1,1 +1,1 @@
-"""The whole loop on real flights under a real Airflow."""
+"""Demo: the whole loop on flights of 2013 under a real Airflow scheduler."""

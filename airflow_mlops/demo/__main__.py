@@ -1,4 +1,4 @@
-"""``python -m airflow_mlops.demo``: run the loop, show its UI, stop it."""
+"""``python -m airflow_mlops.demo``: run the loop, keep its UI running, stop it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.core.errors import MlopsError
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.report import print_table, say, write_summary
-from airflow_mlops.demo.scenarios import MONITOR, ROLLOUT, TRAINING, Loop
+from airflow_mlops.demo.scenarios import MONITOR_DAG, ROLLOUT_DAG, TRAINING_DAG, Loop
 from airflow_mlops.demo.services import USERS, Services
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _run(home: Path, *, keep: bool) -> int:
         say("starting MLflow and Airflow (API server, scheduler, DAG processor, triggerer)")
         services.start()
         api, started = AirflowApi(services.airflow_url), True
-        api.wait_for_dags(TRAINING, ROLLOUT, MONITOR)
+        api.wait_for_dags(TRAINING_DAG, ROLLOUT_DAG, MONITOR_DAG)
         say(f"ready: Airflow {services.airflow_url}, MLflow {services.mlflow_url}")
         results = Loop(services, api, home.absolute() / "data").run()
         write_summary(home / "summary.json", results)

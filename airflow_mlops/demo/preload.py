@@ -1,6 +1,6 @@
-"""What scheduler and DAG processor import once, before they fork a process for each task and each DAG file.
+"""Libraries that scheduler and DAG processor import once, before they fork per task and per DAG file.
 
-Otherwise each of these imports MLflow, pandas and scikit-learn again, which takes longer than most tasks.
+Otherwise each process imports MLflow, pandas and scikit-learn again, which takes longer than most tasks.
 Airflow imports ``airflow_local_settings`` from its ``config`` folder when a component starts.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SETTINGS = """\
 from airflow_mlops.demo.preload import preload
 
-__all__ = []  # settings of Airflow that are overridden
+__all__ = []  # overrides no settings of Airflow
 preload()
 """
 _OURS = ("airflow_mlops.dag_factories", "airflow_mlops.operators", "airflow_mlops.sensors")
@@ -36,14 +36,14 @@ _LIBRARIES = (
 
 
 def write_settings(airflow_home: Path) -> None:
-    """Make the components of this Airflow load what they need before they fork."""
+    """Configure an Airflow home so that its components preload libraries before they fork."""
     folder = airflow_home / "config"
     folder.mkdir(exist_ok=True)
     (folder / "airflow_local_settings.py").write_text(_SETTINGS)
 
 
 def preload() -> None:
-    """Import what the children of this process need, by the component that it is."""
+    """Import the libraries that the children of this component need."""
     component = sys.argv[1] if len(sys.argv) > 1 else ""
     if component not in ("scheduler", "dag-processor"):
         return

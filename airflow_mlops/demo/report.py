@@ -1,4 +1,4 @@
-"""What the demo tells people: progress lines, a closing table, and ``summary.json``."""
+"""Output of the demo: progress lines, a final table, and ``summary.json``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BEGAN = time.monotonic()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Record):
-    """How one scenario ended.
+    """Result of a scenario.
 
-    :param requests: ``{version: {"sent": n, "failed": n}}`` as clients saw it.
+    :param requests: ``{version: {"sent": n, "failed": n}}`` as counted by clients.
     """
 
     scenario: str
@@ -52,10 +52,10 @@ def write_summary(path: Path, results: Sequence[Result]) -> None:
 
 
 def print_table(results: Sequence[Result]) -> None:
-    """Print one block a scenario."""
+    """Print one block per scenario."""
     print(f"\n{'':2} {'scenario':44} {'result':8} {'seconds':>8}  requests sent/failed per version")
     for result in results:
-        mark = "as expected" if result.passed else "OTHERWISE"
+        mark = "as expected" if result.passed else "UNEXPECTED"
         seen = ", ".join(f"v{v} {c['sent']}/{c['failed']}" for v, c in sorted(result.requests.items()))
         print(f"{result.scenario:2} {result.title[:44]:44} {mark:8} {result.seconds:8.1f}  {seen or '-'}")
         print(f"   {result.observed}")

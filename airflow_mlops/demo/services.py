@@ -1,4 +1,4 @@
-"""Airflow and MLflow on this machine, as separately known processes below one folder."""
+"""Airflow and MLflow as processes on this machine, with all state below one folder."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _READY_SECONDS = 120.0
 class Services:
     """MLflow server, Airflow's four components and the local gateway's state, in ``home``.
 
-    Any process can stop what another one started: pids and ports lie in ``home/services.json``.
+    Pids and ports are stored in ``home/services.json``, so that another process can stop the services.
 
-    :param home: folder for everything the services write.
-    :param dags_folder: where Airflow looks for DAG files.
+    :param home: folder for all state of the services.
+    :param dags_folder: folder of the DAG files.
     :param environment: further variables for Airflow (``AIRFLOW_VAR_…`` for instance).
     """
 
@@ -67,9 +67,9 @@ class Services:
         return LocalServing(self.home / "serving")
 
     def start(self) -> None:
-        """Start everything and wait until it answers.
+        """Start all services and wait until they answer.
 
-        :raises ServiceUnavailableError: something did not; names it and shows its last log lines.
+        :raises ServiceUnavailableError: a service did not answer; shows its last log lines.
         """
         self.home.mkdir(parents=True, exist_ok=True)
         self.ports = {name: free_port() for name in ("mlflow", "api-server", "worker-log", "trigger-log")}
@@ -88,7 +88,7 @@ class Services:
         self._wait("api-server", f"{self.airflow_url}/api/v2/version")
 
     def run(self, name: str) -> Process:
-        """Start one component; also used to bring a killed one back."""
+        """Start one component; also used to restart a killed one."""
         log = self.home / f"{name}.log"
         self.processes[name] = start(
             self._command(name), log=log, folder=self.home, environment=self.environment()
@@ -97,7 +97,7 @@ class Services:
         return self.processes[name]
 
     def stop(self) -> None:
-        """Stop everything, model servers and gateways too."""
+        """Stop all services, including model servers and gateways."""
         for name in (*AIRFLOW, "mlflow"):
             if name in self.processes:
                 self.processes[name].stop()
@@ -127,7 +127,7 @@ class Services:
         }
 
     def _settings(self) -> dict[str, str]:
-        """Return Airflow's settings: local addresses, quick detection of dead processes, no examples."""
+        """Return Airflow's settings: local addresses, fast detection of dead processes, no examples."""
         return {
             "CORE__DAGS_FOLDER": str(self.dags_folder),
             "CORE__PLUGINS_FOLDER": str(self.home / "plugins"),

@@ -1,4 +1,4 @@
-"""Replays a month's flights as live HTTP requests; counts what clients saw, per version."""
+"""Replay a month's flights as live HTTP requests; count answers per version."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _UNKNOWN = "unknown"
 
 
 class ReplayProcess:
-    """A replay in a process of its own.
+    """A replay in a separate process.
 
     :param url: the gateway.
-    :param month: whose flights are asked about, ``2013-02``.
+    :param month: month of the flights, ``2013-02``.
     :param rate: requests per second, open loop.
-    :param counts: JSON file the counts are written to.
+    :param counts: JSON file of the counts.
     """
 
     def __init__(self, url: str, month: str, rate: float, counts: Path) -> None:
@@ -56,13 +56,13 @@ class ReplayProcess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestResult:
-    """What became of one request.
+    """Result of one request.
 
     :param version: the model version that answered.
-    :param status: HTTP status; 0 when nothing came back.
-    :param error: name of the exception when nothing came back.
-    :param server: the slot of the gateway that answered, or should have.
-    :param began: when it was sent, epoch seconds; ``ended``: when its answer was complete.
+    :param status: HTTP status; 0 without an answer.
+    :param error: name of the exception if there was no answer.
+    :param server: the gateway's slot that the request was sent to.
+    :param began: epoch seconds at which it was sent; ``ended``: at which the answer was complete.
     """
 
     version: str = _UNKNOWN
@@ -74,14 +74,14 @@ class RequestResult:
 
     @property
     def failed(self) -> bool:
-        """Whether the client got no good answer."""
+        """Whether the client got no successful answer."""
         return not httpx.codes.is_success(self.status)
 
 
 async def send_evenly(
     url: str, requests: Iterable[tuple[str, Any]], rate: float, take: Callable[[RequestResult], None]
 ) -> None:
-    """Send requests at an even pace until told to stop; a late answer never delays the next request.
+    """Send requests at a constant rate until SIGTERM or SIGINT; a late answer never delays the next request.
 
     :param requests: request id and body of each.
     :param rate: requests per second, open loop.
@@ -118,7 +118,7 @@ async def _ask(
 
 
 async def replay(url: str, month: str, rate: float, counts: Path) -> None:
-    """Send a month's flights until told to stop."""
+    """Send a month's flights until SIGTERM or SIGINT."""
     from airflow_mlops.demo.flights import requests
 
     seen, often = Counter[tuple[str, str]](), max(1, int(rate))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.protocol import ModelRegistry
 
-EXTRAS = ("token",)
+_EXTRAS = ("token",)
 
 
 class MlflowHook(BaseHook):
@@ -51,10 +51,10 @@ class MlflowHook(BaseHook):
         from airflow_mlops.backends.mlflow_server import MlflowServer
 
         extra = connection.extra_dejson
-        unknown = sorted(set(extra) - set(EXTRAS))
+        unknown = sorted(set(extra) - set(_EXTRAS))
         if unknown or not connection.host:
             problem = (
-                f"unknown extra {unknown[0]!r}; allowed: {', '.join(EXTRAS)}" if unknown else "host is empty"
+                f"unknown extra {unknown[0]!r}; allowed: {', '.join(_EXTRAS)}" if unknown else "host is empty"
             )
             msg = f"connection {self.mlflow_conn_id!r}: {problem}"
             raise InvalidConfigError(msg)
@@ -83,7 +83,7 @@ class MlflowHook(BaseHook):
             return client
 
     def ui_url(self, evidence_run: str) -> str:
-        """Return where a person can look at the run; empty for a store without a server."""
+        """Return the URL of the run in MLflow's UI; empty for a store without a server."""
         server = self.server()
         if not server.uri.startswith("http"):
             return ""
@@ -92,7 +92,7 @@ class MlflowHook(BaseHook):
         return f"{server.uri.rstrip('/')}/#/experiments/{experiment}/runs/{evidence_run}"
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether MLflow answers."""
+        """Return whether MLflow answers."""
         try:
             with self.server().session() as client:
                 client.search_experiments(max_results=1)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
-from airflow_mlops.hooks.serving_backends import LOCAL, build, check_extra
+from airflow_mlops.hooks.serving_backends import LOCAL_BACKEND, LocalExtra, read_extra
 from airflow_mlops.hooks.serving_metrics import metrics_of
 
 if TYPE_CHECKING:
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.core.rollout.plan import RolloutMetric
+    from airflow_mlops.hooks.serving_backends import ServingExtra
 
-SHARED_SECONDS = 300
-SHARED: dict[str, tuple[tuple[str, float], ServingBackend]] = {}
-BUILDING = threading.Lock()
-LOCAL_TYPE, ANY_TYPE = "mlops_local_serving", "mlops_serving"
+_SHARED_SECONDS = 300
+_SHARED: dict[str, tuple[tuple[str, float], ServingBackend]] = {}
+_BUILDING = threading.Lock()
+_LOCAL_TYPE, _ANY_TYPE = "mlops_local_serving", "mlops_serving"
 
 
 class ServingHook(BaseHook):
@@ -41,7 +41,7 @@ class ServingHook(BaseHook):
 
     conn_name_attr = "serving_conn_id"
     default_conn_name = "mlops_serving"
-    conn_type = LOCAL_TYPE
+    conn_type = _LOCAL_TYPE
     hook_name = "MLOps local serving"
 
     def __init__(self, serving_conn_id: str = default_conn_name) -> None:
@@ -55,35 +55,38 @@ class ServingHook(BaseHook):
         :raises MissingDependencyError: the back end's optional packages are not installed.
         """
         extra = self._extra
-        if extra.get("backend", LOCAL) == LOCAL:
-            self._check_ports(extra)
         try:
-            return build(extra)
+            return extra.build()
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 
     def shared_backend(self) -> ServingBackend:
-        """Return the back end that everything in this process shares: a thousand watchers need one client.
+        """Return the back end that is shared in this process: a thousand triggers need one client.
 
-        Built anew when the connection's extra is another, and now and then for credentials that change.
+        Rebuilt when the connection's extra changes, and every few minutes for credentials that change.
         """
-        key = (json.dumps(self._extra, sort_keys=True), time.monotonic() // SHARED_SECONDS)
-        with BUILDING:
-            known = SHARED.get(self.serving_conn_id)
+        key = (self._extra.model_dump_json(), time.monotonic() // _SHARED_SECONDS)
+        with _BUILDING:
+            known = _SHARED.get(self.serving_conn_id)
             if known is None or known[0] != key:
-                known = SHARED[self.serving_conn_id] = (key, self.backend())
+                known = _SHARED[self.serving_conn_id] = (key, self.backend())
         return known[1]
 
     def metrics(
-        self, endpoint: str, backend: ServingBackend, wanted: Collection[RolloutMetric] = ()
+        self,
+        endpoint: str,
+        backend: ServingBackend,
+        wanted: Collection[RolloutMetric] = (),
+        optional: Collection[RolloutMetric] = (),
     ) -> MetricsSource | None:
         """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
 
-        :param wanted: what a plan watches.
-        :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric nobody measures.
+        :param wanted: the metrics of a plan.
+        :param optional: metrics that are measured if the source can.
+        :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric that is not measured.
         """
         try:
-            return metrics_of(self._extra, backend, endpoint, wanted)
+            return metrics_of(self._extra, backend, endpoint, wanted, optional)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 
@@ -91,59 +94,54 @@ class ServingHook(BaseHook):
     def inference_log_dir(self) -> Path:
         """Folder of the inference log."""
         extra = self._extra
-        if extra.get("inference_log_dir"):
-            return Path(extra["inference_log_dir"])
-        if extra.get("backend", LOCAL) != LOCAL:
-            msg = "extra 'inference_log_dir' is missing: this back end writes no inference log of its own"
+        if extra.inference_log_dir:
+            return Path(extra.inference_log_dir)
+        if not isinstance(extra, LocalExtra):
+            msg = (
+                "extra: key 'inference_log_dir' is missing: this back end writes no inference log of its own"
+            )
             raise self._invalid(msg)
-        return Path(extra["state_dir"]) / "inference_log"
+        return Path(extra.state_dir) / "inference_log"
 
     def get_conn(self) -> ServingBackend:
         """Return the back end."""
         return self.backend()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the state directory can be used, or the back end be built."""
+        """Return whether the state directory can be used, or the back end be built."""
         try:
             extra = self._extra
-            if extra.get("backend", LOCAL) != LOCAL:
+            if not isinstance(extra, LocalExtra):
                 self.backend()
-                return True, f"{extra['backend']}: understood; no endpoint was read"
-            state_dir = Path(extra["state_dir"])
+                return True, f"{extra.backend}: understood; no endpoint was read"
+            state_dir = Path(extra.state_dir)
             state_dir.mkdir(parents=True, exist_ok=True)
         except (MlopsError, OSError) as error:
             return False, str(error)
         return True, f"endpoints live in {state_dir}"
 
     @cached_property
-    def _extra(self) -> dict[str, Any]:
-        """Asked for once per hook: on a triggerer each question goes through its supervisor."""
+    def _extra(self) -> ServingExtra:
+        """Read once per hook: on a triggerer each read goes through its supervisor."""
         connection = self.get_connection(self.serving_conn_id)
-        if connection.conn_type not in (LOCAL_TYPE, ANY_TYPE):
-            msg = f"type {connection.conn_type!r}; allowed: {LOCAL_TYPE}, {ANY_TYPE}"
+        if connection.conn_type not in (_LOCAL_TYPE, _ANY_TYPE):
+            msg = f"type {connection.conn_type!r}; allowed: {_LOCAL_TYPE}, {_ANY_TYPE}"
             raise self._invalid(msg)
-        extra: dict[str, Any] = dict(connection.extra_dejson)
-        if connection.conn_type == LOCAL_TYPE and extra.get("backend", LOCAL) != LOCAL:
-            msg = f"extra 'backend' is {extra['backend']!r}; type {LOCAL_TYPE} is always {LOCAL}"
+        given = connection.extra_dejson
+        if connection.conn_type == _LOCAL_TYPE and (given.get("backend") or LOCAL_BACKEND) != LOCAL_BACKEND:
+            msg = f"extra: backend: {given['backend']!r}; type {_LOCAL_TYPE} is always {LOCAL_BACKEND}"
             raise self._invalid(msg)
         try:
-            extra["backend"] = check_extra(extra)
+            return read_extra(given)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
-        return extra
-
-    def _check_ports(self, extra: dict[str, Any]) -> None:
-        ports = extra.get("ports") or {}
-        if not all(isinstance(p, int) and 0 < p < 65536 for p in ports.values()):
-            msg = f"extra 'ports' is {ports!r}; allowed: endpoint name to port, 1 to 65535"
-            raise self._invalid(msg)
 
     def _invalid(self, problem: str) -> InvalidConfigError:
         return InvalidConfigError(f"connection {self.serving_conn_id!r}: {problem}")
 
 
 class RemoteServingHook(ServingHook):
-    """The same hook under the connection type that has a form for every back end."""
+    """The same hook for the connection type whose form covers every back end."""
 
-    conn_type = ANY_TYPE
+    conn_type = _ANY_TYPE
     hook_name = "MLOps serving"

@@ -1,4 +1,4 @@
-"""Extras of a serving connection turned into the source of a rollout's counts, and what it can measure."""
+"""Metrics source of a rollout, from the extras of a serving connection."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.rollout.plan import RolloutMetric
+from airflow_mlops.hooks.serving_backends import LocalExtra
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,41 +19,43 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.local.backend import LocalServing
     from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.backends.serving.remote.backend import RemoteServing
+    from airflow_mlops.hooks.serving_backends import PrometheusExtra, ServingExtra
 
-Extra = dict[str, Any]
-LOCAL = "local"
 TABLE_ADDS = "; extra 'inference_table' instead measures what its columns say"
-DRIVERS = {"postgres": "postgresql+psycopg"}
-PROMETHEUS = {"url", "requests", "errors", "fast", "headers"}
+_DRIVERS = {"postgres": "postgresql+psycopg"}
 
 
 def metrics_of(
-    extra: Extra, backend: ServingBackend, endpoint: str, wanted: Collection[RolloutMetric] = ()
+    extra: ServingExtra,
+    backend: ServingBackend,
+    endpoint: str,
+    wanted: Collection[RolloutMetric] = (),
+    optional: Collection[RolloutMetric] = (),
 ) -> MetricsSource | None:
     """Return where an endpoint's requests are counted; ``None`` where its gateway counts them itself.
 
-    :param wanted: what a plan watches.
-    :raises InvalidConfigError: an unknown or a missing key of ``prometheus`` or ``inference_table``; a
-        metric that nobody measures.
+    :param wanted: the metrics of a plan.
+    :param optional: metrics that are measured if the source can.
+    :raises InvalidConfigError: an unknown or a missing key of ``inference_table``; a metric that is not
+        measured.
     """
-    table = dict(extra.get("inference_table") or {})
-    if table:
-        if extra.get("prometheus"):
+    prometheus = None if isinstance(extra, LocalExtra) else extra.prometheus
+    if extra.inference_table:
+        if prometheus:
             msg = "extras 'prometheus' and 'inference_table' are both given; allowed: one of them"
             raise InvalidConfigError(msg)
-        found = _inference_table(table)
+        found = _inference_table(extra.inference_table)
         _require(found.measures, wanted, "extra 'inference_table'", "; its columns say what it measures")
         return found
-    if extra["backend"] == LOCAL:
+    if isinstance(extra, LocalExtra):
         _require({RolloutMetric.ERRORS, RolloutMetric.LATENCY}, wanted, "back end 'local'", TABLE_ADDS)
-        return _local(backend, endpoint) if RolloutMetric.LATENCY in wanted else None
-    given = dict(extra.get("prometheus") or {})
-    if not given:
+        return _local(backend, endpoint) if RolloutMetric.LATENCY in (*wanted, *optional) else None
+    if prometheus is None:
         hint = "; extra 'prometheus' or 'inference_table' says where requests are counted"
-        _require(set(), wanted, f"back end {extra['backend']!r} without 'prometheus'", hint)
+        _require(set(), wanted, f"back end {extra.backend!r} without 'prometheus'", hint)
         return None
-    source = _prometheus(given, backend, endpoint)
-    hint = "" if "fast" in given else "; its key 'fast' adds latency"
+    source = _prometheus(prometheus, backend, endpoint)
+    hint = "" if prometheus.fast else "; its key 'fast' adds latency"
     _require(source.measures, wanted, "extra 'prometheus'", hint + TABLE_ADDS)
     return source
 
@@ -63,15 +66,12 @@ def _local(backend: ServingBackend, endpoint: str) -> MetricsSource:
     return LocalMetrics(cast("LocalServing", backend), endpoint)
 
 
-def _prometheus(given: dict[str, Any], backend: ServingBackend, endpoint: str) -> MetricsSource:
+def _prometheus(extra: PrometheusExtra, backend: ServingBackend, endpoint: str) -> MetricsSource:
     from airflow_mlops.backends.metrics.prometheus import PrometheusMetrics, PrometheusSelectors
     from airflow_mlops.backends.metrics.version_labels import VersionLabelMetrics
 
-    if set(given) - PROMETHEUS or not {"url", "requests", "errors"} <= set(given):
-        msg = f"extra 'prometheus' has {sorted(given)}; allowed: url, requests, errors, and fast, headers"
-        raise InvalidConfigError(msg)
-    selectors = {name: text for name, text in given.items() if name not in ("url", "headers")}
-    source = PrometheusMetrics(given["url"], PrometheusSelectors(**selectors), headers=given.get("headers"))
+    selectors = PrometheusSelectors(requests=extra.requests, errors=extra.errors, fast=extra.fast)
+    source = PrometheusMetrics(extra.url, selectors, headers=extra.headers)
     return VersionLabelMetrics(source, lambda: cast("RemoteServing", backend).labels(endpoint))
 
 
@@ -105,7 +105,7 @@ def _engine(conn_id: str, driver: str | None) -> Engine:
         url = sa.URL.create(kind, database=connection.host)
     else:
         login, secret = connection.login, connection.password
-        name = driver or DRIVERS.get(kind, kind)
+        name = driver or _DRIVERS.get(kind, kind)
         url = sa.URL.create(name, login, secret, connection.host, port, connection.schema)
     try:
         return sa.create_engine(url, poolclass=sa.NullPool)
@@ -117,9 +117,9 @@ def _engine(conn_id: str, driver: str | None) -> Engine:
 def _require(
     measured: Collection[RolloutMetric], wanted: Collection[RolloutMetric], who: str, hint: str = ""
 ) -> None:
-    """Refuse a plan that watches what nobody measures.
+    """Refuse a plan with a metric that is not measured.
 
-    :raises InvalidConfigError: names the metric, who does not measure it, and what is measured.
+    :raises InvalidConfigError: names the metric, the source, and what it measures.
     """
     for metric in wanted:
         if metric not in measured:

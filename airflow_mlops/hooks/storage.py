@@ -17,18 +17,18 @@ from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-LOCAL = ("", "file", "local")
-OPEN = ("memory", "http", "https")
+_LOCAL = ("", "file", "local")
+_OPEN = ("memory", "http", "https")
 """Schemes that need no credentials: fsspec serves them where no connection is named."""
 
 
 def is_local(uri: str) -> bool:
-    """Say whether a URI is a path on this machine: ``/data``, ``file:///data``."""
-    return urlsplit(uri).scheme in LOCAL
+    """Return whether a URI is a path on this machine: ``/data``, ``file:///data``."""
+    return urlsplit(uri).scheme in _LOCAL
 
 
 def is_table(uri: str) -> bool:
-    """Say whether a URI names a table of a database: ``[<connection URL>]#table=<table>``."""
+    """Return whether a URI names a table of a database: ``[<connection URL>]#table=<table>``."""
     return "#table=" in uri
 
 
@@ -60,7 +60,7 @@ def filesystem_of(uri: str) -> AbstractFileSystem | None:
     from airflow.sdk import ObjectStoragePath
 
     try:
-        if scheme in OPEN and "@" not in urlsplit(uri).netloc:
+        if scheme in _OPEN and "@" not in urlsplit(uri).netloc:
             return fsspec.filesystem(scheme)
         return ObjectStoragePath(uri).fs
     except AirflowNotFoundException as error:
@@ -75,7 +75,7 @@ def filesystem_of(uri: str) -> AbstractFileSystem | None:
 def path_of(uri: str) -> str:
     """Return where a URI lies on its file system: without scheme and connection."""
     parts = urlsplit(uri)
-    if parts.scheme in LOCAL:
+    if parts.scheme in _LOCAL:
         return unquote(parts.path) if parts.scheme else uri
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -105,7 +105,7 @@ def write_text(uri: str, text: str) -> None:
 
 
 def _refuse_password(uri: str) -> None:
-    """Refuse credentials where everybody can read them; the message does not repeat them."""
+    """Refuse credentials in a URI, which is logged and shown; the message does not repeat them."""
     parts = urlsplit(uri)
     if ":" in parts.netloc.rpartition("@")[0]:
         msg = (

@@ -1,1 +1,1 @@
-"""One file per stage; each operator is a sentence."""
+"""Operators, one file per stage; each calls the core and back ends and holds no decisions."""

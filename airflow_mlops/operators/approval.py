@@ -1,16 +1,15 @@
-"""Approval operator: a person decides whether a candidate becomes a challenger."""
+"""Approval operator: a person approves or rejects a candidate before it becomes a challenger."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, PERSON, TIMEOUT, DecisionEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PERSON, TIMEOUT, DecisionEntry
 from airflow_mlops.core.release.approval import (
     ApprovalAnswer,
     ApprovalDecision,
@@ -22,13 +21,14 @@ from airflow_mlops.core.release.approval import (
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EVIDENCE_URL, EvidenceRunLink, UpdateReportLink
+from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import skip_refused
 from airflow_mlops.operators.card import kept_json
-from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import APPROVAL_PATH, UPDATE_PAGE_PATH, VALIDATION_PATH
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
-from airflow_mlops.runtime.update_report import HTML_PATH, keep_update
+from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_APPROVAL_PATH = "approval.json"
 _ASKED = "mlops.approval_asked"
 _LONGEST_COMMENT = 1000
 _COMMENT = Param(
@@ -48,20 +47,21 @@ _ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJE
 
 
 class ApproveModelOperator(ApprovalOperator):
-    """Asks a person, with the comparison and the links in the form; rejection skips what follows directly.
+    """Asks a person to approve a candidate; a rejection skips the directly downstream tasks.
 
-    The decision and its comment are an entry of the model's ledger, are kept in the evidence run and as
-    tags of the version; a person's holds for every later try in the DAG run. Skips what a verdict refused:
-    nobody is asked about it. Returns the ``ApprovalDecision``.
+    The form shows the comparison and links to the reports. Decision and comment are stored as an entry of the
+    model's ledger, in the evidence run and as tags of the version. A person's decision is final for the DAG
+    run: later tries reuse it. Skips, without a question, if a verdict refused the candidate. Returns an
+    ``ApprovalDecision``.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param verdicts: what validation and readiness returned. Templated.
     :param card: what ``WriteModelCardOperator`` returned, for the link. Templated.
     :param when: ``required``, or ``on_warning``: only if a verdict warns.
-    :param approvers: who may answer, user id to name; whoever may edit the DAG if empty.
+    :param approvers: users who may answer, id to name; if empty, all users who may edit the DAG.
     :param timeout: how long the form is open.
-    :param default: what holds then: ``reject`` or ``approve``.
+    :param default: decision without an answer in time: ``reject`` or ``approve``.
     """
 
     template_fields: Sequence[str] = ("subject", "body", "model", "candidate", "verdicts", "card")
@@ -101,7 +101,7 @@ class ApproveModelOperator(ApprovalOperator):
         self.when = when
 
     def execute(self, context: Context) -> Any:
-        """Ask, unless nobody has to be asked or a person answered an earlier try."""
+        """Ask, unless no approval is needed or a person answered an earlier try."""
         for one in self.verdicts:
             skip_refused(one)
         candidate = Candidate.from_json(self.candidate)
@@ -116,13 +116,13 @@ class ApproveModelOperator(ApprovalOperator):
         return self._ask(context, evidence)
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
-        """Take the answer that Airflow holds for an earlier try; ask again if there is none."""
+        """Use the answer that Airflow stored for an earlier try; ask again if there is none."""
         if not event:
             return self._ask(context, open_evidence(self.mlflow_conn_id, self.model, context))
         return take_answer(self, context, event)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Keep the decision; a rejection skips the tasks that follow directly."""
+        """Store the decision; a rejection skips the directly downstream tasks."""
         if "error" in event:
             return super().execute_complete(context, event)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
@@ -150,21 +150,21 @@ class ApproveModelOperator(ApprovalOperator):
         return super().execute(context)
 
     def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
-        """Say whether the form was there before; the number of the try does not tell, see the how-to."""
+        """Return whether the form was shown before; the try number does not tell, see the how-to."""
         return evidence.store.tags(evidence.run).get(_ASKED) == candidate.version
 
     def _judged(self) -> list[Verdict]:
         return [Verdict.from_json(one) for one in self.verdicts]
 
     def _answered_before(self, evidence: RunEvidence, candidate: Candidate) -> ApprovalDecision | None:
-        """Return a person's decision in this DAG run, whose task was killed before it ended."""
-        document = kept_json(evidence, _APPROVAL_PATH)
+        """Return a person's decision in this DAG run, if the task was killed after it was stored."""
+        document = kept_json(evidence, APPROVAL_PATH)
         kept = ApprovalDecision.from_json(document) if document else None
         holds = kept is not None and kept.because == PERSON and kept.version == candidate.version
         return kept if holds else None
 
     def _act(self, context: Context, evidence: RunEvidence, kept: ApprovalDecision) -> dict[str, Any]:
-        """Do what a kept decision means, and complete what keeping it left undone."""
+        """Act on a stored decision; complete what an interrupted try did not write."""
         self.log.info("%s decided before: %s", kept.by, kept.answer)
         self._keep(context, evidence, kept)
         chosen = self.APPROVE if kept.answer is ApprovalAnswer.APPROVED else self.REJECT
@@ -178,9 +178,9 @@ class ApproveModelOperator(ApprovalOperator):
         return ApprovalDecision(model=self.model, version=candidate.version, **known)
 
     def _keep(self, context: Context, evidence: RunEvidence, decision: ApprovalDecision) -> dict[str, Any]:
-        """Keep the decision as evidence, in the ledger and as tags; done twice, it is done once."""
+        """Store the decision as evidence, in the ledger and as tags; idempotent."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
-        evidence.keep(_APPROVAL_PATH, decision)
+        evidence.keep(APPROVAL_PATH, decision)
         with fail_fast():
             entry = registry.decide(self._entry(context, evidence, decision))
         evidence.store.set_tags(evidence.run, {"mlops.approval": str(decision.answer)})
@@ -222,7 +222,7 @@ class ApproveModelOperator(ApprovalOperator):
         return Report.from_json(document) if document else None
 
     def _paths(self, evidence: RunEvidence) -> dict[str, str]:
-        """Return where the verdicts and their reports lie in the evidence run, by their names."""
+        """Return the paths of verdicts and reports in the evidence run, by name."""
         paths = {one["gate"]: one["report"]["path"] for one in self.verdicts if one.get("report")}
         if kept_json(evidence, VALIDATION_PATH):
             paths["validation"] = VALIDATION_PATH
@@ -233,19 +233,18 @@ class ApproveModelOperator(ApprovalOperator):
         return Choice(
             model=self.model,
             version=candidate.version,
-            champion=MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION),
+            champion=MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION_ALIAS),
             default=(self.defaults or [""])[0],
             until=closes.strftime("%A %-d %B %Y, %H:%M UTC"),
             asked_before=self._asked_before(evidence, candidate),
         )
 
     def _question(self, evidence: RunEvidence, choice: Choice) -> str:
-        run_url = getattr(self, EVIDENCE_URL, "")
         paths = self._paths(evidence)
-        paths["update report"] = HTML_PATH
+        paths["update report"] = UPDATE_PAGE_PATH
         if self.card:
             paths["model card"] = self.card["path"]
-        links = {name: f"{run_url}/artifacts/{quote(path)}" for name, path in paths.items() if run_url}
+        links = {name: evidence.url_of(path) for name, path in paths.items() if evidence.url}
         return question(
-            self._report(evidence), self._judged(), {"evidence run": run_url, **links}, choice=choice
+            self._report(evidence), self._judged(), {"evidence run": evidence.url, **links}, choice=choice
         )

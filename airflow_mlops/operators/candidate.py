@@ -1,4 +1,4 @@
-"""What the tasks between training and nomination share: a candidate, and the verdict that may end its way."""
+"""Base of the tasks between training and nomination: a candidate, and the verdict that may skip them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CandidateOperator(BaseOperator):
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
-    :param verdict: what ``ValidateModelOperator`` returned; ``None`` to go on without one. Templated.
+    :param verdict: what ``ValidateModelOperator`` returned; ``None`` to proceed without one. Templated.
     """
 
     template_fields: Sequence[str] = ("model", "candidate", "verdict")
@@ -49,7 +49,7 @@ class CandidateOperator(BaseOperator):
 
 
 def skip_refused(verdict: Any) -> None:
-    """Skip the task if a verdict refused the candidate: nothing further is done for it."""
+    """Skip the task if a verdict refused the candidate."""
     if verdict is None:
         return
     said = Verdict.from_json(verdict)

@@ -1,4 +1,4 @@
-"""Model card operator: says what a candidate is, before anybody lets it near production."""
+"""Model card operator: documents a candidate before it may be released."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import read_text
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.runtime.evidence import READINESS_PATH, VALIDATION_PATH, note_report, open_evidence
+from airflow_mlops.runtime.evidence import note_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import (
+    CARD_PAGE_PATH,
+    CARD_PATH,
+    CARD_TEXT_PATH,
+    READINESS_PATH,
+    VALIDATION_PATH,
+)
 from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
@@ -23,21 +30,19 @@ if TYPE_CHECKING:
     from airflow_mlops.core.release.card import CardFacts
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_CARD_PATH = "model_card"
-
 
 class WriteModelCardOperator(CandidateOperator):
     """Writes the model card of a candidate as Markdown, HTML and JSON into its MLflow run.
 
-    Measured sections come from the evidence of training, validation and readiness, the others from people.
-    The card is kept; then a required section that is empty fails the task without retry. Skips what
-    validation refused. Returns where the card is.
+    Measured sections come from the evidence of training, validation and readiness; people write the others.
+    Stores the card, then fails without retry if a required section is empty. Skips if validation refused the
+    candidate. Returns the card's location.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param verdict: what ``ValidateModelOperator`` returned; ``None`` to write a card anyway. Templated.
     :param schema: path or URI of the YAML suite, for its name and digest. Templated.
-    :param statement: what people say.
+    :param statement: sections written by people.
     :param required: names of sections that must be filled.
     """
 
@@ -57,7 +62,7 @@ class WriteModelCardOperator(CandidateOperator):
         self.required = required
 
     def execute(self, context: Context) -> dict[str, str]:
-        """Write the card, then fail if something that must be said is not."""
+        """Write the card, then fail if a required section is empty."""
         from airflow_mlops.backends.reporting.page import render_card
         from airflow_mlops.core.release.card import card_of
 
@@ -66,12 +71,12 @@ class WriteModelCardOperator(CandidateOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             card = card_of(self._facts(candidate, evidence))
-            texts = {"md": card.markdown(), "html": render_card(card)}
+            texts = {CARD_TEXT_PATH: card.markdown(), CARD_PAGE_PATH: render_card(card)}
             for run in {evidence.run, candidate.evidence_run}:
-                evidence.store.write_json(run, f"{_CARD_PATH}.json", card.to_json())
-                for ending, text in texts.items():
-                    evidence.store.write_text(run, f"{_CARD_PATH}.{ending}", text)
-            kept = note_report(evidence, f"{_CARD_PATH}.html", context)
+                evidence.store.write_json(run, CARD_PATH, card.to_json())
+                for path, text in texts.items():
+                    evidence.store.write_text(run, path, text)
+            kept = note_report(evidence, CARD_PAGE_PATH, context)
             keep_update(evidence, candidate, context)
             try:
                 card.require(tuple(self.required))
@@ -98,7 +103,7 @@ class WriteModelCardOperator(CandidateOperator):
 
 
 def kept_json(evidence: RunEvidence, path: str) -> dict[str, Any] | None:
-    """Return a document of the run; ``None`` if no task kept it."""
+    """Return a document of the run; ``None`` if no task stored it."""
     try:
         return evidence.store.read_json(evidence.run, path)
     except InvalidRecordError:

@@ -1,4 +1,4 @@
-"""Data operators: profile a window once, check its schema, check its skew."""
+"""Data operators: profile a window, check its schema, check it for skew."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.lineage import MeasuredWindow, lineage_of
-from airflow_mlops.runtime.profiles import (
-    PROFILE_PATH,
-    StoredProfiles,
-    data_profile_tags,
-    newest_cells,
-    schema_tags,
-)
+from airflow_mlops.runtime.paths import PROFILE_PATH, WINDOW_PATH, report_path
+from airflow_mlops.runtime.profiles import StoredProfiles, data_profile_tags, newest_cells, schema_tags
 from airflow_mlops.runtime.references import FoundReference, find_reference
 
 if TYPE_CHECKING:
@@ -38,14 +33,13 @@ if TYPE_CHECKING:
     from airflow_mlops.runtime.evidence import RunEvidence
 
 _MOST_KEYS_HANDED_OVER = 100
-_WINDOW_PATH = "window.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileRef(Record):
-    """Where a profile lies, and what it is of.
+    """Location of a stored profile, and its window.
 
-    :param window: of many partitions only the first and the last: the rest is in ``window_path``.
+    :param window: of more than 100 partitions only the first and the last; ``window_path`` has them all.
     """
 
     window: Window
@@ -56,7 +50,7 @@ class ProfileRef(Record):
 
 
 class DataOperator(BaseOperator):
-    """What all data tasks share: the model, the evidence run, the lineage of what was measured."""
+    """Base of the data tasks: the model, the evidence run, lineage of the measured window."""
 
     template_fields: Sequence[str] = ("model", "mlflow_conn_id")
     operator_extra_links = (EvidenceRunLink(), FullReportLink())
@@ -69,20 +63,20 @@ class DataOperator(BaseOperator):
         self._measured: MeasuredWindow | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return what was measured as OpenLineage facets; ``None`` if nothing was."""
+        """Return the measured window as OpenLineage facets; ``None`` without one."""
         return lineage_of(self._measured)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Return the same when the task failed on what it found."""
+        """Return the same facets if the task failed on its findings."""
         return lineage_of(self._measured)
 
 
 class ProfileDataOperator(DataOperator):
-    """Reads a window once and keeps its profile in the evidence run; returns a ``ProfileRef`` as JSON.
+    """Reads a window once and stores its profile in the evidence run; returns a ``ProfileRef`` as JSON.
 
     :param model: the model the data is for; names the experiment. Templated.
     :param uri: dataset: directory or file, parquet or csv; ``s3://conn_id@bucket/prefix`` too. Templated.
-        Or a table, counted where it lies: ``#table=public.trips&partition=day``.
+        Or a table, profiled by its database: ``#table=public.trips&partition=day``.
     :param partitions: one partition key, a list of keys, or ``None`` for the whole dataset. Templated.
     :param table_conn_id: Airflow connection of the table's database. Templated.
     """
@@ -103,7 +97,7 @@ class ProfileDataOperator(DataOperator):
         self.table_conn_id = table_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Profile the window with the cells of the model's newest profile."""
+        """Profile the window with the bins of the model's newest profile."""
         keys = [self.partitions] if isinstance(self.partitions, str) else list(self.partitions or ())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
@@ -121,16 +115,16 @@ class ProfileDataOperator(DataOperator):
             from airflow_mlops.backends.profiling.tables.sql_table import profile_table_uri
 
             url = database_url(self.table_conn_id) if self.table_conn_id else ""
-            return profile_table_uri(self.uri, keys, cells_from=cells, connection=url)
+            return profile_table_uri(self.uri, keys, bins_from=cells, connection=url)
         from airflow_mlops.backends.profiling.files.arrow import profile_files
 
-        return profile_files(self.uri, keys, cells_from=cells, filesystem=files)
+        return profile_files(self.uri, keys, bins_from=cells, filesystem=files)
 
 
 class CheckSchemaOperator(DataOperator):
     """Checks a profiled window against the schema; critical findings fail the task without retry.
 
-    Returns the worst findings that fit into 10 kB and where the full report is.
+    Returns the worst findings that fit into 10 kB, and the location of the full report.
 
     :param profile: what ``ProfileDataOperator`` returned. Templated.
     :param schema: path or URI of the YAML suite. Templated.
@@ -146,14 +140,14 @@ class CheckSchemaOperator(DataOperator):
         self.environment = environment
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Keep the report, then fail or return the verdict."""
+        """Store the report, then fail or return the verdict."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             ref = ProfileRef.from_json(self.profile)
             profile, window = read_profile(evidence.store, ref), read_window_of(evidence.store, ref)
             verdict = self._check(profile, window)
             self._measured = MeasuredWindow(window=window, profile=profile, verdict=verdict)
-            kept = keep_report(evidence, "schema_report.json", verdict, context)
+            kept = keep_report(evidence, report_path("schema"), verdict, context)
             evidence.store.set_tags(evidence.run, schema_tags(verdict))
             short = summary(verdict, kept)
             self.log.info(short.sentence())
@@ -172,18 +166,18 @@ class CheckSchemaOperator(DataOperator):
 
 
 class CheckSkewOperator(DataOperator):
-    """Compares a profile with a reference; never fails on skew, it only says so.
+    """Compares a profile with a reference and reports skew; the task itself does not fail on skew.
 
-    Outcome ``fail`` means skew was found, ``inconclusive`` that there is too little to compare with.
-    Returns the worst findings that fit into 10 kB and where the full report is.
+    Outcome ``fail`` means skew, ``inconclusive`` means too little reference data. Returns the worst findings
+    that fit into 10 kB, and the location of the full report.
 
     :param profile: what ``ProfileDataOperator`` returned. Templated.
     :param reference: a :class:`~airflow_mlops.core.data.reference.Reference`, the name of a rule, either as
         JSON, or a ``ProfileRef``; the champion's training window if ``None``. Templated.
     :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
     :param gate: name of the verdict: ``skew`` of new data, ``drift`` of what was served.
-    :param calibrated: take thresholds from how far the reference's partitions lie apart, where there are
-        enough of them; the policy's own limits of single columns win.
+    :param calibrated: derive thresholds from the distances between the reference's partitions, if there are
+        enough of them; limits that the policy sets for single columns take precedence.
     """
 
     template_fields = (*DataOperator.template_fields, "profile", "reference")
@@ -206,7 +200,7 @@ class CheckSkewOperator(DataOperator):
         self.calibrated = calibrated
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, keep the report, return the verdict."""
+        """Compare, store the report, return the verdict."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             ref = ProfileRef.from_json(self.profile)
@@ -247,7 +241,7 @@ class CheckSkewOperator(DataOperator):
 
 
 def read_profile(store: Any, ref: ProfileRef) -> Profile:
-    """Return the profile a reference points to."""
+    """Return the profile that a ``ProfileRef`` points to."""
     from airflow_mlops.core.data.profile.profile import Profile
 
     return Profile.from_json(store.read_json(ref.evidence_run, ref.path))
@@ -261,13 +255,13 @@ def read_window_of(store: Any, ref: ProfileRef) -> Window:
 
 
 def _hand_over(ref: ProfileRef, evidence: RunEvidence) -> ProfileRef:
-    """Keep a long list of partitions in the evidence run instead of handing it over."""
+    """Store a long list of partitions in the evidence run instead of returning it."""
     keys = ref.window.partitions
     if len(keys) <= _MOST_KEYS_HANDED_OVER:
         return ref
-    evidence.keep(_WINDOW_PATH, ref.window)
+    evidence.keep(WINDOW_PATH, ref.window)
     ends = replace(ref.window, partitions=(keys[0], keys[-1]))
-    return replace(ref, window=ends, window_path=_WINDOW_PATH)
+    return replace(ref, window=ends, window_path=WINDOW_PATH)
 
 
 def _schema(path: str) -> Schema:

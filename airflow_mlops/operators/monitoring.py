@@ -1,4 +1,4 @@
-"""Monitoring operators: profile what was served, measure the champion once labels are there."""
+"""Monitoring operators: profile served requests, measure the champion when labels have arrived."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidRecordError
@@ -18,16 +18,15 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
 from airflow_mlops.operators.data import ProfileRef
-from airflow_mlops.operators.training import SCORE_PROFILE_PATH
-from airflow_mlops.runtime.evidence import (
-    CANDIDATE_PATH,
-    VALIDATION_PATH,
-    evidence_key,
-    keep_report,
-    keep_skew,
-    open_evidence,
-)
+from airflow_mlops.runtime.evidence import evidence_key, keep_report, keep_skew, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import (
+    CANDIDATE_PATH,
+    PERFORMANCE_PATH,
+    SCORE_PROFILE_PATH,
+    SERVING_PROFILE_PATH,
+    VALIDATION_PATH,
+)
 from airflow_mlops.runtime.profiles import StoredProfiles, newest_cells
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ _PREDICTION_DRIFT = "prediction_drift"
 
 
 class MonitoringOperator(BaseOperator):
-    """What all monitoring tasks share: a partition whose labels arrived, and the log of what was served.
+    """Base of the monitoring tasks: a partition whose labels arrived, and the inference log.
 
     :param model: registered model; also the endpoint. Templated.
     :param uri: dataset of the labels. Templated.
@@ -78,7 +77,7 @@ class MonitoringOperator(BaseOperator):
 
     def champion(self) -> str | None:
         """Return the version that serves; ``None`` at a cold start."""
-        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION)
+        return MlflowHook(self.mlflow_conn_id).registry().alias(self.model, CHAMPION_ALIAS)
 
     def promised(self, champion: str | None, path: str) -> dict[str, Any] | None:
         """Return a document of the champion's training; ``None`` if there is none."""
@@ -106,13 +105,13 @@ class MonitoringOperator(BaseOperator):
 
 
 class ProfileInferenceLogOperator(MonitoringOperator):
-    """Profiles the inputs that the champion saw, with the cells of its training profile.
+    """Profiles the inputs that were served, with the bins of the champion's training profile.
 
-    Skips when nothing was served: there is nothing to monitor, and the next task must not pass for it.
+    Skips if no request was served, so that downstream tasks do not pass without data.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Profile and keep; returns a ``ProfileRef`` as JSON."""
+        """Profile and store; returns a ``ProfileRef`` as JSON."""
         import pyarrow as pa
 
         from airflow_mlops.backends.metrics.inference_log import BASE_SCHEMA
@@ -129,16 +128,16 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
         cells = stored.champion(registry, known)
         inputs = log.drop(columns=list(BASE_SCHEMA.names))
-        profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), cells_from=cells)
-        kept = keep_report(evidence, "serving_profile.json", profile, context)
+        profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), bins_from=cells)
+        kept = keep_report(evidence, SERVING_PROFILE_PATH, profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
         return ProfileRef(window=window, rows=len(log), **kept).to_json()
 
 
 class CheckPerformanceOperator(MonitoringOperator):
-    """Joins predictions with their labels and compares the champion with what validation promised.
+    """Joins predictions with labels and compares the champion's metric with its value in validation.
 
-    Returns the verdict: ``fail`` for degradation, ``inconclusive`` when too little is known.
+    Returns the verdict: ``fail`` for degradation, ``inconclusive`` with too little data.
 
     :param policy: the bars.
     """
@@ -148,7 +147,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         self.policy = policy
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Measure, keep, return the verdict."""
+        """Measure, store the report, return the verdict."""
         from airflow_mlops.core.monitoring.performance import judge_performance
 
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
@@ -156,14 +155,14 @@ class CheckPerformanceOperator(MonitoringOperator):
         labels, scores = self._joined(champion, tuple(candidate.get("classes", ())))
         verdict, seen = judge_performance(labels, scores, self._promised(champion, candidate), self.policy)
         report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
-        keep_report(evidence, "performance_report.json", report, context)
+        keep_report(evidence, PERFORMANCE_PATH, report, context)
         if seen is not None:
             evidence.store.log_metrics(evidence.run, {f"production_{seen.metric}": seen.value})
         self.log.info(verdict.sentence())
         return verdict.to_json()
 
     def _joined(self, champion: str | None, classes: tuple[str, ...]) -> tuple[Array, Array]:
-        """Return labels and scores of the labelled requests that the champion was asked."""
+        """Return labels and scores of the labelled requests that the champion answered."""
         from airflow_mlops.backends.metrics.inference_log import answers
         from airflow_mlops.backends.validation.rows import labels_among
 
@@ -175,7 +174,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         return labels_among(joined["label"], classes), answers(joined)
 
     def _promised(self, champion: str | None, candidate: dict[str, Any]) -> float | None:
-        """Return what validation measured, else training."""
+        """Return the metric's value in validation, or in training if there is none."""
         report = self.promised(champion, VALIDATION_PATH) or {}
         for one in report.get("comparisons", ()):
             if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
@@ -184,10 +183,10 @@ class CheckPerformanceOperator(MonitoringOperator):
 
 
 class CheckPredictionsOperator(MonitoringOperator):
-    """Compares what the champion answered with its scores of the rows held back in training.
+    """Compares the champion's predictions with its scores on the held-back rows of training.
 
-    The skew test of a single column; never fails on drift, it only says so. Returns the verdict:
-    ``inconclusive`` when the champion answered nothing, or its training kept no scores.
+    A skew test of a single column; the task itself does not fail on drift. Returns the verdict:
+    ``inconclusive`` if the champion answered no request, or its training stored no scores.
 
     :param policy: thresholds; the defaults of ``SkewPolicy`` if ``None``.
     """
@@ -197,7 +196,7 @@ class CheckPredictionsOperator(MonitoringOperator):
         self.policy = policy
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, keep the report, return the verdict."""
+        """Compare, store the report, return the verdict."""
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
         _, log = self.served()
         answers = log.loc[log["version"] == champion, "prediction"].dropna()
@@ -210,14 +209,14 @@ class CheckPredictionsOperator(MonitoringOperator):
         return short.to_json()
 
     def _compare(self, champion: str | None, answers: pd.Series[float]) -> SkewReport:
-        from airflow_mlops.backends.profiling.scores import COLUMN, profile_scores
+        from airflow_mlops.backends.profiling.scores import SCORE_COLUMN, profile_scores
         from airflow_mlops.core.data.profile.profile import Profile
         from airflow_mlops.core.data.skew.compare import compare_profiles
         from airflow_mlops.core.data.skew.report import SkewReport
 
         kept = self.promised(champion, SCORE_PROFILE_PATH)
         if kept is None or answers.empty:
-            why = "no request was answered by it" if kept else "its training kept no scores"
+            why = "it answered no request" if kept else "its training stored no scores"
             reason = f"champion version {champion}: {why}" if champion else "no champion yet"
             finding = Finding(
                 check="reference", subject="prediction", outcome=Outcome.INCONCLUSIVE, reason=reason
@@ -225,5 +224,5 @@ class CheckPredictionsOperator(MonitoringOperator):
             verdict = Verdict.of(_PREDICTION_DRIFT, [finding])
             return SkewReport(verdict=verdict, tests=(), reference_rows=0, current_rows=len(answers))
         reference = Profile.from_json(kept)
-        policy = replace(self.policy or SkewPolicy(), predictions=(COLUMN,))
+        policy = replace(self.policy or SkewPolicy(), predictions=(SCORE_COLUMN,))
         return compare_profiles(reference, profile_scores(answers, reference), policy)

@@ -1,4 +1,4 @@
-"""Readiness operator: a version tried in the process that would serve it."""
+"""Readiness operator: probes and load-tests a version in the process that would serve it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
-from airflow_mlops.runtime.evidence import READINESS_PATH, keep_report, open_evidence
+from airflow_mlops.runtime.evidence import keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import READINESS_PATH
 from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class CheckReadinessOperator(CandidateOperator):
-    """Serves a candidate on this machine, out of traffic, and asks it what clients may ask.
+    """Serves a candidate on this machine, without traffic, and sends it probe requests and a load test.
 
-    Compares its recorded requirements with the serving environment, sends the input example and edge rows,
-    measures latency, throughput, memory and size. The report is kept; then a version that is not ready fails
-    the task without retry. Skips what validation refused. The server ends with the task, also with a
-    killed one.
+    Compares its recorded requirements with the serving environment, sends the input example and edge cases of
+    its signature, measures latency, throughput, memory and size. Stores the report; then fails without retry
+    if the version is not ready. Skips if validation refused the candidate. The server ends with the task,
+    even if that is killed.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
-    :param verdict: what ``ValidateModelOperator`` returned; tried whatever it says if ``None``. Templated.
-    :param policy: limits; nothing but the answers is judged if ``None``.
+    :param verdict: what ``ValidateModelOperator`` returned; ``None`` to probe without one. Templated.
+    :param policy: limits; if ``None``, only the answers to probe requests are judged.
     """
 
     def __init__(self, *, policy: ReadinessPolicy | None = None, **kwargs: Any) -> None:
@@ -42,7 +43,7 @@ class CheckReadinessOperator(CandidateOperator):
         self.policy = policy
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Try the version, keep the report, then fail or return the verdict."""
+        """Probe the version, store the report, then fail or return the verdict."""
         from airflow_mlops.core.release.readiness import judge_readiness
 
         skip_refused(self.verdict)
@@ -62,7 +63,7 @@ class CheckReadinessOperator(CandidateOperator):
     def _mark(
         self, evidence: RunEvidence, candidate: Candidate, verdict: Verdict, metrics: dict[str, float]
     ) -> None:
-        """Say on the run and on the version what came of it."""
+        """Record the outcome as tags of run and version, and the measurements as metrics."""
         tags = {"mlops.readiness": str(verdict.outcome)}
         evidence.store.set_tags(evidence.run, tags)
         evidence.store.log_metrics(evidence.run, metrics)
@@ -73,14 +74,14 @@ class CheckReadinessOperator(CandidateOperator):
             evidence.store.close(evidence.run, succeeded=False)
 
     def _try(self, candidate: Candidate, policy: ReadinessPolicy, context: Context) -> ReadinessMeasurements:
-        from airflow_mlops.backends.serving.readiness.probe import try_version
+        from airflow_mlops.backends.serving.readiness.probe import probe_version
 
         task, dag_run = context["ti"], context["dag_run"]
         names = (dag_run.dag_id, dag_run.run_id, self.task_id, getattr(task, "map_index", -1))
         registry = MlflowHook(self.mlflow_conn_id).registry()
         with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
             model_dir = registry.download(self.model, candidate.version, Path(folder))
-            return try_version(
+            return probe_version(
                 model_dir, self.model, candidate.version, policy, key="/".join(map(str, names))
             )
 

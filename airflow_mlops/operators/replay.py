@@ -1,4 +1,4 @@
-"""Replay: train a registered version again from what was recorded, and compare."""
+"""Replay operator: train a registered version again from its recorded recipe, and compare."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
-from airflow_mlops.operators.training import RECIPE_PATH, fit_and_measure
-from airflow_mlops.runtime.evidence import CANDIDATE_PATH, keep_report, open_evidence
+from airflow_mlops.operators.training import fit_and_measure
+from airflow_mlops.runtime.evidence import keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import CANDIDATE_PATH, RECIPE_PATH, REPLAY_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,14 +34,12 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelVersion
     from airflow_mlops.core.verdict import Verdict
 
-_REPORT_PATH = "replay_report.json"
-
 
 class ReplayTrainingOperator(BaseOperator):
-    """Trains a version again on its recorded data, parameters and function; fails unless it is the same.
+    """Trains a version again on its recorded data, parameters and function; fails unless the metrics agree.
 
-    Registers nothing. Data whose digest changed is not trained on: inconclusive. Each recorded metric may
-    differ by ``tolerance`` times its size (times 1 if it is smaller). Packages or commits that differ warn.
+    Registers nothing. If the digest of the data changed, it does not train: inconclusive. Each recorded
+    metric may differ by ``tolerance`` times its magnitude (at least 1). Different packages or commits warn.
 
     :param model: registered model. Templated.
     :param version: version to train again. Templated.
@@ -70,7 +69,7 @@ class ReplayTrainingOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Train again, keep the verdict, and stop unless it passed."""
+        """Train again, store the verdict, and fail unless it is accepted."""
         hook = MlflowHook(self.mlflow_conn_id)
         registry, store = hook.registry(), hook.evidence()
         with fail_fast():
@@ -80,7 +79,7 @@ class ReplayTrainingOperator(BaseOperator):
             recipe = store.read_json(version.evidence_run, RECIPE_PATH)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             verdict = self._replay(version, candidate, recipe, tolerance)
-            keep_report(evidence, _REPORT_PATH, verdict.to_json() | {"version": version.version}, context)
+            keep_report(evidence, REPLAY_PATH, verdict.to_json() | {"version": version.version}, context)
             evidence.store.set_tags(
                 evidence.run, {"mlops.replay": str(verdict.outcome), "mlops.version": version.version}
             )

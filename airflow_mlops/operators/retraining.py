@@ -1,4 +1,4 @@
-"""Retraining operators: read what is asked, decide, ask for it."""
+"""Retraining operators: read the request, decide, request retraining."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -16,6 +16,7 @@ from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import RETRAIN_DECISION_PATH
 from airflow_mlops.runtime.profiles import broken_partitions
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class ReadTrainingRequestOperator(BaseOperator):
-    """Says what a run is about: window, trigger, reason, parameters; from form, asset event or schedule.
+    """Reads window, trigger, reason and parameters of a run from its form, asset event or schedule.
 
-    Returns ``{"uri", "partition", "partitions", "trigger", "reason", "force", "params"}``; partitions that
-    broke the schema are left out of ``partitions``.
+    Returns ``{"uri", "partition", "partitions", "trigger", "reason", "force", "params"}``; ``partitions``
+    excludes those that failed the schema check.
 
     :param model: registered model. Templated.
     :param uri: dataset. Templated.
@@ -78,10 +79,10 @@ class ReadTrainingRequestOperator(BaseOperator):
 
 
 class RetrainGateOperator(BaseOperator):
-    """Lets a run go on to training, or skips the rest with the reason.
+    """Decides whether a run trains; if not, skips the rest and logs the reason.
 
     :param model: registered model. Templated.
-    :param verdicts: verdicts to consider, as JSON; ``None`` entries are passed over. Templated.
+    :param verdicts: verdicts to consider, as JSON; ``None`` entries are ignored. Templated.
     :param request: ``{"trigger", "reason", "force"}``. Templated.
     :param rows: rows of the new window. Templated.
     :param policy: the limits.
@@ -111,10 +112,10 @@ class RetrainGateOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Decide, keep the decision, go on or skip."""
+        """Decide, store the decision, proceed or skip."""
         decision = decide_retraining(self.policy or RetrainPolicy(), self._situation(), now=time.time())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        evidence.keep("retrain_decision.json", decision)
+        evidence.keep(RETRAIN_DECISION_PATH, decision)
         tags = {"mlops.retrain": str(decision.retrain).lower(), "mlops.trigger": str(decision.trigger)}
         evidence.store.set_tags(evidence.run, tags)
         self.log.info("retrain: %s: %s", decision.retrain, "; ".join(decision.reasons))
@@ -126,7 +127,7 @@ class RetrainGateOperator(BaseOperator):
     def _situation(self) -> Situation:
         registry, request = MlflowHook(self.mlflow_conn_id).registry(), self.request or {}
         return Situation(
-            champion=registry.alias(self.model, CHAMPION),
+            champion=registry.alias(self.model, CHAMPION_ALIAS),
             trigger=Trigger(request.get("trigger") or Trigger.NEW_DATA),
             reason=request.get("reason") or "",
             force=bool(request.get("force")),
@@ -137,10 +138,10 @@ class RetrainGateOperator(BaseOperator):
 
 
 class RequestRetrainingOperator(BaseOperator):
-    """Announces to its outlets that a partition asks for retraining, with trigger and reason.
+    """Emits a retraining request for a partition to its outlets, with trigger and reason.
 
     :param partition: partition key the request is about. Templated.
-    :param trigger: what asks; see ``Trigger``. Templated.
+    :param trigger: cause of the request; see ``Trigger``. Templated.
     :param reason: why. Templated.
     """
 
@@ -164,7 +165,7 @@ class RequestRetrainingOperator(BaseOperator):
 
 
 def _trigger(context: Context) -> tuple[str, str]:
-    """Return who started the run and why, as far as Airflow knows."""
+    """Return trigger and reason of the run, as far as Airflow knows them."""
     events = [
         event for found in dict(context.get("triggering_asset_events") or {}).values() for event in found
     ]
@@ -173,4 +174,4 @@ def _trigger(context: Context) -> tuple[str, str]:
             return str(Trigger(event.extra["trigger"])), str(event.extra.get("reason") or "")
     if events or (context["dag_run"].partition_key and str(context["dag_run"].run_type) != "manual"):
         return Trigger.NEW_DATA, f"partition {context['dag_run'].partition_key} arrived"
-    return Trigger.MANUAL, "started by hand"
+    return Trigger.MANUAL, "started manually"

@@ -1,10 +1,10 @@
-"""A person takes a promotion back: traffic first, the alias after, the ledger with the person's name."""
+"""Restore operator: makes an earlier version champion again; traffic first, then alias and ledger."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, ROLLBACK, LedgerEntry
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 from airflow_mlops.core.rollout.notice import Event
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -13,6 +13,7 @@ from airflow_mlops.operators.rollout import RolloutOperator
 from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import RESTORATION_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class RestoreVersionOperator(RolloutOperator):
-    """Makes an earlier version champion again; done twice, it is done once.
+    """Makes an earlier version champion again; idempotent.
 
-    Serves the version, gives it all requests, then moves the alias and writes the ledger; whatever came
-    between, a retry goes on from there. If the alias moved meanwhile, the traffic goes back too.
+    Deploys the version, routes all requests to it, then moves the alias and writes the ledger; a retry
+    continues where the last try stopped. If the alias was moved meanwhile, traffic is restored as well.
 
-    :param reason: why; kept in the ledger. Templated.
-    :param force: also a version that never was champion. Templated: ``True`` and ``"True"`` force.
+    :param reason: reason, stored in the ledger. Templated.
+    :param force: allow a version that never was champion. Templated: ``True`` and ``"True"`` force.
     """
 
     template_fields: Sequence[str] = ("model", "version", "reason", "force")
@@ -58,7 +59,7 @@ class RestoreVersionOperator(RolloutOperator):
             backend.clean_up(self.model, holder=holder)
             backend.release(self.model, holder)
         document = entry.to_json()
-        evidence.keep("restored.json", document)
+        evidence.keep(RESTORATION_PATH, document)
         reason = f"{self.reason}; version {version} serves again"
         about: dict[str, Any] = {"champion": version, "step": 0, "weight": 0, "reason": reason}
         self.notify(Event.ROLLED_BACK, context, version=entry.from_version or "none", **about)
@@ -67,7 +68,7 @@ class RestoreVersionOperator(RolloutOperator):
         return document
 
     def _refuse(self, registry: ModelRegistry, version: str) -> None:
-        """Refuse what nobody explains, and what never served."""
+        """Refuse a rollback without a reason, or to a version that never was champion."""
         if not self.reason.strip():
             msg = f"{self.model}: a rollback needs a reason"
             raise InvalidConfigError(msg)
@@ -97,7 +98,7 @@ class RestoreVersionOperator(RolloutOperator):
 def _serve(
     backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
 ) -> str | None:
-    """Give a version all requests; return which one had them."""
+    """Route all requests to a version; return the version that had them."""
     backend.claim(model, holder)
     before = backend.traffic(model)
     if before.canary not in (None, version):
@@ -111,8 +112,8 @@ def _serve(
 def _back(
     backend: ServingBackend, registry: ModelRegistry, model: str, before: str | None, holder: str
 ) -> None:
-    """Give the requests to the champion the registry names now, and free the endpoint."""
-    champion = registry.alias(model, CHAMPION) or before
+    """Route all requests to the registry's current champion, and release the endpoint."""
+    champion = registry.alias(model, CHAMPION_ALIAS) or before
     if champion is not None:
         deploy(backend, registry, model, champion, holder)
         backend.promote(model, champion, holder=holder)

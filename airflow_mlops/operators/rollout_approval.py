@@ -1,4 +1,4 @@
-"""AskRolloutOperator: puts a rollout's question to a person and watches the canary meanwhile."""
+"""AskRolloutOperator: asks a person about a rollout; the canary is analysed while the question waits."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ GO_ON, ROLL_BACK = "Go on", "Roll back"
 
 
 class AskRolloutOperator(HITLOperator):
-    """Asks whether a rollout that waits for a person may go on; asks nothing when it does not wait.
+    """Asks whether a rollout that waits for a person may continue; does nothing if it does not wait.
 
-    While the question waits the canary is watched on the triggerer: its lease is renewed, and a canary
-    that gets bad is rolled back without an answer. Nobody's answer in time is *roll back*. Returns the
-    state as JSON; fails without retry to roll back.
+    While the question waits, the triggerer keeps analysing the canary: it renews the lease, and a failing
+    canary is rolled back without an answer. No answer in time means *roll back*. Returns the state as JSON;
+    fails without retry to roll back.
 
     :param model: registered model; also the serving endpoint. Templated.
-    :param plan: the plan whose bars apply.
+    :param plan: the rollout's plan.
     :param state: state returned by ``CanaryAnalysisSensor``. Templated.
     :param answer_within: how long the question waits.
-    :param approvers: who may answer; whoever may edit the DAG if ``None``.
-    :param notifiers: who is told when it is held once more, by an intervention for instance.
+    :param approvers: users who may answer; if ``None``, all users who may edit the DAG.
+    :param notifiers: notifiers used if the rollout is held again, by an intervention for instance.
     """
 
     template_fields = ("model", "state")
@@ -78,7 +78,7 @@ class AskRolloutOperator(HITLOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask if there is something to ask."""
+        """Ask if the rollout waits for a person."""
         state = RolloutState.from_json(self.state)
         if not state.asks:
             return state.to_json()
@@ -89,7 +89,7 @@ class AskRolloutOperator(HITLOperator):
         return {}
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the answer that Airflow holds for an earlier try, if it was given to this very question."""
+        """Use the answer that Airflow stored for an earlier try, if it was given to this question."""
         state = RolloutState.from_json(self.state)
         if event and datetime.fromisoformat(event["responded_at"]).timestamp() >= state.clock:
             concluded: dict[str, Any] = take_answer(self, context, event)
@@ -113,7 +113,7 @@ class AskRolloutOperator(HITLOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any], *, until: float = 0.0
     ) -> dict[str, Any]:
-        """Take the answer into account, or what was seen of the canary before anybody answered."""
+        """Apply the answer, or the canary's state if that was decided before an answer."""
         if "phase" in event:
             own, state = RolloutState.from_json(self.state), RolloutState.from_json(event)
             if is_of_another_step(state, own):
@@ -139,18 +139,20 @@ class AskRolloutOperator(HITLOperator):
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"until": until})
 
     def _answered(self, said: dict[str, Any]) -> RolloutState:
-        """Count what came while the question waited, then carry the answer out."""
-        by = (said["responded_by_user"] or {}).get("name") or f"nobody within {self.answer_within}"
+        """Count the requests since the question was asked, then apply the answer."""
+        by = (said["responded_by_user"] or {}).get(
+            "name"
+        ) or f"the default (no answer within {self.answer_within})"
         go_on, now = said["chosen_options"] == [GO_ON], time.time()
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         backend = hook.backend()
-        metrics = hook.metrics(self.model, backend, self.plan.metrics)
+        metrics = hook.metrics(self.model, backend, state.watched)
         seen = analyse_window(backend, self.model, self.plan, state, now=now, metrics=metrics)
         return answer(self.plan, seen, RolloutAnswer(percent=state.percent, go_on=go_on, by=by), now=now)
 
 
 def question_of(state: RolloutState) -> str:
-    """Return as Markdown what a person has to know."""
+    """Return the question's body as Markdown."""
     why = "waits for approval" if state.phase is Phase.WAITING_FOR_APPROVAL else "is held"
     lines = [
         f"Version {state.version} {why} at {state.percent} % beside version {state.champion or 'none'}:",

@@ -1,4 +1,4 @@
-"""Schema operators: propose changes that data asks for, ask a person, write those that were accepted."""
+"""Schema operators: propose changes inferred from data, ask a person, write the accepted ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_t
 from airflow_mlops.operators.data import DataOperator
 from airflow_mlops.runtime.evidence import evidence_key, keep_report, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import SCHEMA_DIFF_PATH
 from airflow_mlops.runtime.profiles import StoredProfiles
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
 
@@ -20,18 +21,17 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.schema.schema_diff import Change, SchemaDiff
+    from airflow_mlops.core.data.schema.diff import Change, SchemaDiff
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_PROPOSAL_PATH = "schema_diff.json"
 _MOST_BYTES_SHOWN = 8_000
 _ALL, _NEEDED = "all", "needed"
 
 
 class ProposeSchemaOperator(DataOperator):
-    """Compares a schema with what a partition would suggest; skips if there is nothing to accept.
+    """Compares a schema with the one inferred from a partition; skips if there is nothing to accept.
 
-    Returns the number of changes and, as Markdown, what each would do; all of them are in the full report.
+    Returns the number of changes and their description as Markdown; the full report has them all.
 
     :param schema: path or URI of the YAML suite. Templated.
     :param uri: dataset. Templated.
@@ -53,9 +53,9 @@ class ProposeSchemaOperator(DataOperator):
         self.changes = changes
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, keep the proposal, hand it over or skip."""
+        """Compare, store the proposal, return it or skip."""
         from airflow_mlops.backends.rules.schema_file import parse_schema
-        from airflow_mlops.core.data.schema.schema_diff import diff_from_data
+        from airflow_mlops.core.data.schema.diff import diff_from_data
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
@@ -63,12 +63,12 @@ class ProposeSchemaOperator(DataOperator):
             found = diff_from_data(parse_schema(text, self.schema), self._profile(evidence, context))
             accepted = found.pick(self._wanted(found))
         proposal = {"schema_sha256": _digest(text), "diff": found.to_json(), "ids": [c.id for c in accepted]}
-        keep_report(evidence, _PROPOSAL_PATH, proposal, context)
+        keep_report(evidence, SCHEMA_DIFF_PATH, proposal, context)
         if not accepted:
             evidence.store.close(evidence.run, succeeded=True)
             msg = f"{self.schema}: nothing to accept, {len(found.changes)} changes were found"
             raise AirflowSkipException(msg)
-        return {"changes": len(accepted), "of": len(found.changes), "text": described(accepted)}
+        return {"changes": len(accepted), "of": len(found.changes), "text": _changes_as_markdown(accepted)}
 
     def _profile(self, evidence: RunEvidence, context: Context) -> Profile:
         from airflow_mlops.backends.profiling.files.dataset import list_partitions
@@ -95,10 +95,10 @@ class ProposeSchemaOperator(DataOperator):
 
 
 class ApproveSchemaOperator(ApprovalOperator):
-    """Asks a person whether changes of a schema are accepted; an answer that Airflow dropped is found again.
+    """Asks a person to accept changes of a schema; recovers an answer that Airflow dropped.
 
-    Its arguments are those of Airflow's ``ApprovalOperator``; two retries unless the author says otherwise.
-    Fails without a retry when nobody answers in time.
+    Its arguments are those of Airflow's ``ApprovalOperator``; two retries by default. Fails without a retry
+    if there is no answer in time.
     """
 
     retries: int
@@ -108,29 +108,29 @@ class ApproveSchemaOperator(ApprovalOperator):
         self.retries = retries_of_a_question(self.retries, kwargs)
 
     def execute(self, context: Context) -> Any:
-        """Look for the answer to an earlier try; asking again would delete it."""
+        """Look up the answer to an earlier try; asking again would delete it."""
         look_for_answer(self, context["ti"].id)
 
     def execute_unless_answered(self, context: Context, event: dict[str, Any]) -> Any:
-        """Take the answer that Airflow holds, or ask."""
+        """Use the answer that Airflow stored, or ask."""
         return take_answer(self, context, event) if event else super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Hand over who answered; a rejection skips what follows directly."""
+        """Return the answer and its author; a rejection skips the directly downstream tasks."""
         if event.get("error_type") == "timeout":
-            msg = f"{self.subject} Nobody answered within {self.response_timeout}; nothing was written"
+            msg = f"{self.subject} No answer within {self.response_timeout}; nothing was written"
             raise AirflowFailException(msg)
         return super().execute_complete(context, event)
 
 
 class AcceptSchemaOperator(DataOperator):
-    """Writes the proposed changes into the schema, comments kept; the text before and after is evidence.
+    """Writes the proposed changes into the schema and preserves comments; stores the text before and after.
 
-    A schema that somebody changed since it was compared is not touched. A retry after the writing finds
-    the changes there and is content.
+    A schema that changed since the comparison is not modified. A retry after the write detects the written
+    text and succeeds.
 
     :param schema: path or URI of the YAML suite. Templated.
-    :param decision: what the approval returned: names who accepted. Templated.
+    :param decision: what the approval returned; it names the approver. Templated.
     """
 
     template_fields = (*DataOperator.template_fields, "schema", "decision")
@@ -141,37 +141,37 @@ class AcceptSchemaOperator(DataOperator):
         self.decision = decision
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Keep both texts, then write."""
+        """Store both texts, then write."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            proposal = evidence.store.read_json(evidence.run, _PROPOSAL_PATH)
+            proposal = evidence.store.read_json(evidence.run, SCHEMA_DIFF_PATH)
             before = read_text(self.schema)
             if _digest(before) != proposal.get("written_sha256"):
                 self._write(evidence, proposal, before)
         evidence.store.close(evidence.run, succeeded=True)
         who = ((self.decision or {}).get("responded_by_user") or {}).get("name", "")
-        self.log.info("%s: %d changes accepted by %s", self.schema, len(proposal["ids"]), who or "nobody")
+        self.log.info("%s: %d changes accepted by %s", self.schema, len(proposal["ids"]), who or "unknown")
         return {"schema": self.schema, "changes": len(proposal["ids"]), "accepted_by": who}
 
     def _write(self, evidence: RunEvidence, proposal: dict[str, Any], before: str) -> None:
         from airflow_mlops.backends.rules.schema_file import evolve_text
-        from airflow_mlops.core.data.schema.schema_diff import SchemaDiff
+        from airflow_mlops.core.data.schema.diff import SchemaDiff
 
         if _digest(before) != proposal["schema_sha256"]:
-            msg = f"{self.schema}: changed since it was compared; compare again"
+            msg = f"{self.schema}: changed since the comparison; compare again"
             raise InvalidConfigError(msg)
         changes = SchemaDiff.from_json(proposal["diff"]).pick(proposal["ids"])
         after, kept = evolve_text(before, self.schema, changes)
         evidence.store.write_text(evidence.run, "schema_before.yaml", before)
         evidence.store.write_text(evidence.run, "schema_after.yaml", after)
-        evidence.keep(_PROPOSAL_PATH, proposal | {"written_sha256": _digest(after)})
+        evidence.keep(SCHEMA_DIFF_PATH, proposal | {"written_sha256": _digest(after)})
         _write_whole(self.schema, after)
         if not kept:
-            self.log.warning("%s: comments could not be kept", self.schema)
+            self.log.warning("%s: comments could not be preserved", self.schema)
 
 
-def described(changes: tuple[Change, ...]) -> str:
-    """Return changes as a Markdown list, as many as a form can hold."""
+def _changes_as_markdown(changes: tuple[Change, ...]) -> str:
+    """Return changes as a Markdown list, up to the size limit of a form."""
     lines: list[str] = []
     for change in changes:
         line = (
@@ -185,7 +185,7 @@ def described(changes: tuple[Change, ...]) -> str:
 
 
 def _write_whole(uri: str, text: str) -> None:
-    """Replace a file so that a reader sees the old text or the new one; object storage does so by itself."""
+    """Replace a file atomically; object storage does so itself."""
     from airflow_mlops.backends.rules.schema_file import write_atomically
 
     if is_local(uri):

@@ -1,4 +1,4 @@
-"""Security operator: who asks the model suspiciously often."""
+"""Security operator: clients whose number of requests suggests model extraction."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import EXTRACTION_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +24,11 @@ _HOUR = 3600.0
 
 
 class CheckExtractionOperator(BaseOperator):
-    """Counts requests per client in the inference log; returns the verdict and never fails on it.
+    """Counts requests per client in the inference log; returns the verdict and does not fail on it.
 
     :param model: registered model; also the endpoint. Templated.
-    :param policy: the bars, and the logged column that names the client.
-    :param hours: how far to look back.
+    :param policy: thresholds, and the logged column that names the client.
+    :param hours: length of the period, back from now.
     """
 
     template_fields: Sequence[str] = ("model",)
@@ -52,7 +53,7 @@ class CheckExtractionOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Count, keep, return the verdict."""
+        """Count, store the report, return the verdict."""
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
         from airflow_mlops.core.validation.security.extraction import judge_extraction
 
@@ -62,6 +63,6 @@ class CheckExtractionOperator(BaseOperator):
             log = read_inference_log(folder, self.model, since=time.time() - self.hours * _HOUR).to_pandas()
         clients = log[self.policy.client].astype(str).to_numpy() if self.policy.client in log else None
         verdict = judge_extraction(clients, log["time"].to_numpy(dtype=float), self.policy)
-        evidence.keep("extraction_report.json", verdict)
+        evidence.keep(EXTRACTION_PATH, verdict)
         self.log.info(verdict.sentence())
         return verdict.to_json()

@@ -1,4 +1,4 @@
-"""Training operator: one registered version per DAG run, whatever retries."""
+"""Training operator: registers exactly one version per DAG run, also across retries."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
-from airflow_mlops.runtime.evidence import CANDIDATE_PATH, open_evidence
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import CANDIDATE_PATH, RECIPE_PATH, SCORE_PROFILE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,23 +26,21 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.runtime.evidence import RunEvidence
 
-SCORE_PROFILE_PATH = "score_profile.json"
-RECIPE_PATH = "training_recipe.json"
-"""The function and the roles of the columns: what else is needed to train the same again."""
+"""Training function and column roles: with data and parameters, all that a replay needs."""
 
 
 class TrainModelOperator(BaseOperator):
-    """Runs the author's ``train(data, params) -> model`` in process and registers what it returns.
+    """Runs the author's ``train(data, params) -> model`` in process and registers the model.
 
-    A retry, a clear or a kill in the middle never makes a second version: the version is registered for the
-    DAG run's evidence run and found there again. Returns a ``Candidate`` as JSON.
+    Idempotent per DAG run: the version is registered for the evidence run and found there by a retry, a clear
+    or after a kill, so there is never a second version. Returns a ``Candidate`` as JSON.
 
     :param model: registered model. Templated.
     :param function: the function, or ``module:name`` of it.
     :param window: ``{"uri": …, "partitions": […]}``. Templated.
     :param data: roles of the columns.
     :param train_params: passed to the function and logged. Templated.
-    :param trigger_reason: why this run trains. Templated.
+    :param trigger_reason: reason of the training. Templated.
     """
 
     template_fields: Sequence[str] = ("model", "window", "train_params", "trigger_reason")
@@ -70,7 +69,7 @@ class TrainModelOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return the candidate of this DAG run, trained now or before."""
+        """Return the candidate of this DAG run; train it if no earlier try did."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         registry = MlflowHook(self.mlflow_conn_id).registry()
         done = [v for v in registry.versions(self.model) if v.evidence_run == evidence.run]
@@ -101,7 +100,7 @@ class TrainModelOperator(BaseOperator):
         model, scores, metrics = fit_and_measure(function, rows, self.data, params)
         classes = classes_of(rows, self.data, is_matrix=scores.ndim == 2)
         evidence.store.log_metrics(evidence.run, metrics)
-        logged = scores if scores.ndim == 1 else scores[:, -1]  # what monitoring compares of an answer
+        logged = scores if scores.ndim == 1 else scores[:, -1]  # the value that monitoring compares
         evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
         uri = log.model(model, rows, in_process.source_file(function))
         candidate = Candidate(
@@ -150,7 +149,7 @@ class TrainModelOperator(BaseOperator):
 def fit_and_measure(
     function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dict[str, Any]
 ) -> tuple[Any, Any, dict[str, float]]:
-    """Train on the rows a model may learn from; return it with scores and metrics of those held back."""
+    """Train on the training rows; return the model with scores and metrics on the held-back rows."""
     from airflow_mlops.backends.training import in_process
     from airflow_mlops.backends.validation.rows import labels_of
     from airflow_mlops.core.validation.metrics.registry import default_metrics

@@ -1,4 +1,4 @@
-"""Validation operators: compare a candidate, nominate it as challenger."""
+"""Validation operators: compare a candidate with the champion, nominate it as challenger."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import CandidateOperator
-from airflow_mlops.runtime.evidence import VALIDATION_PATH, open_evidence
+from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.paths import VALIDATION_PATH
 from airflow_mlops.runtime.update_report import NOMINATED, keep_update
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
 class ValidateModelOperator(BaseOperator):
     """Compares a candidate with champion, trivial baseline and floor on the same held-back rows.
 
-    A refusal is an answer, not a failure: the verdict is returned and kept, the next task acts on it.
+    The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
     :param data: roles of the columns, as in training.
-    :param policy: the bars.
-    :param metrics: the author's metrics, by the names the policy uses.
-    :param checks: the author's tests of behaviour.
+    :param policy: margins, floors and limits.
+    :param metrics: the author's metrics, by the names that the policy uses.
+    :param checks: the author's behaviour tests.
     """
 
     template_fields: Sequence[str] = ("model", "candidate")
@@ -69,7 +70,7 @@ class ValidateModelOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Judge, keep the report, return the verdict."""
+        """Compare, store the report, return the verdict."""
         candidate = Candidate.from_json(self.candidate)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
@@ -88,7 +89,7 @@ class ValidateModelOperator(BaseOperator):
 
         trial = Trial(data=self.data, policy=self.policy, metrics=self.metrics, checks=self.checks)
         rows = read_rows(candidate.window, self.data, filesystem_of(candidate.window.uri))
-        champion = registry.alias(self.model, CHAMPION)
+        champion = registry.alias(self.model, CHAMPION_ALIAS)
         versions = {"challenger": candidate.version}
         if champion is not None:
             versions["champion"] = champion
@@ -97,18 +98,21 @@ class ValidateModelOperator(BaseOperator):
 
 
 def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
-    """Say why a model that had a champion has none; nothing at a true cold start."""
+    """Return why a model that had a champion has none; empty at a true cold start."""
     last = registry.ledger(model)[-1:]
     if not last:
         return {}
     was = last[0].to_version
-    return {CHAMPION: f"version {was} by the ledger, but nothing has the alias {CHAMPION!r}; roll back to it"}
+    return {
+        CHAMPION_ALIAS: f"version {was} by the ledger, but no version has the alias {CHAMPION_ALIAS!r}; "
+        "roll back to it"
+    }
 
 
 class NominateChallengerOperator(CandidateOperator):
-    """Makes a candidate that passed a challenger: tags the version and announces it to its outlets.
+    """Makes an accepted candidate a challenger: tags the version and emits it to its outlets.
 
-    Skips, with the reasons, unless the verdict passed. The version is the partition key of the outlets.
+    Skips, with the reasons, unless the verdict is accepted. The version is the outlets' partition key.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.

@@ -1,1 +1,1 @@
-"""Airflow UI pages and their authorised API."""
+"""Airflow plug-in: the page *Models* and its authorised API."""

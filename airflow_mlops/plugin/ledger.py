@@ -26,11 +26,11 @@ _logger = logging.getLogger(__name__)
 _SCRIPT = Path(__file__).parent / "models.js"
 READ_RUNS = Depends(requires_access_dag("GET"))
 ModelName = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[\w.\- ]+$")]
-"""Letters, digits, ``_``, ``-``, ``.`` and spaces: nothing that could change a search."""
+"""Letters, digits, ``_``, ``-``, ``.`` and spaces: no characters with a meaning in a search filter."""
 
 
 def ledger_api() -> FastAPI:
-    """Return the app: ``GET /models``, ``GET /ledger?model=`` and the page's script."""
+    """Return the app with ``GET /models``, ``GET /ledger?model=`` and the page's script."""
     app = FastAPI(title="MLOps ledger", docs_url=None, redoc_url=None, openapi_url=None)
     app.get("/models", dependencies=[READ_RUNS])(get_models)
     app.get("/ledger", dependencies=[READ_RUNS])(get_ledger)
@@ -50,7 +50,7 @@ async def get_models() -> JSONResponse:
 async def get_ledger(model: ModelName, request: Request, user: GetUserDep) -> JSONResponse:
     """Return a model's champion, its changes and decisions, newest first.
 
-    Entries of DAGs that the user may not read are left out and counted.
+    Entries of DAGs that the user may not read are omitted and counted.
     """
     try:
         history = await read_history(await _server(), model)
@@ -67,11 +67,12 @@ async def get_script() -> FileResponse:
 
 
 def _shown(history: History, request: Request, user: GetUserDep) -> dict[str, Any]:
-    """Return what the user may see.
+    """Return the entries that the user may read.
 
-    :raises HTTPException: 403, there are entries and the user may see none of them.
+    :raises HTTPException: 403 if there are entries and the user may read none of them.
     """
     entries = [entry.to_json() for entry in (*history.changes, *history.decisions)]
+    entries += [{**end.to_json(), "dag_id": end.dag_id, "run_id": end.run_id} for end in history.ends]
     entries.sort(key=lambda entry: (-entry["number"], -entry["at"]))
     readable = {dag_id: _may_read(dag_id, request, user) for dag_id in {e["dag_id"] for e in entries}}
     shown = [entry for entry in entries if readable[entry["dag_id"]]]
@@ -97,7 +98,7 @@ def _may_read(dag_id: str, request: Request, user: GetUserDep) -> bool:
 async def _server() -> MlflowServer:
     """Return the MLflow server of the configured connection.
 
-    :raises ServiceUnavailableError: there is no such connection.
+    :raises ServiceUnavailableError: the connection does not exist.
     """
     name = conf.get("mlops", "mlflow_conn_id", fallback=MlflowHook.default_conn_name)
     try:
@@ -108,13 +109,13 @@ async def _server() -> MlflowServer:
 
 
 def _named(error: MlopsError) -> HTTPException:
-    """Return what the caller may know: the kind of error, not the server's address; that is logged."""
+    """Return the kind of error without the server's address; the full error is logged."""
     _logger.warning("ledger: %s: %s", type(error).__name__, error)
     if isinstance(error, InvalidRecordError):
         return HTTPException(
-            status.HTTP_502_BAD_GATEWAY, f"{type(error).__name__}: MLflow holds an entry that is none"
+            status.HTTP_502_BAD_GATEWAY, f"{type(error).__name__}: MLflow holds an invalid ledger entry"
         )
-    msg = f"{type(error).__name__}: MLflow cannot be read; the API server's log says why"
+    msg = f"{type(error).__name__}: MLflow cannot be read; see the API server's log"
     return HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, msg)
 
 

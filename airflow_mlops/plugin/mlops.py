@@ -1,4 +1,4 @@
-"""The Airflow plug-in: links on tasks, the ledger's API and the page *Models* that shows it."""
+"""The Airflow plug-in: links on tasks, the ledger's API and the page *Models*."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_mlops.links import EvidenceRunLink, FullReportLink
 _PREFIX = "mlops"
 _PAGE = {
     "name": "Models",
-    "bundle_url": f"{_PREFIX}/models.js",  # below the UI's own address, also behind a proxy
+    "bundle_url": f"{_PREFIX}/models.js",  # relative to the UI's address, also behind a proxy
     "url_route": "mlops-models",
     "destination": "nav",
     "category": "browse",
@@ -28,7 +28,7 @@ class MlopsPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
-        """Return the API; it is built by the API server only, other processes load none of it."""
+        """Return the API; only the API server builds it, other processes do not load it."""
         from airflow_mlops.plugin.ledger import ledger_api
 
         return [{"app": ledger_api(), "url_prefix": f"/{_PREFIX}", "name": _PREFIX}]

@@ -1,9 +1,9 @@
-// The page "Models": who made which version champion and who decided what. Airflow's UI brings React and Chakra.
+// The page "Models": changes of champion and decisions of each model. Airflow's UI provides React and Chakra.
 const { createElement: h, useEffect, useState } = globalThis.React;
 const { Badge, Box, Code, Heading, Link, NativeSelect, Spinner, Stack, Table, Text } = globalThis.ChakraUI;
 
 const COLOURS = { promotion: "green", rollback: "orange", approved: "blue", rejected: "red" };
-const NOBODY = { timeout: "the default, without an answer in time", "no warning": "the configuration, without a warning" };
+const NO_PERSON = { timeout: "the default, without an answer in time", "no warning": "the configuration, without a warning" };
 const COLUMNS = ["Time (UTC)", "What", "Version", "Who", "DAG run", "Why", "Evidence"];
 
 async function read(path) {
@@ -35,7 +35,7 @@ const whatOf = (entry) => (isDecision(entry) ? entry.decision : entry.kind);
 const timeOf = (entry) => new Date(entry.at * 1000).toISOString().slice(0, 19).replace("T", " ");
 const versionOf = (entry) =>
   isDecision(entry) ? entry.version : `${entry.from_version ?? "none"} → ${entry.to_version}`;
-const whoOf = (entry) => entry.actor || NOBODY[entry.because] || entry.because || "";
+const whoOf = (entry) => entry.actor || NO_PERSON[entry.because] || entry.because || "";
 const whyOf = (entry) =>
   (isDecision(entry) ? [entry.comment] : [entry.reason, entry.approval && `before it ${entry.approval}`]).filter(Boolean);
 
@@ -83,7 +83,7 @@ function Models() {
     h(Heading, { size: "lg" }, "Models"),
     h(Text, { color: "fg.muted" }, "Every change of champion and every decision, newest first."),
     error && h(Text, { color: "fg.error", role: "alert" }, error),
-    found && !names.length && h(Text, null, "No model has a ledger yet: nothing was promoted, nobody decided."),
+    found && !names.length && h(Text, null, "No model has a ledger yet: no promotions and no decisions."),
     names.length > 0 && h(NativeSelect.Root, { maxW: "sm" },
       h(NativeSelect.Field, { value: model, "aria-label": "Model", onChange: (event) => setChosen(event.target.value) },
         names.map((name) => h("option", { key: name, value: name }, name))),

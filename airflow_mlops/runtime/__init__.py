@@ -1,1 +1,1 @@
-"""What every running task has: its evidence run, and how errors become task states."""
+"""Shared by running tasks: the evidence run, reports, notices, lineage, and errors as task states."""

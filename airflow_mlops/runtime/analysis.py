@@ -1,4 +1,4 @@
-"""What the tasks of a rollout step do with what was seen: keep it, say it, go on or fail with the reason."""
+"""State of a rollout step at the end of a task: store it, log it, hand it to the next task or fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.core.errors import GateFailedError
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
-from airflow_mlops.runtime.rollout_report import state_path
+from airflow_mlops.runtime.paths import state_path
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,9 +22,9 @@ _logger = logging.getLogger(__name__)
 def keep_state(
     mlflow_conn_id: str, model: str, context: Context, state: RolloutState, *, asked: bool
 ) -> None:
-    """Keep a state in the evidence run, and log the windows that led to it.
+    """Store a state in the evidence run and log the windows that led to it.
 
-    :param asked: whether a person was asked before; what was seen until then is kept beside it.
+    :param asked: whether a person was asked; the state at the time of the question is stored beside it.
     """
     evidence = open_evidence(mlflow_conn_id, model, context)
     evidence.keep(state_path(state.percent, answered=asked), state)
@@ -36,22 +36,22 @@ def keep_state(
 
 
 def is_of_another_step(seen: RolloutState, own: RolloutState) -> bool:
-    """Whether a state is not what became of a task's own: its trigger watched traffic of an earlier try.
+    """Return whether a state comes from a trigger of an earlier try and must be ignored.
 
-    Airflow hands events to tasks by the number of their trigger, and SQLite gives the number of a deleted
-    trigger to the next one: a step that was cleared may hear of its former self.
+    Airflow addresses events by the id of the trigger, and SQLite reuses the id of a deleted trigger, so a
+    cleared step may receive an event of its earlier try.
     """
     if seen.step_since == own.step_since:
         return False
-    _logger.warning("what a trigger of an earlier try saw does not count; watching on")
+    _logger.warning("ignoring an event of an earlier try's trigger; the analysis continues")
     return True
 
 
 def hand_over(state: RolloutState, *, traced: bool = False) -> dict[str, Any]:
     """Return a state as JSON for the next task.
 
-    :param traced: whether the next task goes on with the same windows.
-    :raises AirflowFailException: the step is to be rolled back; the reason comes first.
+    :param traced: whether to include the windows, for a task that continues the same step.
+    :raises AirflowFailException: the step must be rolled back; the message starts with the decision.
     """
     with fail_fast():
         if not (state.is_open or state.may_go_on):

@@ -1,4 +1,4 @@
-"""What rollout operators do to a serving back end: bring up, restore, roll back."""
+"""Deployment steps of the rollout operators: deploy, restore the champion, promote, roll back, clean up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
+from airflow_mlops.core.errors import TrafficConflictError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.lease import Lease
 
 _WRITE_SECONDS = 300.0
-"""How long a promotion or a rollback keeps its lease; a reaper then stops a canary it left in traffic."""
+"""Lease of a promotion or a rollback; after it, the reaper stops a canary that was left in traffic."""
 
 
 def holder_of(context: Context) -> str:
-    """Name the running rollout: the same for each of its tasks and tries."""
+    """Return the holder's name of the running rollout: the same for each of its tasks and tries."""
     dag_run = context["dag_run"]
     return f"{dag_run.dag_id}/{dag_run.run_id}"
 
 
 def ledger_entry(claim: LedgerEntry, context: Context) -> LedgerEntry:
-    """Return a claim signed by the running DAG run: who started it, which one it is, when.
+    """Return an entry completed with actor, DAG run and time.
 
-    The person is who started the run; ``airflow`` for runs started by an asset or a schedule.
+    The actor is the user who started the run; ``airflow`` for runs started by an asset or a schedule.
     """
     dag_run = context["dag_run"]
     return replace(
@@ -45,7 +45,7 @@ def ledger_entry(claim: LedgerEntry, context: Context) -> LedgerEntry:
 def deploy(
     backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
 ) -> Traffic:
-    """Start a registered version at 0 %; the back end keeps its own copy of the model folder."""
+    """Deploy a registered version at 0 % of traffic; the back end keeps its own copy of the model folder."""
     with tempfile.TemporaryDirectory(prefix="mlops-model-") as folder:
         return backend.deploy(model, version, registry.download(model, version, Path(folder)), holder=holder)
 
@@ -53,17 +53,17 @@ def deploy(
 def restore_champion(
     backend: ServingBackend, registry: ModelRegistry, model: str, champion: str | None, holder: str
 ) -> None:
-    """Bring the champion into service when nothing serves (gateway lost, new machine).
+    """Bring the champion into service if no version serves (gateway lost, new machine).
 
-    :raises TrafficConflictError: something else than the champion serves.
+    :raises TrafficConflictError: a version other than the champion serves.
     """
     stable = backend.traffic(model).stable
     if stable == champion:
         return
     if stable is not None:
         msg = (
-            f"{model}: version {stable} serves but the registry's champion is {champion}; set the alias or "
-            "the traffic right by hand, nothing was changed"
+            f"{model}: version {stable} serves but the registry's champion is {champion}; correct the alias "
+            "or the traffic manually; nothing was changed"
         )
         raise TrafficConflictError(msg)
     deploy(backend, registry, model, str(champion), holder)
@@ -71,17 +71,20 @@ def restore_champion(
 
 
 def promote_version(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:
-    """Give all requests to a version under a lease of its own: copies from the past promote nothing."""
-    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
+    """Route all requests to a version under a new lease: a stale copy of the rollout cannot promote.
+
+    :raises LeaseLostError: the canary's lease has ended: it was unattended.
+    """
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS, living=True)
     return backend.promote(model, version, holder=holder, lease=lease)
 
 
 def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | None = None) -> Traffic:
-    """Stop what is out of traffic and free the endpoint; also again, by a task cut off after it was freed."""
-    try:
-        backend.claim(model, holder)
-    except EndpointBusyError:
-        return backend.traffic(model)
+    """Stop versions without traffic and release the endpoint; idempotent after an interrupted try.
+
+    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
+    """
+    backend.claim(model, holder)
     traffic = backend.clean_up(model, holder=holder, lease=lease)
     backend.release(model, holder)
     return traffic
@@ -90,15 +93,14 @@ def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | No
 def return_traffic(
     backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
 ) -> Traffic:
-    """Give all requests back to the champion and stop what is out of traffic.
+    """Route all requests back to the champion and stop versions without traffic.
 
-    Claiming first brings back a gateway that died meanwhile; what another rollout holds is left alone.
-    The lease that is taken keeps a copy from the past from moving traffic up again.
+    Claiming first restarts a gateway that has died; an endpoint held by another rollout is left unchanged.
+    The new lease keeps a stale copy of the rollout from raising the weight again.
+
+    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
     """
-    try:
-        backend.claim(model, holder)
-    except EndpointBusyError:
-        return backend.traffic(model)
+    backend.claim(model, holder)
     traffic = backend.traffic(model)
     lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
     if traffic.stable == version and champion not in (version, None):

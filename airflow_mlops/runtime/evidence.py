@@ -9,7 +9,8 @@ from urllib.parse import quote
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import EVIDENCE_URL, REPORT_URL
+from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.runtime.paths import page_path, report_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,24 +19,28 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.skew.report import SkewReport
 
-CANDIDATE_PATH = "candidate.json"
-VALIDATION_PATH = "validation_report.json"
-READINESS_PATH = "readiness_report.json"
-
 
 @dataclass(frozen=True, slots=True)
 class RunEvidence:
-    """An evidence store with one of its runs opened."""
+    """An evidence store with one of its runs opened.
+
+    :param url: the run's page in the store's UI; empty without one.
+    """
 
     store: EvidenceStore
     run: str
+    url: str = ""
 
     def keep(self, path: str, document: Record | Mapping[str, Any]) -> dict[str, str]:
-        """Keep a document and return where it lies: ``{"evidence_run": ..., "path": ...}``."""
+        """Store a document and return its location: ``{"evidence_run": ..., "path": ...}``."""
         self.store.write_json(
             self.run, path, document.to_json() if isinstance(document, Record) else document
         )
         return {"evidence_run": self.run, "path": path}
+
+    def url_of(self, path: str) -> str:
+        """Return the URL of a document of the run; empty for a store without a UI."""
+        return self.url and f"{self.url}/artifacts/{quote(path)}"
 
 
 def evidence_key(model: str, context: Context) -> EvidenceKey:
@@ -45,20 +50,21 @@ def evidence_key(model: str, context: Context) -> EvidenceKey:
 
 
 def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence:
-    """Open the evidence run of the running DAG run; its first task makes it."""
+    """Open the evidence run of the running DAG run; the first task creates it."""
     key = evidence_key(model, context)
     tags = {"mlops.partition": str(context["dag_run"].partition_key or "")}
     hook = MlflowHook(mlflow_conn_id)
     store = hook.evidence()
     run = store.open(key, tags)
-    setattr(context["task"], EVIDENCE_URL, hook.ui_url(run))
-    return RunEvidence(store=store, run=run)
+    evidence = RunEvidence(store=store, run=run, url=hook.ui_url(run))
+    EvidenceRunLink().record(context, evidence.url)
+    return evidence
 
 
 def keep_report(
     evidence: RunEvidence, path: str, document: Record | Mapping[str, Any], context: Context
 ) -> dict[str, str]:
-    """Keep a document as the task's full report: the button *Full report* leads to it."""
+    """Store a document as the task's full report, the target of the button *Full report*."""
     evidence.keep(path, document)
     return note_report(evidence, path, context)
 
@@ -66,26 +72,25 @@ def keep_report(
 def keep_skew(
     evidence: RunEvidence, gate: str, report: SkewReport, context: Context, reference: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Keep a skew report as JSON and as a page with plots: the button leads to the page.
+    """Store a skew report as JSON and as an HTML page, the target of the button *Full report*.
 
-    :param reference: what the window was compared with.
+    :param reference: description of the reference, added to the JSON.
     """
     from airflow_mlops.backends.reporting.skew import render_skew
 
-    kept = evidence.keep(f"{gate}_report.json", report.to_json() | {"reference": dict(reference)})
+    kept = evidence.keep(report_path(gate), report.to_json() | {"reference": dict(reference)})
     page = render_skew(report, title=f"{gate} report".replace("_", " ").capitalize())
-    keep_page(evidence, f"{gate}_report.html", page, context)
+    keep_page(evidence, page_path(gate), page, context)
     return kept
 
 
 def keep_page(evidence: RunEvidence, path: str, text: str, context: Context) -> dict[str, str]:
-    """Keep a text, HTML for instance, as the task's full report."""
+    """Store a text, such as HTML, as the task's full report."""
     evidence.store.write_text(evidence.run, path, text)
     return note_report(evidence, path, context)
 
 
 def note_report(evidence: RunEvidence, path: str, context: Context) -> dict[str, str]:
-    """Let the button *Full report* lead to a kept document; return where it lies."""
-    run_url = getattr(context["task"], EVIDENCE_URL, "")
-    setattr(context["task"], REPORT_URL, run_url and f"{run_url}/artifacts/{quote(path)}")
+    """Make a stored document the target of the button *Full report*; return its location."""
+    FullReportLink().record(context, evidence.url_of(path))
     return {"evidence_run": evidence.run, "path": path}

@@ -5,10 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.serving.denials import repeating_denied
-from airflow_mlops.core.errors import AccessDeniedError, PermanentError, ServiceUnavailableError
+from airflow_mlops.core.errors import (
+    AccessDeniedError,
+    EndpointBusyError,
+    PermanentError,
+    ServiceUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +40,13 @@ def fail_fast_unless_denied() -> Iterator[None]:
             yield
         except AccessDeniedError as error:
             raise ServiceUnavailableError(str(error)) from error
+
+
+@contextmanager
+def skip_what_is_not_mine() -> Iterator[None]:
+    """Turn the refusal of an endpoint that another rollout holds into a skipped task: nothing was done."""
+    try:
+        yield
+    except EndpointBusyError as error:
+        msg = f"not mine: {error}; nothing was changed"
+        raise AirflowSkipException(msg) from error

@@ -1,6 +1,6 @@
-"""OpenLineage: what a data task measured, as facets of the dataset it read.
+"""OpenLineage facets of the dataset a data task read: schema, statistics, assertions.
 
-The client and Airflow's provider are optional: they are imported when an event is made, never before.
+The client and Airflow's provider are optional and imported only when an event is created.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SEVERITIES = {Severity.CRITICAL: "error", Severity.WARNING: "warn", Severity.IN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredWindow:
-    """A window with what is known of it."""
+    """A window with its profile and, if it was checked, its verdict."""
 
     window: Window
     profile: Profile
@@ -41,7 +41,7 @@ class MeasuredWindow:
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
-    """Return namespace and name of a dataset by OpenLineage's naming: ``("s3://bucket", "prefix")``."""
+    """Return namespace and name of a dataset in OpenLineage's naming: ``("s3://bucket", "prefix")``."""
     parts = urlsplit(uri)
     if is_local(uri):
         return "file", str(Path(path_of(uri)).absolute())
@@ -52,7 +52,7 @@ def dataset_name(uri: str) -> tuple[str, str]:
 def lineage_of(measured: MeasuredWindow | None) -> OperatorLineage | None:
     """Return the dataset with its facets; ``None`` without a measurement or without the provider.
 
-    Columns and assertions above a thousand each are left out of the event: they are in the report.
+    The event holds at most 1,000 columns and 1,000 assertions; the report has them all.
     """
     if measured is None:
         return None

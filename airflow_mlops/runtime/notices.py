@@ -1,4 +1,4 @@
-"""Tells people what a rollout does, through Airflow's notifiers; never in the way of what it does."""
+"""Rollout notices through Airflow's notifiers, sent once each; a failing notifier never affects a rollout."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airflow.sdk import BaseOperator, conf
 
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.rollout.notice import Event, Notice
-from airflow_mlops.links import EVIDENCE_URL, REPORT_URL
 from airflow_mlops.runtime.evidence import open_evidence
+from airflow_mlops.runtime.paths import notice_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from airflow_mlops.runtime.evidence import RunEvidence
 
 _LONGEST_SECONDS = 30.0
-"""How long notifiers may take; far below a lease, which nobody renews meanwhile."""
+"""Time limit of all notifiers together; far below a lease, which is not renewed while they run."""
 
 _logger = logging.getLogger(__name__)
 
 
 class NotifyingOperator(BaseOperator):
-    """A task of a rollout that tells people what happens.
+    """A task of a rollout that sends notices.
 
     :param model: registered model; also the serving endpoint. Templated.
-    :param notifiers: who is told; their template fields know ``rollout``, a ``Notice``.
+    :param notifiers: Airflow notifiers; their template fields can use ``rollout``, a ``Notice``.
     """
 
     def __init__(
@@ -51,13 +51,14 @@ class NotifyingOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
         self.notifiers = tuple(notifiers)
 
-    def notify(self, event: Event, context: Context, **said: Any) -> None:
-        """Say what happened.
+    def notify(self, event: Event, context: Context, *, report: str = "", **said: Any) -> None:
+        """Send a notice of an event.
 
-        :param said: what else a ``Notice`` knows of it.
+        :param report: path of a report in the evidence run, to link to.
+        :param said: further fields of the ``Notice``.
         """
         notice = Notice(event=event, model=self.model, **said)
-        send_notice(self.notifiers, notice, context, mlflow_conn_id=self.mlflow_conn_id)
+        send_notice(self.notifiers, notice, context, mlflow_conn_id=self.mlflow_conn_id, report=report)
 
 
 def send_notice(
@@ -66,21 +67,23 @@ def send_notice(
     context: Context,
     *,
     mlflow_conn_id: str,
+    report: str = "",
     within: float = _LONGEST_SECONDS,
 ) -> None:
-    """Send a notice once through each notifier; what goes wrong is a warning and nothing else.
+    """Send a notice once through each notifier; a failure is logged as a warning and changes nothing.
 
-    What was delivered is kept in the evidence run as ``notices/<attempt>_<event>.json``, so a retry sends
-    only what was not. An attempt ends when somebody clears tasks of the run.
+    Deliveries are recorded in the evidence run as ``notices/<attempt>_<event>.json``, so that a retry sends
+    only the missing ones. Clearing tasks of the run starts a new attempt.
 
-    :param within: seconds all of them together may take; whoever needs longer is left to itself.
+    :param report: path of a report in the evidence run, to link to.
+    :param within: time limit in seconds for all notifiers; the task does not wait for slower ones.
     """
     if not notifiers:
         return
     evidence = _evidence(mlflow_conn_id, notice.model, context)
-    said = replace(notice, links=_links(context))
+    said = replace(notice, links=_links(context, evidence, report))
     words = {**said.to_json(), "subject": said.subject, "text": said.text}
-    path = f"notices/{getattr(context['dag_run'], 'clear_number', None) or 0}_{said.key}.json"
+    path = notice_path(getattr(context["dag_run"], "clear_number", None) or 0, said.key)
     delivered, sendings = _delivered(evidence, path), {}
     for number, notifier in enumerate(notifiers, start=1):
         name = f"{number} {type(notifier).__name__}"
@@ -90,7 +93,7 @@ def send_notice(
     for name, sending in sendings.items():
         problem = sending.problem(ends - time.monotonic())
         if problem:
-            _logger.warning("notifier %s did not tell that %s: %s", name, said.subject, problem)
+            _logger.warning("notifier %s did not deliver %r: %s", name, said.subject, problem)
             continue
         delivered.append(name)
         _keep(evidence, path, {**words, "delivered": delivered})
@@ -104,7 +107,7 @@ def send_held_notice(
     model: str,
     mlflow_conn_id: str,
 ) -> None:
-    """Say that a step waits for a person, if it does; within a third of the lease, which nobody renews."""
+    """Send a notice if a step waits for a person, in at most a third of the lease, which is not renewed."""
     if not state.asks or state.approved_by:
         return
     notice = Notice(
@@ -122,9 +125,9 @@ def send_held_notice(
 
 
 class _Sending:
-    """A notifier at work in a thread of its own: one that hangs would let the canary's lease run out.
+    """A notifier running in its own thread, because one that hangs would let the canary's lease expire.
 
-    It is a copy that works: rendering writes into the notifier.
+    A copy runs, because rendering its templates modifies the notifier.
     """
 
     def __init__(self, notifier: BaseNotifier, context: Context) -> None:
@@ -134,7 +137,7 @@ class _Sending:
         self._thread.start()
 
     def problem(self, seconds: float) -> str:
-        """Wait and return what went wrong, nothing if the notice was sent."""
+        """Wait for the notifier and return its error; empty if the notice was sent."""
         self._thread.join(max(seconds, 0.0))
         return self._said
 
@@ -142,28 +145,28 @@ class _Sending:
         try:
             self._notifier(self._context)
             self._said = ""
-        except BaseException as error:  # noqa: BLE001 - somebody else's code, and the rollout goes on
+        except BaseException as error:  # noqa: BLE001 - foreign code must not stop the rollout
             self._said = f"{type(error).__name__}: {error}"
 
 
 def _evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence | None:
     try:
         return open_evidence(mlflow_conn_id, model, context)
-    except Exception as error:  # noqa: BLE001 - a store that is down is no reason to keep people in the dark
-        _logger.warning("no evidence run, a retry may tell people again: %s", error)
+    except Exception as error:  # noqa: BLE001 - the notice is sent even if the store is down
+        _logger.warning("no evidence run, a retry may send notices again: %s", error)
         return None
 
 
 def _delivered(evidence: RunEvidence | None, path: str) -> list[str]:
-    """Return who has had a notice; nobody when that cannot be known: told twice is better than never."""
+    """Return the notifiers that delivered a notice; empty if unknown: a duplicate is better than none."""
     if evidence is None:
         return []
     try:
         return list(evidence.store.read_json(evidence.run, path).get("delivered", ()))
     except InvalidRecordError:
         return []
-    except Exception as error:  # noqa: BLE001 - the rollout goes on without
-        _logger.warning("cannot read whether %s was told: %s", path, error)
+    except Exception as error:  # noqa: BLE001 - must not stop the rollout
+        _logger.warning("cannot read the deliveries of %s: %s", path, error)
         return []
 
 
@@ -172,16 +175,16 @@ def _keep(evidence: RunEvidence | None, path: str, document: dict[str, Any]) -> 
         return
     try:
         evidence.keep(path, document)
-    except Exception as error:  # noqa: BLE001 - the rollout goes on without
-        _logger.warning("cannot note that %s was told, a retry may tell it again: %s", path, error)
+    except Exception as error:  # noqa: BLE001 - must not stop the rollout
+        _logger.warning("cannot record the delivery of %s, a retry may send it again: %s", path, error)
 
 
-def _links(context: Context) -> dict[str, str]:
-    task, run = context["task"], context["dag_run"]
+def _links(context: Context, evidence: RunEvidence | None, report: str) -> dict[str, str]:
+    run = context["dag_run"]
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
     return {
         "run": f"{base}/dags/{run.dag_id}/runs/{run.run_id}" if base else "",
         "log": getattr(context.get("ti"), "log_url", ""),
-        "evidence": getattr(task, EVIDENCE_URL, ""),
-        "report": getattr(task, REPORT_URL, ""),
+        "evidence": evidence.url if evidence else "",
+        "report": evidence.url_of(report) if evidence and report else "",
     }

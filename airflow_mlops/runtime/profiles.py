@@ -1,4 +1,4 @@
-"""Stored profiles: found by partition, merged to references; only what was never profiled is read again."""
+"""Stored profiles: look up by partition and merge into references; only missing partitions are read again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
-from airflow_mlops.backends.registry.protocol import CHAMPION
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.hooks.storage import filesystem_of, is_table
+from airflow_mlops.runtime.paths import PROFILE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-PROFILE_PATH = "profile.json"
 _DATA_PROFILE = {"mlops.profile": "data"}
 _VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
     f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")
@@ -35,7 +35,7 @@ _NEWEST_RUNS = 5
 
 
 def data_profile_tags(window: Window) -> dict[str, str]:
-    """Return the tags a data profile is found by."""
+    """Return the tags by which a data profile is looked up."""
     return {
         **_DATA_PROFILE,
         _PARTITION_TAG: window.label,
@@ -46,12 +46,12 @@ def data_profile_tags(window: Window) -> dict[str, str]:
 
 
 def schema_tags(verdict: Verdict) -> dict[str, str]:
-    """Return the tags that say whether a profiled window met its schema."""
+    """Return the tags that record whether a profiled window met its schema."""
     return {"mlops.schema": str(verdict.outcome), _VALID_TAG: str(verdict.outcome.is_accepted).lower()}
 
 
 def newest_cells(store: EvidenceStore, model: str) -> Profile | None:
-    """Return the newest profile of a window that did not break its schema; later ones share its cells."""
+    """Return the newest profile of a window that did not fail its schema; later windows use its bins."""
     for run, tags in store.search(model, {**_DATA_PROFILE, **_VALID}, limit=1) or store.search(
         model, _DATA_PROFILE, limit=_NEWEST_RUNS
     ):
@@ -77,7 +77,7 @@ def profiled_partitions(store: EvidenceStore, model: str, uri: str) -> set[str]:
 
 def champion_window(registry: ModelRegistry, model: str) -> Window | None:
     """Return the window the champion was trained on; ``None`` at a cold start."""
-    champion = registry.alias(model, CHAMPION)
+    champion = registry.alias(model, CHAMPION_ALIAS)
     if champion is None:
         return None
     tags = registry.version(model, champion).tags
@@ -87,9 +87,9 @@ def champion_window(registry: ModelRegistry, model: str) -> Window | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredProfiles:
-    """A model's stored profiles, added up to references.
+    """A model's stored profiles, merged into references.
 
-    :param run: the DAG run that asks; a partition without a profile is read once and kept beside it.
+    :param run: the DAG run that asks; a partition without a profile is read once and stored beside it.
     """
 
     store: EvidenceStore
@@ -99,10 +99,10 @@ class StoredProfiles:
     def gathered(
         self, uri: str, partitions: Collection[str], cells: Profile | None
     ) -> tuple[list[Profile], dict[str, str]]:
-        """Return the newest profiles of partitions, counted in the same cells.
+        """Return the newest profiles of partitions, counted in the same bins.
 
-        :param cells: profile whose cells they must have, to be compared with it.
-        :return: the profiles; and why partitions are not among them, by key.
+        :param cells: profile whose bins they must have, to be compared with it.
+        :return: the profiles; and the reason of each partition left out, by key.
         """
         found: list[Profile] = []
         left_out = {}
@@ -125,12 +125,12 @@ class StoredProfiles:
         return add_up(found) if found else None
 
     def whole(self, window: Window) -> Profile | None:
-        """Return the stored profile of a window without partitions; its data may have changed since."""
+        """Return the stored profile of a window without partitions; the data may have changed since."""
         found = self.store.search(self.model, {**_DATA_PROFILE, _DIGEST_TAG: window.digest}, limit=1)
         return _load(self.store, found[0][0]) if found else None
 
     def _stored(self, uri: str, key: str, cells: Profile | None) -> Profile | None:
-        """Return the newest profile of a partition if it is counted in these cells."""
+        """Return the newest profile of a partition if it is counted in these bins."""
         for run, tags in self.store.search(
             self.model, {**_DATA_PROFILE, _PARTITION_TAG: key}, limit=_NEWEST_RUNS
         ):
@@ -145,10 +145,10 @@ class StoredProfiles:
         from airflow_mlops.backends.profiling.files.arrow import profile_files
 
         if is_table(uri):
-            msg = f"{uri}: partition {key} has no stored profile with these cells; profile it"
+            msg = f"{uri}: partition {key} has no stored profile with these bins; profile it"
             raise InvalidDataError(msg)
-        _logger.info("partition %s has no stored profile with these cells: reading it once", key)
-        window, profile = profile_files(uri, [key], cells_from=cells, filesystem=filesystem_of(uri))
+        _logger.info("partition %s has no stored profile with these bins: reading it once", key)
+        window, profile = profile_files(uri, [key], bins_from=cells, filesystem=filesystem_of(uri))
         kept = replace(self.run, run_id=f"{self.run.run_id} reference {key}")
         run = self.store.open(kept, data_profile_tags(window))
         self.store.write_json(run, PROFILE_PATH, profile.to_json())
@@ -157,7 +157,7 @@ class StoredProfiles:
 
 
 def _is_mended(store: EvidenceStore, model: str, key: str) -> bool:
-    """Say whether the newest check of a partition passed."""
+    """Return whether the newest check of a partition passed."""
     checked = (
         tags[_VALID_TAG]
         for _, tags in store.search(model, {**_DATA_PROFILE, _PARTITION_TAG: key}, limit=_NEWEST_RUNS)
@@ -171,25 +171,25 @@ def _is_of(tags: dict[str, str], uri: str) -> bool:
 
 
 def _load(store: EvidenceStore, run: str) -> Profile | None:
-    """Return a run's profile; ``None`` if it holds none that this release can read."""
+    """Return a run's profile; ``None`` if it has none that this release can read."""
     from airflow_mlops.core.data.profile.profile import Profile
 
     try:
         return Profile.from_json(store.read_json(run, PROFILE_PATH))
     except InvalidRecordError as error:
-        _logger.warning("stored profile is passed over: %s", error)
+        _logger.warning("stored profile ignored: %s", error)
         return None
 
 
 def _cells_of(*profiles: Profile | None) -> Profile | None:
-    """Return the cells of every column any profile knows, the first one's where several do."""
+    """Return the bins of all columns of all profiles; the first profile that has a column decides."""
     known = {c.name: c for profile in reversed(profiles) if profile is not None for c in profile.columns}
     first = next((profile for profile in profiles if profile is not None), None)
     return replace(first, columns=tuple(known.values())) if first is not None else None
 
 
 def _counted_otherwise(profile: Profile, cells: Profile) -> bool:
-    """Say whether a column is of the same kind but in other cells: reading it again makes it comparable."""
+    """Return whether a column has the same kind but other bins: reading it again makes it comparable."""
     pairs = [(column, cells.column(column.name)) for column in profile.columns]
     return any(
         not mine.fits(theirs) and _same_kind(mine, theirs) for mine, theirs in pairs if theirs is not None

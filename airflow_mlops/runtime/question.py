@@ -1,4 +1,4 @@
-"""What every task that asks a person does about answers that Airflow drops; see the how-to on approval."""
+"""Human-in-the-loop tasks: recover answers that Airflow drops; see the how-to on approval."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LEAST_RETRIES = 2
 
 
 def retries_of_a_question(retries: int, given: Mapping[str, Any]) -> int:
-    """Return how often a task that asks a person is tried again: twice at least, unless its author says so.
+    """Return the retries of a task that asks a person: at least 2, unless its author set them.
 
-    Airflow may drop an answer, and that must not fail the run.
+    Airflow may drop an answer, which must not fail the run.
 
     :param given: arguments of the operator.
     """
@@ -29,16 +29,16 @@ def retries_of_a_question(retries: int, given: Mapping[str, Any]) -> int:
 
 
 def look_for_answer(task: HITLOperator, ti_id: object) -> None:
-    """Defer until it is known what Airflow holds of an earlier try: asking again would delete it.
+    """Defer until the answer to an earlier try was looked up; asking again would delete it.
 
-    The task goes on in its ``execute_unless_answered``, with ``{}`` if there is no answer.
+    The task continues in its ``execute_unless_answered``, with ``{}`` if there is no answer.
     """
     trigger = AnswerTrigger(ti_id=str(ti_id))
     task.defer(trigger=trigger, method_name="execute_unless_answered")
 
 
 def take_answer(task: HITLOperator, context: Context, event: dict[str, Any]) -> Any:
-    """Go on as if the task had heard the answer that Airflow holds."""
-    task.log.warning("the question was answered before and the task did not hear it; the answer holds")
+    """Continue with the answer that Airflow stored, as if the task had received it."""
+    task.log.warning("the question was answered before, but the task did not receive it; using that answer")
     at = datetime.fromisoformat(event["responded_at"])
     return task.execute_complete(context, {**event, "responded_at": at})

@@ -1,4 +1,4 @@
-"""What a window is compared with: the rule's partitions, their stored profiles added up."""
+"""Reference of a skew check: the partitions a rule selects, with their stored profiles merged."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundReference:
-    """A reference, or why there is none.
+    """A reference, or the reason why there is none.
 
-    :param blocks: the profiles it is the sum of, one a partition.
-    :param left_out: why chosen partitions are not in it, by key.
+    :param blocks: the merged profiles, one a partition.
+    :param left_out: reason of each selected partition that is not included, by key.
     """
 
     rule: str
@@ -33,25 +33,25 @@ class FoundReference:
 
     @classmethod
     def given(cls, partitions: tuple[str, ...], profile: Profile) -> FoundReference:
-        """Return one that the author handed over."""
+        """Return a reference that the author passed."""
         return cls(rule="profile", profile=profile, partitions=partitions)
 
     def missing(self) -> Finding:
-        """Return the finding that there is nothing to compare with."""
+        """Return the finding that there is no reference."""
         return Finding(check="reference", subject=self.rule, outcome=Outcome.INCONCLUSIVE, reason=self.reason)
 
     def described(self) -> dict[str, Any]:
-        """Return for the report what was compared with."""
+        """Return the reference's description for the report."""
         return {"rule": self.rule, "partitions": list(self.partitions), "left_out": self.left_out}
 
 
 def find_reference(
     profiles: StoredProfiles, registry: ModelRegistry, wanted: Any, window: Window, current: Profile
 ) -> FoundReference:
-    """Follow the rule and add up the stored profiles.
+    """Select partitions by the rule and merge their stored profiles.
 
-    :param wanted: what :func:`~airflow_mlops.core.data.reference.read_reference` reads, or ``None``.
-    :param current: the window's profile, whose cells the reference must have.
+    :param wanted: input of :func:`~airflow_mlops.core.data.reference.read_reference`, or ``None``.
+    :param current: the window's profile, whose bins the reference must have.
     :raises InvalidConfigError: an unknown rule, or one that does not suit the window's key.
     """
     reference = Reference() if wanted is None else read_reference(wanted)

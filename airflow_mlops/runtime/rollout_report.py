@@ -1,9 +1,10 @@
-"""The report of a rollout, made of what its tasks kept in the evidence run."""
+"""Rollout report, built from the documents its tasks stored in the evidence run."""
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidRecordError, MlopsError
@@ -11,48 +12,58 @@ from airflow_mlops.core.rollout.history import RolloutHistory, steps_of, why_rol
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.runtime.evidence import keep_page
+from airflow_mlops.runtime.paths import (
+    ROLLOUT_PAGE_PATH,
+    ROLLOUT_REPORT_PATH,
+    ROLLOUT_START_PATH,
+    state_path,
+)
 from airflow_mlops.runtime.update_report import keep_update_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops.core.rollout.end import RolloutEnd
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_BEGUN_PATH = "rollout.json"
-_JSON_PATH, _HTML_PATH = "rollout_report.json", "rollout_report.html"
 _logger = logging.getLogger(__name__)
 
 
-def state_path(percent: int, *, answered: bool = False) -> str:
-    """Return where the state a step ended with is kept."""
-    return f"canary/{percent}pct{'_answered' if answered else ''}.json"
-
-
 def keep_beginning(evidence: RunEvidence, plan: RolloutPlan, state: RolloutState) -> None:
-    """Keep what the report needs to know of a rollout that begins."""
+    """Store the facts of a starting rollout that the report needs."""
     begun = {"version": state.version, "champion": state.champion, "plan": plan.to_json()}
-    evidence.keep(_BEGUN_PATH, begun)
+    evidence.keep(ROLLOUT_START_PATH, begun)
 
 
 def number_of(evidence: RunEvidence, percent: int) -> int:
-    """Return the number of a step, 1 and up; 0 when the plan cannot be read."""
+    """Return the number of a step, from 1; 0 if the plan cannot be read."""
     try:
-        begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
+        begun = evidence.store.read_json(evidence.run, ROLLOUT_START_PATH)
         return RolloutPlan.from_json(begun["plan"]).percents.index(percent) + 1
     except (MlopsError, ValueError):
         return 0
 
 
 def keep_rollout(
-    evidence: RunEvidence, model: str, context: Context, *, promoted: bool
+    evidence: RunEvidence,
+    model: str,
+    context: Context,
+    *,
+    promoted: bool,
+    ended: RolloutEnd | None = None,
 ) -> RolloutHistory | None:
-    """Keep the report as JSON and as a page with plots; a report that fails never changes the outcome."""
+    """Store the report as JSON and as an HTML page; a failing report never changes the outcome.
+
+    :param ended: how the rollout was ended from outside: a stop, the reaper; it is the report's reason.
+    """
     from airflow_mlops.backends.reporting.rollout import render_rollout
 
     try:
         history = _history(evidence, model, promoted=promoted)
-        evidence.keep(_JSON_PATH, history)
-        keep_page(evidence, _HTML_PATH, render_rollout(history), context)
+        if ended is not None and not promoted:
+            history = replace(history, reason=ended.sentence)
+        evidence.keep(ROLLOUT_REPORT_PATH, history)
+        keep_page(evidence, ROLLOUT_PAGE_PATH, render_rollout(history), context)
     except MlopsError as error:
         _logger.warning("no report of the rollout of %s: %s", model, error)
         return None
@@ -62,20 +73,21 @@ def keep_rollout(
 
 
 def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHistory:
-    begun = evidence.store.read_json(evidence.run, _BEGUN_PATH)
+    begun = evidence.store.read_json(evidence.run, ROLLOUT_START_PATH)
     plan = RolloutPlan.from_json(begun["plan"])
     paths = [
         state_path(percent, answered=answered) for percent in plan.percents for answered in (False, True)
     ]
     found = [_state(evidence, path) for path in paths]
-    steps = steps_of([state for state in found if state])
+    states = [state for state in found if state]
+    steps = steps_of(states)
     return RolloutHistory(
         model=model,
         version=begun["version"],
         champion=begun["champion"],
         promoted=promoted,
         reason="; ".join(steps[-1].reasons) if promoted and steps else why_rolled_back(steps),
-        bar=1 / plan.alpha_each,
+        bar=states[-1].bar if states else 1 / plan.alpha_each,
         advance_bar=1 / plan.alpha,
         ended=time.time(),
         steps=steps,

@@ -1,4 +1,4 @@
-"""The report of an update, made again of what its tasks kept whenever one of them kept more."""
+"""Update report, rebuilt from the documents of the evidence run after each task that stores one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.backends.evidence.protocol import EvidenceStore
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.verdict import Verdict, VerdictSummary, summary
-from airflow_mlops.links import EVIDENCE_URL, UPDATE_URL
-from airflow_mlops.runtime.evidence import CANDIDATE_PATH, READINESS_PATH, VALIDATION_PATH
+from airflow_mlops.links import UpdateReportLink
+from airflow_mlops.runtime.evidence import RunEvidence
+from airflow_mlops.runtime.paths import (
+    APPROVAL_PATH,
+    CANDIDATE_PATH,
+    CARD_PAGE_PATH,
+    CARD_PATH,
+    PROFILE_PATH,
+    READINESS_PATH,
+    ROLLOUT_REPORT_PATH,
+    UPDATE_PAGE_PATH,
+    UPDATE_PATH,
+    VALIDATION_PATH,
+    page_path,
+    report_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,47 +35,52 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.release.version_status import Parts, UpdateRollout
     from airflow_mlops.core.training.candidate import Candidate
-    from airflow_mlops.runtime.evidence import RunEvidence
 
-JSON_PATH, HTML_PATH = "update_report.json", "update_report.html"
 NOMINATED = "mlops.nominated"
 VERSION, STAGE = "mlops.version", "mlops.stage"
 _UPDATE, ROLLOUT = "update", "rollout"
-_SCHEMA_PATH, _SKEW_PATH = "schema_report.json", "skew_report.json"
+_DOCUMENTS = {
+    "schema": report_path("schema"),
+    "skew": page_path("skew"),
+    "validation": VALIDATION_PATH,
+    "readiness": READINESS_PATH,
+    "card": CARD_PAGE_PATH,
+}
+"""Part of the report and the document that it links to."""
 _MOST = 10
 _MOST_ROLLOUTS = 3
 _logger = logging.getLogger(__name__)
 
 
 def keep_update(evidence: RunEvidence, candidate: Candidate, context: Context) -> None:
-    """Write the report into the running DAG run's evidence, over an older one.
+    """Write the report into the evidence run of the running DAG run, over an older one.
 
-    Nothing that goes wrong here changes what was decided: it is logged, and the next task writes it again.
+    An error here never changes a decision: it is logged, and the next task writes the report again.
     """
     model, version = candidate.model, candidate.version
     try:
         evidence.store.set_tags(evidence.run, {VERSION: version, STAGE: _UPDATE})
         kept = _Kept(evidence.store, tuple(dict.fromkeys((evidence.run, candidate.evidence_run))))
-        _write(kept, model, version, getattr(context["task"], EVIDENCE_URL, ""), context)
+        _write(kept, model, version, evidence.url, context)
     except Exception:
-        _logger.exception("no update report of %s version %s; what was decided holds", model, version)
+        _logger.exception("no update report of %s version %s; the decision is unchanged", model, version)
 
 
 def keep_update_of(evidence: RunEvidence, model: str, context: Context) -> None:
-    """Write the report of a rollout's version again, where its newest one is."""
+    """Rewrite the newest report of a rollout's version."""
     store = evidence.store
     try:
         version = store.tags(evidence.run)[VERSION]
         reported = store.find(model, {VERSION: version, STAGE: _UPDATE}, limit=1)
         if not reported:
-            _logger.info("version %s of %s has no update report to write again", version, model)
+            _logger.info("version %s of %s has no update report to rewrite", version, model)
             return
-        before = store.read_json(reported[0], JSON_PATH).get("candidate") or {}
-        run_url = getattr(context["task"], EVIDENCE_URL, "").replace(evidence.run, reported[0])
+        before = store.read_json(reported[0], UPDATE_PATH).get("candidate") or {}
+        run_url = evidence.url.replace(evidence.run, reported[0])
         runs = tuple(dict.fromkeys(filter(None, (reported[0], before.get("evidence_run")))))
         _write(_Kept(store, runs), model, version, run_url, context)
     except Exception:
-        _logger.exception("no update report of %s after its rollout; what was decided holds", model)
+        _logger.exception("no update report of %s after its rollout; the decision is unchanged", model)
 
 
 def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context) -> None:
@@ -76,17 +95,17 @@ def _write(kept: _Kept, model: str, version: str, run_url: str, context: Context
         evidence_run=run,
         written_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     )
-    page = render_update(report, run_url)
-    kept.store.write_json(run, JSON_PATH, report.to_json())
-    kept.store.write_text(run, HTML_PATH, page)
-    setattr(context["task"], UPDATE_URL, run_url and f"{run_url}/artifacts/{HTML_PATH}")
+    page = render_update(report, run_url, _DOCUMENTS)
+    kept.store.write_json(run, UPDATE_PATH, report.to_json())
+    kept.store.write_text(run, UPDATE_PAGE_PATH, page)
+    UpdateReportLink().record(context, RunEvidence(kept.store, run, run_url).url_of(UPDATE_PAGE_PATH))
 
 
 @dataclass
 class _Kept:
-    """Documents, and why one of them is not there.
+    """Documents of an update, and the reasons of those that are missing.
 
-    :param runs: where to look, the DAG run's own first, then that of the training.
+    :param runs: evidence runs to search: the DAG run's own first, then that of the training.
     """
 
     store: EvidenceStore
@@ -94,10 +113,10 @@ class _Kept:
     missing: dict[str, str] = field(default_factory=dict)
 
     def read(self, part: str, path: str, make: Callable[[dict[str, Any]], Any]) -> Any:
-        """Return what ``make`` makes of a document; ``None`` and a reason if there is none."""
+        """Return a document converted by ``make``; ``None``, with a noted reason, if there is none."""
         try:
             document = self._document(path)
-            return self.lacks(part, "no task of this run kept it") if document is None else make(document)
+            return self.lacks(part, "no task of this run stored it") if document is None else make(document)
         except (InvalidRecordError, KeyError, TypeError, ValueError) as error:
             return self.lacks(part, f"{path} cannot be read: {error}")
 
@@ -110,28 +129,28 @@ class _Kept:
         return None
 
     def lacks(self, part: str, reason: str) -> None:
-        """Note a part that is not there."""
+        """Record a missing part."""
         self.missing[part] = reason
 
 
 def _parts(kept: _Kept, model: str, version: str) -> Parts:
-    """Read everything that the run kept; what cannot be read is named."""
+    """Read all documents of the run; unreadable ones are recorded as missing."""
     from airflow_mlops.core.release.readiness import ReadinessReport
     from airflow_mlops.core.release.version_status import Missing, Parts
     from airflow_mlops.core.training.candidate import Candidate
     from airflow_mlops.core.validation.report import Report
 
-    skew = kept.read("skew", _SKEW_PATH, _skew) or (None, None)
+    skew = kept.read("skew", report_path("skew"), _skew) or (None, None)
     return Parts(
         candidate=kept.read("candidate", CANDIDATE_PATH, Candidate.from_json),
         data=_data(kept),
-        schema=kept.read("schema", _SCHEMA_PATH, _schema),
+        schema=kept.read("schema", report_path("schema"), _schema),
         skew_verdict=skew[0],
         skew=skew[1],
         validation=kept.read("validation", VALIDATION_PATH, Report.from_json),
         readiness=kept.read("readiness", READINESS_PATH, ReadinessReport.from_json),
-        card=kept.read("card", "model_card.json", _card),
-        approval=kept.read("approval", "approval.json", partial(_decision, version)),
+        card=kept.read("card", CARD_PATH, _card),
+        approval=kept.read("approval", APPROVAL_PATH, partial(_decision, version)),
         nominated=kept.store.tags(kept.runs[0]).get(NOMINATED) == version,
         rollouts=_rollouts(kept, model, version),
         missing=tuple(Missing(part=part, reason=reason) for part, reason in kept.missing.items()),
@@ -155,7 +174,7 @@ def _data(kept: _Kept) -> Any:
             nulls=tuple(worst[:_MOST]),
         )
 
-    return kept.read("data", "profile.json", update_data)
+    return kept.read("data", PROFILE_PATH, update_data)
 
 
 def _decision(version: str, document: dict[str, Any]) -> Any:
@@ -169,7 +188,7 @@ def _decision(version: str, document: dict[str, Any]) -> Any:
 
 
 def _schema(document: dict[str, Any]) -> VerdictSummary:
-    return summary(Verdict.from_json(document), {"path": _SCHEMA_PATH})
+    return summary(Verdict.from_json(document), {"path": report_path("schema")})
 
 
 def _skew(document: dict[str, Any]) -> Any:
@@ -177,7 +196,7 @@ def _skew(document: dict[str, Any]) -> Any:
     from airflow_mlops.core.release.version_status import UpdateSkew
 
     report = SkewReport.from_json(document)
-    return summary(report.verdict, {"path": _SKEW_PATH}), UpdateSkew(
+    return summary(report.verdict, {"path": report_path("skew")}), UpdateSkew(
         reference_rows=report.reference_rows,
         current_rows=report.current_rows,
         skewed=report.skewed_columns,
@@ -198,7 +217,7 @@ def _card(document: dict[str, Any]) -> Any:
 
 
 def _rollouts(kept: _Kept, model: str, version: str) -> tuple[UpdateRollout, ...]:
-    """Return the version's rollouts, newest first: each is an evidence run of its own."""
+    """Return the version's rollouts, newest first; each has its own evidence run."""
     from airflow_mlops.core.release.version_status import UpdateRollout
     from airflow_mlops.core.rollout.history import RolloutHistory
 
@@ -208,7 +227,7 @@ def _rollouts(kept: _Kept, model: str, version: str) -> tuple[UpdateRollout, ...
     rollouts = []
     for run, tags in found:
         its = _Kept(kept.store, (run,))
-        history = its.read("rollout", "rollout_report.json", RolloutHistory.from_json)
+        history = its.read("rollout", ROLLOUT_REPORT_PATH, RolloutHistory.from_json)
         rollouts.append(
             UpdateRollout(evidence_run=run, outcome=tags.get("mlops.rollout", ""), history=history)
         )

@@ -22,10 +22,10 @@ def partition_contents(
     uri: str, wait: PartitionWait, filesystem: AbstractFileSystem | None
 ) -> dict[str, Contents]:
     """List the wanted partitions; empty while the storage does not answer, so that it is asked again."""
-    from airflow_mlops.backends.profiling.files import partition_files
+    from airflow_mlops.backends.profiling.files.partition_files import list_contents
 
     try:
-        return partition_files.look(uri, wait, filesystem)
+        return list_contents(uri, wait, filesystem)
     except (ConnectionError, TimeoutError, FileNotFoundError):
         return {}
 

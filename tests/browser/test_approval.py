@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from standing import state_of, wait_for_form, wait_for_state
 
-from airflow_mlops.backends.registry.protocol import CHAMPION, ROLLBACK, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, ROLLBACK, LedgerEntry
 from airflow_mlops.cli import main
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -235,7 +235,7 @@ def test_page_shows_champions_and_decisions_and_leads_to_the_run(decided, signed
     )
     again = {"kind": ROLLBACK, "reason": "complaints <b>since noon</b>", "at": last.at + 120}
     decided.registry.promote(LedgerEntry(from_version="1", to_version="2", **known | again))
-    assert decided.registry.alias("careful", CHAMPION) == "2"
+    assert decided.registry.alias("careful", CHAMPION_ALIAS) == "2"
     page = signed_in("viewer")
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Models").click()

@@ -13,21 +13,20 @@ from pathlib import Path
 
 import httpx
 import psutil
+from builders import bring_into_service, promotion
 from chaos.schedule import TASKS
-from killing import kill_now
+from processes import kill_now
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.backends.serving.local.process import Process, start
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
-from airflow_mlops.runtime.deployment import deploy
 
 HERE = Path(__file__).parent
 MODEL, ON_TRIGGERER, ON_WORKER = "chaos", "chaos__rollout", "chaos__rollout_on_worker"
-ME = "chaos"
 WORKERS = 2
 QUICK = {
     "CORE__PARALLELISM": "8",
@@ -85,15 +84,9 @@ class Site:
     def begin(self) -> None:
         """Put a first version into service, so that there is a champion."""
         version = self.new_version()
-        self.serving.claim(MODEL, ME)
-        deploy(self.serving, self.registry, MODEL, version, ME)
-        self.serving.promote(MODEL, version, holder=ME)
-        self.registry.promote(
-            LedgerEntry(
-                model=MODEL, from_version=None, to_version=version, reason="the first", at=time.time()
-            )
-        )
-        self.serving.release(MODEL, ME)
+        model_dir = self.registry.download(MODEL, version, self.home / "first")
+        bring_into_service(self.serving, MODEL, version, model_dir)
+        self.registry.promote(promotion(MODEL, None, version, at=time.time()))
 
     def task(self, dag_id: str, run_id: str, step: str) -> dict:
         """Return the task of a step, ``{}`` if Airflow does not answer."""
@@ -103,7 +96,7 @@ class Site:
             return {}
 
     def champion(self) -> str | None:
-        return self.registry.alias(MODEL, CHAMPION)
+        return self.registry.alias(MODEL, CHAMPION_ALIAS)
 
     def wait_for_answer(self, body: object, *, seconds: float = 60) -> float:
         """Wait until the gateway answers a request; return when it was."""

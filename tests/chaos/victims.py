@@ -10,7 +10,8 @@ from chaos.judging import Kill
 from chaos.schedule import Cell, Target
 from chaos.site import MODEL
 from chaos.traffic import BODY
-from killing import family, kill_now, worker_of
+from local_serving import changed
+from processes import family, kill_now, worker_of
 
 if TYPE_CHECKING:
     import random
@@ -29,7 +30,7 @@ def kill(site: Site, cell: Cell, rollout: int, task: dict, rng: random.Random) -
     """
     if cell.target is Target.CANARY:
         _wait_for_canary(site, cell)
-        with site.serving._file(MODEL).locked() as state:  # so that it is still the canary when it dies
+        with changed(site.serving, MODEL) as state:  # so that it is still the canary when it dies
             return _kill_server(cell, rollout, state, state.canary)
     if cell.target is Target.SIBLING:
         state = site.serving.endpoint_state(MODEL)

@@ -166,8 +166,8 @@ def test_numbers_are_the_arrow_engines_when_cells_come_from_the_rows(engine):
 
 def test_numbers_are_the_arrow_engines_when_cells_come_from_a_reference(engine):
     table, reference = rows(1), profile_table(rows(2, 500, TEXTS[:5]))
-    found = engine.profile(table, cells_from=reference)
-    assert_same(found, profile_table(table, cells_from=reference))
+    found = engine.profile(table, bins_from=reference)
+    assert_same(found, profile_table(table, bins_from=reference))
     assert_bounds_hold(found, table)
     assert found.column("text").other > 0
     assert set(found.column("text").heavy_hitters) == set(TEXTS[5:])
@@ -177,8 +177,8 @@ def test_numbers_are_the_arrow_engines_when_cells_come_from_a_reference(engine):
 def test_profiles_of_halves_add_up_to_the_whole(engine):
     table = rows(3)
     reference = profile_table(rows(4))
-    halves = [engine.profile(table.slice(at, 1500), cells_from=reference) for at in (0, 1500)]
-    whole = engine.profile(table.slice(0, 3000), cells_from=reference)
+    halves = [engine.profile(table.slice(at, 1500), bins_from=reference) for at in (0, 1500)]
+    whole = engine.profile(table.slice(0, 3000), bins_from=reference)
     assert_same(merge(*halves), whole)
     assert_bounds_hold(merge(*halves), table.slice(0, 3000))
 
@@ -186,14 +186,14 @@ def test_profiles_of_halves_add_up_to_the_whole(engine):
 def test_sum_with_the_arrow_engines_profile_never_knows_a_distinct_count_of_one_half(engine):
     table = rows(3)
     one = profile_table(table.slice(0, 100))
-    both = merge(one, engine.profile(table.slice(100), cells_from=one))
+    both = merge(one, engine.profile(table.slice(100), bins_from=one))
     assert_bounds_hold(both, table)
     assert both.column("large").distinct is None or both.column("large").distinct > 0.9 * ROWS
 
 
 def test_profile_compares_with_one_of_the_arrow_engine(engine):
     reference = profile_table(rows(5))
-    current = engine.profile(rows(6), cells_from=reference)
+    current = engine.profile(rows(6), bins_from=reference)
     report = compare_profiles(reference, current, SkewPolicy(ignore=('key "1"',)))
     assert report.not_compared == ()
     assert not [test.column for test in report.tests if test.skewed]
@@ -254,8 +254,8 @@ def small(values):
 def test_numbers_are_the_arrow_engines_for_any_rows(duckdb, values, before):
     table, reference = small(values), profile_table(small(before))
     assert_same(duckdb.profile(table), profile_table(table))
-    found = duckdb.profile(table, cells_from=reference)
-    assert_same(found, profile_table(table, cells_from=reference))
+    found = duckdb.profile(table, bins_from=reference)
+    assert_same(found, profile_table(table, bins_from=reference))
     assert_bounds_hold(found, table)
 
 

@@ -9,13 +9,13 @@ from builders import promotion
 
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PREVIOUS
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
 
 def test_model_that_is_not_registered_is_a_cold_start_not_an_error(registry, name):
     assert registry.versions(name) == []
-    assert registry.alias(name, CHAMPION) is None
+    assert registry.alias(name, CHAMPION_ALIAS) is None
     assert registry.ledger(name) == []
 
 
@@ -30,7 +30,7 @@ def test_registering_twice_for_one_run_makes_one_version(registry, name, model):
 
 def test_registered_model_without_alias_is_a_cold_start(registry, name, model):
     registry.register(name, "run-1", model, {})
-    assert registry.alias(name, CHAMPION) is None
+    assert registry.alias(name, CHAMPION_ALIAS) is None
 
 
 def test_promotion_moves_both_aliases_and_is_written_down(registry, name, model):
@@ -38,7 +38,7 @@ def test_promotion_moves_both_aliases_and_is_written_down(registry, name, model)
         registry.register(name, run, model, {})
     registry.promote(promotion(name, None, "1"))
     registry.promote(promotion(name, "1", "2", "run-2"))
-    assert (registry.alias(name, CHAMPION), registry.alias(name, PREVIOUS)) == ("2", "1")
+    assert (registry.alias(name, CHAMPION_ALIAS), registry.alias(name, PREVIOUS)) == ("2", "1")
     assert [(e.from_version, e.to_version) for e in registry.ledger(name)] == [(None, "1"), ("1", "2")]
 
 
@@ -56,7 +56,7 @@ def test_champion_that_moved_meanwhile_is_not_overwritten(registry, name, model)
     registry.promote(promotion(name, "1", "2", "run-2"))
     with pytest.raises(RegistryConflictError, match="champion is version 2, expected 1"):
         registry.promote(promotion(name, "1", "3", "run-3"))
-    assert registry.alias(name, CHAMPION) == "2"
+    assert registry.alias(name, CHAMPION_ALIAS) == "2"
     assert len(registry.ledger(name)) == 2
 
 
@@ -115,13 +115,13 @@ def cut_off(registry, monkeypatch, promotion):
 @pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["retry", "another run"])
 def test_promotion_cut_off_before_the_alias_is_completed_by_the_next_caller(two, name, monkeypatch, run):
     cut_off(two, monkeypatch, promotion(name, "1", "2", "run-2"))
-    assert two.alias(name, CHAMPION) == "1"
+    assert two.alias(name, CHAMPION_ALIAS) == "1"
     if run == "run-2":
         two.promote(promotion(name, "1", "2", run))
     else:
         with pytest.raises(RegistryConflictError, match="champion is version 2, expected 1"):
             two.promote(promotion(name, "1", "3", run))
-    assert two.alias(name, CHAMPION) == "2"
+    assert two.alias(name, CHAMPION_ALIAS) == "2"
     assert [e.to_version for e in two.ledger(name)] == ["1", "2"]
 
 
@@ -136,15 +136,15 @@ def test_version_deleted_while_it_is_promoted_leaves_the_champion_and_does_not_b
 
 def test_alias_deleted_in_between_is_a_conflict_and_nothing_is_written(two, name):
     with two.server.session() as client:
-        client.delete_registered_model_alias(name, CHAMPION)
+        client.delete_registered_model_alias(name, CHAMPION_ALIAS)
     with pytest.raises(RegistryConflictError, match="champion is version None, expected 1"):
         two.promote(promotion(name, "1", "2", "run-2"))
-    assert (two.alias(name, CHAMPION), len(two.ledger(name))) == (None, 1)
+    assert (two.alias(name, CHAMPION_ALIAS), len(two.ledger(name))) == (None, 1)
 
 
 def test_champion_set_by_hand_is_taken_as_it_is(two, name):
     with two.server.session() as client:
-        client.set_registered_model_alias(name, CHAMPION, "3")
+        client.set_registered_model_alias(name, CHAMPION_ALIAS, "3")
     two.promote(promotion(name, "3", "2", "run-2"))
     assert [(e.from_version, e.to_version) for e in two.ledger(name)] == [(None, "1"), ("3", "2")]
 
@@ -160,7 +160,7 @@ def test_slow_promoter_puts_the_newest_champion_back(two, name, monkeypatch):
 
     monkeypatch.setattr(MlflowRegistry, "_apply", slow)
     two.promote(promotion(name, "1", "2", "run-2"))
-    assert two.alias(name, CHAMPION) == "3"
+    assert two.alias(name, CHAMPION_ALIAS) == "3"
 
 
 @pytest.mark.parametrize("run", ["run-2", "run-3"], ids=["copy of the same task", "another rollout"])
@@ -179,7 +179,7 @@ def test_promotion_that_comes_while_another_is_written_is_that_one_or_refused(tw
         with pytest.raises(RegistryConflictError, match="2 was promoted by admin in m__rollout/run-2"):
             two.promote(promotion(name, "1", "2", run))
     assert [e.to_version for e in two.ledger(name)] == ["1", "2"]
-    assert two.alias(name, CHAMPION) == "2"
+    assert two.alias(name, CHAMPION_ALIAS) == "2"
 
 
 def test_entry_holds_at_most_5000_characters_whatever_people_write(two, name):

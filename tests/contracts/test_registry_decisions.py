@@ -6,8 +6,9 @@ import pytest
 from builders import promotion
 
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
-from airflow_mlops.backends.registry.protocol import CHAMPION, PREVIOUS, DecisionEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PREVIOUS, DecisionEntry
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 
 
 def decision(name, version, answer="rejected", run="run-1", **more):
@@ -93,4 +94,29 @@ def test_decision_between_reading_and_writing_makes_no_promotion_lose(two, name,
 
     monkeypatch.setattr(MlflowLedger, "append", slow)
     assert two.promote(promotion(name, "1", "2", "run-2")).to_version == "2"
-    assert two.alias(name, CHAMPION) == "2"
+    assert two.alias(name, CHAMPION_ALIAS) == "2"
+
+
+def rollout_end(name, version, end_id="e1", **more):
+    said = {"kind": EndKind.STOPPED, "reason": "wrong prices", "actor": "ann", "percent": 25, "at": 3.0}
+    return RolloutEnd(id=end_id, model=name, version=version, holder="m__rollout/run-2", **said | more)
+
+
+def test_end_of_a_rollout_is_an_entry_that_moves_nothing(registry, name, model):
+    for run in ("run-1", "run-2"):
+        registry.register(name, run, model, {})
+    registry.promote(promotion(name, None, "1"))
+    written = registry.record_end(rollout_end(name, "2"))
+    assert registry.ends(name) == [written]
+    assert (written.number, written.dag_id, written.run_id) == (2, "m__rollout", "run-2")
+    assert written.sentence == "version 2 stopped at 25 % by ann: wrong prices"
+    assert (registry.settle(name), len(registry.ledger(name)), registry.decisions(name)) == ("1", 1, [])
+
+
+def test_end_that_is_recorded_twice_is_one_entry(registry, name, model):
+    registry.register(name, "run-1", model, {})
+    first = registry.record_end(rollout_end(name, "1"))
+    assert registry.record_end(rollout_end(name, "1")) == first
+    other = registry.record_end(rollout_end(name, "1", "e2", reason="x" * 9000))
+    assert [end.id for end in registry.ends(name)] == ["e1", "e2"]
+    assert other.number == first.number + 1

@@ -45,17 +45,6 @@ def test_compose_file_names_only_services_and_volumes_it_has():
         assert named <= volumes
 
 
-def test_no_file_is_longer_than_300_lines():
-    folders = ("airflow_mlops", "dags", "plugins", "tests", "benchmarks")
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for folder in folders
-        for path in (ROOT / folder).rglob("*.py")
-        if (lines := len(path.read_text().splitlines())) > 300
-    }
-    assert long == {}
-
-
 def test_manifests_in_documents_are_yaml_and_call_commands_that_exist():
     from airflow_mlops.cli import _parser
 

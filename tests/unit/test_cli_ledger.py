@@ -6,7 +6,7 @@ import pytest
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry, LedgerEntry
 from airflow_mlops.cli import main
 
 
@@ -23,7 +23,7 @@ def address(tmp_path_factory):
     common = {"model": "churn", "actor": "ann", "dag_id": "churn__rollout", "reason": "shown better"}
     registry.promote(LedgerEntry(from_version=None, to_version="1", run_id="r1", at=0.0, **common))
     with registry.server.session() as client:
-        client.set_registered_model_alias("churn", CHAMPION, "2")
+        client.set_registered_model_alias("churn", CHAMPION_ALIAS, "2")
     last = LedgerEntry(from_version="2", to_version="3", run_id="r2", at=86400.0, **common)
     registry.promote(LedgerEntry.from_json(last.to_json() | {"verdicts": ["run/validation_report.json"]}))
     return uri

@@ -20,7 +20,7 @@ def unwatched(folder, endpoint="m"):
 def test_canary_that_nobody_watches_is_taken_out_of_traffic(tmp_path, capsys):
     file = unwatched(tmp_path)
     assert main(["reap", "--state-dir", str(tmp_path), "--once"]) == 0
-    assert capsys.readouterr().out == "m: canary at 0 %, lease of m__rollout/run-1 ran out\n"
+    assert capsys.readouterr().out == "m: canary at 0 %, lease of m__rollout/run-1 expired\n"
     assert file.read().percent == 0
     assert main(["reap", "--state-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""
@@ -31,6 +31,14 @@ def test_endpoint_in_trouble_is_reported(tmp_path, capsys):
     (tmp_path / "m" / "state.json").write_text('{"endpoint": 5}')
     assert main(["reap", "--state-dir", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: m: ")
+
+
+def test_folder_in_place_of_a_state_file_is_named_and_the_next_endpoint_is_stopped(tmp_path, capsys):
+    (tmp_path / "a" / "state.json").mkdir(parents=True)
+    file = unwatched(tmp_path)
+    assert main(["reap", "--state-dir", str(tmp_path)]) == 2
+    assert "error: a: " in capsys.readouterr().err
+    assert file.read().percent == 0
 
 
 def test_folder_that_the_first_deployment_will_make_is_waited_for_when_looking_again(
@@ -49,8 +57,8 @@ def test_folder_that_the_first_deployment_will_make_is_waited_for_when_looking_a
     assert main(["reap", "--state-dir", str(folder), "--every", "7"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        f"waiting for {folder}: no such folder yet",
-        "m: canary at 0 %, lease of m__rollout/run-1 ran out",
+        f"waiting for {folder}: not created yet",
+        "m: canary at 0 %, lease of m__rollout/run-1 expired",
     ]
     assert slept == [7.0] * 4
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import json
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
+from windows import count_reads
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.cli import main, terminal
@@ -41,6 +44,25 @@ def test_all_bytes_are_told_to_whoever_watches(lake, name):
     profile_window(Window(uri=name), on_bytes=told.append)
     assert len(told) > 1
     assert sum(told) == pytest.approx((lake / name).stat().st_size)
+
+
+COMMANDS = {
+    "profile": (["profile", "memory://lake/a.csv"], 1),
+    "check": (["check", "memory://lake/a.csv", "--schema", "s.yaml"], 1),
+    "skew": (["skew", "memory://lake/a.csv", "memory://lake/b.csv"], 2),
+}
+
+
+@pytest.mark.parametrize(("argv", "files"), COMMANDS.values(), ids=COMMANDS)
+def test_command_reads_a_csv_once(lake, monkeypatch, argv, files):
+    data, memory = (lake / "rows.csv").read_bytes(), fsspec.filesystem("memory")
+    for name in "ab":
+        memory.pipe_file(f"/lake/{name}.csv", data)
+    rule = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "x"}}
+    (lake / "s.yaml").write_text(json.dumps({"name": "s", "expectations": [rule]}))
+    reads = count_reads(monkeypatch)
+    assert main(argv) == 0
+    assert reads == {f"/lake/{name}.csv": len(data) for name in "ab"[:files]}
 
 
 def test_table_of_a_database_is_profiled_by_its_uri(lake, capsys):

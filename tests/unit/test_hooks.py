@@ -9,7 +9,7 @@ from fakes.kubernetes_client import kubernetes_connection
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import RemoteServingHook, ServingHook
-from airflow_mlops.hooks.serving_backends import KNOWN, NEEDED
+from airflow_mlops.hooks.serving_backends import EXTRAS
 from airflow_mlops.provider_info import get_provider_info
 
 
@@ -78,18 +78,18 @@ def test_watchers_share_a_back_end_until_the_connection_is_another(connection, t
     ("fields", "named"),
     [
         ({"conn_type": "http"}, "type 'http'; allowed: mlops_local_serving"),
-        ({"conn_type": "mlops_local_serving"}, "extra 'state_dir' is missing"),
+        ({"conn_type": "mlops_local_serving"}, "extra: key 'state_dir' is missing: the folder that holds"),
         (
             {"conn_type": "mlops_local_serving", "extra": {"state_dir": "/x", "prts": 1}},
-            "unknown extra 'prts'; allowed: state_dir",
+            "extra: unknown key 'prts'; one of: .*state_dir.*did you mean 'ports'",
         ),
         (
             {"conn_type": "mlops_local_serving", "extra": {"state_dir": "/x", "ports": {"m": 99999}}},
-            "1 to 65535",
+            "extra: ports.m: 99999, allowed: 65535 or less",
         ),
         (
             {"conn_type": "mlops_local_serving", "extra": {"state_dir": "/x", "workers": 0}},
-            "'workers' is 0; allowed: 1 or more",
+            "extra: workers: 0, allowed: 1 or more",
         ),
     ],
 )
@@ -110,13 +110,16 @@ VERTEX = {
 @pytest.mark.parametrize(
     ("extra", "named"),
     [
-        ({"backend": "sagemaker"}, "'sagemaker'; allowed: local, kserve, http_route, vertex"),
-        ({"backend": "kserve"}, "extra 'models' is missing: where models are"),
-        ({"backend": "http_route"}, "extra 'services' is missing"),
-        ({"backend": "vertex", "models": "x"}, "extra 'endpoints' is missing"),
-        ({**KSERVE, "state_dir": "/x"}, "unknown extra 'state_dir'; allowed: models"),
-        ({**KSERVE, "names": "demo"}, "extra 'names' is 'demo'; allowed: dict"),
-        ({**KSERVE, "ready_seconds": True}, "extra 'ready_seconds' is True; allowed: int or float"),
+        ({"backend": "sagemaker"}, "extra: backend: 'sagemaker', one of: local, kserve, http_route, vertex"),
+        ({"backend": "kserve"}, "extra: key 'models' is missing: where models are"),
+        ({"backend": "http_route"}, "extra: key 'services' is missing: names of Services"),
+        (
+            {"backend": "vertex", "models": "x"},
+            "extra: key 'endpoints' is missing: resource name per endpoint",
+        ),
+        ({**KSERVE, "state_dir": "/x"}, "extra: unknown key 'state_dir'; one of: .*models"),
+        ({**KSERVE, "names": "demo"}, "extra: names: 'demo', allowed: a mapping"),
+        ({**KSERVE, "ready_seconds": True}, "extra: ready_seconds: True, allowed: a number"),
         ({**KSERVE, "models": "s3://m"}, "model location 's3://m'; allowed: a text with"),
         ({**VERTEX, "endpoints": {"m": "7"}}, "'7'; allowed: projects"),
         (
@@ -127,7 +130,7 @@ VERTEX = {
                     "n": "projects/p/locations/b/endpoints/1",
                 },
             },
-            "names regions a, b; allowed: one",
+            "endpoints: regions a, b, allowed: one",
         ),
     ],
 )
@@ -191,8 +194,9 @@ def test_google_connection_gives_the_client_of_the_endpoints_region(connection, 
 
 def test_every_back_end_has_its_extras_in_the_form():
     form = next(t for t in get_provider_info()["connection-types"] if t["connection-type"] == "mlops_serving")
-    assert form["conn-fields"]["backend"]["schema"]["enum"] == list(KNOWN)
-    for needed in NEEDED.values():
-        assert set(needed) <= set(form["conn-fields"])
+    assert form["conn-fields"]["backend"]["schema"]["enum"] == list(EXTRAS)
+    for extra in EXTRAS.values():
+        needed = {name for name, field in extra.model_fields.items() if field.is_required()}
+        assert needed <= set(form["conn-fields"])
     assert form["hook-class-name"].endswith(RemoteServingHook.__name__)
     assert RemoteServingHook.conn_type == "mlops_serving"

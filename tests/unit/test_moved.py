@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.moved import MODULES, RENAMED, MovedModules
+from airflow_mlops.moved import MODULES, NEW_NAMES, MovedModules
 
 PACKAGE = Path(importlib.util.find_spec("airflow_mlops").origin).parent
 PROGRAMS = """
@@ -94,7 +94,7 @@ def test_what_programs_wrote_is_found(module, name):
     assert getattr(importlib.import_module(module), name) is not None
 
 
-@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+@pytest.mark.parametrize(("old", "new"), NEW_NAMES.items())
 def test_name_of_before_is_found_under_its_new_name(old, new):
     was = old.rpartition(".")
     home, _, name = (new if "." in new else f"{was[0]}.{new}").rpartition(".")
@@ -113,7 +113,7 @@ def asks_the_tables(path):
 
 def test_tables_lead_to_what_is_there_at_once():
     assert not {*MODULES.values()} & {*MODULES}
-    assert not {new for new in RENAMED.values() if "." in new} & {*RENAMED}
+    assert not {new for new in NEW_NAMES.values() if "." in new} & {*NEW_NAMES}
 
 
 def test_path_that_is_still_there_is_a_package_that_asks_the_tables():

@@ -76,7 +76,7 @@ def test_command_of_the_cron_job_stops_a_canary_with_no_more_rights_than_it_has(
         done = subprocess.run(
             [*PROGRAM, *command[1:]], env={**os.environ, **given, **here}, capture_output=True, text=True
         )
-        assert (done.returncode, done.stdout) == (0, f"demo: canary at 0 %, lease of {ME} ran out\n"), done
+        assert (done.returncode, done.stdout) == (0, f"demo: canary at 0 %, lease of {ME} expired\n"), done
         canary = backend.cluster.objects["inferenceservices", "demo"]["spec"]["canary"][0]
         assert canary["trafficPercent"] == 0
         needed = {(plural, VERBS.get(verb) or needs(name)) for verb, plural, name, _ in backend.cluster.calls}
@@ -120,7 +120,7 @@ def test_endpoints_of_a_vertex_connection_are_looked_after(monkeypatch, capsys):
         fake.endpoints.clear()
         assert main(["reap", "--conn", "v"]) == 2
     said = capsys.readouterr()
-    assert said.out == f"demo: canary at 0 %, lease of {ME} ran out\n"
+    assert said.out == f"demo: canary at 0 %, lease of {ME} expired\n"
     assert said.err.startswith(f"error: demo: get {ENDPOINT}: endpoint not found")
 
 
@@ -143,9 +143,9 @@ def test_service_of_compose_goes_on_looking_until_it_is_stopped(tmp_path):
     unwatched_here(tmp_path, "first")
     with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, text=True) as reaper:
         try:
-            assert reaper.stdout.readline() == "first: canary at 0 %, lease of r ran out\n"
+            assert reaper.stdout.readline() == "first: canary at 0 %, lease of r expired\n"
             unwatched_here(tmp_path, "second")
-            assert reaper.stdout.readline() == "second: canary at 0 %, lease of r ran out\n"
+            assert reaper.stdout.readline() == "second: canary at 0 %, lease of r expired\n"
         finally:
             reaper.terminate()
     assert StateFile(tmp_path / "second", "second").read().percent == 0

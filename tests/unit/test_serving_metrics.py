@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,9 +47,20 @@ def test_requests_are_counted_where_the_connection_says(connection):
     assert ServingHook("c").metrics("demo", None) is None
 
 
+@pytest.mark.parametrize("headers", ["Bearer secret", {"Authorization": ["Bearer secret"]}])
+def test_headers_that_are_not_understood_are_not_repeated(connection, headers):
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": {**PROMETHEUS, "headers": headers}})
+    with pytest.raises(InvalidConfigError, match=r"prometheus\.headers: allowed: a mapping of names") as told:
+        ServingHook("c").metrics("demo", None)
+    assert "secret" not in "".join(traceback.format_exception(told.value))
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
-    [({"errors": "x"}, "prometheus.errors: 'x', allowed"), ({"urls": "x"}, "allowed: url, requests, errors")],
+    [
+        ({"errors": "x"}, "prometheus.errors: 'x', allowed"),
+        ({"urls": "x"}, "unknown key 'prometheus.urls'; one of: url, requests, errors, .*did you mean 'url'"),
+    ],
 )
 def test_mistake_about_where_requests_are_counted_is_named(connection, changed, named):
     connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": {**PROMETHEUS, **changed}})
@@ -139,3 +151,14 @@ def test_latency_of_a_local_endpoint_comes_from_its_gateway(connection):
     assert isinstance(found, LocalMetrics)
     assert found.serving.state_dir == Path("/s")
     assert hook.metrics("m", hook.backend(), (RolloutMetric.ERRORS,)) is None
+
+
+def test_optional_metric_is_measured_where_it_can_be_and_refused_nowhere(connection):
+    wishes = (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY)
+    connection(conn_type="mlops_local_serving", extra={"state_dir": "/s"})
+    hook = ServingHook("c")
+    local = hook.metrics("m", hook.backend(), (RolloutMetric.ERRORS,), wishes)
+    assert RolloutMetric.LATENCY in local.measures
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": PROMETHEUS})
+    source = ServingHook("c").metrics("m", SimpleNamespace(), (RolloutMetric.ERRORS,), wishes)
+    assert source.measures == {RolloutMetric.ERRORS}

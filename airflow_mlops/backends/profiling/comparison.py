@@ -30,7 +30,7 @@ def compare_windows(
     multivariate: bool = False,
     on_bytes: Callable[[float], object] | None = None,
 ) -> SkewReport:
-    """Profile both windows with the same cells and test every column.
+    """Profile both windows in the same bins and test every column.
 
     :param by_blocks: take thresholds from the reference's partitions as blocks of quiet history.
     :param multivariate: also try to tell samples of both apart by all columns together; reads rows.
@@ -40,7 +40,7 @@ def compare_windows(
     blocks = _blocks(reference, on_bytes) if by_blocks else [profile_window(reference, on_bytes=on_bytes)]
     calibration = calibrate(blocks, policy=policy) if by_blocks else None
     known = merge(*blocks)
-    profiled = profile_window(current, cells_from=known, on_bytes=on_bytes)
+    profiled = profile_window(current, bins_from=known, on_bytes=on_bytes)
     report = compare_profiles(known, profiled, policy, calibration)
     if not multivariate:
         return report
@@ -63,14 +63,14 @@ def read_policy(path: str) -> SkewPolicy:
 
 
 def _blocks(reference: Window, on_bytes: Callable[[float], object] | None) -> list[Profile]:
-    """Profile each partition with the cells of the first."""
+    """Profile each partition in the bins of the first."""
     keys = reference.partitions or tuple(list_partitions(reference.uri))
     if not keys:
         return [profile_window(reference, on_bytes=on_bytes)]
     blocks: list[Profile] = []
-    cells: Profile | None = None
+    known: Profile | None = None
     for key in keys:
         window = Window(uri=reference.uri, partitions=(key,))
-        blocks.append(profile_window(window, cells_from=cells, on_bytes=on_bytes))
-        cells = blocks[-1] if cells is None else merge(cells, blocks[-1])
+        blocks.append(profile_window(window, bins_from=known, on_bytes=on_bytes))
+        known = blocks[-1] if known is None else merge(known, blocks[-1])
     return blocks

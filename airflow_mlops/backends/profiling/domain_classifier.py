@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_mlops.backends.profiling.files.bins import kind_of, plain
+from airflow_mlops.backends.profiling.files.bins import decode_dictionary, kind_of
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.skew.report import Importance, MultivariateResult
 from airflow_mlops.core.errors import InvalidDataError
@@ -138,7 +138,7 @@ def _encode(samples: Sequence[pa.Table]) -> tuple[_Floats, list[bool]]:
 
 def _codes(values: Sequence[Any]) -> _Floats:
     """Return ordinal codes of categories by their frequency in both windows; rare ones share a code."""
-    text = pa.concat_arrays([pc.cast(plain(v), pa.large_string()) for v in values])
+    text = pa.concat_arrays([pc.cast(decode_dictionary(v), pa.large_string()) for v in values])
     counted = pc.value_counts(text.drop_null()).to_pylist()
     ranked = sorted(counted, key=lambda entry: (-entry["counts"], entry["values"]))[:_MOST_CATEGORIES]
     codes = pc.index_in(text, pa.array([e["values"] for e in ranked], pa.large_string()))
@@ -147,7 +147,7 @@ def _codes(values: Sequence[Any]) -> _Floats:
 
 
 def _numbers(values: Any) -> _Floats:
-    values = plain(values)
+    values = decode_dictionary(values)
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
         values = pc.cast(pc.cast(values, pa.timestamp("us"), safe=False), pa.int64())
     numbers = np.asarray(pc.fill_null(pc.cast(values, pa.float64(), safe=False), float("nan")), np.float64)

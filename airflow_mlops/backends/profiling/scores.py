@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.profile.profile import Profile
 
-COLUMN = "prediction"
+SCORE_COLUMN = "prediction"
 
 
-def profile_scores(scores: ArrayLike, cells_from: Profile | None = None) -> Profile:
+def profile_scores(scores: ArrayLike, bins_from: Profile | None = None) -> Profile:
     """Return the profile of scores, shape ``(n_rows,)``, as a column ``prediction``.
 
-    :param cells_from: the scores they are to be compared with.
+    :param bins_from: the scores they are to be compared with.
     """
     column = pa.array(np.asarray(scores, dtype=float))
-    return profile_table(pa.table({COLUMN: column}), cells_from=cells_from)
+    return profile_table(pa.table({SCORE_COLUMN: column}), bins_from=bins_from)

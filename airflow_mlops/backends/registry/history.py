@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.registry.ledger_text import SUFFIX, decisions_of, rows_of, valid
+from airflow_mlops.backends.registry.ledger_text import SUFFIX, decisions_of, ends_of, rows_of, valid
 from airflow_mlops.backends.registry.mlflow_ledger import safe_name
-from airflow_mlops.backends.registry.protocol import CHAMPION, DecisionEntry, LedgerEntry
+from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry, LedgerEntry
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.end import RolloutEnd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -20,7 +21,7 @@ _PAGE = "200"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History(Record):
-    """Champion and ledger of a model; both lists oldest first.
+    """Champion and ledger of a model; all lists oldest first.
 
     :param champion: version that the alias points to now, also if it was moved by hand.
     """
@@ -29,6 +30,7 @@ class History(Record):
     champion: str | None = None
     changes: tuple[LedgerEntry, ...] = ()
     decisions: tuple[DecisionEntry, ...] = ()
+    ends: tuple[RolloutEnd, ...] = ()
 
 
 async def read_history(server: MlflowServer, model: str) -> History | None:
@@ -47,9 +49,10 @@ async def read_history(server: MlflowServer, model: str) -> History | None:
     numbered = {int(one["version"]): _tags(one) async for one in listed}
     return History(
         model=model,
-        champion=aliases.get(CHAMPION),
+        champion=aliases.get(CHAMPION_ALIAS),
         changes=tuple(valid(rows_of(model, numbered, _tags(registered)))),
         decisions=tuple(decisions_of(model, numbered)),
+        ends=tuple(ends_of(model, numbered)),
     )
 
 

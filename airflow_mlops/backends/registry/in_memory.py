@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.registry.ledger_order import decided_before, done_before, refuse_moved
 from airflow_mlops.backends.registry.protocol import (
-    CHAMPION,
+    CHAMPION_ALIAS,
     PREVIOUS,
     DecisionEntry,
     LedgerEntry,
@@ -19,6 +19,8 @@ from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_mlops.core.rollout.end import RolloutEnd
 
 
 class InMemoryRegistry:
@@ -34,6 +36,7 @@ class InMemoryRegistry:
         self._aliases: dict[tuple[str, str], str] = {}
         self._ledger: list[LedgerEntry] = []
         self._decisions: list[DecisionEntry] = []
+        self._ends: list[RolloutEnd] = []
 
     def register(
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
@@ -73,14 +76,14 @@ class InMemoryRegistry:
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Move the aliases and append to the ledger."""
         self.version(entry.model, entry.to_version)
-        kept, current = self.ledger(entry.model), self.alias(entry.model, CHAMPION)
+        kept, current = self.ledger(entry.model), self.alias(entry.model, CHAMPION_ALIAS)
         done = done_before(entry, kept)
         if done is not None and current == entry.to_version:
             return done
         refuse_moved(entry, kept, current)
         if entry.from_version is not None:
             self._aliases[entry.model, PREVIOUS] = entry.from_version
-        self._aliases[entry.model, CHAMPION] = entry.to_version
+        self._aliases[entry.model, CHAMPION_ALIAS] = entry.to_version
         after = kept[-1].number if kept else 0
         entry = replace(entry, number=self._next_number(entry.model), after=after)
         self._ledger.append(entry)
@@ -88,7 +91,7 @@ class InMemoryRegistry:
 
     def settle(self, model: str) -> str | None:
         """Return the champion: here no promotion can be interrupted."""
-        return self.alias(model, CHAMPION)
+        return self.alias(model, CHAMPION_ALIAS)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all changes of champion, oldest first."""
@@ -108,8 +111,21 @@ class InMemoryRegistry:
         """Return all decisions, oldest first."""
         return [entry for entry in self._decisions if entry.model == model]
 
+    def record_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append the end of a rollout, once."""
+        for known in self._ends:
+            if known.id == end.id:
+                return known
+        end = replace(end, number=self._next_number(end.model))
+        self._ends.append(end)
+        return end
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
+        return [end for end in self._ends if end.model == model]
+
     def _next_number(self, model: str) -> int:
-        return len(self.ledger(model)) + len(self.decisions(model)) + 1
+        return len(self.ledger(model)) + len(self.decisions(model)) + len(self.ends(model)) + 1
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""

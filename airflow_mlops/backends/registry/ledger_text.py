@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.backends.registry.ledger_order import accepted, first_of_each
 from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
 from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.rollout.end import RolloutEnd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.record import Record
 
 SUFFIX = ".mlops-ledger"
-ENTRY_TAG, STATE_TAG, DECISION_TAG = "mlops.entry", "mlops.state", "mlops.decision"
+ENTRY_TAG, STATE_TAG, DECISION_TAG, END_TAG = "mlops.entry", "mlops.state", "mlops.decision", "mlops.end"
 _OLD_TAG = "mlops.ledger."
 """Prefix of tags on the model itself, where entries were kept before they were numbered."""
 APPLIED, VOID = "applied", "void"
@@ -57,6 +58,16 @@ def decision_text(entry: DecisionEntry) -> str:
     return text
 
 
+def end_text(end: RolloutEnd) -> str:
+    """Return the end of a rollout as JSON of bounded length; a long reason is cut."""
+    bounded = replace(end, reason=end.reason[:_LONGEST_REASON])
+    text = _text(bounded)
+    while len(text) > _LONGEST_TAG and bounded.reason:
+        bounded = replace(bounded, reason=_half(bounded.reason))
+        text = _text(bounded)
+    return text
+
+
 def rows_of(
     model: str, numbered: Mapping[int, Mapping[str, str]], model_tags: Mapping[str, str]
 ) -> list[LedgerRow]:
@@ -84,6 +95,16 @@ def decisions_of(model: str, numbered: Mapping[int, Mapping[str, str]]) -> list[
             known = DecisionEntry.from_json(_json(numbered[number][DECISION_TAG], model, number))
             read.append(replace(known, number=number))
     return first_of_each(read)
+
+
+def ends_of(model: str, numbered: Mapping[int, Mapping[str, str]]) -> list[RolloutEnd]:
+    """Return how rollouts ended, oldest first; of records with one id the first."""
+    found: dict[str, RolloutEnd] = {}
+    for number in sorted(numbered):
+        if END_TAG in numbered[number]:
+            end = RolloutEnd.from_json(_json(numbered[number][END_TAG], model, number))
+            found.setdefault(end.id, replace(end, number=number))
+    return list(found.values())
 
 
 def _entry(text: str, model: str, number: int) -> LedgerEntry:

@@ -11,7 +11,7 @@ from airflow_mlops.backends.registry.ledger_order import decided_before, done_be
 from airflow_mlops.backends.registry.ledger_text import APPLIED, VOID, valid
 from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN_MODEL_CODES, MlflowLedger, safe_name
 from airflow_mlops.backends.registry.protocol import (
-    CHAMPION,
+    CHAMPION_ALIAS,
     PREVIOUS,
     DecisionEntry,
     LedgerEntry,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.ledger_text import LedgerRow
+    from airflow_mlops.core.rollout.end import RolloutEnd
 
 
 class MlflowRegistry:
@@ -81,7 +82,7 @@ class MlflowRegistry:
         self.version(entry.model, entry.to_version)
         rows = self._ledger.rows(entry.model)
         self._complete(rows)
-        current, kept = self.alias(entry.model, CHAMPION), valid(rows)
+        current, kept = self.alias(entry.model, CHAMPION_ALIAS), valid(rows)
         done = done_before(entry, kept)
         if done is not None and current == entry.to_version:
             return done
@@ -96,7 +97,7 @@ class MlflowRegistry:
     def settle(self, model: str) -> str | None:
         """Move the aliases as the last entry of the ledger says, if that was interrupted."""
         self._complete(self._ledger.rows(model))
-        return self.alias(model, CHAMPION)
+        return self.alias(model, CHAMPION_ALIAS)
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all changes of champion, oldest first."""
@@ -111,6 +112,15 @@ class MlflowRegistry:
     def decisions(self, model: str) -> list[DecisionEntry]:
         """Return all decisions, oldest first."""
         return self._ledger.decisions(model)
+
+    def record_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append the end of a rollout once; of concurrent duplicates the first is valid."""
+        known = next((each for each in self.ends(end.model) if each.id == end.id), None)
+        return known or self._ledger.append_end(end)
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
+        return self._ledger.ends(model)
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
@@ -141,7 +151,7 @@ class MlflowRegistry:
         Reads the ledger again afterwards: a slow process must not leave an older champion than the ledger's.
         """
         with self.server.session() as client:
-            moved = _point(client, entry.model, CHAMPION, entry.to_version)
+            moved = _point(client, entry.model, CHAMPION_ALIAS, entry.to_version)
             if moved and entry.from_version is not None:
                 _point(client, entry.model, PREVIOUS, entry.from_version)
         self._ledger.close(entry, APPLIED if moved else VOID)

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.backends.registry.ledger_order import done_before, moved
 from airflow_mlops.backends.registry.ledger_text import (
     DECISION_TAG,
+    END_TAG,
     ENTRY_TAG,
     STATE_TAG,
     SUFFIX,
     decision_text,
     decisions_of,
+    end_text,
+    ends_of,
     entry_text,
     rows_of,
 )
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.ledger_text import LedgerRow
     from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
+    from airflow_mlops.core.rollout.end import RolloutEnd
 
 UNKNOWN_MODEL_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _PAGE = 1000
@@ -63,6 +67,14 @@ class MlflowLedger:
         """Append a decision and return it with its number."""
         sentence = f"{entry.decision}: {entry.version} by {entry.by}"
         return replace(entry, number=self._append(entry.model, DECISION_TAG, decision_text(entry), sentence))
+
+    def append_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append the end of a rollout and return it with its number."""
+        return replace(end, number=self._append(end.model, END_TAG, end_text(end), end.sentence))
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
+        return ends_of(model, self._numbered(model))
 
     def winner(self, claim: LedgerEntry) -> LedgerEntry:
         """Return the valid entry of this claim; a request that was sent twice is one claim.

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.core.record import Record
+from airflow_mlops.moved import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CHAMPION = "champion"
+    from airflow_mlops.core.rollout.end import RolloutEnd
+
+__getattr__ = names_of(__name__)
+
+CHAMPION_ALIAS = "champion"
 PREVIOUS = "previous"
 PROMOTION, ROLLBACK, DECISION = "promotion", "rollback", "decision"
 PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"
@@ -158,6 +163,15 @@ class ModelRegistry(Protocol):
 
     def decisions(self, model: str) -> list[DecisionEntry]:
         """Return all decisions, oldest first."""
+
+    def record_end(self, end: RolloutEnd) -> RolloutEnd:
+        """Append how a rollout ended; one with the same id that is there already is returned instead.
+
+        Moves no alias, and no promotion waits for it or loses by it.
+        """
+
+    def ends(self, model: str) -> list[RolloutEnd]:
+        """Return how rollouts ended, oldest first."""
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""

@@ -1,1 +1,1 @@
-"""Reports that people read: self-contained HTML of results that the core decided."""
+"""Reports for people: self-contained HTML, one module a report, charts shared."""

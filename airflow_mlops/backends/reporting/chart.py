@@ -1,6 +1,6 @@
-"""Geometry that the charts of all reports share: ticks, cut names, forest plots, pairs of bars.
+"""Geometry shared by the charts of all reports: ticks, truncated names, forest plots, pairs of bars.
 
-Places are units of an SVG viewBox; the templates draw them.
+Coordinates are units of an SVG viewBox; the templates draw them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 FOREST_WIDTH, FOREST_RIGHT, FOREST_ROW = 1000, 800, 24
-"""Of a forest plot: names stand left of the frame, words right of it."""
+"""Forest plot: names are left of the frame, texts right of it."""
 BAR_ROW = 18
 _LEFT_LEAST, _LEFT_MOST, _CHAR, _FOOT = 160, 345, 7, 42
 _BAR_WIDTH = 140
@@ -25,7 +25,7 @@ _MOST_TIME_TICKS = 8
 
 
 def shorten(name: str, most: int = _NAME_CHARS) -> str:
-    """Cut a name to what fits beside a chart."""
+    """Truncate a name to the width beside a chart."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
@@ -43,7 +43,7 @@ def round_ticks(low: float, high: float, about: int = 6) -> tuple[float, ...]:
 
 
 def time_ticks(began: float, ended: float) -> list[tuple[float, str]]:
-    """Return round moments of the clock (UTC), at most eight, and their labels."""
+    """Return at most eight round times (UTC) and their labels."""
     span = max(ended - began, 1.0)
     days = math.ceil(span / _MOST_TIME_TICKS / 86400) * 86400
     every = next((step for step in _SECONDS if span / step <= _MOST_TIME_TICKS), days)
@@ -56,7 +56,7 @@ def time_ticks(began: float, ended: float) -> list[tuple[float, str]]:
 def edge_ticks(
     edges: Sequence[float], text: Callable[[float], str], *, step: float, dropped: int = 0
 ) -> tuple[tuple[float, str], ...]:
-    """Return place and label of a histogram's first, middle and last inner edge.
+    """Return position and label of a histogram's first, middle and last inner edge.
 
     :param step: width of a bin; the first bin lies left of the first edge.
     :param dropped: 1 if that bin is not drawn.
@@ -67,11 +67,11 @@ def edge_ticks(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForestValue:
-    """What a row of a forest plot shows, in the axis' own unit; ``None`` where there is no value.
+    """Value and interval of a forest plot's row, in the axis' unit; ``None`` where there is no value.
 
-    :param look: what it means, a CSS class: ``better``, ``worse``, …
+    :param look: its meaning, a CSS class: ``better``, ``worse``, …
     :param limit: this row's limit, drawn as a dashed line.
-    :param sets_scale: whether the axis has to show all of it; others are cut at the frame.
+    :param sets_scale: whether the axis must cover it; other rows are clipped at the frame.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ForestValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForestRow:
-    """An estimate's place; ``at`` is ``None`` where there is no value.
+    """Position of a value in a forest plot; ``at`` is ``None`` where there is no value.
 
     :param beyond: -1 or 1 if the value lies left or right of the frame.
     """
@@ -105,11 +105,11 @@ class ForestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
-    """A forest plot: an estimate and its interval a row, over one axis.
+    """A forest plot: one value with its interval per row, over a common axis.
 
-    :param label: of the axis.
-    :param left: where the frame begins; the names need what is left of it.
-    :param line: where the solid line lies, 0 for differences; ``None`` for none.
+    :param label: label of the axis.
+    :param left: left edge of the frame, right of the names.
+    :param line: position of the solid line, 0 for differences; ``None`` for none.
     """
 
     label: str
@@ -130,7 +130,7 @@ class Forest:
 
 
 def forest(estimates: Sequence[ForestValue], label: str, *, line: float | None = None) -> Forest:
-    """Place estimates, one a row."""
+    """Lay out a forest plot, one value per row."""
     low, high = _range(estimates, line)
     ticks = round_ticks(low, high)
     left = min(_LEFT_MOST, max(_LEFT_LEAST, 20 + _CHAR * max(len(one.name) for one in estimates)))
@@ -161,7 +161,7 @@ def forest(estimates: Sequence[ForestValue], label: str, *, line: float | None =
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarPair:
-    """Two bars of a category: name, widths, shares in words."""
+    """Two bars of a category: name, widths, shares as text."""
 
     name: str
     top: float
@@ -172,11 +172,10 @@ class BarPair:
 
 
 def bar_pairs(shares: Sequence[tuple[str, float, float]], *, without_bars: str) -> tuple[BarPair, ...]:
-    """Place pairs of bars, one a row; the longest bar has the whole width.
+    """Lay out pairs of bars, one per row; the longest bar has the full width.
 
     :param shares: name, share in the reference, share in the current data.
-    :param without_bars: the row whose shares are only told: bars of all other values together would dwarf
-        the rest.
+    :param without_bars: row shown as text only: bars of all other values together would dwarf the rest.
     """
     highest = max((share for name, *pair in shares if name != without_bars for share in pair), default=0.0)
 
@@ -216,6 +215,6 @@ def _tick_text(tick: float, ticks: Sequence[float]) -> str:
 
 
 def _is_round(step: float) -> bool:
-    """Say whether a step is 1, 2 or 5 of its power of ten; 2.5 needs a digit more."""
+    """Return whether a step is 1, 2 or 5 times a power of ten; 2.5 needs one more digit."""
     lead: float = step / 10.0 ** math.floor(math.log10(step) + 1e-9)
     return abs(lead - 2.5) > 1e-6

@@ -1,6 +1,6 @@
-"""Reports as one HTML file each: one layout, no scripts, nothing fetched, all text escaped.
+"""HTML layout of all reports: one file each, no scripts, no external resources, all text escaped.
 
-The model card needs nothing but its template: it is here too.
+Also renders the model card, which is only a template.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder; a value that it misses is an error."""
+    """Render a template of this folder; an undefined value is an error."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -36,7 +36,7 @@ def render_card(card: ModelCard) -> str:
 
 
 def _number(value: float) -> str:
-    """Format a number so that small ones keep their meaning: three digits, no noise."""
+    """Format a number with three digits; small ones in scientific notation."""
     return "0" if abs(value) < 5e-7 else (f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.3f}")
 
 
@@ -51,7 +51,7 @@ def _clock(at: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Format a time span in the unit that suits its length."""
+    """Format a duration in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

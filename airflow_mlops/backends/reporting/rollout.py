@@ -1,4 +1,4 @@
-"""Rollout report as one HTML file: its plots share one time axis; places are units of an SVG viewBox."""
+"""Rollout report as HTML: plots over a common time axis; coordinates are units of an SVG viewBox."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 PLOT_WIDTH, PLOT_HEIGHT, PLOT_TOP = 1000, 150, 18
 MOST_POINTS = 60
-"""Neighbouring windows are put together, so that a line has at most so many points."""
+"""Maximum points of a line; adjacent windows are merged."""
 _LEAST_EXPONENT, _BEYOND_BAR = -2.0, 1.0
 _LEAST_SHARE = 0.01
-"""The axis of failures shows 1 % at least: noise of a healthy canary is not to look like a fire."""
+"""The failure axis shows at least 1 %, so that a healthy canary's noise does not look alarming."""
 _ERRORS, _HARMLESS, _ALONE = str(RolloutMetric.ERRORS), "harmless", "alone"
 _LABEL_GAP = 40
 _DECISIONS = {
@@ -36,7 +36,7 @@ _DECISIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A decision at a place of the time axis."""
+    """A decision's position on the time axis."""
 
     x: float
     number: int
@@ -46,9 +46,9 @@ class Mark:
 class Stretch:
     """A step on the time axis.
 
-    :param asked: where it began to wait for a person; ``None`` if nobody was asked.
+    :param asked: start of waiting for a person; ``None`` if it did not wait.
     :param y: height of its weight.
-    :param labelled: whether there is room for its weight in words.
+    :param labelled: whether there is room for the label of its weight.
     """
 
     begins: float
@@ -61,10 +61,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutPlots:
-    """Paths of the plots; empty where nothing was seen.
+    """SVG paths of the plots; empty without data.
 
-    :param evidence: path per test that may blame or pause, and ``harmless``.
-    :param bar: height of the e-value that rolls back; ``advance_bar`` of the one that lets go on.
+    :param evidence: path per test that can roll back or pause, and ``harmless``.
+    :param bar: height of the e-value that rolls back; ``advance_bar`` of the one that allows advancing.
     :param top_share: share of failed requests at the top of the plot of failures.
     :param top_rate: requests per second at the top of the plot of requests.
     :param ticks: (x, text) along the time axis.
@@ -84,18 +84,18 @@ class RolloutPlots:
 
 
 def render_rollout(history: RolloutHistory) -> str:
-    """Return the report as HTML; names and reasons may be any text, they are escaped."""
+    """Return the report as HTML; names and reasons are escaped."""
     return render("rollout.html.j2", history=history, **drawn(history))
 
 
 def drawn(history: RolloutHistory) -> dict[str, Any]:
-    """Return what the templates of the plots and of the table of steps need."""
+    """Return the template values of the plots and the table of steps."""
     size = (PLOT_WIDTH, PLOT_HEIGHT)
     return {"plots": plots_of(history), "words": _DECISIONS, "size": size}
 
 
 def plots_of(history: RolloutHistory) -> RolloutPlots:
-    """Draw a rollout."""
+    """Lay out the plots of a rollout."""
     began = min((step.began for step in history.steps), default=history.ended)
     span = max(history.ended - began, 1.0)
     points = [point for step in history.steps for point in step.trace]
@@ -129,7 +129,7 @@ def plots_of(history: RolloutHistory) -> RolloutPlots:
 
 
 def _tests(points: Sequence[TracePoint]) -> dict[str, list[tuple[TracePoint, float]]]:
-    """Return (point, e-value) of each test; the share test of errors has nothing to say alone."""
+    """Return (point, e-value) per test; without a stable arm there is no error-share test."""
     found: dict[str, list[tuple[TracePoint, float]]] = {}
     for point in points:
         values = {**point.others, _HARMLESS: point.harmless}
@@ -163,14 +163,14 @@ def _stretches(history: RolloutHistory, x: Callable[[float], float]) -> tuple[St
 
 
 def _binned(points: Sequence[TracePoint], most: int) -> list[Sequence[TracePoint]]:
-    """Return neighbours together in at most so many parts that are about alike."""
+    """Split points into at most ``most`` consecutive groups of about equal size."""
     parts = min(most, len(points))
     edges = [round(len(points) * part / parts) for part in range(parts + 1)] if parts else [0]
     return [points[begins:ends] for begins, ends in pairwise(edges)]
 
 
 def _shares(points: Sequence[TracePoint], arm: str, x: Callable[[float], float]) -> list[tuple[float, float]]:
-    """Return (place, share of failed requests) of neighbouring windows together, where any were answered."""
+    """Return (position, share of failed requests) of groups of windows that have requests."""
     found = []
     for part in _binned(points, MOST_POINTS):
         asked = sum(getattr(point.window, f"{arm}_requests") for point in part)
@@ -181,7 +181,7 @@ def _shares(points: Sequence[TracePoint], arm: str, x: Callable[[float], float])
 
 
 def _rates(history: RolloutHistory, arm: str, x: Callable[[float], float]) -> list[tuple[float, float]]:
-    """Return (place, requests per second) of neighbouring windows together, step by step."""
+    """Return (position, requests per second) of groups of windows, step by step."""
     found = []
     most = max(1, MOST_POINTS // max(1, len(history.steps)))
     for step in history.steps:
@@ -195,7 +195,7 @@ def _rates(history: RolloutHistory, arm: str, x: Callable[[float], float]) -> li
 
 
 def _counted_since(step: StepHistory) -> float:
-    """Return when a step's first window began: as long before its end as the next one was long."""
+    """Return the start of a step's first window, assuming the length of the second one."""
     if len(step.trace) < 2:
         return step.began
     first, second = step.trace[:2]
@@ -203,7 +203,7 @@ def _counted_since(step: StepHistory) -> float:
 
 
 def _scaled(arms: dict[str, list[tuple[float, float]]], least: float) -> tuple[dict[str, str], float]:
-    """Return the paths of both arms under one scale, and what its top stands for."""
+    """Return the paths of both arms on one scale, and the value at its top."""
     top = max([least, *(value for places in arms.values() for _, value in places)])
     return {
         arm: _line([(place, _height(value / top)) for place, value in places]) for arm, places in arms.items()

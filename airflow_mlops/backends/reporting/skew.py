@@ -1,4 +1,4 @@
-"""Skew report: as one HTML file with plots, and as text for a terminal."""
+"""Skew report as HTML with plots, and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _TABLE_ROWS, _TEXT_ROWS, _MOST_REASONS = 300, 40, 12
 _OPEN_ROWS = 12
-"""Tests in sight at once; further quiet ones are folded away."""
+"""Tests shown at once; further tests without skew are collapsed."""
 _WIDTH, _HEIGHT, _BINS = 320, 120, 32
 _HUGE = 1e290
-"""Edges beyond are scaled down: their differences would overflow."""
+"""Larger edges are scaled down, because their differences would overflow."""
 _HEADER = ("column", "test", "moved", "at least", "allowed", "threshold is", "")
 _HEADLINES = {
     Outcome.PASS: "No skew",
@@ -48,7 +48,7 @@ _TEST_NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """A histogram of two outlines (numbers) or pairs of bars (categories); one of them is empty.
+    """A histogram of two outlines (numbers) or pairs of bars (categories); the other is empty.
 
     :param area: path of the reference's filled outline, ``line`` of the current one's.
     :param ticks: (x, text) along the axis.
@@ -66,7 +66,7 @@ def render_skew(
 ) -> str:
     """Return the report as HTML.
 
-    :param reference: what the reference window is called, ``current`` alike; any text, it is escaped.
+    :param reference: name of the reference window; ``current``: of the other one. Both are escaped.
     """
     shown = min(_TABLE_ROWS, max(_OPEN_ROWS, sum(test.skewed for test in report.tests)))
     return render(
@@ -100,7 +100,7 @@ def write_skew(report: SkewReport, path: str, **names: str) -> None:
 
 
 def skew_text(report: SkewReport) -> str:
-    """Return verdict, reasons, and the strongest tests as aligned text."""
+    """Return verdict, reasons and the strongest tests as aligned text."""
     verdict = report.verdict
     lines = [f"{verdict.gate}: {verdict.outcome}, {len(verdict.findings)} checks"]
     lines += [f"  {reason}" for reason in verdict.reasons]
@@ -116,7 +116,7 @@ def skew_text(report: SkewReport) -> str:
 
 
 def plot_of(distribution: Distribution) -> Plot:
-    """Draw both distributions of a column."""
+    """Lay out both distributions of a column."""
     return _bars(distribution) if distribution.names else _histogram(distribution)
 
 
@@ -126,7 +126,7 @@ def _row(test: SkewTest) -> dict[str, Any]:
 
 
 def _interval(effect: EffectSize, threshold: float, width: float = 100.0) -> dict[str, float]:
-    """Return where interval, value and threshold lie on a scale shared by one row."""
+    """Return the positions of interval, value and threshold on the row's scale."""
     highest = max(effect.upper, threshold * 1.5, 1e-9)
     places = {"low": effect.lower, "high": effect.upper, "value": max(0.0, effect.value), "limit": threshold}
     return {name: round(min(1.0, value / highest) * width, 2) for name, value in places.items()}
@@ -160,7 +160,7 @@ def _bars(distribution: Distribution) -> Plot:
 
 
 def _histogram(distribution: Distribution) -> Plot:
-    """Spread the counted bins over bins of equal width; the open outer ones become the outermost."""
+    """Redistribute the counted bins over bins of equal width; the open outer bins stay outermost."""
     if not distribution.edges:
         return Plot()
     unit = 1e-10 if max(map(abs, distribution.edges)) > _HUGE else 1.0
@@ -184,7 +184,7 @@ def _borders(edges: Sequence[float]) -> list[float]:
 
 
 def _rebin(edges: Sequence[float], shares: Sequence[float], borders: Sequence[float]) -> list[float]:
-    """Return the shares below, between and above the borders; within a bin values lie evenly."""
+    """Return the shares below, between and above the borders; values are uniform within a bin."""
     if not shares:
         return [0.0] * (len(borders) + 1)
     inside = [0.0] * (len(borders) - 1)

@@ -1,4 +1,4 @@
-"""Update report as one HTML file: the verdict first, then what it rests on."""
+"""Update report as HTML: the verdict first, then its evidence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_mlops.core.release.readiness import ReadinessReport
     from airflow_mlops.core.release.version_status import UpdateReport
     from airflow_mlops.core.validation.report import Report
@@ -47,11 +49,11 @@ _LOOKS = {
     "found": "found by search: loses significantly more than allowed",
 }
 _DOCUMENTS = {
-    "schema report": ("schema", "schema_report.json"),
-    "skew report": ("skew", "skew_report.html"),
-    "validation report": ("validation", "validation_report.json"),
-    "readiness report": ("readiness", "readiness_report.json"),
-    "model card": ("card", "model_card.html"),
+    "schema": "schema report",
+    "skew": "skew report",
+    "validation": "validation report",
+    "readiness": "readiness report",
+    "card": "model card",
 }
 _MEASURES = (
     ("Latency p50", "one_by_one", "p50_ms", "max_p50_ms", "p50_ms", "ms"),
@@ -61,13 +63,14 @@ _MEASURES = (
     ("Model size", "", "model_mb", "max_model_mb", "model_mb", "MB"),
     ("Start", "", "start_seconds", "max_start_seconds", "start_seconds", "s"),
 )
-"""What is called how, where it was measured, its name there, its limit, the subject of its finding, unit."""
+"""Label, part of the measurements, field, limit in the policy, subject of the finding, unit."""
 
 
-def render_update(report: UpdateReport, run_url: str = "") -> str:
+def render_update(report: UpdateReport, run_url: str, paths: Mapping[str, str]) -> str:
     """Return the report as HTML.
 
-    :param run_url: page of the evidence run, for links to its other documents; none if empty.
+    :param run_url: URL of the evidence run, for links to its documents; no links if empty.
+    :param paths: path of the document in the evidence run, by part of the report.
     """
     words, look = _HEADLINES[report.state]
     validation = report.validation
@@ -84,7 +87,7 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
         reasons=report.reasons[:_MOST_REASONS],
         more_reasons=max(0, len(report.reasons) - _MOST_REASONS),
         why_missing={one.part: one.reason for one in report.missing},
-        documents=_documents(report, run_url),
+        documents=_documents(report, run_url, paths),
         metrics=_metrics(validation) if validation else [],
         segments=segment_plots(validation) if validation else [],
         segment_rows=_segment_rows(validation) if validation else [],
@@ -98,16 +101,16 @@ def render_update(report: UpdateReport, run_url: str = "") -> str:
     )
 
 
-def _documents(report: UpdateReport, run_url: str) -> list[tuple[str, str]]:
-    """Link only to a server's pages, and only to what is there."""
+def _documents(report: UpdateReport, run_url: str, paths: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return links to existing documents; only for http and https."""
     if not run_url.startswith(("http://", "https://")):
         return []
-    there = [(name, path) for name, (part, path) in _DOCUMENTS.items() if getattr(report, part)]
+    there = [(name, paths[part]) for part, name in _DOCUMENTS.items() if getattr(report, part)]
     return [("evidence run", run_url), *((n, f"{run_url}/artifacts/{quote(path)}") for n, path in there)]
 
 
 def _metrics(validation: Report) -> list[dict[str, Any]]:
-    """Return, per metric, its plot and a row for each model and the floor."""
+    """Return, per metric, the plot and a table row per model and floor."""
     floors = {f.subject: f for f in validation.verdict.findings if f.check == "floor"}
     shown = []
     for metric in dict.fromkeys(one.metric for one in validation.values):
@@ -164,7 +167,7 @@ def _segment_rows(validation: Report) -> list[tuple[str, ...]]:
 
 
 def _measures(ready: ReadinessReport) -> list[dict[str, Any]]:
-    """Return what was measured beside its limit; what has a limit and no value is said so."""
+    """Return measurements with their limits; also those that have a limit but no value."""
     judged = {f.subject: f.outcome for f in ready.verdict.findings if f.check == "limit"}
     rows = []
     for name, part, key, limit_key, subject, unit in _MEASURES:
@@ -184,5 +187,5 @@ def _measures(ready: ReadinessReport) -> list[dict[str, Any]]:
 
 
 def _served(ready: ReadinessReport) -> list[Finding]:
-    """Return what else was tried: requirements, signature, answers, load."""
+    """Return the other findings: requirements, signature, answers, load."""
     return [f for f in ready.verdict.findings if f.check not in ("limit", "note")]

@@ -1,4 +1,4 @@
-"""Plots of the update report: each metric with its rivals, and gains in every segment."""
+"""Plots of the update report: each metric of all models, and gains per segment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WORST_FIRST = (
 class SegmentPlot:
     """Gains in one metric.
 
-    :param looks: what its marks mean; ``left_out``: rows that are in the JSON only.
+    :param looks: meanings of its marks, for the legend; ``left_out``: rows that only the JSON has.
     """
 
     metric: str
@@ -50,17 +50,17 @@ class SegmentPlot:
 
 
 def unit_of(metric: str) -> str:
-    """Say what a metric's numbers are."""
+    """Return the unit of a metric."""
     name = metric.removeprefix("neg_")
     known = "0 to 1" if name in _FROM_0_TO_1 or name.startswith("ndcg@") else "the metric's own unit"
     return _UNITS.get(name, known)
 
 
 def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
-    """Draw a metric of every model that was judged, and its floor.
+    """Lay out a metric of all compared models, and its floor.
 
-    A baseline far away would leave no room for the difference that matters: beside a champion it may lie
-    outside the frame.
+    With a champion the baseline does not set the scale: a distant one would leave no room for the difference
+    that matters, so it may lie outside the frame.
     """
     rivals = {one.model for one in report.values}
     estimates = [
@@ -83,7 +83,7 @@ def metric_plot(report: Report, metric: str, floor: float | None) -> Forest:
 
 
 def _direction(report: Report, metric: str) -> str:
-    """Say which way is better, as the comparisons took it; nothing if none shows it."""
+    """Return which direction is better, by the comparisons; empty if they do not show it."""
     for one in report.comparisons:
         if one.metric == metric and one.gain and one.challenger is not None and one.other is not None:
             return f"; {'more' if (one.challenger - one.other) * one.gain > 0 else 'less'} is better"
@@ -91,7 +91,7 @@ def _direction(report: Report, metric: str) -> str:
 
 
 def segment_plots(report: Report) -> list[SegmentPlot]:
-    """Draw the gains over the champion, whole and in every segment; one plot a metric, worst rows first."""
+    """Lay out the gains over the champion, overall and per segment; one plot per metric, worst rows first."""
     against = [one for one in report.comparisons if one.rival == CHAMPION]
     metrics = dict.fromkeys((*(one.metric for one in against), *(one.metric for one in report.weak_slices)))
     plots = []

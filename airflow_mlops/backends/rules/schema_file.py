@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.rules.gx_signatures import gx_signature
+from airflow_mlops.core.data.schema.diff import apply_changes
 from airflow_mlops.core.data.schema.schema import Schema, as_yaml, schema_from_yaml
-from airflow_mlops.core.data.schema.schema_diff import evolved_rules
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mlops.core.data.expectations.rule import Rule
-    from airflow_mlops.core.data.schema.schema_diff import Change
+    from airflow_mlops.core.data.schema.diff import Change
 
 _WIDTH = 110
 
@@ -88,7 +88,7 @@ def evolve_text(text: str, source: str, changes: Sequence[Change]) -> tuple[str,
     old = parse_schema(text, source)
     if not changes:
         return text, True
-    rules = evolved_rules(old, changes)
+    rules = apply_changes(old, changes)
     wanted = replace(old, expectations=tuple(rule for _, rule in rules))
     edited = _edited(text, dict(old.identified()), rules)
     if edited is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.backends.rules.gx_signatures import gx_signature
 from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.schema import Schema
-from airflow_mlops.core.data.schema.schema_text import VERSION_KEY, as_plain, plain_arguments
+from airflow_mlops.core.data.schema.text import VERSION_KEY, as_plain, plain_arguments
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 

@@ -108,10 +108,14 @@ class InMemoryServing:
         self._traffic[endpoint] = replace(seen, canary_percent=percent)
         return self.traffic(endpoint)
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Begin to watch."""
         self._held(endpoint, holder)
-        self.leases[endpoint] = leases.acquire(self.leases.get(endpoint), holder, now=now, seconds=seconds)
+        self.leases[endpoint] = leases.acquire(
+            self.leases.get(endpoint), holder, now=now, seconds=seconds, living=living
+        )
         return self.leases[endpoint]
 
     def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
@@ -148,7 +152,7 @@ class InMemoryServing:
         return Counters(endpoint=endpoint, generation="1", versions=dict(self._counts.get(endpoint, {})))
 
     def url(self, endpoint: str) -> str:
-        """Return an address nobody listens on."""
+        """Return an address on which no server listens."""
         return f"memory://{endpoint}"
 
     def endpoints(self) -> list[str]:

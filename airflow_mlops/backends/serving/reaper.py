@@ -48,7 +48,7 @@ def reap(serving: ServingBackend, *, now: float) -> list[Reaped]:
     for endpoint in serving.endpoints():
         try:
             ended = serving.stop_unwatched(endpoint, now=now)
-        except MlopsError as error:
+        except (MlopsError, OSError) as error:
             found.append(Reaped(endpoint=endpoint, problem=str(error)))
             continue
         if ended is not None:
@@ -68,7 +68,7 @@ def revive(serving: Revivable) -> list[Reaped]:
         back: tuple[str, ...] = ()
         try:
             back = serving.revive(endpoint)
-        except MlopsError as error:
+        except (MlopsError, OSError) as error:
             problem = str(error)
         if back or problem:
             found.append(Reaped(endpoint=endpoint, problem=problem, revived=back))

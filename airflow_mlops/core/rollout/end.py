@@ -51,6 +51,7 @@ class RolloutEnd(Record):
     :param percent: the canary's share of requests when it ended, 0 to 100.
     :param holder: the rollout that held the endpoint, as ``dag_id/run_id``.
     :param at: seconds since the epoch, UTC.
+    :param number: place in the model's ledger. Given by the registry.
     """
 
     id: str
@@ -63,6 +64,17 @@ class RolloutEnd(Record):
     percent: int = 0
     holder: str = ""
     at: float = 0.0
+    number: int = 0
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG of the rollout that held the endpoint; empty when none did."""
+        return self.holder.partition("/")[0]
+
+    @property
+    def run_id(self) -> str:
+        """The DAG run of the rollout that held the endpoint; empty when none did."""
+        return self.holder.partition("/")[2]
 
     @property
     def sentence(self) -> str:

@@ -25,6 +25,7 @@ class StepHistory(Record):
     :param began: when its traffic was set; ``ended``: when it was decided; seconds since the epoch.
     :param requests: requests of both arms in the windows of ``trace``.
     :param reasons: reason of each decision: first the evidence's, then the person's.
+    :param rolled_back_by: the person who answered to roll back; empty otherwise.
     """
 
     percent: int
@@ -35,6 +36,7 @@ class StepHistory(Record):
     requests: ArmCounts
     e_value: float
     reasons: tuple[str, ...] = ()
+    rolled_back_by: str = ""
     trace: tuple[TracePoint, ...] = ()
 
 
@@ -92,6 +94,7 @@ def _step(states: list[RolloutState]) -> StepHistory:
         requests=sum((point.window for point in trace), start=ZERO_COUNTS),
         e_value=last.share.e_value,
         reasons=tuple(text for text in reasons if not _is_repeated(text, reasons)),
+        rolled_back_by=last.said.by if last.said is not None and not last.said.go_on else "",
         trace=trace,
     )
 

@@ -1,4 +1,4 @@
-"""RolloutPlan: the traffic steps of a rollout and the bars each step is judged by."""
+"""RolloutPlan: the traffic steps of a rollout, and the limits by which each step is decided."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.freeze import Freeze
 from airflow_mlops.moved import names_of
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 __getattr__ = names_of(__name__)
 
-SIDE_BY_SIDE = "it compares versions that answer at the same time"
+_CONCURRENT = "it compares versions that answer at the same time"
 
 
 class OnInconclusive(StrEnum):
-    """What to do when a step's deadline passes without evidence either way."""
+    """What to do when a step is inconclusive at its deadline."""
 
     HOLD = "hold"
     ROLL_BACK = "roll_back"
@@ -34,23 +38,30 @@ class Strategy(StrEnum):
 
 
 class RolloutMetric(StrEnum):
-    """What is watched on both arms.
+    """A metric that is compared between canary and stable version.
 
-    Errors, latency and quality roll back; a shift of predictions pauses for a person.
+    Errors, client errors (4xx), latency and quality roll back; a shift of predictions holds the step for a
+    person.
     """
 
     ERRORS = "errors"
+    CLIENT_ERRORS = "client_errors"
     LATENCY = "latency"
     PREDICTIONS = "predictions"
     QUALITY = "quality"
 
 
+COMPARED_METRICS = (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY, RolloutMetric.QUALITY)
+"""Metrics other than errors of which the canary's share is tested."""
+_COMPARABLE = f"allowed: {', '.join(COMPARED_METRICS)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Record):
-    """One traffic weight with its bake; what is not given is the plan's.
+    """One traffic weight with its bake; values that are not given are the plan's.
 
     :param percent: the canary's share, 1 to 100.
-    :param approve: a person has to agree before traffic goes on from this step.
+    :param approve: a person has to approve before traffic rises from this step.
     """
 
     percent: int
@@ -69,16 +80,20 @@ class RolloutPlan(Record):
         the arms are shown to differ in the first of ``metrics``.
     :param bake_seconds: least time a step lasts before it may advance.
     :param deadline_seconds: longest time a step may wait for evidence.
-    :param window_seconds: length of one observation window; longer than a client's retry burst.
-    :param warm_up_seconds: windows that begin so soon after their step are no evidence.
+    :param window_seconds: length of an observation window; longer than a client's burst of retries.
+    :param warm_up_seconds: windows that begin earlier than that in a step are not counted.
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
-    :param lease_seconds: how long the canary keeps its traffic when nobody watches it any more.
+    :param lease_seconds: how long the canary keeps its traffic after the last analysis.
     :param min_requests: requests the canary must have answered in a step before it may advance.
     :param max_error_rate: share of failed requests the canary must be shown to stay below, (0, 1).
-    :param burst: most requests that one cause makes fail, a client's retries included; 1 when requests
-        fail independently; ``None``: as many as a window holds. The rate test needs that many times more.
-    :param metrics: what may blame the canary; ``alpha`` is divided among them.
-    :param alpha: chance of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
+    :param burst: most requests that fail from one cause, a client's retries included (the block length of
+        dependent failures): 1 if they are independent; ``None``: all of a window. The rate test needs as many
+        times more requests.
+    :param metrics: metrics by which the canary may be rolled back or held; they share ``alpha``. A source
+        that cannot measure one of them is refused, and a step without data on one of them does not advance.
+    :param optional_metrics: metrics that are watched, too, where the source measures them and a champion
+        answers beside the canary: ``client_errors``, ``latency``, ``quality``.
+    :param alpha: probability of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
     :param freeze: times in which traffic may not rise.
     """
 
@@ -94,6 +109,7 @@ class RolloutPlan(Record):
     max_error_rate: float = 0.02
     burst: int | None = None
     metrics: tuple[RolloutMetric, ...] = (RolloutMetric.ERRORS,)
+    optional_metrics: tuple[RolloutMetric, ...] = ()
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
     freeze: tuple[Freeze, ...] = ()
@@ -112,18 +128,36 @@ class RolloutPlan(Record):
 
     @property
     def alpha_each(self) -> float:
-        """The part of ``alpha`` each test that may blame or pause spends; together they spend ``alpha``.
+        """The part of ``alpha`` of each test if only ``metrics`` are watched."""
+        return self.alpha_among(len(self.metrics))
 
-        One test a metric. Steps that end at 100 % have one more: there errors are judged alone, against
-        ``max_error_rate``. Half of an A/B test's ``alpha`` belongs to "worse" of its interval.
+    def alpha_among(self, watched: int) -> float:
+        """Return the part of ``alpha`` of each test (Bonferroni): together the tests have ``alpha``.
+
+        One test per watched metric. Steps that end at 100 % have one more, of errors against
+        ``max_error_rate``, since no stable arm is left. Half of an A/B test's ``alpha`` is for "worse" of its
+        interval.
         """
         if self.strategy is Strategy.AB:
-            return self.alpha / 2 / len(self.metrics)
+            return self.alpha / 2 / watched
         alone = len(self.percents) > 1 and self.percents[-1] == 100
-        return self.alpha / (len(self.metrics) + alone)
+        return self.alpha / (watched + alone)
+
+    def watched(
+        self, measures: Collection[RolloutMetric], *, champion: str | None
+    ) -> tuple[RolloutMetric, ...]:
+        """Return ``metrics`` and what of ``optional_metrics`` can be compared with a champion's answers.
+
+        :param measures: what the source can measure.
+        :param champion: version that answers beside the canary; ``None`` at a cold start.
+        """
+        if champion is None or self.percents[0] == 100:
+            return self.metrics
+        also = [metric for metric in self.optional_metrics if metric in measures]
+        return tuple(dict.fromkeys((*self.metrics, *also)))
 
     def step_at(self, percent: int) -> Step:
-        """Return the step of a share, with everything the plan says where the step says nothing.
+        """Return the step of a share, completed by the plan's values.
 
         :raises InvalidPlanError: the plan has no such step.
         """
@@ -134,13 +168,9 @@ class RolloutPlan(Record):
         raise InvalidPlanError(msg)
 
     def may_ask(self, percent: int) -> bool:
-        """Whether a person may have to answer before traffic rises from a step."""
+        """Whether a person may be asked before traffic rises from a step."""
         holds = self.on_inconclusive is OnInconclusive.HOLD or RolloutMetric.PREDICTIONS in self.metrics
         return holds or self.step_at(percent).approve
-
-    def percent_after(self, percent: int) -> int | None:
-        """Return the next step's share; ``None`` after the last step."""
-        return next((share for share in self.percents if share > percent), None)
 
     def _filled(self, step: int | Step) -> Step:
         step = step if isinstance(step, Step) else Step(percent=step)
@@ -157,10 +187,11 @@ class RolloutPlan(Record):
         if not self.metrics or len(set(self.metrics)) < len(self.metrics):
             return f"rollout.metrics: {list(map(str, self.metrics))}, allowed: at least one, each once"
         if self.strategy is Strategy.AB and self.metrics[0] is RolloutMetric.PREDICTIONS:
-            return "rollout.metrics[0]: predictions of strategy ab, allowed: errors, latency, quality"
+            allowed = ", ".join(metric for metric in RolloutMetric if metric is not RolloutMetric.PREDICTIONS)
+            return f"rollout.metrics[0]: {self.metrics[0]} of strategy ab, allowed: {allowed}"
         others = [str(metric) for metric in self.metrics if metric is not RolloutMetric.ERRORS]
         if others and self.percents[0] == 100:
-            return f"rollout.metrics: {others[0]} of a first step of 100 %, allowed: errors; {SIDE_BY_SIDE}"
+            return f"rollout.metrics: {others[0]} of a first step of 100 %, allowed: errors; {_CONCURRENT}"
         return ""
 
     def _step_bounds(self, index: int) -> tuple[str, ...]:
@@ -206,6 +237,10 @@ class RolloutPlan(Record):
                 f"rollout.burst: {self.burst}, allowed: 1 or more",
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
+            *(
+                _unless(metric in COMPARED_METRICS, f"rollout.optional_metrics: {metric}, {_COMPARABLE}")
+                for metric in self.optional_metrics
+            ),
         )
 
 

@@ -14,6 +14,7 @@ from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
 from airflow_mlops.core.rollout.evidence.share import ArmCounts, ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.lease import Lease
 from airflow_mlops.core.rollout.plan import RolloutMetric
+from airflow_mlops.moved import names_of
 
 
 class Phase(StrEnum):
@@ -46,8 +47,8 @@ class TracePoint(Record):
     """One applied window, for reports; in long steps, several neighbouring windows merged.
 
     :param e_value: evidence on errors against the canary.
-    :param others: the same of the other tests: ``latency``, ``quality``, ``predictions``, and ``alone``,
-        the error rate without a stable arm.
+    :param others: the same of the other tests: ``client_errors``, ``latency``, ``quality``, ``predictions``,
+        and ``alone``, the error rate without a stable arm.
     :param harmless: evidence that lets the step go on; 0 where that is not how it is decided.
     """
 
@@ -150,6 +151,11 @@ class RolloutState(Record):
         return (RolloutMetric.ERRORS, *self.others, *shifts)
 
     @property
+    def bar(self) -> float:
+        """E-value at which a test rolls back: ``alpha`` was divided among all tests when it began."""
+        return 1 / self.share.alpha
+
+    @property
     def is_open(self) -> bool:
         """Whether more evidence, or an answer, can still change where this step ends."""
         return self.phase in _OPEN
@@ -163,3 +169,6 @@ class RolloutState(Record):
     def may_go_on(self) -> bool:
         """Whether the step ended so that the rollout may go on."""
         return self.phase is Phase.PASSED
+
+
+__getattr__ = names_of(__name__)

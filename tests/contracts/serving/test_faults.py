@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.remote_serving import REMOTE
-from serving_contract import ME, OTHER, an_end, shape, until
+from serving_contract import ME, OTHER, an_end, shape, until_seen
 
 from airflow_mlops.backends.serving.protocol import Stopped
 from airflow_mlops.backends.serving.reaper import Reaped, reap
@@ -96,7 +96,7 @@ def test_version_is_deployed_once_however_often_it_is_asked_for(fresh):
 @pytest.mark.parametrize("call", ["set_traffic", "promote"])
 def test_weight_set_by_hand_is_seen_and_not_overwritten(serving, call):
     serving.faults.by_hand(40)
-    until(lambda: shape(serving.traffic("demo")) == ("1", "2", 40))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", "2", 40))
     before = serving.faults.split()
     with pytest.raises(TrafficConflictError, match="changed by another writer, nothing was overwritten"):
         CALLS[call][0](serving)
@@ -113,7 +113,7 @@ def test_weight_set_by_hand_does_not_keep_the_reaper_away(serving):
     serving.take_lease("demo", ME, now=now, seconds=60)
     serving.faults.by_hand(90)
     assert reap(serving, now=now + 120) == [Reaped(endpoint="demo", holder=ME)]
-    until(lambda: shape(serving.traffic("demo")) == ("1", "2", 0))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", "2", 0))
 
 
 def test_canary_that_never_gets_ready_is_taken_back_and_the_next_may_come(fresh):
@@ -183,7 +183,7 @@ def test_write_under_way_when_the_reaper_comes_is_refused_or_undone(serving, per
         reap(serving, now=now + 180)
         return shape(serving.traffic("demo")) == ("1", "2", 0)
 
-    until(stopped)
+    until_seen(stopped)
     assert reap(serving, now=now + 240) == []
 
 
@@ -202,7 +202,7 @@ def test_stop_in_a_storm_that_begins_at_any_call_is_carried_on_from_by_the_next(
         left = len(serving.faults.storms)
         serving.faults.calm()
         serving.stop("demo", end, now=time.time())
-        until(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+        until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
         assert serving.traffic("demo").holder is None
         assert done in (None, FOUND)
         assert [each.id for each in serving.pending_ends("demo")] == [end.id]
@@ -218,7 +218,7 @@ def test_stop_in_a_storm_that_begins_at_any_call_is_carried_on_from_by_the_next(
 def test_stop_whose_answer_was_lost_is_made_once_and_says_what_it_stopped(serving, count):
     serving.faults.lose_answers(count)
     assert serving.stop("demo", an_end(), now=time.time()) == FOUND
-    until(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
     assert len(serving.pending_ends("demo")) == 1
 
 
@@ -240,14 +240,14 @@ def test_stop_that_died_between_its_writes_is_completed_by_the_reaper(serving, s
         assert shape(serving.traffic("demo")) == ("1", "2", 10)
         return
     assert reap(serving, now=time.time()) == []
-    until(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
 
 
 def test_stop_wins_over_a_weight_that_somebody_set_by_hand(serving):
     serving.faults.by_hand(90)
-    until(lambda: serving.traffic("demo").canary_percent == 90)
+    until_seen(lambda: serving.traffic("demo").canary_percent == 90)
     assert serving.stop("demo", an_end(), now=time.time()).percent == 90
-    until(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
 
 
 @pytest.mark.parametrize("call", ["set_traffic", "promote"])
@@ -268,7 +268,7 @@ def test_write_under_way_when_a_stop_comes_is_refused_and_the_stop_wins(serving,
     with pytest.raises(LeaseLostError, match="a person stopped"):
         do[call]()
     assert met[0].holder == ME
-    until(lambda: shape(serving.traffic("demo")) == (met[0].stable, None, 0))
+    until_seen(lambda: shape(serving.traffic("demo")) == (met[0].stable, None, 0))
     assert met[0].version == ("2" if met[0].stable == "1" else None)  # or the promotion was first
 
 
@@ -278,7 +278,7 @@ def test_stop_at_a_cold_start_leaves_nothing_that_serves(request, fresh):
         assert shape(backend.deploy("demo", "1", None, holder=ME)) == (None, "1", 100)
         found = backend.stop("demo", an_end(), now=time.time())
         assert (found.version, found.percent, found.stable) == ("1", 100, None)
-        until(lambda: shape(backend.traffic("demo")) == (None, None, 0))
+        until_seen(lambda: shape(backend.traffic("demo")) == (None, None, 0))
         assert [end.version for end in backend.pending_ends("demo")] == ["1"]
         backend.claim("demo", OTHER)
         assert shape(backend.deploy("demo", "1", None, holder=OTHER)) == (None, "1", 100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from serving_contract import ME, OTHER, shape, until
+from serving_contract import ME, OTHER, shape, until_seen
 
 from airflow_mlops.backends.serving.reaper import Reaped, reap
 from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError
@@ -67,7 +67,7 @@ def test_canary_with_an_expired_lease_gets_nothing_and_its_rollout_has_lost_the_
     serving.set_traffic(endpoint, "2", percent, holder=ME, lease=lease)
     assert reap(serving, now=now + 64) == []  # clocks may disagree by five seconds
     assert reap(serving, now=now + 120) == [Reaped(endpoint=endpoint, holder=ME)]
-    until(lambda: shape(serving.traffic(endpoint)) == ("1", "2", 0))
+    until_seen(lambda: shape(serving.traffic(endpoint)) == ("1", "2", 0))
     assert serving.traffic(endpoint).holder is None
     assert reap(serving, now=now + 180) == []
     with pytest.raises(LeaseLostError, match=r"ran out .* airflow-mlops reap took the canary out of traffic"):

@@ -8,7 +8,8 @@ import threading
 import httpx
 import psutil
 import pytest
-from serving_contract import BODY, LOCAL, ME, shape, until
+from processes import until
+from serving_contract import BODY, LOCAL, ME, shape
 
 from airflow_mlops.core.errors import ServiceUnavailableError, TrafficConflictError
 

@@ -69,8 +69,8 @@ def test_pid_given_to_another_process_is_not_mistaken(tmp_path):
 
 
 def test_process_that_ignores_sigterm_is_killed(tmp_path):
-    ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-    code = f"{ignore}; print('deaf', flush=True); time.sleep(60)"
+    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    code = f"{ignore}; print('deaf', flush=True); signal.pause()"
     deaf = start([sys.executable, "-c", code], log=tmp_path / "log", folder=tmp_path)
     while "deaf" not in (tmp_path / "log").read_text():
         assert deaf.is_alive()

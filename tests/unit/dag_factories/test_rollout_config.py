@@ -36,6 +36,7 @@ def load(text):
 def test_all_that_a_plan_can_say_is_said_in_yaml():
     plan = load(TEXT).plan()
     assert plan.percents == (5, 25, 100)
+    assert plan.optional_metrics == ()  # metrics that are given are the only ones
     second = Step(percent=25, approve=True, bake_seconds=3600, deadline_seconds=10800, min_requests=50)
     assert plan.step_at(25) == second
     assert plan.metrics == (RolloutMetric.ERRORS, RolloutMetric.LATENCY)
@@ -64,15 +65,27 @@ def test_strategy_brings_its_steps(strategy, percents):
         ("bake: 1h", "bake: an hour", r"steps\.1\.bake: 'an hour' is no duration"),
         ("days:", "dayz:", r"unknown key 'freeze\.0\.dayz'; one of: days, .*did you mean 'days'"),
         ("hours:", "huors:", r"unknown key 'freeze\.0\.huors'.*did you mean 'hours'"),
-        ("[fri, sat]", "[friday]", r"freeze\.0\.days\.0: .*'fri'.*got 'friday'"),
+        ("[fri, sat]", "[friday]", r"freeze\.0\.days\.0: 'friday', one of: mon, .*did you mean 'fri'"),
         ("Europe/Zurich", "Europe/Zurch", r"freeze\.0: .*'Europe/Zurch', allowed: names such as"),
         ("end:", "ends:", r"unknown key 'freeze\.1\.ends'; one of: start, end; did you mean 'end'"),
-        ("freeze:\n", "freeze: friday\nno:\n", r"freeze: .*valid tuple, got 'friday'"),
-        ("  - {start", "  - friday\n  - {start", r"freeze\.1: not a freeze; allowed: keys .*got 'friday'"),
-        ("[5, {", "[true, {", r"steps\.0: not a step; allowed: a whole percent, .*got True"),
+        ("freeze:\n", "freeze: friday\nspare:\n", "freeze: 'friday', allowed: a list"),
+        (
+            "  - {start",
+            "  - friday\n  - {start",
+            r"freeze\.1: 'friday', allowed: keys start and end, or days",
+        ),
+        ("[5, {", "[true, {", r"steps\.0: True, allowed: a whole percent, or keys"),
         ("keep_old", "keep_odl", "unknown key 'keep_odl'; one of: .*did you mean 'keep_old'"),
-        ("[errors, latency]", "[errors, latencies]", r"metrics\.1: .*'quality'.*got 'latencies'"),
-        ("steps:", "strategy: green\nsteps:", "strategy: .*'blue_green'.*got 'green'"),
+        (
+            "[errors, latency]",
+            "[errors, latencies]",
+            r"metrics\.1: 'latencies', one of: errors, .*did you mean 'latency'",
+        ),
+        (
+            "steps:",
+            "strategy: green\nsteps:",
+            "strategy: 'green', one of: canary, blue_green, ab; did you mean 'blue_green'",
+        ),
     ],
 )
 def test_mistake_is_named_with_what_is_allowed(before, after, named):
@@ -156,3 +169,19 @@ def test_notifier_in_yaml_is_built_and_reaches_every_task_that_tells():
 def test_notifier_that_cannot_be_built_is_named(notifier, named):
     with pytest.raises(InvalidConfigError, match=named):
         load(f"notifiers: [{notifier}]")
+
+
+@pytest.mark.parametrize("text", ["lease: 2m", "{strategy: blue_green}", "{strategy: ab}"])
+def test_client_errors_and_latency_are_watched_where_they_can_be(text):
+    plan = load(text).plan()
+    assert plan.metrics == (RolloutMetric.ERRORS,)
+    assert plan.optional_metrics == (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY)
+
+
+def test_metrics_may_be_demanded_and_others_wished():
+    plan = load("{metrics: [errors, latency], optional_metrics: [client_errors]}").plan()
+    assert plan.watched((RolloutMetric.CLIENT_ERRORS,), champion="1") == (
+        RolloutMetric.ERRORS,
+        RolloutMetric.LATENCY,
+        RolloutMetric.CLIENT_ERRORS,
+    )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
-from builders import promotion
+from builders import bring_into_service, promotion
+from fakes.task_instance import TaskInstance
 
 from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
 from airflow_mlops.backends.mlflow_server import MlflowServer
@@ -41,7 +43,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(MlflowHook, "ui_url", lambda self, run: f"http://mlflow/{run}")
     monkeypatch.setattr(ServingHook, "backend", lambda self: found.serving)
     monkeypatch.setattr(ServingHook, "shared_backend", lambda self: self.backend())
-    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, wanted=(): None)
+    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, *watched: None)
     monkeypatch.setattr(ServingHook, "inference_log_dir", found.log_dir)
     return found
 
@@ -67,7 +69,7 @@ def run(world):
         context = {
             "dag_run": dag_run,
             "task": operator,
-            "ti": SimpleNamespace(try_number=1),
+            "ti": TaskInstance(),
             "params": params or {},
             "outlet_events": defaultdict(OutletEvent),
             "triggering_asset_events": {},
@@ -84,8 +86,19 @@ def champion(world, run):
     for number in ("1", "2"):
         world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
     world.registry.promote(promotion("m", None, "1"))
-    world.serving.claim("m", "setup")
-    world.serving.deploy("m", "1", world.model_dir, holder="setup")
-    world.serving.promote("m", "1", holder="setup")
-    world.serving.release("m", "setup")
+    bring_into_service(world.serving, "m", "1", world.model_dir)
     return world
+
+
+@pytest.fixture
+def trained_champion(world):
+    """Registers version 1, trained on a window, as champion."""
+
+    def register(uri, partitions=("2013-01",), digest=""):
+        window = {"uri": str(uri), "partitions": json.dumps(list(partitions)), "digest": digest}
+        tags = {f"mlops.{name}": value for name, value in window.items() if value}
+        world.registry.register("m", "training", str(world.model_dir), tags)
+        world.registry.promote(promotion("m", None, "1"))
+        return world
+
+    return register

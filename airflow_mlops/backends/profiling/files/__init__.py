@@ -1,1 +1,1 @@
-"""Files."""
+"""Profiles of files: one read gives digest, rows and values."""

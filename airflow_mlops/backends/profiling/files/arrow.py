@@ -1,6 +1,6 @@
 """The profile engine for files and Arrow tables: one streaming pass, row groups in parallel.
 
-Memory is bounded by the columns and cells, not by the rows: batches of fixed size, one stream per core.
+Memory is bounded by columns and bins, not by rows: batches of fixed size, one stream per core.
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.profiling.files.bins import cells_of, needs_rows
-from airflow_mlops.backends.profiling.files.dataset import described, open_window, readable, require_rows
+from airflow_mlops.backends.profiling.files.bins import empty_column, needs_rows
+from airflow_mlops.backends.profiling.files.dataset import (
+    described_window,
+    open_window,
+    readable,
+    require_rows,
+)
 from airflow_mlops.backends.profiling.files.source import THREADS, require_unique
 from airflow_mlops.backends.profiling.files.tally import tally
 from airflow_mlops.core.data.profile.profile import Profile, merge
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.profiling.files.source import PlacedBatch, Source
     from airflow_mlops.core.data.profile.column import Column
 
-BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 16
 FIRST_ROWS = 1 << 15
 
 
@@ -33,7 +38,7 @@ def profile_files(
     uri: str,
     partitions: Sequence[str] = (),
     *,
-    cells_from: Profile | None = None,
+    bins_from: Profile | None = None,
     filesystem: fsspec.AbstractFileSystem | None = None,
     on_bytes: Callable[[float], object] | None = None,
 ) -> tuple[Window, Profile]:
@@ -42,67 +47,67 @@ def profile_files(
     A csv is read once for all of it. Of parquet the digest is taken apart, where the store keeps none.
 
     :param partitions: partition keys; the whole dataset if there are none.
-    :param cells_from: see :func:`profile_window`, as the other parameters.
+    :param bins_from: see :func:`profile_window`, as the other parameters.
     :raises InvalidDataError: nothing there, no rows, a file that cannot be read to its end.
     """
     window = Window(uri=uri, partitions=tuple(partitions))
     source = open_window(window, filesystem, on_bytes)
-    profile = _profile(window, source, cells_from)
+    profile = _profile(window, source, bins_from)
     with readable(window):
-        return described(window, source, profile.rows), profile
+        return described_window(window, source, profile.rows), profile
 
 
 def profile_window(
     window: Window,
     *,
-    cells_from: Profile | None = None,
+    bins_from: Profile | None = None,
     filesystem: fsspec.AbstractFileSystem | None = None,
     on_bytes: Callable[[float], object] | None = None,
 ) -> Profile:
     """Profile a window without taking its digest.
 
-    :param cells_from: profile whose cells are used, so that the two add up and compare; columns it does
-        not know, or knows as another kind, get cells from some of the window's own rows.
+    :param bins_from: profile whose bins are used, so that the two add up and compare; columns it does
+        not know, or knows as another kind, get bins from some of the window's own rows.
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :param on_bytes: called from several threads with the bytes got through.
     :raises InvalidDataError: nothing there, no rows, a file that cannot be read to its end.
     """
-    return _profile(window, open_window(window, filesystem, on_bytes), cells_from)
+    return _profile(window, open_window(window, filesystem, on_bytes), bins_from)
 
 
-def _profile(window: Window, source: Source, cells_from: Profile | None) -> Profile:
+def _profile(window: Window, source: Source, bins_from: Profile | None) -> Profile:
     with readable(window):
-        unknown = [field.name for field in source.schema if needs_rows(field, cells_from)]
+        unknown = [field.name for field in source.schema if needs_rows(field, bins_from)]
         first = source.first_rows(FIRST_ROWS, unknown) if unknown else None
-        cells = _cells(source.schema, first, cells_from)
-        streams = source.streams(BATCH_ROWS, THREADS)
+        columns = _empty_columns(source.schema, first, bins_from)
+        streams = source.streams(_BATCH_ROWS, THREADS)
         with ThreadPoolExecutor(max(1, len(streams))) as pool:
-            parts = list(pool.map(lambda stream: _scan(stream, cells), streams))
-    profile = replace(merge(_scan([], cells), *parts), partitions=window.partitions)
+            parts = list(pool.map(lambda stream: _scan(stream, columns), streams))
+    profile = replace(merge(_scan([], columns), *parts), partitions=window.partitions)
     require_rows(window, profile.rows)
     return profile
 
 
-def profile_table(table: pa.Table, *, cells_from: Profile | None = None) -> Profile:
+def profile_table(table: pa.Table, *, bins_from: Profile | None = None) -> Profile:
     """Profile rows that are in memory already, an inference log for instance.
 
     :raises InvalidDataError: a column that stands there twice.
     """
     require_unique(table.column_names, "table")
-    cells = _cells(table.schema, table.slice(0, FIRST_ROWS), cells_from)
-    return _scan(((0, batch) for batch in table.to_batches(BATCH_ROWS)), cells)
+    columns = _empty_columns(table.schema, table.slice(0, FIRST_ROWS), bins_from)
+    return _scan(((0, batch) for batch in table.to_batches(_BATCH_ROWS)), columns)
 
 
-def _cells(schema: pa.Schema, first: pa.Table | None, reference: Profile | None) -> list[Column]:
-    """Return an empty column for each field."""
+def _empty_columns(schema: pa.Schema, first: pa.Table | None, reference: Profile | None) -> list[Column]:
+    """Return a column without counts for each field."""
     there = dict(zip(first.schema.names, first.columns, strict=True)) if first is not None else {}
     known = reference.by_name if reference else {}
-    return [cells_of(field, there.get(field.name), known.get(field.name)) for field in schema]
+    return [empty_column(field, there.get(field.name), known.get(field.name)) for field in schema]
 
 
-def _scan(parts: Iterable[PlacedBatch], cells: list[Column]) -> Profile:
+def _scan(parts: Iterable[PlacedBatch], columns: list[Column]) -> Profile:
     """Count batches of neighbouring columns; rows are those of the first column."""
-    tallies, rows = [tally(column) for column in cells], 0
+    tallies, rows = [tally(column) for column in columns], 0
     for first, batch in parts:
         rows += batch.num_rows if first == 0 else 0
         for i, values in enumerate(batch.columns):

@@ -1,4 +1,4 @@
-"""Cells: where the counts of a column are kept; taken from a reference, or from a window's first rows."""
+"""Bins that the values of a column are counted in: those of a reference, or found from some of the rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from airflow_mlops.core.data.profile.column import Column, Kind
 if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.profile import Profile
 
-NUMERIC_CELLS = 64
-CATEGORY_CELLS = 1000
-RARE = 1e-3
-"""Of a column with more than ``CATEGORY_CELLS`` values only those with a larger share get a cell."""
-GRID = 1 << 13
-EXACT_DIGITS = 15
-"""Whole numbers of so many digits are exact floats, so that one division rounds correctly."""
+_NUMERIC_BINS = 64
+_CATEGORY_BINS = 1000
+_RARE_SHARE = 1e-3
+"""Of a column with more than ``_CATEGORY_BINS`` values only those with a larger share get a bin."""
+_GRID_PLACES = 1 << 13
+_EXACT_DIGITS = 15
+"""Whole numbers of so many digits are exact as floats, so that one division rounds correctly."""
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -66,7 +66,7 @@ def _rounded(values: Any) -> Any:
     """Return decimals as the nearest floats, as databases do; Arrow's own cast is off for up to 40 %."""
     kind = values.type
     data = values.buffers()[1]
-    if pa.types.is_decimal128(kind) and kind.precision <= EXACT_DIGITS and kind.scale >= 0 and data:
+    if pa.types.is_decimal128(kind) and kind.precision <= _EXACT_DIGITS and kind.scale >= 0 and data:
         words = np.frombuffer(data, np.int64)[::2]
         return _frozen(words[values.offset : values.offset + len(values)] / 10.0**kind.scale)
     return _buffer(pc.cast(pc.cast(values, pa.string()), pa.float64()), np.float64)
@@ -95,8 +95,8 @@ def validity(values: Any) -> Any:
     return np.frombuffer(bits, np.uint8) if bits is not None else ALL_THERE
 
 
-def cells_of(field: pa.Field, first: pa.ChunkedArray | None, reference: Column | None) -> Column:
-    """Return an empty column with the cells to count a field in.
+def empty_column(field: pa.Field, first: pa.ChunkedArray | None, reference: Column | None) -> Column:
+    """Return a column without counts, with the bins to count a field in.
 
     :param first: some of its rows, needed without a reference.
     """
@@ -115,13 +115,13 @@ def cells_of(field: pa.Field, first: pa.ChunkedArray | None, reference: Column |
 
 
 def needs_rows(field: pa.Field, reference: Profile | None) -> bool:
-    """Say whether cells of a field have to come from the window's own rows."""
+    """Say whether a field's bins have to be found from the window's own rows."""
     kind, known = kind_of(field.type), reference.column(field.name) if reference else None
     return kind not in (Kind.UNSUPPORTED, Kind.BOOLEAN) and (known is None or not _fits(known, kind))
 
 
 def _fits(reference: Column, kind: Kind) -> bool:
-    """Say whether a reference's cells can hold this kind; one that never saw a value has none."""
+    """Say whether a reference's bins can hold this kind; a reference without values has none."""
     if reference.kind is not Kind.UNSUPPORTED and kind is Kind.UNSUPPORTED:
         return True
     alike = reference.kind is kind or {reference.kind, kind} == {Kind.INTEGER, Kind.NUMBER}
@@ -131,49 +131,51 @@ def _fits(reference: Column, kind: Kind) -> bool:
 def _present(first: pa.ChunkedArray | None, kind: Kind) -> Numbers:
     if first is None:
         return np.zeros(0)
-    chunks = [numbers_of(pc.drop_null(plain(chunk)), kind)[0] for chunk in first.chunks]
+    chunks = [numbers_of(pc.drop_null(decode_dictionary(chunk)), kind)[0] for chunk in first.chunks]
     return np.concatenate([np.zeros(0), *chunks])
 
 
-def plain(values: Any) -> Any:
-    """Return values without a dictionary."""
+def decode_dictionary(values: Any) -> Any:
+    """Return values instead of dictionary codes."""
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 def edges_of(numbers: Numbers) -> tuple[float, ...]:
-    """Return borders of cells that hold about equally many values; each value its own if they are few."""
+    """Return bin edges at quantiles; each value gets a bin of its own if they are few."""
     finite = numbers[np.isfinite(numbers)]
     if not finite.size:
         return (0.0,) if np.isinf(numbers).any() else ()  # infinity alone lies on either side of 0
     few = np.unique(finite)
-    if few.size <= NUMERIC_CELLS:
+    if few.size <= _NUMERIC_BINS:
         return tuple(few.tolist())
-    quantiles = np.quantile(finite, np.linspace(0, 1, NUMERIC_CELLS + 1)[:-1], method="higher")
+    quantiles = np.quantile(finite, np.linspace(0, 1, _NUMERIC_BINS + 1)[:-1], method="higher")
     return tuple(np.unique(quantiles).tolist())
 
 
 def _frequent(first: pa.ChunkedArray | None) -> tuple[str, ...]:
     if first is None:
         return ()
-    counted = pc.value_counts(pc.drop_null(pc.cast(plain(first.combine_chunks()), pa.large_string())))
+    counted = pc.value_counts(
+        pc.drop_null(pc.cast(decode_dictionary(first.combine_chunks()), pa.large_string()))
+    )
     values, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
-    least = RARE * len(first) if len(values) > CATEGORY_CELLS else 0
+    least = _RARE_SHARE * len(first) if len(values) > _CATEGORY_BINS else 0
     ranked = sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    return tuple(value for count, value in ranked[:CATEGORY_CELLS] if count >= least)
+    return tuple(value for count, value in ranked[:_CATEGORY_BINS] if count >= least)
 
 
 def grid_of(edges: tuple[float, ...]) -> tuple[Any, Any]:
-    """Return what finds a value's cell without a search: (low, scale) and the first cell by place.
+    """Return a lookup grid that finds a value's bin without a search: (low, scale), first bin by place.
 
-    A place says "not below the cell of the place before": rounding cannot skip a cell.
+    A place says "not below the bin of the place before", so that rounding cannot skip a bin.
     """
     if not edges:
         return (0.0, 1.0), np.zeros(1, np.int16)
     low, span = edges[0], min(edges[-1] - edges[0], sys.float_info.max)
-    scale = GRID / span if span > 0 else 1.0
+    scale = _GRID_PLACES / span if span > 0 else 1.0
     scale = scale if np.isfinite(scale) else 1.0
-    with np.errstate(over="ignore"):  # places beyond the largest float are past every cell
-        places = low + np.arange(-1, GRID - 1) / scale
+    with np.errstate(over="ignore"):  # places beyond the largest float are past every bin
+        places = low + np.arange(-1, _GRID_PLACES - 1) / scale
     start = np.searchsorted(edges, places, side="right").astype(np.int16)
     start[:2] = 0
     return (low, scale), start

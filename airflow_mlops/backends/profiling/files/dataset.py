@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "describe_window",
-    "described",
+    "described_window",
     "list_partitions",
     "open_window",
     "read_files",
@@ -48,7 +48,7 @@ def describe_window(
     window = Window(uri=uri, partitions=tuple(partitions))
     source = open_window(window, filesystem)
     with readable(window):
-        return described(window, source, source.count_rows())
+        return described_window(window, source, source.count_rows())
 
 
 def read_files(
@@ -68,7 +68,7 @@ def read_files(
     source = open_window(window, filesystem)
     table = _rows(window, source, columns)
     with readable(window):
-        return described(window, source, table.num_rows), table
+        return described_window(window, source, table.num_rows), table
 
 
 def read_window(
@@ -113,7 +113,7 @@ def open_window(
         return CsvSource(storage, files, on_bytes)
 
 
-def described(window: Window, source: Source, rows: int) -> Window:
+def described_window(window: Window, source: Source, rows: int) -> Window:
     """Return the window with the rows that were read, or counted, and the digest of its files.
 
     :raises InvalidDataError: no rows.

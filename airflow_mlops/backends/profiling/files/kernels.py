@@ -12,11 +12,11 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+    AnyArray = np.ndarray[Any, Any]
 
-KEPT = 1 << 12
-"""Text values without a cell that are counted at a time."""
-SLOTS = 1 << 14
+TEXTS_COUNTED = 1 << 12
+"""Text values without a bin that are counted at a time."""
+TEXT_SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
 """Where in a csv value a byte stands; after ``VALUE_CLOSED`` another quote goes on with the same value."""
@@ -33,22 +33,22 @@ def compiled(function: Any) -> Any:
 
 @compiled
 def tally_numbers(
-    values: Array,
-    bitmap: Array,
+    values: AnyArray,
+    bitmap: AnyArray,
     offset: int,
-    borders: Array,
-    grid: Array,
-    start: Array,
-    counts: Array,
-    sums: Array,
-    seen: Array,
+    borders: AnyArray,
+    grid: AnyArray,
+    start: AnyArray,
+    counts: AnyArray,
+    sums: AnyArray,
+    seen: AnyArray,
 ) -> None:
-    """Count values in cells and add up what the moments need.
+    """Count values in bins and add up the sums for the moments.
 
-    :param values: float64. ``borders``: the cells' edges and infinity at the end.
+    :param values: float64. ``borders``: the bins' edges and infinity at the end.
     :param grid: low, scale, origin; low and scale map a value to a place in ``start``, which holds the
-        first cell it may be in. Moments are about the origin.
-    :param counts: per cell. ``sums``: minimum, maximum, total, squares. ``seen``: nulls, NaN, infinite.
+        first bin it may be in. Moments are about the origin.
+    :param counts: per bin. ``sums``: minimum, maximum, total, squares. ``seen``: nulls, NaN, infinite.
     """
     low, scale, origin, last = grid[0], grid[1], grid[2], float(len(start) - 1)
     least, greatest, total, squares = sums[0], sums[1], 0.0, 0.0
@@ -64,10 +64,10 @@ def tally_numbers(
             seen[2] += 1
             counts[len(counts) - 1 if x > 0 else 0] += 1
             continue
-        cell = start[int(min(max((x - low) * scale, 0.0), last))]
-        while x >= borders[cell]:
-            cell += 1
-        counts[cell] += 1
+        index = start[int(min(max((x - low) * scale, 0.0), last))]
+        while x >= borders[index]:
+            index += 1
+        counts[index] += 1
         least, greatest = min(least, x), max(greatest, x)
         about = x - origin
         total += about
@@ -78,7 +78,7 @@ def tally_numbers(
 
 
 @compiled
-def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
+def tally_codes(codes: AnyArray, bitmap: AnyArray, offset: int, counts: AnyArray) -> int:
     """Count dictionary codes; return how many are null."""
     nulls = 0
     for i in range(codes.size):
@@ -90,7 +90,7 @@ def tally_codes(codes: Array, bitmap: Array, offset: int, counts: Array) -> int:
 
 
 @compiled
-def follow_quotes(text: Array, state: int) -> tuple[int, int]:
+def follow_quotes(text: AnyArray, state: int) -> tuple[int, int]:
     """Return where in a csv value a text ends, and where the last row ends that ends in it, 0 if none does.
 
     :param state: where in a value the text begins: one of the ``VALUE_`` constants, as the first result.
@@ -120,7 +120,7 @@ def _mix(h: np.uint64) -> np.uint64:
 
 
 @compiled
-def _register(h: np.uint64, registers: Array) -> None:
+def _register(h: np.uint64, registers: AnyArray) -> None:
     """Note a hash in a HyperLogLog sketch of 2048 registers: 1 + zeros before its first one, up to 54."""
     place, rest = h >> np.uint64(53), h << np.uint64(11)
     run = np.uint64(registers[place])
@@ -132,7 +132,7 @@ def _register(h: np.uint64, registers: Array) -> None:
 
 
 @compiled
-def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) -> None:
+def tally_distinct(values: AnyArray, bitmap: AnyArray, offset: int, registers: AnyArray) -> None:
     """Note 64-bit integers in a distinct sketch."""
     for i in range(values.size):
         if not bitmap.size or (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
@@ -140,7 +140,7 @@ def tally_distinct(values: Array, bitmap: Array, offset: int, registers: Array) 
 
 
 @compiled
-def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> None:
+def measure_text(starts: AnyArray, data: AnyArray, hashes: AnyArray, lengths: AnyArray) -> None:
     """Hash UTF-8 texts (FNV-1a, mixed) and count their characters; text i is data[starts[i]:starts[i+1]]."""
     for i in range(hashes.size):
         h, characters = np.uint64(0xCBF29CE484222325), 0
@@ -153,22 +153,22 @@ def measure_text(starts: Array, data: Array, hashes: Array, lengths: Array) -> N
 
 @compiled
 def tally_text(
-    hashes: Array,
-    lengths: Array,
-    weights: Array,
-    bitmap: Array,
+    hashes: AnyArray,
+    lengths: AnyArray,
+    weights: AnyArray,
+    bitmap: AnyArray,
     offset: int,
-    table: tuple[Array, Array, Array, Array],
-    registers: Array,
-    sums: Array,
-    seen: Array,
+    table: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
+    registers: AnyArray,
+    sums: AnyArray,
+    seen: AnyArray,
 ) -> None:
     """Count texts in a table of bounded size, with a distinct sketch and the moments of their lengths.
 
     :param weights: how often each text occurs; empty for once each. Weight 0 is passed over.
     :param table: slot to entry (-1 if free), then by entry: hash, count, row of this batch in which it was
-        first met. The first ``seen[4]`` entries are cells and never given up.
-    :param seen: nulls, values, entries, what was cut off each entry without a cell, cells.
+        first met. The first ``seen[4]`` entries are those of the bins and never given up.
+    :param seen: nulls, values, entries, what was cut off each entry without a bin, bins.
     """
     index, keys, counts, rows = table
     for i in range(hashes.size):
@@ -196,7 +196,7 @@ def tally_text(
 
 
 @compiled
-def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
+def _slot(index: AnyArray, keys: AnyArray, key: np.uint64) -> np.int64:
     """Return the slot of a key, or the free one where it belongs (linear probing)."""
     slot = np.int64(key & np.uint64(len(index) - 1))
     while index[slot] >= 0 and keys[index[slot]] != key:
@@ -205,20 +205,20 @@ def _slot(index: Array, keys: Array, key: np.uint64) -> np.int64:
 
 
 @compiled
-def _shrink(index: Array, keys: Array, counts: Array, rows: Array, seen: Array) -> None:
-    """Cut so much off every entry without a cell that at most half of them are left.
+def _shrink(index: AnyArray, keys: AnyArray, counts: AnyArray, rows: AnyArray, seen: AnyArray) -> None:
+    """Cut so much off every entry without a bin that at most half of them are left.
 
-    Misra-Gries: each cut takes as much from KEPT / 2 values at least, so that no value loses more than
-    all values / (KEPT / 2).
+    Misra-Gries: each cut takes as much from at least TEXTS_COUNTED / 2 values, so no value loses more than
+    all values / (TEXTS_COUNTED / 2).
     """
-    cut, cells = 0, seen[4]
-    over = seen[2] - cells
-    while over > (len(keys) - cells) // 2:
+    cut, bins = 0, seen[4]
+    over = seen[2] - bins
+    while over > (len(keys) - bins) // 2:
         cut, over = cut + 1 if cut < 64 else cut * 2, 0
-        for entry in range(cells, seen[2]):
+        for entry in range(bins, seen[2]):
             over += counts[entry] > cut
-    left = cells
-    for entry in range(cells, seen[2]):
+    left = bins
+    for entry in range(bins, seen[2]):
         if counts[entry] > cut:
             keys[left], counts[left], rows[left] = keys[entry], counts[entry] - cut, rows[entry]
             left += 1

@@ -1,4 +1,4 @@
-"""What lies in new partitions of a dataset: listed, never read."""
+"""Contents of new partitions of a dataset: listed, never read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.partitions import PartitionWait
 
-MARKER = "_SUCCESS"
+_MARKER = "_SUCCESS"
 
 
-def look(
+def list_contents(
     uri: str, arrival: PartitionWait, filesystem: fsspec.AbstractFileSystem | None = None
 ) -> dict[str, Contents]:
     """Return the contents of the partitions that are waited for; of none while the dataset is not there."""
@@ -41,4 +41,4 @@ def _contents(storage: Storage, key: str) -> Contents:
 def _has_marker(storage: Storage, file: str) -> bool:
     """Say whether the partition's directory holds the marker; a partition of one file has no directory."""
     inside = PurePosixPath(file).relative_to(storage.path).parts
-    return len(inside) > 1 and storage.files.exists(f"{storage.path}/{inside[0]}/{MARKER}")
+    return len(inside) > 1 and storage.files.exists(f"{storage.path}/{inside[0]}/{_MARKER}")

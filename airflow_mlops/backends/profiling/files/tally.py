@@ -13,30 +13,33 @@ import pyarrow.compute as pc
 from airflow_mlops.backends.profiling.files import kernels
 from airflow_mlops.backends.profiling.files.bins import (
     ALL_THERE,
+    decode_dictionary,
     finite,
     grid_of,
     numbers_of,
-    plain,
     validity,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.sketch import REGISTERS, join_heavy_hitters, pack_registers
 
-ONCE = np.zeros(0, np.int64)
+_ONCE = np.zeros(0, np.int64)
 
 
-def tally(cells: Column) -> NullTally:
-    """Return the tally for a column of this kind."""
-    if cells.kind.is_numeric:
-        return NumberTally(cells)
-    return {Kind.STRING: TextTally, Kind.BOOLEAN: FlagTally}.get(cells.kind, NullTally)(cells)
+def tally(empty: Column) -> NullTally:
+    """Return the tally for a column of this kind.
+
+    :param empty: the column without counts, with the bins to count in.
+    """
+    if empty.kind.is_numeric:
+        return NumberTally(empty)
+    return {Kind.STRING: TextTally, Kind.BOOLEAN: FlagTally}.get(empty.kind, NullTally)(empty)
 
 
 class NullTally:
     """Counts values and nulls: all that can be said of a type without an order or names."""
 
-    def __init__(self, cells: Column) -> None:
-        self.cells, self.nulls, self.other = cells, 0, 0
+    def __init__(self, empty: Column) -> None:
+        self.empty, self.nulls, self.other = empty, 0, 0
 
     def add(self, values: Any) -> None:
         """Count one batch."""
@@ -45,36 +48,36 @@ class NullTally:
 
     def column(self) -> Column:
         """Return what was counted."""
-        return replace(self.cells, nulls=self.nulls, other=self.other)
+        return replace(self.empty, nulls=self.nulls, other=self.other)
 
 
 class FlagTally(NullTally):
     """Counts true and false."""
 
-    def __init__(self, cells: Column) -> None:
-        super().__init__(cells)
+    def __init__(self, empty: Column) -> None:
+        super().__init__(empty)
         self.true = 0
 
     def add(self, values: Any) -> None:
         """Count one batch."""
         super().add(values)
-        self.true += pc.sum(plain(values)).as_py() or 0
+        self.true += pc.sum(decode_dictionary(values)).as_py() or 0
 
     def column(self) -> Column:
         """Return what was counted."""
         return replace(
-            self.cells, nulls=self.nulls, categories={"false": self.other - self.true, "true": self.true}
+            self.empty, nulls=self.nulls, categories={"false": self.other - self.true, "true": self.true}
         )
 
 
 class NumberTally(NullTally):
-    """Counts numbers and datetimes in cells, adds up moments, notes distinct integers."""
+    """Counts numbers and datetimes in bins, adds up moments, notes distinct integers."""
 
-    def __init__(self, cells: Column) -> None:
-        super().__init__(cells)
-        (low, scale), self.start = grid_of(cells.edges)
-        self.grid = np.array([low, scale, cells.origin])
-        self.borders = np.array([*cells.edges, math.inf])
+    def __init__(self, empty: Column) -> None:
+        super().__init__(empty)
+        (low, scale), self.start = grid_of(empty.edges)
+        self.grid = np.array([low, scale, empty.origin])
+        self.borders = np.array([*empty.edges, math.inf])
         self.counts = np.zeros(len(self.borders), np.int64)
         self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
         self.seen = np.zeros(3, np.int64)
@@ -85,8 +88,8 @@ class NumberTally(NullTally):
         if pa.types.is_null(values.type):
             self.seen[0] += len(values)
             return
-        values = plain(values)
-        (numbers, whole), bits = numbers_of(values, self.cells.kind), validity(values)
+        values = decode_dictionary(values)
+        (numbers, whole), bits = numbers_of(values, self.empty.kind), validity(values)
         kernels.tally_numbers(
             numbers,
             bits,
@@ -106,7 +109,7 @@ class NumberTally(NullTally):
         least, greatest, total, squares = self.sums.tolist()
         nulls, nans, infinite = self.seen.tolist()
         return replace(
-            self.cells,
+            self.empty,
             nulls=nulls + nans,
             nans=nans,
             infinite=infinite,
@@ -120,12 +123,12 @@ class NumberTally(NullTally):
 
 
 class TextTally(NullTally):
-    """Counts texts: those with a cell exactly, the frequent others within a stated error."""
+    """Counts texts: those with a bin exactly, the heavy hitters of the others within a stated error."""
 
-    def __init__(self, cells: Column) -> None:
-        super().__init__(cells)
-        self.index = np.full(kernels.SLOTS, -1, np.int16)
-        size = kernels.KEPT + len(cells.categories or ())
+    def __init__(self, empty: Column) -> None:
+        super().__init__(empty)
+        self.index = np.full(kernels.TEXT_SLOTS, -1, np.int16)
+        size = kernels.TEXTS_COUNTED + len(empty.categories or ())
         self.keys, self.counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
         self.rows = np.zeros(size, np.int64)
         self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
@@ -133,12 +136,12 @@ class TextTally(NullTally):
         self.registers = np.zeros(REGISTERS, np.uint8)
         self.names: dict[int, str] = {}
         self.codes: tuple[Any, Any] | None = None
-        self._reserve(list(cells.categories or ()))
+        self._reserve(list(empty.categories or ()))
 
     def _reserve(self, categories: list[str]) -> None:
-        """Make the cells the table's first entries; what the loop notes of them is taken back."""
+        """Make the bins the table's first entries; what the loop notes of them is taken back."""
         if categories:
-            self._count(pa.array(categories, pa.large_string()), ONCE)
+            self._count(pa.array(categories, pa.large_string()), _ONCE)
         self.seen[:] = [0, 0, self.seen[2], 0, self.seen[2]]
         self.counts[:] = 0
         self.registers[:] = 0
@@ -150,7 +153,7 @@ class TextTally(NullTally):
         if pa.types.is_null(values.type):
             self.seen[0] += len(values)
         elif not pa.types.is_dictionary(values.type):
-            self._count(pc.cast(values, pa.large_string()), ONCE)
+            self._count(pc.cast(values, pa.large_string()), _ONCE)
         else:
             self._count_codes(values)
 
@@ -192,9 +195,9 @@ class TextTally(NullTally):
 
     def _name(self, texts: Any) -> None:
         """Give the entries first met in this batch their names; forget those of entries given up."""
-        cells, entries = int(self.seen[4]), int(self.seen[2])
-        keys = self.keys[cells:entries].tolist()
-        fresh = {keys[i]: int(self.rows[cells + i]) for i in np.nonzero(self.rows[cells:entries] >= 0)[0]}
+        bins, entries = int(self.seen[4]), int(self.seen[2])
+        keys = self.keys[bins:entries].tolist()
+        fresh = {keys[i]: int(self.rows[bins + i]) for i in np.nonzero(self.rows[bins:entries] >= 0)[0]}
         texts = texts.take(pa.array(fresh.values(), pa.int64())).to_pylist()
         known = self.names | dict(zip(fresh, texts, strict=True))
         self.names = {key: known[key] for key in keys}
@@ -202,19 +205,19 @@ class TextTally(NullTally):
     def column(self) -> Column:
         """Return what was counted."""
         self._flush()
-        nulls, values, entries, cut, cells = self.seen.tolist()
+        nulls, values, entries, cut, bins = self.seen.tolist()
         counts, keys = self.counts.tolist(), self.keys.tolist()
-        found = {self.names[keys[i]]: counts[i] for i in range(cells, entries)}
+        found = {self.names[keys[i]]: counts[i] for i in range(bins, entries)}
         heavy_hitters, left_out = join_heavy_hitters(found, {})
-        known = sum(counts[:cells])
+        known = sum(counts[:bins])
         return replace(
-            self.cells,
+            self.empty,
             nulls=nulls,
             minimum=self.sums[0].item() if values else None,
             maximum=self.sums[1].item() if values else None,
             total=self.sums[2].item(),
             total_squares=self.sums[3].item(),
-            categories=dict(zip(self.cells.categories or (), counts, strict=False)),
+            categories=dict(zip(self.empty.categories or (), counts, strict=False)),
             other=values - known,
             heavy_hitters=heavy_hitters,
             heavy_hitters_error=cut + left_out,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from airflow_mlops.backends.profiling.files.arrow import FIRST_ROWS
-from airflow_mlops.backends.profiling.files.bins import cells_of, finite, needs_rows
+from airflow_mlops.backends.profiling.files.bins import empty_column, finite, needs_rows
 from airflow_mlops.backends.profiling.tables.sql_text import (
     DIALECTS,
     ENTRY,
@@ -39,14 +39,14 @@ STATEMENT_COLUMNS = 64
 
 
 def profile_relation(
-    table: ibis.Table, *, cells_from: Profile | None = None, partitions: tuple[str, ...] = ()
+    table: ibis.Table, *, bins_from: Profile | None = None, partitions: tuple[str, ...] = ()
 ) -> Profile:
     """Return the profile of a table, view or query of DuckDB, Postgres, Spark, BigQuery or Snowflake.
 
     The result equals that of the Arrow engine on the same rows. Each column is read once. The driver's
     errors are passed through: the connection is the caller's.
 
-    :param cells_from: profile whose bins are used; columns that it does not have, or has as another kind, get
+    :param bins_from: profile whose bins are used; columns that it does not have, or has as another kind, get
         bins from ``FIRST_ROWS`` rows of the table.
     :param partitions: the window's partition keys, recorded in the profile.
     :raises InvalidDataError: a database that is not supported.
@@ -55,7 +55,7 @@ def profile_relation(
     connection = table.get_backend()
     dialect = dialect_of(connection.name)
     relation = str(connection.compile(table))
-    columns = _empty_columns(table, connection, relation, cells_from)
+    columns = _empty_columns(table, connection, relation, bins_from)
     counted: list[Column] = []
     for part in _parts(relation, columns, dialect):
         answer = _answer(connection, profile_text(relation, part, dialect))
@@ -99,7 +99,7 @@ def _empty_columns(
     unknown = [field for field in fields.values() if needs_rows(field, reference)]
     first = _sample(connection, relation, unknown) if unknown else {}
     known = reference.by_name if reference else {}
-    columns = [cells_of(field, first.get(name), known.get(name)) for name, field in fields.items()]
+    columns = [empty_column(field, first.get(name), known.get(name)) for name, field in fields.items()]
     plain = {name: str(kind).lower() for name, kind in table.schema().items()}
     return [
         replace(column, arrow_type=plain[column.name])
@@ -111,7 +111,7 @@ def _empty_columns(
 
 def _sample(connection: Any, relation: str, fields: Sequence[pa.Field]) -> dict[str, pa.ChunkedArray]:
     """Fetch a sample of rows of the columns that need new bins."""
-    columns = [cells_of(field, None, None) for field in fields]
+    columns = [empty_column(field, None, None) for field in fields]
     dialect = dialect_of(connection.name)
     text = sample_text(relation, columns, FIRST_ROWS, dialect)
     types = {

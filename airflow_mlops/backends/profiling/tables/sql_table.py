@@ -105,7 +105,7 @@ def is_table_uri(uri: str) -> bool:
 
 
 def profile_table_uri(
-    uri: str, partitions: Sequence[str] = (), *, cells_from: Profile | None = None, connection: str = ""
+    uri: str, partitions: Sequence[str] = (), *, bins_from: Profile | None = None, connection: str = ""
 ) -> tuple[Window, Profile]:
     """Profile a window of a table; return the window with its rows and digest, and the profile.
 
@@ -120,7 +120,7 @@ def profile_table_uri(
     """
     source = TableUri.parse(uri, connection)
     with open_table(source, partitions) as table:
-        profile = profile_relation(table, cells_from=cells_from, partitions=tuple(partitions))
+        profile = profile_relation(table, bins_from=bins_from, partitions=tuple(partitions))
     window = Window(
         uri=source.shown, partitions=tuple(partitions), digest=profile_digest(profile), rows=profile.rows
     )
@@ -190,7 +190,7 @@ def _connect(source: TableUri) -> Any:
         return ibis.connect(source.connection, read_only=True)  # else a wrong path makes an empty database
     connection = ibis.connect(source.connection)
     if source.scheme in ("postgres", "postgresql"):
-        connection.raw_sql("SET jit = off").close()  # compiling the cells takes longer than counting them
+        connection.raw_sql("SET jit = off").close()  # compiling the bins takes longer than counting them
     return connection
 
 

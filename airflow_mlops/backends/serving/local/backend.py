@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from airflow_mlops.backends.serving.local.endpoint import (
     LocalEndpoint,
@@ -17,24 +19,29 @@ from airflow_mlops.backends.serving.local.endpoint import (
 from airflow_mlops.backends.serving.local.gateway import Gateway
 from airflow_mlops.backends.serving.local.model_process import is_up
 from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
-from airflow_mlops.backends.serving.protocol import Counters, Traffic
-from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
-from airflow_mlops.core.rollout.lease import (
-    Lease,
-    acquire,
-    fence,
-    must_stop,
-    reaped,
-    release,
-    renew,
-    require_holder,
+from airflow_mlops.backends.serving.protocol import Counters, Stopped, Traffic
+from airflow_mlops.core.errors import (
+    EndpointMissingError,
+    ServiceUnavailableError,
+    StateFileError,
+    TrafficConflictError,
+)
+from airflow_mlops.core.rollout import lease as leases
+from airflow_mlops.core.rollout.end import (
+    RolloutEnd,
+    as_found,
+    ended_by_reaper,
+    superseded,
+    with_pending,
+    without_written,
 )
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from airflow_mlops.backends.metrics.haproxy import TimedAnswer
+    from airflow_mlops.core.rollout.lease import Lease
 
 
 class LocalServing:
@@ -59,16 +66,56 @@ class LocalServing:
         self.workers = workers
         self.log_dir = (log_dir or self.state_dir / "inference_log").absolute()
 
-    def claim(self, endpoint: str, holder: str) -> None:
-        """Claim the endpoint and restart those of its processes that died."""
-        with self._file(endpoint).locked() as state:
-            if state.holder is not None:
-                require_holder(state.holder, holder, endpoint)
-            state.holder = holder
-            self._endpoint(endpoint).revive(state)
+    def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
+        """Claim the endpoint, also from a dead holder, and restart those of its processes that died."""
+        now = time.time() if now is None else now
+        with self._changed(endpoint) as (here, state):
+            last = state.lease
+            lease = leases.claim(last, state.holder, holder, endpoint, now=now, percent=_share(state))
+            if state.holder not in (None, holder):
+                dead, share = str(state.holder), _share(state)
+                if state.stable is not None:
+                    state.percent = 0
+                    self._take_out(here, state)
+                end = superseded(endpoint, dead, holder, last, now=now, end_id=uuid4().hex)
+                _keep(state, end, share, state)
+            state.holder, state.lease = holder, lease
+            here.revive(state)
+
+    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+        """Take the canary out of traffic and free the endpoint.
+
+        The lock is waited for; if that takes longer than a second the weight is lowered without it.
+        """
+        if not self._file(endpoint).exists():
+            return Stopped(endpoint=endpoint)
+        with self._changed(endpoint, late=lambda: self._drain_canary(endpoint)) as (here, state):
+            share, before = _share(state), replace(state)
+            if (state.canary, state.holder) != (None, None):
+                state.canary, state.percent, state.holder = None, 0, None
+                state.lease = leases.stopped(state.lease)
+                _keep(state, end, share, before)
+            self._take_out(here, state)
+        return Stopped(
+            endpoint=endpoint,
+            version=before.canary,
+            percent=share,
+            holder=before.holder,
+            stable=before.stable,
+        )
+
+    def pending_ends(self, endpoint: str) -> tuple[RolloutEnd, ...]:
+        """Return the ends that no ledger has yet."""
+        return self.endpoint_state(endpoint).ends
+
+    def ends_written(self, endpoint: str, ids: Collection[str]) -> None:
+        """Forget ends that the ledger has."""
+        if not {end.id for end in self.pending_ends(endpoint)}.isdisjoint(ids):
+            with self._file(endpoint).locked() as state:
+                state.ends = without_written(state.ends, ids)
 
     def revive(self, endpoint: str) -> tuple[str, ...]:
-        """Restart a gateway and a stable server that died, whoever holds the endpoint; return which."""
+        """Restart a gateway and a stable server that died, without a claim; return which."""
         with self._file(endpoint).locked() as state:
             return self._endpoint(endpoint).revive(state)
 
@@ -77,20 +124,22 @@ class LocalServing:
         with self._file(endpoint).locked() as state:
             if state.holder == holder:
                 state.holder = None
-                state.lease = state.lease and release(state.lease, state.lease, now=time.time())
+                state.lease = state.lease and leases.release(state.lease, state.lease, now=time.time())
 
     def endpoints(self) -> list[str]:
         """Return the endpoints that have a state file."""
         return [path.parent.name for path in self._state_files()]
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Acquire the lease of an endpoint that ``holder`` has claimed.
 
         :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
         """
         with self._file(endpoint).locked() as state:
-            require_holder(state.holder, holder, endpoint)
-            state.lease = acquire(state.lease, holder, now=now, seconds=seconds)
+            leases.require_holder(state.holder, holder, endpoint)
+            state.lease = leases.acquire(state.lease, holder, now=now, seconds=seconds, living=living)
             return state.lease
 
     def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:
@@ -99,20 +148,27 @@ class LocalServing:
         :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
         """
         with self._file(endpoint).locked() as state:
-            state.lease = renew(state.lease, mine, now=now, seconds=seconds)
+            state.lease = leases.renew(state.lease, mine, now=now, seconds=seconds)
             return state.lease
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
-        """Start a version out of traffic; nothing is started if it is up already."""
-        with self._file(endpoint).locked() as state:
+        """Start a version out of traffic; nothing is started if it is up already.
+
+        :raises LeaseLostError: the rollout was stopped, or taken over, while the server was starting.
+        """
+        with self._changed(endpoint) as (here, state):
             self._require(state, holder)
-            here = self._endpoint(endpoint)
+            mine = self._renewed_claim(state, holder)
             here.revive(state)
             server = state.servers.get(version)
             if server is None or not server.healthy or not is_up(server):
-                here.start(state, version, Path(model_dir))
-            if version != state.stable:
-                state.canary = version
+                here.start(
+                    state, version, Path(model_dir), still_wanted=lambda: self._require(state, holder, mine)
+                )
+                self._renewed_claim(state, holder)
+            if version not in (state.stable, state.canary):
+                state.canary, state.percent = version, 0
+                return here.apply(state, lowers=True)
             return here.traffic(state)
 
     def traffic(self, endpoint: str) -> Traffic:
@@ -127,52 +183,49 @@ class LocalServing:
         :raises TrafficConflictError: the weights are not the ones last written; nothing is changed.
         """
         require_percent(percent)
-        with self._file(endpoint).locked() as state:
+        with self._changed(endpoint) as (here, state):
             self._require(state, holder, lease, canary=version)
             if percent:
                 self._server(state, version)
-            here = self._endpoint(endpoint)
             seen = here.traffic(state)
-            ours = state.moving or state.stable is None or seen.canary_percent in (state.percent, percent)
-            if not ours:
-                msg = (
-                    f"{endpoint}: canary gets {seen.canary_percent} %, last written was {state.percent} %; "
-                    "another process or a person changed it, nothing was overwritten"
-                )
-                raise TrafficConflictError(msg)
+            _require_ours(state, seen, percent)
             state.percent = percent
-            return here.apply(state)
+            return here.apply(state, lowers=percent <= seen.canary_percent)
 
     def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Give all requests to a version that is up; the version before is drained and stays up."""
-        with self._file(endpoint).locked() as state:
+        with self._changed(endpoint) as (here, state):
             self._require(state, holder, lease)
             if version != state.stable:
                 server = self._server(state, version)
-                self._endpoint(endpoint).stand_up(state, server)
+                if version == state.canary:
+                    _require_ours(state, here.traffic(state), state.percent)
+                here.stand_up(state, server)
                 state.stable, state.canary = version, None
                 state.percent = 0
-            return self._endpoint(endpoint).apply(state)
+            return here.apply(state)
 
     def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Take the canary out of traffic."""
-        with self._file(endpoint).locked() as state:
+        with self._changed(endpoint) as (here, state):
             self._require(state, holder, lease)
             if version == state.canary:
                 state.canary, state.percent = None, 0
-            return self._endpoint(endpoint).apply(state)
+            return here.apply(state, lowers=True)
 
     def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
-        """Take the canary out of traffic if its lease ran out."""
-        with self._file(endpoint).locked() as state:
-            ended = state.lease
-            share = state.percent or int(state.moving)  # while weights are set it may still have requests
-            if None in (ended, state.stable) or not must_stop(ended, share, now=now):
+        """Take the canary out of traffic if its lease ran out, and free the endpoint."""
+        if not _is_unwatched(self.endpoint_state(endpoint), now):
+            return None  # nothing is written, so that a full disk is no trouble
+        with self._changed(endpoint) as (here, state):
+            ended, share = state.lease, _share(state)
+            if ended is None or not _is_unwatched(state, now):
                 return None
             state.percent = 0
-            self._endpoint(endpoint).apply(state)
-            state.lease = ended and reaped(ended)
-            return ended
+            here.apply(state, lowers=True)
+            _keep(state, ended_by_reaper(endpoint, ended, now=now, end_id=uuid4().hex), share, state)
+            state.holder, state.lease = None, leases.reaped(ended)
+        return ended
 
     def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Stop servers that are neither stable nor canary, after their last request is answered."""
@@ -241,6 +294,41 @@ class LocalServing:
     def _gateway(self, endpoint: str) -> Gateway:
         return Gateway(self.state_dir / endpoint)
 
+    @contextmanager
+    def _changed(
+        self, endpoint: str, *, late: Callable[[], object] | None = None
+    ) -> Iterator[tuple[LocalEndpoint, EndpointState]]:
+        """Yield an endpoint and its state under the lock; see :meth:`StateFile.locked`.
+
+        :raises StateFileError: the state cannot be written; says so if the canary's share was lowered before.
+        """
+        here = self._endpoint(endpoint)
+        try:
+            with here.file.locked(late=late) as state:
+                yield here, state
+        except StateFileError as error:
+            if not here.lowered:
+                raise
+            msg = f"the canary's share was lowered to {state.percent} %, but that is not stored: {error}"
+            raise StateFileError(msg) from error
+
+    def _drain_canary(self, endpoint: str) -> None:
+        with suppress(ServiceUnavailableError):
+            self._endpoint(endpoint).drain_canary(self.endpoint_state(endpoint))
+
+    def _take_out(self, here: LocalEndpoint, state: EndpointState) -> None:
+        """Lower the canary's share; a gateway that does not run answers nobody, and starts from the state."""
+        try:
+            here.apply(state, lowers=True)
+        except ServiceUnavailableError:
+            if state.gateway is not None and state.gateway.is_alive():
+                raise
+
+    def _renewed_claim(self, state: EndpointState, holder: str) -> Lease:
+        now, share = time.time(), _share(state)
+        state.lease = leases.claim(state.lease, state.holder, holder, state.endpoint, now=now, percent=share)
+        return state.lease
+
     def _endpoint(self, endpoint: str) -> LocalEndpoint:
         return LocalEndpoint(
             self._file(endpoint),
@@ -258,9 +346,7 @@ class LocalServing:
                 f"endpoint {state.endpoint!r} has no state below {self.state_dir}: deleted, or never deployed"
             )
             raise EndpointMissingError(msg)
-        require_holder(state.holder, holder, state.endpoint)
-        if lease is not None:
-            fence(state.lease, lease)
+        leases.require_claim(state.holder, holder, state.endpoint, current=state.lease, mine=lease)
         if canary is not None and state.canary != canary:
             msg = f"{state.endpoint}: version {canary} is not the canary ({state.canary or 'none'} is)"
             raise TrafficConflictError(msg)
@@ -274,3 +360,34 @@ class LocalServing:
             msg = f"{state.endpoint}: the server of version {version} died; it gets no more traffic"
             raise TrafficConflictError(msg)
         return server
+
+
+def _share(state: EndpointState) -> int:
+    """Return the canary's share of requests as last written, 0 to 100."""
+    return 100 if state.stable is None and state.percent else state.percent
+
+
+def _is_unwatched(state: EndpointState, now: float) -> bool:
+    """Say whether the reaper has to stop the canary: while weights are set it may have requests."""
+    share = state.percent or int(state.moving)
+    return None not in (state.lease, state.stable) and leases.must_stop(state.lease, share, now=now)
+
+
+def _keep(state: EndpointState, end: RolloutEnd | None, percent: int, found: EndpointState) -> None:
+    """Keep the end of a rollout until the ledger has it, with the endpoint as it was found."""
+    if end is not None:
+        filled = as_found(
+            end, version=found.canary, champion=found.stable, percent=percent, holder=found.holder
+        )
+        state.ends = with_pending(state.ends, filled)
+
+
+def _require_ours(state: EndpointState, seen: Traffic, percent: int) -> None:
+    """Refuse to overwrite weights that are neither the last written ones nor the wanted ones."""
+    if state.moving or state.stable is None or seen.canary_percent in (state.percent, percent):
+        return
+    msg = (
+        f"{state.endpoint}: canary gets {seen.canary_percent} %, last written was {state.percent} %; "
+        "another process or a person changed it, nothing was overwritten"
+    )
+    raise TrafficConflictError(msg)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.local.gateway import SERVER_SLOTS, UNUSED_PORT
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.local.state import Server
 from airflow_mlops.backends.serving.protocol import Count, Traffic
-from airflow_mlops.core.errors import EndpointBusyError, InvalidConfigError, ServiceUnavailableError
+from airflow_mlops.core.errors import (
+    EndpointBusyError,
+    InvalidConfigError,
+    ServiceUnavailableError,
+    StateFileError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_mlops.backends.metrics.haproxy import ServerStat
@@ -38,6 +45,9 @@ def require_name(what: str, name: str) -> None:
 class LocalEndpoint:
     """Operations on one endpoint; the caller holds its lock and writes the state afterwards.
 
+    ``lowered``: whether the canary's share was lowered at the gateway, which holds also if the state is not
+    written afterwards.
+
     :param port: the gateway's port; ``None``: the one it had, or a free one.
     :param workers: worker processes of a version's model server.
     """
@@ -50,6 +60,7 @@ class LocalEndpoint:
         self.log_dir = log_dir
         self.port = port
         self.workers = workers
+        self.lowered = False
 
     def revive(self, state: EndpointState) -> tuple[str, ...]:
         """Restart a gateway and a stable server that died, with the weights they had; return which."""
@@ -62,8 +73,15 @@ class LocalEndpoint:
             self.apply(state)
         return back
 
-    def start(self, state: EndpointState, version: str, model_dir: Path) -> None:
-        """Start a version's server and give it a slot, out of traffic."""
+    def start(
+        self, state: EndpointState, version: str, model_dir: Path, *, still_wanted: Callable[[], object]
+    ) -> None:
+        """Start a version's server and give it a slot, out of traffic.
+
+        Others may change the endpoint while its start is waited for: a stop does not wait for it.
+
+        :param still_wanted: raises what ends the start.
+        """
         require_name("version", version)
         self._revive_gateway(state)
         self._processes(state).keep_model(version, model_dir)
@@ -71,7 +89,13 @@ class LocalEndpoint:
         slot = known.slot if known else _free_slot(state)
         server = Server(version=version, slot=slot, workers=self.workers)
         state.servers[version] = server
-        self._launch(state, server)
+
+        def pause(seconds: float) -> None:
+            with self.file.unlocked(state):
+                time.sleep(seconds)
+            still_wanted()
+
+        self._launch(state, server, pause)
         if version == state.canary:
             state.percent = 0
 
@@ -80,19 +104,42 @@ class LocalEndpoint:
         if not is_up(server):
             self._launch(state, server)
 
-    def apply(self, state: EndpointState) -> Traffic:
+    def apply(self, state: EndpointState, *, lowers: bool = False) -> Traffic:
         """Set the weights: raise first, drain after, so that capacity never falls in between.
 
         ``moving`` is written before: weights that a crash left half set are then known as our own and set
-        again, not taken for an intervention.
+        again, not taken for an intervention. Taking the canary's requests needs no disk: nothing is written
+        before, and after a crash the next rollback, or the reaper, sets the weights again.
+
+        :param lowers: the canary's share does not rise.
         """
         state.moving = True
-        self.file.write(state)
+        if not lowers:
+            self.file.write(state)
+        elif state.percent:
+            with suppress(StateFileError):
+                self.file.write(state)
+        self._send(state)
+        self.lowered = lowers
+        state.moving = False
+        return self.traffic(state)
+
+    def drain_canary(self, state: EndpointState) -> None:
+        """Take the canary's requests at the gateway; needs neither lock nor disk.
+
+        Without a lock another process may be making it the stable version: it is left alone unless another
+        version gets requests, or none is to.
+        """
+        canary = state.servers.get(state.canary or "")
+        seen = self.stats(state)
+        others = sum(s.weight for slot, s in seen.items() if canary is None or slot != canary.slot)
+        if canary is not None and (others or state.stable is None):
+            self.gateway.set_weight(canary.slot, 0)
+
+    def _send(self, state: EndpointState) -> None:
         wanted = {v: _weight(state, v) for v, server in state.servers.items() if server.healthy}
         for version, share in sorted(wanted.items(), key=lambda item: -item[1]):
             self.gateway.set_weight(state.servers[version].slot, share)
-        state.moving = False
-        return self.traffic(state)
 
     def traffic(self, state: EndpointState) -> Traffic:
         """Return what the gateway does now."""
@@ -135,8 +182,12 @@ class LocalEndpoint:
         stats = self.gateway.stats()
         return any(stats[slot].current for slot in slots)
 
-    def _processes(self, state: EndpointState) -> ModelProcesses:
-        return ModelProcesses(self.file, self.log_dir, meanwhile=lambda: self._revive_gateway(state))
+    def _processes(
+        self, state: EndpointState, pause: Callable[[float], object] = time.sleep
+    ) -> ModelProcesses:
+        return ModelProcesses(
+            self.file, self.log_dir, meanwhile=lambda: self._revive_gateway(state), pause=pause
+        )
 
     def _revive_gateway(self, state: EndpointState) -> tuple[str, ...]:
         """Start the gateway if it does not run; its weights are set before it accepts a connection.
@@ -170,8 +221,10 @@ class LocalEndpoint:
         except InvalidConfigError:
             return self.gateway.start(0, slots)
 
-    def _launch(self, state: EndpointState, server: Server) -> None:
-        self._processes(state).launch(state, server)
+    def _launch(
+        self, state: EndpointState, server: Server, pause: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._processes(state, pause).launch(state, server)
         self.gateway.assign(server.slot, server.port)
         server.baseline = counted(self.gateway.stats()[server.slot], Count())
         server.healthy = True

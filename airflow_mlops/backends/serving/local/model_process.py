@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from airflow_mlops.backends.serving.local import process
-from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.errors import MlopsError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
 
 _HEALTHY_SECONDS = 90.0
+_POLL_SECONDS = 0.1
 _KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TZ")
 MODULE = "airflow_mlops.backends.serving.local.model_server"
 
@@ -32,6 +33,7 @@ class ModelProcesses:
     :param file: the endpoint's state file; written before and after a process is started.
     :param log_dir: root of the inference log.
     :param meanwhile: called repeatedly while a server starts, which takes seconds.
+    :param pause: waits for a moment between two looks at a server that starts.
     :param parent: pid of the process that the servers must not outlive; ``None`` if they may.
     """
 
@@ -41,11 +43,13 @@ class ModelProcesses:
         log_dir: Path,
         *,
         meanwhile: Callable[[], object] = lambda: None,
+        pause: Callable[[float], object] = time.sleep,
         parent: int | None = None,
     ) -> None:
         self.file = file
         self.log_dir = log_dir
         self.meanwhile = meanwhile
+        self.pause = pause
         self.parent = parent
 
     def keep_model(self, version: str, model_dir: Path) -> None:
@@ -57,6 +61,7 @@ class ModelProcesses:
         """Start a server on a free port and wait until it answers.
 
         :raises ServiceUnavailableError: it did not; it is stopped, and removed from the state unless stable.
+        :raises MlopsError: what ``pause`` raises; the server is stopped, too.
         """
         home = self._home(server.version)
         model = str(home / "model")
@@ -74,23 +79,27 @@ class ModelProcesses:
                 marker=model,
             )
         self.file.write(state)
+        mine = server.process
         try:
-            self._wait_healthy(server, home / "server.log")
-        except ServiceUnavailableError:
-            server.process.stop()
-            if server.version != state.stable:
+            self._wait_healthy(state, server, home / "server.log")
+        except MlopsError:
+            mine.stop()
+            if server.version != state.stable and _runs(state, server, mine):
                 del state.servers[server.version]
             self.file.write(state)
             raise
 
-    def _wait_healthy(self, server: Server, log: Path) -> None:
-        deadline = time.monotonic() + _HEALTHY_SECONDS
+    def _wait_healthy(self, state: EndpointState, server: Server, log: Path) -> None:
+        mine, deadline = server.process, time.monotonic() + _HEALTHY_SECONDS
         while is_up(server) and time.monotonic() < deadline:
             self.meanwhile()
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"http://127.0.0.1:{server.port}/ping", timeout=2).status_code == httpx.codes.OK:
                     return
-            time.sleep(0.1)
+            self.pause(_POLL_SECONDS)
+            if not _runs(state, server, mine):
+                msg = f"model server of version {server.version}: replaced or removed while it was starting"
+                raise ServiceUnavailableError(msg)
         why = f"not healthy after {_HEALTHY_SECONDS:g} s" if is_up(server) else "ended while starting"
         msg = f"model server of version {server.version}: {why}: {process.tail(log)}"
         raise ServiceUnavailableError(msg)
@@ -116,6 +125,11 @@ class ModelProcesses:
 
     def _home(self, version: str) -> Path:
         return self.file.folder / "versions" / version
+
+
+def _runs(state: EndpointState, server: Server, mine: process.Process | None) -> bool:
+    """Say whether the state still has this very process for the server: others may change it in a pause."""
+    return state.servers.get(server.version) is server and server.process == mine
 
 
 def is_up(server: Server) -> bool:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.serving.local.process import Process
 from airflow_mlops.backends.serving.protocol import Count
-from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.errors import InvalidRecordError, StateFileError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.rollout.end import RolloutEnd
 from airflow_mlops.core.rollout.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+_PATIENCE_SECONDS = 1.0
+_POLL_SECONDS = 0.02
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class EndpointState(Record):
     :param moving: whether weights were being set when this was written; if the lock is free, the process
         that set them died.
     :param lease: until when the canary may get requests without being analysed; ``None``: without limit.
+    :param ends: ends of rollouts that no ledger has yet.
     """
 
     endpoint: str
@@ -59,6 +65,20 @@ class EndpointState(Record):
     moving: bool = False
     holder: str | None = None
     lease: Lease | None = None
+    ends: tuple[RolloutEnd, ...] = ()
+
+    def follow(self, written: EndpointState) -> None:
+        """Become what others wrote meanwhile; servers that are still there stay the same objects."""
+        known, fresh = self.servers, written.servers
+        for version in known.keys() & fresh.keys():
+            _copy(fresh[version], known[version])
+        _copy(written, self)
+        self.servers = {version: known.get(version, server) for version, server in fresh.items()}
+
+
+def _copy(source: Record, target: Record) -> None:
+    for each in fields(source):  # type: ignore[arg-type]
+        setattr(target, each.name, getattr(source, each.name))
 
 
 class StateFile:
@@ -68,32 +88,95 @@ class StateFile:
         self.folder = folder
         self.endpoint = endpoint
         self._path = folder / "state.json"
+        self._held: int | None = None
+
+    def exists(self) -> bool:
+        """Say whether a state was ever written."""
+        return self._path.exists()
 
     def read(self) -> EndpointState:
         """Return the last written state, an empty one if there is none.
 
         :raises InvalidRecordError: something else wrote the file.
+        :raises StateFileError: it cannot be read.
         """
         try:
             return EndpointState.from_json(json.loads(self._path.read_text()))
         except FileNotFoundError:
             return EndpointState(endpoint=self.endpoint)
+        except OSError as error:
+            msg = f"{self._path}: cannot be read: {error}"
+            raise StateFileError(msg) from error
         except ValueError as error:
             msg = f"{self._path}: no state of an endpoint: {error}"
             raise InvalidRecordError(msg) from error
 
     def write(self, state: EndpointState) -> None:
-        """Replace the state atomically: neither a reader nor a crash leaves half of it."""
+        """Replace the state atomically: neither a reader nor a crash leaves half of it.
+
+        :raises StateFileError: it cannot be written; the state before is still there.
+        """
         fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
-        fresh.write_text(json.dumps(state.to_json(), indent=1))
-        fresh.replace(self._path)
+        try:
+            fresh.write_text(json.dumps(state.to_json(), indent=1))
+            fresh.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            msg = f"{self._path}: cannot be written: {error}"
+            raise StateFileError(msg) from error
 
     @contextmanager
-    def locked(self) -> Iterator[EndpointState]:
-        """Yield the state under the lock; it is written back when the block ends without an error."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    def locked(self, *, late: Callable[[], object] | None = None) -> Iterator[EndpointState]:
+        """Yield the state under the lock; it is written back when the block ends without an error.
+
+        :param late: called once if another process keeps the lock for longer than a second.
+        :raises StateFileError: the state cannot be read or written.
+        """
+        lock = self._open_lock()
+        try:
+            _acquire(lock, late)
+            self._held = lock
             state = self.read()
             yield state
             self.write(state)
+        finally:
+            self._held = None
+            os.close(lock)
+
+    @contextmanager
+    def unlocked(self, state: EndpointState) -> Iterator[None]:
+        """Let others change the written state during a block; ``state`` then is what they wrote.
+
+        Without the lock held by this object nothing happens.
+        """
+        if self._held is None:
+            yield
+            return
+        fcntl.flock(self._held, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+            state.follow(self.read())
+
+    def _open_lock(self) -> int:
+        """Open the lock for reading only: it can be locked on a disk that is full or read-only."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self.folder / "lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            msg = f"{self.folder}: cannot be locked: {error}"
+            raise StateFileError(msg) from error
+
+
+def _acquire(lock: int, late: Callable[[], object] | None) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while late is not None and time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_POLL_SECONDS)
+    if late is not None:
+        late()
+    fcntl.flock(lock, fcntl.LOCK_EX)

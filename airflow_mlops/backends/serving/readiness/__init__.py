@@ -1,4 +1,4 @@
-"""Readiness."""
+"""Readiness of a version to serve: probe requests, load test, recorded requirements."""
 
 from airflow_mlops.moved import names_of
 

@@ -1,4 +1,4 @@
-"""Sends requests to one server and times the answers."""
+"""Load test: send one request body repeatedly to a server and time the answers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 10.0
 _LONGEST_SECONDS = 60.0
-"""No part of the measurement sends requests for longer; what was answered by then counts."""
+"""Time limit of each part; requests answered by then count."""
 _WARM_UP = 5
 _SENDERS = 32
 JSON = {"Content-Type": "application/json"}
 
 
 class LoadTest:
-    """Times one body sent to one address.
+    """Load test of one server with one request body.
 
-    :param clock: seconds; ``sleep`` waits for some. Both are given by tests.
+    :param clock: returns seconds; ``sleep`` waits for seconds. Tests replace both.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class LoadTest:
         self.sleep = sleep
 
     def one_by_one(self, requests: int) -> Timing:
-        """Send each request after the answer to the one before."""
+        """Send requests sequentially, each after the previous answer (closed loop, one client)."""
         for _ in range(_WARM_UP):
             self._send()
         return self._run(requests, clients=1)
 
     def at_once(self, requests: int, clients: int) -> Timing:
-        """Send from several clients, each waiting for its answers."""
+        """Send requests from several clients, each waiting for its answers (closed loop)."""
         return self._run(requests, clients)
 
     def load(self, policy: LoadPolicy) -> Timing:
-        """Send at a steady rate; a latency counts from when its request was due, so waiting is not hidden."""
+        """Send at a constant rate (open loop); latency counts from the time a request was due."""
         requests, begun = max(1, round(policy.per_second * policy.seconds)), self.clock()
 
         def due(number: int) -> float | None:
@@ -88,7 +88,7 @@ class LoadTest:
 
 
 def timing(seconds: Sequence[float | None], took: float) -> Timing:
-    """Sum up latencies; ``None`` is a request that failed. Quantiles are those of the next larger answer."""
+    """Summarise latencies; ``None`` is a failed request. Quantiles are the next larger observed latency."""
     answered = sorted(1000 * one for one in seconds if one is not None)
     if not answered:
         return Timing(requests=len(seconds), failed=len(seconds))

@@ -1,4 +1,4 @@
-"""A version tried in the very process that serves it locally, out of anybody's traffic."""
+"""Readiness probe: run a version in the local serving process, without traffic, and measure it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ import psutil
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.local.state import Server, StateFile
 from airflow_mlops.backends.serving.readiness.load_test import JSON, TIMEOUT_SECONDS, LoadTest
-from airflow_mlops.backends.serving.readiness.probe_requests import inputs_of, problem_of, requests_of
+from airflow_mlops.backends.serving.readiness.probe_requests import (
+    inputs_of,
+    probe_requests,
+    response_problem,
+)
 from airflow_mlops.backends.serving.readiness.requirements import differences
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, ReadinessMeasurements, Reply
@@ -26,25 +30,25 @@ from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, Readine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, Request
+    from airflow_mlops.backends.serving.readiness.probe_requests import Inputs, ProbeRequest
     from airflow_mlops.core.release.readiness import ReadinessPolicy
 
 _MEGABYTE = 1e6
 _LONGEST_PROBLEM = 300
 _ENDING_SECONDS = 3.0
 _PATIENCE = 3
-"""Requests in a row without an answer, after which no more are sent."""
+"""Consecutive requests without an answer after which the probe stops."""
 
 
-def try_version(
+def probe_version(
     model_dir: Path, model: str, version: str, policy: ReadinessPolicy, *, key: str
 ) -> ReadinessMeasurements:
-    """Serve a model folder on a free port of 127.0.0.1, ask it, measure it, end it.
+    """Serve a model folder on a free port of 127.0.0.1, send probe requests, run the load test, stop it.
 
-    The server ends with this process, however that dies; what a killed one left behind is cleared by the
-    next try of the same ``key``.
+    The server ends with this process, even if that is killed; leftover files are removed by the next probe
+    with the same ``key``.
 
-    :param key: names the try: the same for every attempt of a task.
+    :param key: identifies the probe: the same for every try of a task.
     """
     requirements, unmet = differences(model_dir)
     inputs = inputs_of(model_dir)
@@ -81,9 +85,9 @@ def _asked(
     address = f"http://127.0.0.1:{server.port}"
     with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         wanted = (
-            r for r in requests_of(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
+            r for r in probe_requests(inputs, policy.largest) if policy.reply(r.kind) is not Reply.UNTESTED
         )
-        answers, unusable = ask(client, wanted, lambda: is_up(server), lambda: _let_end(server))
+        answers, unusable = send_probes(client, wanted, lambda: is_up(server), lambda: _let_end(server))
         if unusable:
             return replace(found, answers=answers, unusable=unusable)
         test = LoadTest(client, inputs.request(ProbeKind.EXAMPLE, "first row", inputs.rows[:1]).body)
@@ -97,15 +101,15 @@ def _asked(
         )
 
 
-def ask(
+def send_probes(
     client: httpx.Client,
-    requests: Iterable[Request],
+    requests: Iterable[ProbeRequest],
     is_alive: Callable[[], bool],
     let_end: Callable[[], None] = lambda: None,
 ) -> tuple[tuple[ProbeAnswer, ...], str]:
-    """Send requests; return the answers, and why the rest was not sent (empty if all were).
+    """Send requests; return the answers, and the reason for stopping early (empty if all were sent).
 
-    :param let_end: called when no answer came: a process that dies closes its connections first.
+    :param let_end: called after a missing answer: a dying process closes its connections first.
     """
     answers: list[ProbeAnswer] = []
     for request in requests:
@@ -120,13 +124,13 @@ def ask(
 
 
 def _let_end(server: Server) -> None:
-    """Wait for a server's process to be gone, but not for long: it may only be slow."""
+    """Wait a few seconds for a server's process to end; it may only be slow."""
     deadline = time.monotonic() + _ENDING_SECONDS
     while is_up(server) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def _answer(client: httpx.Client, request: Request) -> ProbeAnswer:
+def _answer(client: httpx.Client, request: ProbeRequest) -> ProbeAnswer:
     status, problem = None, ""
     try:
         answer = client.post("/invocations", content=request.body, headers=JSON)
@@ -135,7 +139,7 @@ def _answer(client: httpx.Client, request: Request) -> ProbeAnswer:
     else:
         status = answer.status_code
         is_ok = status == httpx.codes.OK
-        problem = problem_of(answer.text, request.rows) if is_ok else _message(answer)
+        problem = response_problem(answer.text, request.rows) if is_ok else _message(answer)
     return ProbeAnswer(kind=request.kind, subject=request.subject, status=status, problem=problem)
 
 
@@ -157,11 +161,11 @@ def _rss(server: Server) -> float | None:
 
 @contextmanager
 def _folder(key: str) -> Iterator[Path]:
-    """Yield the key's own folder, empty, below one that only this user can enter."""
+    """Yield an empty folder for the key, below a folder that only this user can access."""
     ours = Path(tempfile.gettempdir()) / f"mlops-readiness-{os.getuid()}"
     ours.mkdir(mode=0o700, exist_ok=True)
     if ours.is_symlink() or ours.stat().st_uid != os.getuid():
-        msg = f"{ours}: belongs to somebody else; remove it, or set TMPDIR to a folder of your own"
+        msg = f"{ours}: belongs to another user; remove it, or set TMPDIR to a folder of your own"
         raise InvalidConfigError(msg)
     folder = ours / hashlib.sha256(key.encode()).hexdigest()[:16]
     shutil.rmtree(folder / "log", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Requests that try a model's signature: its example, and rows at the edge of what clients may send."""
+"""Probe requests for a model's signature: its input example, and edge cases per column."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _MOST_COLUMNS = 100
 UNSEEN = "\u2603 never seen"
 _FLOATS = ("float", "double")
 _INTEGERS = {"integer": 2**31 - 1, "long": 2**53}
-"""Largest whole numbers; beyond 2**53 JSON readers round."""
+"""Largest integers; beyond 2**53 JSON readers round."""
 _LARGEST_FLOAT32 = 3.4e38
 _EMPTY: dict[str, Any] = {"string": "a", "boolean": False, "datetime": "2020-01-01T00:00:00", "binary": ""}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request.
+class ProbeRequest:
+    """One probe request.
 
-    :param rows: how many predictions it asks for.
+    :param rows: number of expected predictions.
     """
 
     kind: ProbeKind
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Named input columns of a model, their MLflow types, and rows that are known to be good.
+    """Named input columns of a model, their MLflow types, and valid rows.
 
     :param has_example: whether ``rows`` come from the model's example.
     """
@@ -46,9 +46,9 @@ class Inputs:
     rows: list[list[Any]]
     has_example: bool
 
-    def request(self, kind: ProbeKind, subject: str, rows: list[list[Any]]) -> Request:
-        """Return a request for rows."""
-        return Request(kind, subject, _body(list(self.types), rows), len(rows))
+    def request(self, kind: ProbeKind, subject: str, rows: list[list[Any]]) -> ProbeRequest:
+        """Return a probe request for rows."""
+        return ProbeRequest(kind, subject, _body(list(self.types), rows), len(rows))
 
 
 def inputs_of(model_dir: Path) -> Inputs | None:
@@ -67,22 +67,22 @@ def inputs_of(model_dir: Path) -> Inputs | None:
     return Inputs(types, rows, has_example=True)
 
 
-def requests_of(inputs: Inputs, largest: float) -> Iterator[Request]:
-    """Yield the example, then edge rows: one column of the first row changed at a time, then all of them.
+def probe_requests(inputs: Inputs, largest: float) -> Iterator[ProbeRequest]:
+    """Yield the example, malformed bodies, then edge cases: one column of the first row changed at a time.
 
-    :param largest: magnitude of the extremes in columns of doubles.
+    :param largest: magnitude of the extreme values in columns of doubles.
     """
     yield inputs.request(ProbeKind.EXAMPLE, "input example", inputs.rows)
-    yield Request(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
-    yield Request(ProbeKind.MALFORMED, "body without rows", b"{}", 0)
+    yield ProbeRequest(ProbeKind.MALFORMED, "body that is no JSON", b"{", 0)
+    yield ProbeRequest(ProbeKind.MALFORMED, "body without rows", b"{}", 0)
     for name, kind in list(inputs.types.items())[:_MOST_COLUMNS]:
-        for edge, subject, value in _edges(name, kind, largest):
-            yield inputs.request(edge, subject, [_with(inputs, {name: value})])
+        for kind_of_probe, subject, value in _edge_cases(name, kind, largest):
+            yield inputs.request(kind_of_probe, subject, [_with(inputs, {name: value})])
     yield inputs.request(ProbeKind.NULLS, "null in every column", [[None] * len(inputs.types)])
 
 
-def problem_of(text: str, rows: int) -> str:
-    """Say what is wrong with the body of a 200; empty if it has a valid prediction for each row."""
+def response_problem(text: str, rows: int) -> str:
+    """Return the problem of a 200's body; empty if it has a valid prediction for each row."""
     try:
         predictions = json.loads(text)["predictions"]
     except (ValueError, KeyError, TypeError):
@@ -94,7 +94,7 @@ def problem_of(text: str, rows: int) -> str:
     return f"{bad} predictions are null, NaN or infinite" if bad else ""
 
 
-def _edges(name: str, kind: str, largest: float) -> Iterator[tuple[ProbeKind, str, Any]]:
+def _edge_cases(name: str, kind: str, largest: float) -> Iterator[tuple[ProbeKind, str, Any]]:
     yield ProbeKind.NULLS, f"null in {name}", None
     if kind == "string":
         yield ProbeKind.UNSEEN, f"unseen category in {name}", UNSEEN

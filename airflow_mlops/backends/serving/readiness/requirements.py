@@ -1,4 +1,4 @@
-"""What a model recorded about its environment, compared with the environment that serves it."""
+"""Requirements that a model recorded, compared with the serving environment."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def differences(
     found: Callable[[str], str | None] = installed,
     python: str = platform.python_version(),
 ) -> tuple[int | None, tuple[Difference, ...]]:
-    """Return how many requirements are recorded (``None`` for no such file) and which are not met.
+    """Return the number of recorded requirements (``None`` without the file), and the unmet ones.
 
-    Python differs when its minor version does: pickles and wheels depend on no more.
+    Python differs if its minor version does: pickles and wheels depend only on that.
     """
     path = model_dir / "requirements.txt"
     if not path.is_file():
@@ -47,7 +47,7 @@ def _difference(line: str, found: Callable[[str], str | None]) -> Difference | N
     try:
         wanted = Requirement(line)
     except InvalidRequirement:
-        return Difference(package=line[:80], recorded="something that is no requirement")
+        return Difference(package=line[:80], recorded="not a valid requirement")
     if wanted.marker is not None and not wanted.marker.evaluate():
         return None
     version = found(wanted.name)

@@ -102,13 +102,15 @@ class RemoteServing:
 
         self.platform.retrier.retry_on_conflict(give, f"release {endpoint}")
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Acquire the endpoint's lease."""
 
         def take() -> Lease:
             snapshot = self.platform.store.load(endpoint)
-            transitions.require_holder(snapshot.state, Writer(holder=holder))
-            lease = acquire(snapshot.state.lease, holder, now=now, seconds=seconds)
+            transitions.require_writer(snapshot.state, Writer(holder=holder))
+            lease = acquire(snapshot.state.lease, holder, now=now, seconds=seconds, living=living)
             self.platform.store.save(snapshot, replace(snapshot.state, lease=lease))
             return lease
 
@@ -261,7 +263,7 @@ class RemoteServing:
 
     def _held_state(self, endpoint: str, writer: Writer) -> RemoteState:
         state: RemoteState = self.platform.store.load(endpoint).state
-        transitions.require_holder(state, writer)
+        transitions.require_writer(state, writer)
         return state
 
     def _deploying(self, endpoint: str, holder: str) -> Writer:
@@ -305,7 +307,7 @@ class RemoteServing:
         def once() -> None:
             snapshot = self.platform.store.load(endpoint)
             ours = any(transitions.same_intent(snapshot.state, wanted) for wanted in written)
-            transitions.require_holder(snapshot.state, writer, None if ours else canary)
+            transitions.require_writer(snapshot.state, writer, None if ours else canary)
             wanted = snapshot.state if ours else transition(snapshot.state)
             written.append(wanted)
             self.platform.declare(snapshot, wanted, force=force)
@@ -348,13 +350,13 @@ class RemoteServing:
 
     def _stop_former(self, endpoint: str, writer: Writer) -> None:
         snapshot = self.platform.store.load(endpoint)
-        transitions.require_holder(snapshot.state, writer)
+        transitions.require_writer(snapshot.state, writer)
         self.platform.stop(snapshot, snapshot.state.former)
 
     def _remove_former(self, endpoint: str, writer: Writer) -> None:
         def once() -> None:
             snapshot = self.platform.store.load(endpoint)
-            transitions.require_holder(snapshot.state, writer)
+            transitions.require_writer(snapshot.state, writer)
             self.platform.store.save(snapshot, transitions.cleaned(snapshot.state))
 
         self.platform.retrier.retry_on_conflict(once, f"clean up {endpoint}")

@@ -162,7 +162,7 @@ def unwatched(state: RemoteState, percent: int, *, now: float, end_id: str) -> R
     return replace(quiet, holder=None, lease=leases.reaped(state.lease), ends=ends)
 
 
-def require_holder(state: RemoteState, writer: Writer, canary: str | None = None) -> None:
+def require_writer(state: RemoteState, writer: Writer, canary: str | None = None) -> None:
     """Refuse a writer that does not hold the endpoint, has lost its lease, or means another canary.
 
     :raises EndpointBusyError: names the holder.

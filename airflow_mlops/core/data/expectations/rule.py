@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Severity
 
-ENVIRONMENTS = ("training", "serving")
+Environment = Literal["training", "serving"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 SUBJECTS = ("column", "column_A", "column_B", "column_list")
 """Arguments that name the columns a rule is about."""
 

@@ -1,4 +1,4 @@
-"""Profile."""
+"""Profiles: mergeable summaries of the columns of a window."""
 
 from airflow_mlops.moved import names_of
 

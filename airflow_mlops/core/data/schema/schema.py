@@ -1,7 +1,7 @@
 """Schema: what data must look like, as a Great Expectations suite that people edit as YAML.
 
-This module reads and checks the suite's structure. Sister modules infer one from a profile, compare two, and
-answer what a profile can answer. Everything else is left to Great Expectations (``backends.rules``).
+``text`` checks what people wrote, ``infer`` proposes a schema from a profile, ``diff`` compares two. Rules
+are evaluated on a profile (``expectations``) as far as possible, else on rows (``backends.rules``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from airflow_mlops.core.data.expectations.rule import ENVIRONMENTS, Rule
-from airflow_mlops.core.data.schema.schema_text import read_document
+from airflow_mlops.core.data.expectations.rule import Rule
+from airflow_mlops.core.data.schema.text import read_document
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.data.expectations.signatures import SignatureLookup
 
-LINE_ENDS = ("\x85", "\u2028", "\u2029")
+_LINE_ENDS = ("\x85", "\u2028", "\u2029")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Schema(Record):
     suite_parameters: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """Return the suite as plain data, without what is empty."""
+        """Return the suite as plain data, without empty values."""
         data = self.to_document()
         data["expectations"] = [_without_empty(rule, ("kwargs",)) for rule in data["expectations"]]
         return _without_empty(data)
@@ -66,11 +66,11 @@ def as_yaml(data: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Safe dumper that escapes what YAML takes for the end of a line."""
+    """Safe dumper that escapes characters which YAML reads as line ends."""
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = '"' if any(mark in text for mark in LINE_ENDS) else None
+    style = '"' if any(mark in text for mark in _LINE_ENDS) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -85,7 +85,7 @@ def schema_from_yaml(text: str, source: str, signature_of: SignatureLookup) -> S
     :raises InvalidConfigError: no YAML, an unknown or missing key or argument, a wrong value, a rule twice;
         names the place and what is allowed.
     """
-    document = read_document(text, source, ENVIRONMENTS, signature_of)
+    document = read_document(text, source, signature_of)
     try:
         return Schema.from_json(document)
     except InvalidRecordError as error:

@@ -1,4 +1,4 @@
-"""Skew."""
+"""Value skew: distances between the profiles of two windows, with confidence bounds and a verdict."""
 
 from airflow_mlops.moved import names_of
 

@@ -38,7 +38,7 @@ def test_flipped_correlation_is_found_that_no_column_shows():
     rng = np.random.default_rng(0)
     reference, current = frame(rng, 1500), frame(rng, 1500, correlation=-0.7)
     known = profile_table(reference)
-    assert compare_profiles(known, profile_table(current, cells_from=known)).skewed_columns == ()
+    assert compare_profiles(known, profile_table(current, bins_from=known)).skewed_columns == ()
     result = tell_windows_apart(reference, current, rows=1000)
     assert result.skewed
     assert result.lower > 0.7

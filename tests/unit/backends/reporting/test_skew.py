@@ -37,7 +37,7 @@ def table(rng, shift=0.0):
 def report():
     rng = np.random.default_rng(0)
     reference = profile_table(table(rng))
-    current = profile_table(table(rng, shift=1.0), cells_from=reference)
+    current = profile_table(table(rng, shift=1.0), bins_from=reference)
     return compare_profiles(reference, current, SkewPolicy(labels=("calm",)))
 
 

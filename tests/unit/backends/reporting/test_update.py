@@ -53,7 +53,8 @@ def validated(*segments, **more):
 
 def page(url="", **parts):
     known = {"model": "m", "version": "2", "evidence_run": "e", "written_at": "2026-01-01T00:00:00Z"}
-    return render_update(update_report(Parts(**parts), **known), url)
+    paths = {part: f"{part}.html" for part in ("schema", "skew", "validation", "readiness", "card")}
+    return render_update(update_report(Parts(**parts), **known), url, paths)
 
 
 def text_of(html):
@@ -115,7 +116,7 @@ def test_every_model_has_its_value_bounds_and_verdict_and_the_floor_too():
 def test_page_without_anything_names_every_part_as_not_there():
     html = page(missing=(Missing(part="approval", reason="nobody was asked"),))
     seen = text_of(html)
-    assert seen.count("Not known is not passed") == 13
+    assert seen.count("A missing part does not count as passed") == 13
     assert "nobody was asked" in seen
     assert 'class="tag pass"' not in html
 
@@ -140,7 +141,7 @@ def test_whatever_people_and_data_say_is_shown_as_text():
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "", "file:///x"])
 def test_only_a_servers_pages_are_linked(url):
     assert "<a " not in page(url=url, validation=validated())
-    assert 'href="http://x/#/runs/1/artifacts/validation_report.json"' in page(
+    assert 'href="http://x/#/runs/1/artifacts/validation.html"' in page(
         url="http://x/#/runs/1", validation=validated()
     )
 

@@ -59,11 +59,12 @@ def test_result_is_that_of_the_rows_when_not_every_value_is_named(case):
 def test_every_evaluated_type_is_compared_with_the_rows_hundreds_of_times():
     held = Counter()
 
-    @settings(max_examples=150, suppress_health_check=QUIET)
+    @settings(max_examples=220, suppress_health_check=QUIET)
     @given(tables_with_rules(each=4))
     def hold(case):
         held.update(hold_against_rows(*case))
 
     hold()
     assert held.keys() == EVALUATED
+    # which examples are drawn depends on the modules that are loaded: numbers vary between runs of the suite
     assert min(held.values()) >= 150, held.most_common()[-5:]

@@ -20,7 +20,7 @@ from airflow_mlops.backends.rules.great_expectations import (
     needed_columns,
 )
 from airflow_mlops.core.data.expectations.rule import Rule
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Outcome, Severity

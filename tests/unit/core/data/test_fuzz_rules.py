@@ -12,7 +12,7 @@ from strategies import SMALL, edits, fuzz, tables
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.rules.schema_file import parse_schema
 from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError, MlopsError
@@ -63,7 +63,7 @@ def test_window_has_no_skew_against_itself(table):
 @given(tables(), tables())
 def test_any_two_windows_are_compared_or_said_not_to_be(one, other):
     reference = profile_table(one)
-    report = compare_profiles(reference, profile_table(other, cells_from=reference))
+    report = compare_profiles(reference, profile_table(other, bins_from=reference))
     json.dumps(report.to_json(), allow_nan=False)
     named = {finding.subject for finding in report.verdict.findings}
     assert set(other.column_names) <= named

@@ -11,7 +11,7 @@ from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
 from airflow_mlops.core.data.expectations.types import TYPE_NAMES
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.schema.inference import InferenceOptions, infer_schema
+from airflow_mlops.core.data.schema.infer import InferenceOptions, infer_schema
 from airflow_mlops.core.verdict import Outcome, Severity
 
 ROWS = 3000

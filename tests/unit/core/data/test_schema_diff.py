@@ -7,10 +7,16 @@ import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.core.data.expectations.rule import Rule
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.diff import (
+    ChangeEffect,
+    ChangeKind,
+    SchemaDiff,
+    apply_changes,
+    diff,
+    diff_from_data,
+)
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.schema.schema import Schema
-from airflow_mlops.core.data.schema.schema_diff import ChangeKind, SchemaDiff, diff, diff_from_data, evolve
-from airflow_mlops.core.data.schema.strictness import Effect
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Severity
 
@@ -28,6 +34,10 @@ def schema(*rules):
     return Schema(name="s", expectations=rules)
 
 
+def changed(old, changes):
+    return replace(old, expectations=tuple(rule for _, rule in apply_changes(old, changes)))
+
+
 def only(before, after):
     (change,) = diff(schema(before), schema(after)).changes
     return change
@@ -41,24 +51,24 @@ def test_schema_does_not_differ_from_itself_nor_for_its_notes():
 @pytest.mark.parametrize(
     ("before", "after", "effect"),
     [
-        (rule(min_value=0), rule(min_value=-1), Effect.LOOSENS),
-        (rule(min_value=0), rule(min_value=1), Effect.TIGHTENS),
-        (rule(min_value=0), rule(max_value=1), Effect.BOTH),
-        (rule(min_value=0, max_value=9), rule(min_value=0), Effect.LOOSENS),
-        (rule(min_value=0), rule(min_value=0, max_value=9), Effect.TIGHTENS),
-        (rule(min_value=0, mostly=0.5), rule(min_value=0), Effect.TIGHTENS),
-        (rule(min_value=0), rule(min_value=0, strict_min=True), Effect.TIGHTENS),
-        (rule(SET, value_set=["a"]), rule(SET, value_set=["a", "b"]), Effect.LOOSENS),
-        (rule(SET, value_set=["a"]), rule(SET, value_set=["b"]), Effect.BOTH),
+        (rule(min_value=0), rule(min_value=-1), ChangeEffect.LOOSENS),
+        (rule(min_value=0), rule(min_value=1), ChangeEffect.TIGHTENS),
+        (rule(min_value=0), rule(max_value=1), ChangeEffect.BOTH),
+        (rule(min_value=0, max_value=9), rule(min_value=0), ChangeEffect.LOOSENS),
+        (rule(min_value=0), rule(min_value=0, max_value=9), ChangeEffect.TIGHTENS),
+        (rule(min_value=0, mostly=0.5), rule(min_value=0), ChangeEffect.TIGHTENS),
+        (rule(min_value=0), rule(min_value=0, strict_min=True), ChangeEffect.TIGHTENS),
+        (rule(SET, value_set=["a"]), rule(SET, value_set=["a", "b"]), ChangeEffect.LOOSENS),
+        (rule(SET, value_set=["a"]), rule(SET, value_set=["b"]), ChangeEffect.BOTH),
         (
             rule("expect_column_values_to_not_be_in_set", value_set=["a"]),
             rule("expect_column_values_to_not_be_in_set", value_set=["a", "b"]),
-            Effect.TIGHTENS,
+            ChangeEffect.TIGHTENS,
         ),
-        (rule(min_value=0), rule(min_value=0, severity=Severity.WARNING), Effect.LOOSENS),
-        (rule(min_value=0), rule(min_value=0, meta={"environments": ["training"]}), Effect.LOOSENS),
-        (rule(min_value=0), rule(min_value="2013-01-01"), Effect.UNCLEAR),
-        (rule("r", regex="a"), rule("r", regex="b"), Effect.UNCLEAR),
+        (rule(min_value=0), rule(min_value=0, severity=Severity.WARNING), ChangeEffect.LOOSENS),
+        (rule(min_value=0), rule(min_value=0, meta={"environments": ["training"]}), ChangeEffect.LOOSENS),
+        (rule(min_value=0), rule(min_value="2013-01-01"), ChangeEffect.UNCLEAR),
+        (rule("r", regex="a"), rule("r", regex="b"), ChangeEffect.UNCLEAR),
     ],
 )
 def test_change_says_whether_it_loosens(before, after, effect):
@@ -80,16 +90,16 @@ def test_order_of_a_set_is_no_change():
 def test_rules_are_added_and_removed_by_name():
     found = diff(schema(rule(min_value=0)), schema(rule(NULLS))).changes
     assert [(c.id, c.kind, c.effect) for c in found] == [
-        (f"{RANGE}:x", ChangeKind.REMOVED, Effect.LOOSENS),
-        (f"{NULLS}:x", ChangeKind.ADDED, Effect.TIGHTENS),
+        (f"{RANGE}:x", ChangeKind.REMOVED, ChangeEffect.LOOSENS),
+        (f"{NULLS}:x", ChangeKind.ADDED, ChangeEffect.TIGHTENS),
     ]
 
 
 def test_evolving_by_all_changes_gives_the_new_rules():
     old, new = schema(rule(min_value=0), rule(NULLS)), schema(rule(min_value=-1), rule(SET, value_set=["a"]))
-    evolved = evolve(old, diff(old, new).changes)
-    assert diff(evolved, new).changes == ()
-    assert evolve(old, ()) == old
+    result = changed(old, diff(old, new).changes)
+    assert diff(result, new).changes == ()
+    assert changed(old, ()) == old
 
 
 def test_accepted_change_keeps_notes_ids_and_neighbours():
@@ -98,9 +108,9 @@ def test_accepted_change_keeps_notes_ids_and_neighbours():
         schema(rule(NULLS, mostly=0.5), mine),
         schema(rule(NULLS), rule(min_value=-1, meta={"why": "new"})),
     )
-    evolved = evolve(old, diff(old, new).pick([f"{RANGE}:x"]))
-    assert evolved.expectations[0] == old.expectations[0]
-    assert evolved.expectations[1] == replace(
+    result = changed(old, diff(old, new).pick([f"{RANGE}:x"]))
+    assert result.expectations[0] == old.expectations[0]
+    assert result.expectations[1] == replace(
         mine, kwargs={"column": "x", "min_value": -1}, meta={"owner": "me", "why": "new"}
     )
 
@@ -114,13 +124,13 @@ def test_change_nobody_proposed_is_refused_with_those_there_are():
 def test_change_to_a_rule_that_changed_since_is_refused():
     found = diff(schema(rule(min_value=0)), schema(rule(min_value=1)))
     with pytest.raises(InvalidConfigError, match="compare again"):
-        evolve(schema(rule(min_value=5)), found.changes)
+        changed(schema(rule(min_value=5)), found.changes)
 
 
 def test_schema_without_a_rule_is_refused():
     found = diff(schema(rule(min_value=0)), schema(rule(NULLS)))
     with pytest.raises(InvalidConfigError, match="leave no rule"):
-        evolve(schema(rule(min_value=0)), found.changes[:1])
+        changed(schema(rule(min_value=0)), found.changes[:1])
 
 
 def test_data_like_the_reference_proposes_nothing_and_keeps_what_a_person_added():
@@ -138,8 +148,8 @@ def test_data_that_breaks_a_rule_proposes_the_change_that_is_needed():
     assert [change.id for change in needed] == [f"{SET}:c"]
     assert needed[0].sentence == f"{SET}:c: value_set + z - b (loosens and tightens)"
     assert {c.after.subject for c in found.changes if c.kind is ChangeKind.ADDED} == {"new"}
-    evolved = evolve(known, needed)
-    assert not [c for c in diff_from_data(evolved, profile_table(moved)).changes if c.needed]
+    result = changed(known, needed)
+    assert not [c for c in diff_from_data(result, profile_table(moved)).changes if c.needed]
 
 
 def test_rules_of_a_column_that_is_gone_are_proposed_for_removal():

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from builders import measurements
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.release.readiness import (
@@ -13,25 +14,12 @@ from airflow_mlops.core.release.readiness import (
     ReadinessMeasurements,
     ReadinessPolicy,
     Reply,
-    Timing,
     judge_readiness,
 )
 from airflow_mlops.core.verdict import Outcome
 
-FAST = Timing(requests=200, p50_ms=3.0, p99_ms=10.0, per_second=100.0)
-GOOD = ReadinessMeasurements(
-    model="m",
-    version="2",
-    inputs=2,
-    has_example=True,
-    requirements=3,
-    answers=(ProbeAnswer(kind=ProbeKind.EXAMPLE, subject="input example", status=200),),
-    one_by_one=FAST,
-    at_once=FAST,
-    start_seconds=4.0,
-    rss_mb=300.0,
-    model_mb=1.0,
-)
+GOOD = measurements(version="2", inputs=2, requirements=3, start_seconds=4.0, rss_mb=300.0, model_mb=1.0)
+FAST = GOOD.at_once
 
 
 def judged(policy=None, **changes):

@@ -88,7 +88,7 @@ def test_digest_follows_what_is_counted(url, tmp_path):
     assert profile_table_uri(uri, ["2013-01"])[0].digest == window.digest
     with duckdb.connect(str(tmp_path / "lake.duckdb")) as connection:
         connection.execute("UPDATE trips SET country = 'k7' WHERE hour = 3")
-    assert profile_table_uri(uri, ["2013-01"], cells_from=profile)[0].digest != window.digest
+    assert profile_table_uri(uri, ["2013-01"], bins_from=profile)[0].digest != window.digest
     assert window.digest.startswith("profile:sha256:")
 
 

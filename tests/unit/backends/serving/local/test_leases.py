@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from processes import until
 
 from airflow_mlops.backends.metrics.haproxy import ServerStat
 from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.backends.serving.local.process import Process
 from airflow_mlops.backends.serving.local.state import EndpointState, Server, StateFile
+from airflow_mlops.backends.serving.protocol import Stopped
 from airflow_mlops.backends.serving.reaper import Reaped, reap
 from airflow_mlops.core.errors import (
     EndpointBusyError,
     LeaseLostError,
     ServiceUnavailableError,
+    StateFileError,
     TrafficConflictError,
 )
 
@@ -144,8 +150,118 @@ def test_endpoint_in_trouble_is_reported_and_the_others_are_stopped(serving):
     assert reap(serving, now=101.0) == []
 
 
-def test_state_of_an_older_version_has_no_lease():
-    assert EndpointState.from_json({"endpoint": "m"}).lease is None
+def test_state_of_an_older_version_has_no_lease_and_no_ends():
+    old = EndpointState.from_json({"endpoint": "m"})
+    assert (old.lease, old.ends) == (None, ())
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """No state can be written until the returned context manager's block begins."""
+    write = StateFile.write
+
+    def no_space(self, state):
+        raise StateFileError(f"{self.folder.name}: No space left on device")
+
+    @contextlib.contextmanager
+    def with_room():
+        monkeypatch.setattr(StateFile, "write", write)
+        yield
+        monkeypatch.setattr(StateFile, "write", no_space)
+
+    def fill():
+        monkeypatch.setattr(StateFile, "write", no_space)
+        return with_room
+
+    return fill
+
+
+LOWERING = {
+    "roll_back": lambda s: s.roll_back("m", "2", holder=ME),
+    "stop": lambda s: s.stop("m", None, now=9.0),
+    "set_traffic": lambda s: s.set_traffic("m", "2", 0, holder=ME),
+    "stop_unwatched": lambda s: s.stop_unwatched("m", now=999.0),
+}
+
+
+@pytest.mark.parametrize("call", LOWERING)
+def test_canary_loses_its_requests_also_when_nothing_can_be_written(serving, full_disk, call):
+    canary_at(serving, 5)
+    serving.take_lease("m", ME, now=0.0, seconds=60)
+    with_room = full_disk()
+    with pytest.raises(StateFileError, match="lowered to 0 %, but that is not stored: m: No space left"):
+        LOWERING[call](serving)
+    assert serving.gateways["m"].weights == {"a": 100, "b": 0}
+    assert state_of(serving).percent == 5
+    with with_room():
+        LOWERING[call](serving)
+    assert (state_of(serving).percent, serving.traffic("m").canary_percent) == (0, 0)
+
+
+@pytest.mark.parametrize("wanted", ["set_traffic", "promote"])
+def test_nothing_rises_again_after_a_rollback_that_was_not_stored(serving, full_disk, wanted, monkeypatch):
+    monkeypatch.setattr("airflow_mlops.backends.serving.local.backend.is_up", lambda server: True)
+    canary_at(serving, 5)
+    with_room = full_disk()
+    with pytest.raises(StateFileError):
+        serving.roll_back("m", "2", holder=ME)
+    rises = {
+        "set_traffic": lambda: serving.set_traffic("m", "2", 50, holder=ME),
+        "promote": lambda: serving.promote("m", "2", holder=ME),
+    }
+    with with_room(), pytest.raises(TrafficConflictError, match="last written was 5 %"):
+        rises[wanted]()
+    assert serving.gateways["m"].weights == {"a": 100, "b": 0}
+
+
+def test_raising_a_share_needs_the_disk_first(serving, full_disk, monkeypatch):
+    monkeypatch.setattr("airflow_mlops.backends.serving.local.backend.is_up", lambda server: True)
+    canary_at(serving, 5)
+    full_disk()
+    serving._gateway("m")
+    with pytest.raises(StateFileError, match=r"^m: No space left"):
+        serving.set_traffic("m", "2", 50, holder=ME)
+    assert serving.gateways["m"].weights == {"a": 95, "b": 5}
+
+
+def test_full_disk_of_one_endpoint_does_not_keep_the_reaper_from_the_next(serving, monkeypatch):
+    for endpoint in ("a", "b"):
+        canary_at(serving, 5, endpoint)
+        serving.take_lease(endpoint, ME, now=0.0, seconds=60)
+    write = StateFile.write
+
+    def no_space_in_a(self, state):
+        if self.endpoint == "a":
+            raise OSError(28, "No space left on device")
+        write(self, state)
+
+    monkeypatch.setattr(StateFile, "write", no_space_in_a)
+    first, second = reap(serving, now=99.0)
+    assert (first.endpoint, "No space left" in first.problem) == ("a", True)
+    assert second == Reaped(endpoint="b", holder=ME)
+    assert serving._gateway("a").weights == serving._gateway("b").weights == {"a": 100, "b": 0}
+
+
+def test_stop_does_not_wait_for_a_lock_to_take_the_requests(serving):
+    canary_at(serving, 5)
+    with ThreadPoolExecutor(1) as pool, StateFile(serving.state_dir / "m", "m").locked():
+        stopping = pool.submit(serving.stop, "m", None, now=9.0)
+        until(lambda: serving._gateway("m").weights["b"] == 0)
+        assert not stopping.done()
+    assert stopping.result().percent == 5
+    assert serving.gateways["m"].weights == {"a": 100, "b": 0}
+
+
+def test_stop_while_the_gateway_is_dead_is_carried_out_when_it_starts(serving):
+    canary_at(serving, 5)
+    serving._gateway("m").answers = False
+    assert serving.stop("m", None, now=9.0).version == "2"
+    assert (state_of(serving).canary, state_of(serving).percent, state_of(serving).moving) == (None, 0, True)
+
+
+def test_stop_of_an_endpoint_that_never_was_leaves_no_folder(serving):
+    assert serving.stop("m", None, now=9.0) == Stopped(endpoint="m")
+    assert list(serving.state_dir.iterdir()) == []
 
 
 def test_weights_left_half_moved_by_a_dead_process_are_moved_on(serving, monkeypatch):

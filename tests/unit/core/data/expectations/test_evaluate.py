@@ -12,7 +12,7 @@ from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
 from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.profile.profile import Profile
-from airflow_mlops.core.data.schema.inference import infer_schema
+from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.verdict import Outcome
 
 START = dt.datetime.fromisoformat("2013-01-01")

@@ -45,8 +45,8 @@ def same(one: Profile, other: Profile):
 @given(VALUES, VALUES, VALUES)
 def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(one, two, three):
     bins = profile_table(table(one + two + three))
-    parts = [profile_table(table(rows), cells_from=bins) for rows in (one, two, three)]
-    whole = profile_table(table(one + two + three), cells_from=bins)
+    parts = [profile_table(table(rows), bins_from=bins) for rows in (one, two, three)]
+    whole = profile_table(table(one + two + three), bins_from=bins)
     same(merge(*parts), whole)
     same(merge(parts[2], merge(parts[1], parts[0])), whole)
 
@@ -103,7 +103,7 @@ def test_all_null_and_empty_columns_are_counted_not_guessed():
 
 def test_unknown_categories_are_counted_and_named():
     bins = profile_table(pa.table({"c": ["a", "b"]}))
-    column = profile_table(pa.table({"c": ["a", "z", "z"]}), cells_from=bins).column("c")
+    column = profile_table(pa.table({"c": ["a", "z", "z"]}), bins_from=bins).column("c")
     assert (column.categories, column.other, column.heavy_hitters) == ({"a": 1, "b": 0}, 2, {"z": 2})
 
 
@@ -115,7 +115,7 @@ def test_profiles_with_different_bins_do_not_add_up():
 
 def test_column_absent_from_one_part_is_missing_there():
     one = profile_table(pa.table({"x": [1.0], "y": [1.0]}))
-    other = profile_table(pa.table({"x": [1.0]}), cells_from=one)
+    other = profile_table(pa.table({"x": [1.0]}), bins_from=one)
     assert merge(one, other).column("y").nulls == 1
     assert merge(other, one).column("y").nulls == 1
 

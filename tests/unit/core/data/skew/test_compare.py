@@ -39,7 +39,7 @@ def test_no_drift_is_quiet():
 def test_small_change_that_is_sure_but_allowed_is_quiet():
     rng = np.random.default_rng(3)
     reference = profile_table(frame(rng, 200_000))
-    current = profile_table(frame(rng, 200_000, shift=0.05), cells_from=reference)
+    current = profile_table(frame(rng, 200_000, shift=0.05), bins_from=reference)
     assert skewed(compare_profiles(reference, current)) == {"x"}
     assert skewed(compare_profiles(reference, current, SkewPolicy(ks=0.05))) == set()
 
@@ -67,7 +67,7 @@ def test_column_that_only_the_reference_has_is_named():
 def test_unknown_category_is_named_in_the_sentence():
     rng = np.random.default_rng(4)
     reference = profile_table(frame(rng, 20_000))
-    report = compare_profiles(reference, profile_table(frame(rng, 20_000, new=0.05), cells_from=reference))
+    report = compare_profiles(reference, profile_table(frame(rng, 20_000, new=0.05), bins_from=reference))
     sentences = [test.sentence for test in report.tests if test.skewed]
     assert any("new categories moved by 0.050" in s and s.endswith("new: 'z'") for s in sentences)
 
@@ -89,8 +89,8 @@ def test_new_value_of_a_column_with_few_values_is_found_though_its_cell_is_not_n
         pa.table({"x": pa.array(values * 600, pa.float64())}) for values in (before, before, now)
     )
     known = profile_table(reference)
-    assert skewed(compare_profiles(known, profile_table(same, cells_from=known))) == set()
-    report = compare_profiles(known, profile_table(current, cells_from=known))
+    assert skewed(compare_profiles(known, profile_table(same, bins_from=known))) == set()
+    report = compare_profiles(known, profile_table(current, bins_from=known))
     test = next(t for t in report.tests if t.effect.name == "new_categories")
     assert test.skewed
     assert test.effect.value == pytest.approx(share)
@@ -108,7 +108,7 @@ def policy_compared(policy, **drift):
     rng = np.random.default_rng(5)
     reference = profile_table(frame(rng, 20_000))
     return compare_profiles(
-        reference, profile_table(frame(rng, 20_000, **drift), cells_from=reference), policy
+        reference, profile_table(frame(rng, 20_000, **drift), bins_from=reference), policy
     )
 
 
@@ -154,7 +154,7 @@ def test_repeated_rows_raise_no_false_alarm_when_their_number_is_given():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         reference = profile_table(repeated(rng))
-        current = profile_table(repeated(rng), cells_from=reference)
+        current = profile_table(repeated(rng), bins_from=reference)
         for rows_per_entity in hits:
             policy = SkewPolicy(rows_per_entity=rows_per_entity)
             hits[rows_per_entity] += bool(skewed(compare_profiles(reference, current, policy)))
@@ -165,7 +165,7 @@ def test_repeated_rows_raise_no_false_alarm_when_their_number_is_given():
 def test_order_of_columns_and_categories_changes_nothing():
     rng = np.random.default_rng(6)
     one, other = (profile_table(frame(rng, 3000, shift=s)) for s in (0, 0.2))
-    other = profile_table(frame(rng, 3000, shift=0.2, mix=0.1), cells_from=one)
+    other = profile_table(frame(rng, 3000, shift=0.2, mix=0.1), bins_from=one)
     turned = Profile(
         rows=one.rows,
         columns=tuple(
@@ -191,7 +191,7 @@ def test_report_keeps_bounded_distributions_and_survives_json():
     names = [f"v{i}" for i in range(300)]
     table = pa.table({"x": rng.normal(size=5000), "c": rng.choice(names, 5000), "e": pa.nulls(5000)})
     reference = profile_table(table)
-    report = compare_profiles(reference, profile_table(table, cells_from=reference))
+    report = compare_profiles(reference, profile_table(table, bins_from=reference))
     kept = {d.column: d for d in report.distributions}
     assert len(kept["x"].reference) <= 64
     assert len(kept["x"].edges) == len(kept["x"].reference) - 1

@@ -37,7 +37,7 @@ def window(rows):
 
 def compare(reference, current, policy):
     known = profile_table(window(reference))
-    fresh = profile_table(window(current), cells_from=known)
+    fresh = profile_table(window(current), bins_from=known)
     report = compare_profiles(known, fresh, policy)
     text = json.dumps(report.to_json(), allow_nan=False)
     assert SkewReport.from_json(json.loads(text)) == report
@@ -46,7 +46,7 @@ def compare(reference, current, policy):
     for test in report.tests:
         assert test.effect.lower <= max(0.0, test.effect.corrected) + 1e-9
         assert 0 <= test.effect.p_value <= 1
-    history = [known, *(profile_table(window(current), cells_from=known) for _ in range(6))]
+    history = [known, *(profile_table(window(current), bins_from=known) for _ in range(6))]
     assert calibrate(history, policy=policy).blocks == 7
     assert compare_profiles(merge(*history), fresh, policy, calibrate(history, policy=policy)).verdict
 

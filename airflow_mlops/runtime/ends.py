@@ -1,0 +1,97 @@
+"""The end of a rollout in the ledger: written once per rollout, by whatever ended it first."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
+
+from airflow_mlops.core.errors import MlopsError
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
+from airflow_mlops.core.rollout.state import Phase
+
+if TYPE_CHECKING:
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.serving.protocol import ServingBackend
+    from airflow_mlops.core.rollout.history import RolloutHistory
+
+_log = logging.getLogger(__name__)
+
+
+def record_end_once(registry: ModelRegistry, end: RolloutEnd) -> None:
+    """Write an end to the ledger unless the rollout has one; a registry that fails changes no outcome."""
+    try:
+        if not any(known.holder == end.holder for known in registry.ends(end.model)):
+            registry.record_end(end)
+    except MlopsError as error:
+        _log.warning("the end of %s is not in the ledger: %s", end.holder, error)
+
+
+def flush_ends(backend: ServingBackend, registry: ModelRegistry, model: str) -> bool:
+    """Write the ends that are kept with an endpoint to the ledger; whether none is left pending."""
+    pending = backend.pending_ends(model)
+    try:
+        for end in pending:
+            registry.record_end(end)
+    except MlopsError as error:
+        _log.warning("ends of rollouts of %s are not in the ledger yet: %s", model, error)
+        return False
+    if pending:
+        backend.ends_written(model, [end.id for end in pending])
+    return True
+
+
+def end_of(registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | None:
+    """Return how a rollout was ended from outside; ``None`` if it was not, or the ledger cannot be read."""
+    try:
+        return next((end for end in registry.ends(model) if end.holder == holder), None)
+    except MlopsError:
+        return None
+
+
+def promoted_end(model: str, version: str, *, percent: int, reason: str, holder: str) -> RolloutEnd:
+    """Return the end of a rollout whose version became champion."""
+    return RolloutEnd(
+        id=_id_of(model, holder),
+        model=model,
+        kind=EndKind.PROMOTED,
+        version=version,
+        champion=version,
+        reason=reason,
+        actor=holder,
+        percent=percent,
+        holder=holder,
+        at=time.time(),
+    )
+
+
+def unpromoted_end(
+    model: str, version: str, champion: str | None, history: RolloutHistory | None, *, holder: str
+) -> RolloutEnd:
+    """Return the end of a rollout that was rolled back, or whose task failed.
+
+    :param champion: the version that serves.
+    :param history: ``None`` if the evidence cannot be read.
+    """
+    last = history.steps[-1] if history and history.steps else None
+    by_evidence = last is not None and last.phase is Phase.ROLLED_BACK
+    kind = EndKind.ROLLED_BACK if by_evidence else EndKind.FAILED
+    person = last.rolled_back_by if last is not None else ""
+    return RolloutEnd(
+        id=_id_of(model, holder),
+        model=model,
+        kind=EndKind.ROLLED_BACK_BY_PERSON if person else kind,
+        version=version,
+        champion=champion,
+        reason=history.reason if history else "its evidence cannot be read; see the tasks' logs",
+        actor=person or holder,
+        percent=last.percent if last is not None else 0,
+        holder=holder,
+        at=time.time(),
+    )
+
+
+def _id_of(model: str, holder: str) -> str:
+    """Return the same id for each try of a rollout's last task."""
+    return uuid5(NAMESPACE_URL, f"{model}/{holder}").hex
