@@ -23,7 +23,7 @@ from pydantic_core import ArgsKwargs
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.input_errors import NOT_ALLOWED, allowed_keys, tag_of
 from airflow_mlops.core.rollout.freeze import FreezePeriod, WeeklyFreeze
-from airflow_mlops.core.rollout.plan import RolloutPlan, Strategy
+from airflow_mlops.core.rollout.plan import RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.plan import Step as PlanStep
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
 from airflow_mlops.moved import names_of
@@ -131,6 +131,9 @@ class RolloutConfig(RolloutPlan):
         says the same, and where.
     :param steps: rising percents, ``{percent: 25, approve: true}`` where one needs more. Not given:
         5, 25, 50 of a canary, 100 of ``blue_green``, 50 of ``ab``.
+    :param metrics: refused where the source cannot measure one of them.
+    :param optional_metrics: watched, too, where the source measures them. Not given: none if ``metrics`` are
+        given, else ``client_errors`` and ``latency``.
     :param lease: how long the canary keeps its traffic after the last analysis.
     :param answer_within: how long a person who is asked may take to answer; then it is rolled back.
     :param approvers: ids of the users who may answer; empty: every user who may edit the DAG.
@@ -148,6 +151,7 @@ class RolloutConfig(RolloutPlan):
     warm_up_seconds: Duration = Field(default=_PLAN.warm_up_seconds, alias="warm_up", kw_only=True)
     keep_old_seconds: Duration = Field(default=_PLAN.keep_old_seconds, alias="keep_old", kw_only=True)
     lease_seconds: Duration = Field(default=_PLAN.lease_seconds, alias="lease", kw_only=True)
+    optional_metrics: tuple[RolloutMetric, ...] = (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY)
     freeze: tuple[_Freeze, ...] = ()
     answer_within: Duration = 86400.0
     approvers: tuple[str, ...] = ()
@@ -155,13 +159,17 @@ class RolloutConfig(RolloutPlan):
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_steps(cls, given: Any) -> Any:
-        """Fill in the steps of the strategy where none are given."""
+    def _usual(cls, given: Any) -> Any:
+        """Fill in the strategy's steps where none are given; metrics that are given are the only ones."""
         values = given.kwargs or {} if isinstance(given, ArgsKwargs) else given
-        if not isinstance(values, Mapping) or values.get("steps") is not None:
+        if not isinstance(values, Mapping):
             return given
-        strategy = str(values.get("strategy", Strategy.CANARY))
-        filled = {**values, "steps": _STEPS.get(strategy, _PLAN.steps)}
+        filled = dict(values)
+        if filled.get("steps") is None:
+            strategy = str(values.get("strategy", Strategy.CANARY))
+            filled["steps"] = _STEPS.get(strategy, _PLAN.steps)
+        if "metrics" in filled:
+            filled.setdefault("optional_metrics", ())
         return ArgsKwargs(given.args, filled) if isinstance(given, ArgsKwargs) else filled
 
     def __post_init__(self) -> None:

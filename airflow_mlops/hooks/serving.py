@@ -73,15 +73,20 @@ class ServingHook(BaseHook):
         return known[1]
 
     def metrics(
-        self, endpoint: str, backend: ServingBackend, wanted: Collection[RolloutMetric] = ()
+        self,
+        endpoint: str,
+        backend: ServingBackend,
+        wanted: Collection[RolloutMetric] = (),
+        optional: Collection[RolloutMetric] = (),
     ) -> MetricsSource | None:
         """Return where the endpoint's requests are counted; ``None``: the back end counts them itself.
 
         :param wanted: the metrics of a plan.
+        :param optional: metrics that are measured if the source can.
         :raises InvalidConfigError: the extra ``prometheus`` is not understood; a metric that is not measured.
         """
         try:
-            return metrics_of(self._extra, backend, endpoint, wanted)
+            return metrics_of(self._extra, backend, endpoint, wanted, optional)
         except InvalidConfigError as error:
             raise self._invalid(str(error)) from error
 

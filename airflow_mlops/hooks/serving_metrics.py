@@ -26,11 +26,16 @@ _DRIVERS = {"postgres": "postgresql+psycopg"}
 
 
 def metrics_of(
-    extra: ServingExtra, backend: ServingBackend, endpoint: str, wanted: Collection[RolloutMetric] = ()
+    extra: ServingExtra,
+    backend: ServingBackend,
+    endpoint: str,
+    wanted: Collection[RolloutMetric] = (),
+    optional: Collection[RolloutMetric] = (),
 ) -> MetricsSource | None:
     """Return where an endpoint's requests are counted; ``None`` where its gateway counts them itself.
 
     :param wanted: the metrics of a plan.
+    :param optional: metrics that are measured if the source can.
     :raises InvalidConfigError: an unknown or a missing key of ``inference_table``; a metric that is not
         measured.
     """
@@ -44,7 +49,7 @@ def metrics_of(
         return found
     if isinstance(extra, LocalExtra):
         _require({RolloutMetric.ERRORS, RolloutMetric.LATENCY}, wanted, "back end 'local'", TABLE_ADDS)
-        return _local(backend, endpoint) if RolloutMetric.LATENCY in wanted else None
+        return _local(backend, endpoint) if RolloutMetric.LATENCY in (*wanted, *optional) else None
     if prometheus is None:
         hint = "; extra 'prometheus' or 'inference_table' says where requests are counted"
         _require(set(), wanted, f"back end {extra.backend!r} without 'prometheus'", hint)

@@ -87,7 +87,7 @@ class DeployCanaryOperator(RolloutOperator):
         hook = ServingHook(self.serving_conn_id)
         backend = hook.backend()
         with fail_fast():
-            metrics = hook.metrics(self.model, backend, self.plan.metrics)
+            metrics = hook.metrics(self.model, backend, self.plan.metrics, self.plan.optional_metrics)
             version = registry.version(self.model, self.version)
             champion = registry.settle(self.model)
             if champion == version.version:
@@ -100,7 +100,8 @@ class DeployCanaryOperator(RolloutOperator):
             backend.claim(self.model, holder)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
-        state = begin(self.plan, version.version, champion)
+        measures = metrics.measures if metrics is not None else ()
+        state = begin(self.plan, version.version, champion, measures)
         keep_beginning(evidence, self.plan, state)
         reason = f"steps of {', '.join(map(str, self.plan.percents))} %"
         about: dict[str, Any] = {"version": version.version, "champion": champion, "reason": reason}

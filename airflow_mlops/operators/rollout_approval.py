@@ -146,7 +146,7 @@ class AskRolloutOperator(HITLOperator):
         go_on, now = said["chosen_options"] == [GO_ON], time.time()
         hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
         backend = hook.backend()
-        metrics = hook.metrics(self.model, backend, self.plan.metrics)
+        metrics = hook.metrics(self.model, backend, state.watched)
         seen = analyse_window(backend, self.model, self.plan, state, now=now, metrics=metrics)
         return answer(self.plan, seen, RolloutAnswer(percent=state.percent, go_on=go_on, by=by), now=now)
 

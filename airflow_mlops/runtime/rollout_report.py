@@ -67,14 +67,15 @@ def _history(evidence: RunEvidence, model: str, *, promoted: bool) -> RolloutHis
         state_path(percent, answered=answered) for percent in plan.percents for answered in (False, True)
     ]
     found = [_state(evidence, path) for path in paths]
-    steps = steps_of([state for state in found if state])
+    states = [state for state in found if state]
+    steps = steps_of(states)
     return RolloutHistory(
         model=model,
         version=begun["version"],
         champion=begun["champion"],
         promoted=promoted,
         reason="; ".join(steps[-1].reasons) if promoted and steps else why_rolled_back(steps),
-        bar=1 / plan.alpha_each,
+        bar=states[-1].bar if states else 1 / plan.alpha_each,
         advance_bar=1 / plan.alpha,
         ended=time.time(),
         steps=steps,

@@ -90,7 +90,7 @@ class CanaryAnalysisSensor(NotifyingOperator):
     def _wait(self, state: RolloutState, context: Context) -> RolloutState:
         hook = ServingHook(self.serving_conn_id)
         backend = hook.backend()
-        metrics = hook.metrics(self.model, backend, self.plan.metrics)
+        metrics = hook.metrics(self.model, backend, state.watched)
         while state.is_open and not (self.asks and state.asks):
             time.sleep(self.plan.window_seconds)
             before, now = state, time.time()

@@ -20,7 +20,9 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.observe import analyse_window, is_news, reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
+
+    from airflow_mlops.core.rollout.plan import RolloutMetric
 
 _T = TypeVar("_T")
 _POOL_THREADS = 32
@@ -69,7 +71,7 @@ class CanaryAnalysisTrigger(BaseTrigger):
 
     async def _watched(self) -> TriggerEvent:
         plan, state = await _in_pool(self._read)
-        analyse = await _in_pool(self._analysis, plan)
+        analyse = await _in_pool(self._analysis, plan, state.watched)
         due = first_analysis_at(self.endpoint, plan, state, now=time.time())
         while state.is_open:
             await asyncio.sleep(due - time.time())
@@ -82,10 +84,12 @@ class CanaryAnalysisTrigger(BaseTrigger):
     def _read(self) -> tuple[RolloutPlan, RolloutState]:
         return RolloutPlan.from_json(self.plan), RolloutState.from_json(self.state)
 
-    def _analysis(self, plan: RolloutPlan) -> Callable[[RolloutState], RolloutState]:
+    def _analysis(
+        self, plan: RolloutPlan, watched: Collection[RolloutMetric]
+    ) -> Callable[[RolloutState], RolloutState]:
         hook = ServingHook(self.serving_conn_id)
         backend = hook.shared_backend()
-        metrics = hook.metrics(self.endpoint, backend, plan.metrics)
+        metrics = hook.metrics(self.endpoint, backend, watched)
 
         def analyse(state: RolloutState) -> RolloutState:
             now = time.time()

@@ -151,3 +151,14 @@ def test_latency_of_a_local_endpoint_comes_from_its_gateway(connection):
     assert isinstance(found, LocalMetrics)
     assert found.serving.state_dir == Path("/s")
     assert hook.metrics("m", hook.backend(), (RolloutMetric.ERRORS,)) is None
+
+
+def test_optional_metric_is_measured_where_it_can_be_and_refused_nowhere(connection):
+    wishes = (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY)
+    connection(conn_type="mlops_local_serving", extra={"state_dir": "/s"})
+    hook = ServingHook("c")
+    local = hook.metrics("m", hook.backend(), (RolloutMetric.ERRORS,), wishes)
+    assert RolloutMetric.LATENCY in local.measures
+    connection(conn_type="mlops_serving", extra={**KSERVE, "prometheus": PROMETHEUS})
+    source = ServingHook("c").metrics("m", SimpleNamespace(), (RolloutMetric.ERRORS,), wishes)
+    assert source.measures == {RolloutMetric.ERRORS}

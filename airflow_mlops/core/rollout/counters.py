@@ -43,6 +43,7 @@ class Reading(Record):
         ``stable_generation`` likewise.
     :param sequence: number of the reading in its source, from 1; 0 if the source does not number readings.
     :param until: time up to which requests are counted, epoch seconds; 0 if the source does not say.
+    :param client_errors: requests, and as errors those answered 4xx.
     :param latency: requests, and as errors those slower than the champion's p99.
     :param quality: requests whose label is known, and as errors those answered wrongly.
     """
@@ -56,6 +57,7 @@ class Reading(Record):
     canary_errors: int = 0
     stable_requests: int = 0
     stable_errors: int = 0
+    client_errors: ArmCounts | None = None
     latency: ArmCounts | None = None
     quality: ArmCounts | None = None
     predictions: BinCounts | None = None
@@ -69,7 +71,9 @@ class Reading(Record):
         return {f"{arm}_{what}": getattr(self, f"{arm}_{what}") for arm in ARMS for what in COUNT_KINDS}
 
 
-COUNT_KINDS, _PARTS = ("requests", "errors"), ("latency", "quality", "predictions")
+COUNT_KINDS = ("requests", "errors")
+_SHARED = ("client_errors", "latency", "quality")
+_PARTS = (*_SHARED, "predictions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,7 @@ class CounterDelta(Record):
     """Increase of the counters from one reading to the next."""
 
     errors: ArmCounts
+    client_errors: ArmCounts | None = None
     latency: ArmCounts | None = None
     quality: ArmCounts | None = None
     predictions: BinCounts | None = None
@@ -94,17 +99,16 @@ def delta_since(
     if _is_old(last, reading) or any(reading.key(arm) in retired for arm in ARMS):
         return ReadingStatus.REPEATED, None
     reset = tuple(arm for arm in ARMS if reading.key(arm) != last.key(arm))
-    counts = [reading.requests(), *(_counts(reading, name) for name in ("latency", "quality"))]
-    before = [last.requests(), *(_counts(last, name) for name in ("latency", "quality"))]
+    counts = [reading.requests(), *(_counts(reading, name) for name in _SHARED)]
+    before = [last.requests(), *(_counts(last, name) for name in _SHARED)]
     increases = [_increases(new, old, reset) for new, old in zip(counts, before, strict=True)]
     bins = _new_bins(last.predictions, reading.predictions, reset)
     if any(min(each.values()) < 0 for each in increases if each) or (bins and min(bins[0] + bins[1]) < 0):
         return ReadingStatus.BACKWARDS, None
-    errors, latency, quality = (_arm_counts(each) for each in increases)
+    errors, *shared = (_arm_counts(each) for each in increases)
     delta = CounterDelta(
         errors=errors or ZERO_COUNTS,
-        latency=latency,
-        quality=quality,
+        **dict(zip(_SHARED, shared, strict=True)),
         predictions=BinCounts(canary=bins[0], stable=bins[1]) if bins else None,
     )
     return _status(last, reading, delta, restarted=bool(reset)), delta
@@ -147,7 +151,7 @@ def _status(last: Reading, reading: Reading, delta: CounterDelta, *, restarted: 
         return ReadingStatus.RESTARTED
     if 0 < last.sequence < reading.sequence - 1:
         return ReadingStatus.GAP
-    seen = [each for each in (delta.errors, delta.latency, delta.quality) if each]
+    seen = [each for each in (delta.errors, *(getattr(delta, name) for name in _SHARED)) if each]
     requests = sum(each.canary_requests + each.stable_requests for each in seen)
     return ReadingStatus.APPLIED if requests else ReadingStatus.EMPTY
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ROLLBACK_REASONS = {
     RolloutMetric.ERRORS: "canary fails more than stable",
+    RolloutMetric.CLIENT_ERRORS: "canary refuses more requests (4xx) than stable",
     RolloutMetric.LATENCY: "canary is slow more often than stable",
     RolloutMetric.QUALITY: "canary is wrong more often than stable",
 }
@@ -78,7 +79,7 @@ def is_alone(state: RolloutState) -> bool:
 
 def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
     """Return the first test whose e-value reaches 1/alpha; empty if there is none."""
-    bar = 1 / plan.alpha_each
+    bar = state.bar
     tests = {RolloutMetric.ERRORS: state.share} if RolloutMetric.ERRORS in plan.metrics else {}
     for metric, test in {**tests, **state.others}.items():
         if test.e_value >= bar:
@@ -105,7 +106,8 @@ def _advance_reason(plan: RolloutPlan, state: RolloutState) -> str:
         why = f"error rate shown below {plan.max_error_rate:g}"
     else:
         return ""
-    return f"{why}; {_errors(state)}"
+    unseen = [f"; {metric} was not measured" for metric in state.others if not state.seen.get(metric)]
+    return f"{why}; {_errors(state)}{''.join(unseen)}"
 
 
 def _ab_judgement(state: RolloutState) -> Judgement | None:
@@ -119,7 +121,10 @@ def _ab_judgement(state: RolloutState) -> Judgement | None:
 
 
 def _unmeasured(plan: RolloutPlan, state: RolloutState) -> list[str]:
-    """Return metrics of the plan without enough data: missing evidence is not success."""
+    """Return metrics of the plan without enough data: missing evidence is not success.
+
+    Optional metrics are not among them: a source may claim one and never log it.
+    """
     least = plan.min_requests
     return [str(m) for m in plan.metrics if m is not RolloutMetric.ERRORS and state.seen.get(m, 0) < least]
 
@@ -140,7 +145,7 @@ def _shifted(state: RolloutState) -> str:
 def _undecided(plan: RolloutPlan, state: RolloutState, step: Step) -> str:
     said = [
         f"no decision at {state.percent} % within {step.deadline_seconds:g} s: {_errors(state)} "
-        f"(needs {step.min_requests}), e-value {state.share.e_value:.3g} of {1 / plan.alpha_each:g}",
+        f"(needs {step.min_requests}), e-value {state.share.e_value:.3g} of {state.bar:g}",
         *(f"no data on {name}" for name in _unmeasured(plan, state)),
         *(
             f"{count} readings {kind}"

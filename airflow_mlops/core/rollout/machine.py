@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import TrafficOrderError
 from airflow_mlops.core.rollout.counters import (
@@ -23,27 +24,43 @@ from airflow_mlops.core.rollout.evidence.prediction import PredictionShareTest
 from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
 from airflow_mlops.core.rollout.evidence.share import ErrorShareTest, StepDecision
 from airflow_mlops.core.rollout.freeze import frozen_until, in_words
-from airflow_mlops.core.rollout.plan import OnInconclusive, RolloutMetric, RolloutPlan, Strategy
+from airflow_mlops.core.rollout.plan import (
+    COMPARED_METRICS,
+    OnInconclusive,
+    RolloutMetric,
+    RolloutPlan,
+    Strategy,
+)
 from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState, thinned
 from airflow_mlops.moved import names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 TRACE_LIMIT = 400
 RESERVE = 0.25
 """Share of a test's capital kept for later steps, which detects failures there several times as early."""
-_SHARE_METRICS = (RolloutMetric.LATENCY, RolloutMetric.QUALITY)
 
 
-def begin(plan: RolloutPlan, version: str, champion: str | None) -> RolloutState:
-    """Return the state of a rollout without evidence."""
-    watched, alpha = plan.metrics, plan.alpha_each
+def begin(
+    plan: RolloutPlan, version: str, champion: str | None, measures: Collection[RolloutMetric] = ()
+) -> RolloutState:
+    """Return the state of a rollout without evidence.
+
+    :param measures: what the source measures: decides on the plan's optional metrics.
+    """
+    watched = plan.watched(measures, champion=champion)
+    alpha = plan.alpha_among(len(watched))
     rate = ErrorRateTest(allowed=plan.max_error_rate, burst=plan.burst)
     return RolloutState(
         version=version,
         champion=champion,
-        share=_share_test(plan),
+        share=_share_test(plan, alpha),
         rate=rate,
         alone=copy.copy(rate),
-        others={metric: _share_test(plan) for metric in _SHARE_METRICS if metric in watched},
+        others={metric: _share_test(plan, alpha) for metric in COMPARED_METRICS if metric in watched},
         predictions=PredictionShareTest(alpha=alpha) if RolloutMetric.PREDICTIONS in watched else None,
         interval=OddsRatioInterval(alpha=plan.alpha) if plan.strategy is Strategy.AB else None,
     )
@@ -148,8 +165,8 @@ def abort(state: RolloutState, reason: str, *, now: float) -> RolloutState:
     )
 
 
-def _share_test(plan: RolloutPlan) -> ErrorShareTest:
-    test = ErrorShareTest(alpha=plan.alpha_each)
+def _share_test(plan: RolloutPlan, alpha: float) -> ErrorShareTest:
+    test = ErrorShareTest(alpha=alpha)
     if len(plan.percents) > 1:
         test.keep_back(RESERVE)
     return test
@@ -189,7 +206,7 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta) -> Rollo
     rate.observe(fresh.errors)
     if is_alone(state):
         alone.observe(fresh.errors)
-    seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items()}
+    seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items() if count}
     window = fresh.errors
     after = replace(
         state,
@@ -207,15 +224,25 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta) -> Rollo
 
 
 def _answers(fresh: CounterDelta) -> dict[RolloutMetric, int]:
+    counts = {metric: _counts_of(fresh, metric) for metric in COMPARED_METRICS}
     return {
-        RolloutMetric.LATENCY: fresh.latency.canary_requests if fresh.latency else 0,
-        RolloutMetric.QUALITY: fresh.quality.canary_requests if fresh.quality else 0,
+        **{metric: seen.canary_requests if seen else 0 for metric, seen in counts.items()},
         RolloutMetric.PREDICTIONS: sum(fresh.predictions.canary) if fresh.predictions else 0,
     }
 
 
+def _counts_of(fresh: CounterDelta, metric: RolloutMetric) -> ArmCounts | None:
+    known = {
+        RolloutMetric.ERRORS: fresh.errors,
+        RolloutMetric.CLIENT_ERRORS: fresh.client_errors,
+        RolloutMetric.LATENCY: fresh.latency,
+        RolloutMetric.QUALITY: fresh.quality,
+    }
+    return known.get(metric)
+
+
 def _watched(metric: RolloutMetric, test: ErrorShareTest, fresh: CounterDelta) -> ErrorShareTest:
-    window = fresh.latency if metric is RolloutMetric.LATENCY else fresh.quality
+    window = _counts_of(fresh, metric)
     after = copy.copy(test)
     if window is not None:
         after.observe(window)
@@ -232,12 +259,7 @@ def _predicted(test: PredictionShareTest | None, fresh: CounterDelta) -> Predict
 def _compared(
     plan: RolloutPlan, test: OddsRatioInterval | None, fresh: CounterDelta
 ) -> OddsRatioInterval | None:
-    known = {
-        RolloutMetric.ERRORS: fresh.errors,
-        RolloutMetric.LATENCY: fresh.latency,
-        RolloutMetric.QUALITY: fresh.quality,
-    }
-    after, window = copy.copy(test), known.get(plan.metrics[0])
+    after, window = copy.copy(test), _counts_of(fresh, plan.metrics[0])
     if after is not None and window is not None:
         after.observe(window)
     return after

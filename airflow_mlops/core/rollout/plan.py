@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.freeze import Freeze
 from airflow_mlops.moved import names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __getattr__ = names_of(__name__)
 
@@ -36,13 +40,20 @@ class Strategy(StrEnum):
 class RolloutMetric(StrEnum):
     """A metric that is compared between canary and stable version.
 
-    Errors, latency and quality roll back; a shift of predictions holds the step for a person.
+    Errors, client errors (4xx), latency and quality roll back; a shift of predictions holds the step for a
+    person.
     """
 
     ERRORS = "errors"
+    CLIENT_ERRORS = "client_errors"
     LATENCY = "latency"
     PREDICTIONS = "predictions"
     QUALITY = "quality"
+
+
+COMPARED_METRICS = (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY, RolloutMetric.QUALITY)
+"""Metrics other than errors of which the canary's share is tested."""
+_COMPARABLE = f"allowed: {', '.join(COMPARED_METRICS)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +89,10 @@ class RolloutPlan(Record):
     :param burst: most requests that fail from one cause, a client's retries included (the block length of
         dependent failures): 1 if they are independent; ``None``: all of a window. The rate test needs as many
         times more requests.
-    :param metrics: metrics by which the canary may be rolled back or held; they share ``alpha``.
+    :param metrics: metrics by which the canary may be rolled back or held; they share ``alpha``. A source
+        that cannot measure one of them is refused, and a step without data on one of them does not advance.
+    :param optional_metrics: metrics that are watched, too, where the source measures them and a champion
+        answers beside the canary: ``client_errors``, ``latency``, ``quality``.
     :param alpha: probability of rolling back a healthy canary, and of advancing on a false claim, (0, 0.5].
     :param freeze: times in which traffic may not rise.
     """
@@ -95,6 +109,7 @@ class RolloutPlan(Record):
     max_error_rate: float = 0.02
     burst: int | None = None
     metrics: tuple[RolloutMetric, ...] = (RolloutMetric.ERRORS,)
+    optional_metrics: tuple[RolloutMetric, ...] = ()
     alpha: float = 0.05
     on_inconclusive: OnInconclusive = OnInconclusive.ROLL_BACK
     freeze: tuple[Freeze, ...] = ()
@@ -113,15 +128,33 @@ class RolloutPlan(Record):
 
     @property
     def alpha_each(self) -> float:
-        """The part of ``alpha`` of each test (Bonferroni): together the tests have ``alpha``.
+        """The part of ``alpha`` of each test if only ``metrics`` are watched."""
+        return self.alpha_among(len(self.metrics))
 
-        One test per metric. Steps that end at 100 % have one more, of errors against ``max_error_rate``,
-        since no stable arm is left. Half of an A/B test's ``alpha`` is for "worse" of its interval.
+    def alpha_among(self, watched: int) -> float:
+        """Return the part of ``alpha`` of each test (Bonferroni): together the tests have ``alpha``.
+
+        One test per watched metric. Steps that end at 100 % have one more, of errors against
+        ``max_error_rate``, since no stable arm is left. Half of an A/B test's ``alpha`` is for "worse" of its
+        interval.
         """
         if self.strategy is Strategy.AB:
-            return self.alpha / 2 / len(self.metrics)
+            return self.alpha / 2 / watched
         alone = len(self.percents) > 1 and self.percents[-1] == 100
-        return self.alpha / (len(self.metrics) + alone)
+        return self.alpha / (watched + alone)
+
+    def watched(
+        self, measures: Collection[RolloutMetric], *, champion: str | None
+    ) -> tuple[RolloutMetric, ...]:
+        """Return ``metrics`` and what of ``optional_metrics`` can be compared with a champion's answers.
+
+        :param measures: what the source can measure.
+        :param champion: version that answers beside the canary; ``None`` at a cold start.
+        """
+        if champion is None or self.percents[0] == 100:
+            return self.metrics
+        also = [metric for metric in self.optional_metrics if metric in measures]
+        return tuple(dict.fromkeys((*self.metrics, *also)))
 
     def step_at(self, percent: int) -> Step:
         """Return the step of a share, completed by the plan's values.
@@ -204,6 +237,10 @@ class RolloutPlan(Record):
                 f"rollout.burst: {self.burst}, allowed: 1 or more",
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
+            *(
+                _unless(metric in COMPARED_METRICS, f"rollout.optional_metrics: {metric}, {_COMPARABLE}")
+                for metric in self.optional_metrics
+            ),
         )
 
 

@@ -47,8 +47,8 @@ class TracePoint(Record):
     """One applied window, for reports; in long steps, several neighbouring windows merged.
 
     :param e_value: evidence on errors against the canary.
-    :param others: the same of the other tests: ``latency``, ``quality``, ``predictions``, and ``alone``,
-        the error rate without a stable arm.
+    :param others: the same of the other tests: ``client_errors``, ``latency``, ``quality``, ``predictions``,
+        and ``alone``, the error rate without a stable arm.
     :param harmless: evidence that lets the step go on; 0 where that is not how it is decided.
     """
 
@@ -149,6 +149,11 @@ class RolloutState(Record):
         """What the plan watches."""
         shifts = () if self.predictions is None else (RolloutMetric.PREDICTIONS,)
         return (RolloutMetric.ERRORS, *self.others, *shifts)
+
+    @property
+    def bar(self) -> float:
+        """E-value at which a test rolls back: ``alpha`` was divided among all tests when it began."""
+        return 1 / self.share.alpha
 
     @property
     def is_open(self) -> bool:

@@ -36,6 +36,7 @@ def load(text):
 def test_all_that_a_plan_can_say_is_said_in_yaml():
     plan = load(TEXT).plan()
     assert plan.percents == (5, 25, 100)
+    assert plan.optional_metrics == ()  # metrics that are given are the only ones
     second = Step(percent=25, approve=True, bake_seconds=3600, deadline_seconds=10800, min_requests=50)
     assert plan.step_at(25) == second
     assert plan.metrics == (RolloutMetric.ERRORS, RolloutMetric.LATENCY)
@@ -168,3 +169,19 @@ def test_notifier_in_yaml_is_built_and_reaches_every_task_that_tells():
 def test_notifier_that_cannot_be_built_is_named(notifier, named):
     with pytest.raises(InvalidConfigError, match=named):
         load(f"notifiers: [{notifier}]")
+
+
+@pytest.mark.parametrize("text", ["lease: 2m", "{strategy: blue_green}", "{strategy: ab}"])
+def test_client_errors_and_latency_are_watched_where_they_can_be(text):
+    plan = load(text).plan()
+    assert plan.metrics == (RolloutMetric.ERRORS,)
+    assert plan.optional_metrics == (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY)
+
+
+def test_metrics_may_be_demanded_and_others_wished():
+    plan = load("{metrics: [errors, latency], optional_metrics: [client_errors]}").plan()
+    assert plan.watched((RolloutMetric.CLIENT_ERRORS,), champion="1") == (
+        RolloutMetric.ERRORS,
+        RolloutMetric.LATENCY,
+        RolloutMetric.CLIENT_ERRORS,
+    )

@@ -43,7 +43,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(MlflowHook, "ui_url", lambda self, run: f"http://mlflow/{run}")
     monkeypatch.setattr(ServingHook, "backend", lambda self: found.serving)
     monkeypatch.setattr(ServingHook, "shared_backend", lambda self: self.backend())
-    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, wanted=(): None)
+    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, *watched: None)
     monkeypatch.setattr(ServingHook, "inference_log_dir", found.log_dir)
     return found
 

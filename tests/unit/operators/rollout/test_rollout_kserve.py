@@ -11,6 +11,7 @@ from fakes.remote_serving import kserve
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.rollout.plan import RolloutMetric
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -27,6 +28,8 @@ COMMON = {"model": "demo", "version": "2"}
 
 class Source:
     """Both versions answer 100 and 900 requests between any two readings; some of the canary's fail."""
+
+    measures = frozenset({RolloutMetric.ERRORS})
 
     def __init__(self, errors):
         self.errors, self.refused = errors, 0
@@ -62,7 +65,7 @@ def serving(request, world, monkeypatch):
 
 def start(serving, world, run, monkeypatch, errors):
     source = Source(errors)
-    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, wanted=(): source)
+    monkeypatch.setattr(ServingHook, "metrics", lambda self, endpoint, backend, *watched: source)
     first = DeployCanaryOperator(task_id="first", plan=PLAN, model="demo", version="1")
     state = run(first)
     promote = PromoteModelOperator(task_id="p", state=state, model="demo", version="1")

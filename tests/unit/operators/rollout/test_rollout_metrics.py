@@ -41,6 +41,6 @@ def test_source_that_does_not_answer_yet_does_not_stop_a_rollout(champion, run, 
         msg = "prometheus is restarted"
         raise ServiceUnavailableError(msg)
 
-    monkeypatch.setattr(ServingHook, "metrics", lambda *_: SimpleNamespace(check=gone))
+    monkeypatch.setattr(ServingHook, "metrics", lambda *_: SimpleNamespace(check=gone, measures=()))
     assert RolloutState.from_json(run(deploy())).version == "2"
     assert shape(champion) == ("1", "2", 0)
