@@ -78,7 +78,14 @@ def _options() -> dict[str, Any]:
             "type": "string",
             "example": None,
             "default": "mlflow_default",
-        }
+        },
+        "serving_conn_ids": {
+            "description": "Serving connections whose rollouts the page Models shows and stops, with commas.",
+            "version_added": None,
+            "type": "string",
+            "example": "mlops_serving,vertex_serving",
+            "default": "mlops_serving",
+        },
     }
 
 

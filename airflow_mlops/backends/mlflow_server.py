@@ -76,6 +76,23 @@ class MlflowServer:
             raise ServiceUnavailableError(msg[:300]) from error
         return document
 
+    async def tell(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """POST a document to the REST API without using the environment; once, without a retry.
+
+        :param path: below ``/api/2.0/mlflow``.
+        :return: MLflow's answer; empty if what was to be made is there already.
+        :raises ServiceUnavailableError: no answer, or one that is not JSON; names the status.
+        """
+        try:
+            async with self.http() as http:
+                answer = await http.post(f"/api/2.0/mlflow/{path}", json=document)
+            if answer.is_client_error and "RESOURCE_ALREADY_EXISTS" in answer.text:
+                return {}
+            made: dict[str, Any] = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise self._unavailable(error) from error
+        return made
+
     @contextmanager
     def session(self) -> Iterator[MlflowClient]:
         """Yield a client; within the block MLflow's module functions use this server too.

@@ -1,6 +1,6 @@
-"""``airflow-mlops``: profile data, infer and check schemas, compare; the same functions as the operators.
+"""``airflow-mlops``: profile data, infer and check schemas, compare, stop rollouts; as the operators do it.
 
-Exit code 0: passed or equal, 1: failed or different, 2: not measurable or invalid input.
+Exit code 0: passed, equal or done, 1: failed or different, 2: not measurable, not reached or invalid input.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli import data, ledger, rollout, schema
+from airflow_mlops.cli import data, ledger, rollout, schema, status, stop
 from airflow_mlops.cli.terminal import NOT_MEASURED
 from airflow_mlops.core.errors import MlopsError
 
@@ -33,6 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     profile = _command(commands, "profile", data.run_profile, "summarise a dataset in one pass")
     profile.add_argument("-o", "--output", help="write the profile as JSON")
     rollout.add_reap(commands)
+    stop.add_stop(commands)
+    status.add_status(commands)
     _schema_commands(commands.add_parser("schema", help="work on schemas").add_subparsers(required=True))
     check = _command(commands, "check", data.run_check, "check data against a schema")
     check.add_argument("--schema", required=True, help="YAML suite")

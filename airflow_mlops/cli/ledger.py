@@ -7,6 +7,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli.connections import TRACKING_URI
 from airflow_mlops.cli.terminal import PASSED
 from airflow_mlops.core.errors import InvalidConfigError
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import DecisionEntry, LedgerEntry
     from airflow_mlops.core.rollout.end import RolloutEnd
 
-_ADDRESS = "MLFLOW_TRACKING_URI"
-
 
 def run_ledger(options: argparse.Namespace) -> int:
     """Print the entries of a model.
@@ -28,9 +27,9 @@ def run_ledger(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 
-    address = options.tracking_uri or os.environ.get(_ADDRESS, "")
+    address = options.tracking_uri or os.environ.get(TRACKING_URI, "")
     if not address:
-        msg = f"no MLflow server: give --tracking-uri or set {_ADDRESS}"
+        msg = f"no MLflow server: give --tracking-uri or set {TRACKING_URI}"
         raise InvalidConfigError(msg)
     registry = MlflowRegistry(MlflowServer(address))
     entries, decisions = registry.ledger(options.model), registry.decisions(options.model)

@@ -9,16 +9,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_mlops.cli.connections import add_ledger_arguments, add_serving_arguments, end_ledger, serving_of
 from airflow_mlops.cli.terminal import NOT_MEASURED, PASSED
-from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError, MlopsError
+from airflow_mlops.core.errors import InvalidConfigError, MlopsError
 
 if TYPE_CHECKING:
     import argparse
 
+    from airflow_mlops.backends.registry.rest_ledger import EndLedger
     from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.backends.serving.reaper import Revivable
 
 _LEAST_SECONDS = 1.0
+_LEDGER_SECONDS = 20.0
+"""How long a single look waits for the ledger: nobody looks again after it."""
 
 
 def add_reap(commands: Any) -> None:
@@ -26,9 +30,8 @@ def add_reap(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "reap", help="set canaries with an expired lease to 0 %% of traffic; needs no running Airflow"
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--state-dir", metavar="DIR", help="state directory of a local serving back end")
-    where.add_argument("--conn", metavar="ID", help="Airflow connection of a serving type")
+    add_serving_arguments(parser)
+    add_ledger_arguments(parser, "also write ends of rollouts there that are not in the ledger yet")
     parser.add_argument(
         "--revive",
         action="store_true",
@@ -49,17 +52,41 @@ def run_reap(options: argparse.Namespace) -> int:
         raise InvalidConfigError(msg)
     if options.every is not None and options.state_dir and not _wait_for(options.state_dir, options.every):
         return PASSED
-    serving = _serving(options)
+    serving = serving_of(options)
     if options.revive and not hasattr(serving, "revive"):
         msg = f"--revive: {type(serving).__name__} has no processes of this machine, allowed: local serving"
         raise InvalidConfigError(msg)
+    registry = end_ledger(options, tracking_uri=options.tracking_uri)
+    ledger = _Ledger(serving, registry, wait=_LEDGER_SECONDS if options.every is None else 0.0)
     code = _look(serving, time.time(), revives=options.revive)
+    ledger.write()
     with contextlib.suppress(KeyboardInterrupt):
         while options.every is not None:
             time.sleep(options.every)
             _bury()
             code = _look(serving, time.time(), revives=options.revive)
+            ledger.write()
     return code
+
+
+class _Ledger:
+    """Writes ends to the ledger without delaying the reaper, and says once what is in the way.
+
+    :param registry: ``None``: no end is written.
+    :param wait: seconds to wait for the registry each time.
+    """
+
+    def __init__(self, serving: ServingBackend, registry: EndLedger | None, *, wait: float) -> None:
+        from airflow_mlops.runtime.stop import LedgerWriter
+
+        self._writer = LedgerWriter(serving, registry) if registry else None
+        self._wait, self._said = wait, ""
+
+    def write(self) -> None:
+        problem = self._writer.flush(seconds=self._wait) if self._writer else ""
+        if problem and problem != self._said:
+            print(f"ledger entries pending: {problem}", file=sys.stderr, flush=True)
+        self._said = problem
 
 
 def _wait_for(folder: str, seconds: float) -> bool:
@@ -97,23 +124,3 @@ def _look(serving: ServingBackend, now: float, *, revives: bool) -> int:
         else:
             print(f"{each.endpoint}: canary at 0 %, lease of {each.holder} expired", flush=True)
     return NOT_MEASURED if any(each.problem for each in found) else PASSED
-
-
-def _serving(options: argparse.Namespace) -> ServingBackend:
-    """Return the back end.
-
-    :raises InvalidConfigError: no such folder, or a connection that is not understood.
-    """
-    if options.state_dir:
-        from airflow_mlops.backends.serving.local.backend import LocalServing
-
-        if not Path(options.state_dir).is_dir():
-            msg = f"--state-dir {options.state_dir}: no such folder"
-            raise InvalidConfigError(msg)
-        return LocalServing(Path(options.state_dir))
-    try:
-        from airflow_mlops.hooks.serving import ServingHook
-    except ImportError as error:
-        msg = f"--conn needs Airflow's package ({error}); without it give --state-dir"
-        raise MissingDependencyError(msg) from error
-    return ServingHook(options.conn).backend()

@@ -23,7 +23,12 @@ _FORM = {
         description="Goes back to it; `airflow-mlops ledger` shows them.",
     ),
     "reason": Param(type="string", minLength=1, title="Reason", description="Why; kept in the ledger."),
-    "force": Param(default=False, type="boolean", title="Force", description="Also if it never served."),
+    "force": Param(
+        default=False,
+        type="boolean",
+        title="Force",
+        description="Also if it never served, or a rollout holds the endpoint: that one is stopped.",
+    ),
 }
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, ROLLBACK, LedgerEntry
-from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
+from airflow_mlops.core.errors import (
+    EndpointBusyError,
+    InvalidConfigError,
+    MlopsError,
+    RegistryConflictError,
+)
 from airflow_mlops.core.rollout.notice import Event
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.operators.rollout import RolloutOperator
 from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
+from airflow_mlops.runtime.ends import flush_ends
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import RESTORATION_PATH
+from airflow_mlops.runtime.stop import stop_rollout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +32,9 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
 
+_ATTEMPTS = 3
+
+
 class RestoreVersionOperator(RolloutOperator):
     """Makes an earlier version champion again; idempotent.
 
@@ -31,7 +42,8 @@ class RestoreVersionOperator(RolloutOperator):
     continues where the last try stopped. If the alias was moved meanwhile, traffic is restored as well.
 
     :param reason: reason, stored in the ledger. Templated.
-    :param force: allow a version that never was champion. Templated: ``True`` and ``"True"`` force.
+    :param force: allow a version that never was champion, and stop another rollout that holds the endpoint;
+        the ledger then has that stop too. Templated: ``True`` and ``"True"`` force.
     """
 
     template_fields: Sequence[str] = ("model", "version", "reason", "force")
@@ -50,7 +62,9 @@ class RestoreVersionOperator(RolloutOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             champion = registry.settle(self.model)
             backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
+            self._claim(backend, context)
             before = _serve(backend, registry, self.model, version, holder)
+            self._tell(backend, registry)
             try:
                 entry = self._write(registry, version, champion, context, evidence.run)
             except RegistryConflictError:
@@ -73,10 +87,44 @@ class RestoreVersionOperator(RolloutOperator):
             msg = f"{self.model}: a rollback needs a reason"
             raise InvalidConfigError(msg)
         served = {v for e in registry.ledger(self.model) for v in (e.from_version, e.to_version) if v}
-        if version not in served and str(self.force) != "True":
+        if version not in served and not self._forced:
             known = ", ".join(sorted(served, key=int)) or "none"
             msg = f"{self.model}: version {version} never was champion, allowed: {known}, or any by force"
             raise InvalidConfigError(msg)
+
+    @property
+    def _forced(self) -> bool:
+        return str(self.force) == "True"
+
+    def _claim(self, backend: ServingBackend, context: Context) -> None:
+        """Claim the endpoint; with force from whoever holds it, also if they come back in between.
+
+        :raises EndpointBusyError: another rollout holds it; says that force stops it.
+        """
+        holder = holder_of(context)
+        for _ in range(_ATTEMPTS):
+            try:
+                backend.claim(self.model, holder)
+            except EndpointBusyError as error:
+                if not self._forced:
+                    msg = f"{error}; nothing was changed. Force stops that rollout first"
+                    raise EndpointBusyError(msg) from error
+                self._stop(backend, context)
+            else:
+                return
+        backend.claim(self.model, holder)
+
+    def _stop(self, backend: ServingBackend, context: Context) -> None:
+        person = getattr(context["dag_run"], "triggering_user_name", None) or holder_of(context)
+        done = stop_rollout(backend, self.model, actor=person, reason=self.reason, now=time.time())
+        self.log.warning("forced: %s", done.sentence)
+
+    def _tell(self, backend: ServingBackend, registry: ModelRegistry) -> None:
+        """Write ends of other rollouts to the ledger; what it refuses now stays pending."""
+        try:
+            flush_ends(backend, registry, self.model)
+        except MlopsError as error:
+            self.log.warning("the ends of other rollouts are not in the ledger yet: %s", error)
 
     def _write(
         self, registry: ModelRegistry, version: str, champion: str | None, context: Context, evidence_run: str
@@ -98,8 +146,7 @@ class RestoreVersionOperator(RolloutOperator):
 def _serve(
     backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
 ) -> str | None:
-    """Route all requests to a version; return the version that had them."""
-    backend.claim(model, holder)
+    """Route all requests to a version under a claim; return the version that had them."""
     before = backend.traffic(model)
     if before.canary not in (None, version):
         backend.roll_back(model, str(before.canary), holder=holder)

@@ -31,7 +31,13 @@ from airflow_mlops.runtime.deployment import (
     restore_champion,
     return_traffic,
 )
-from airflow_mlops.runtime.ends import end_of, flush_ends, promoted_end, record_end_once, unpromoted_end
+from airflow_mlops.runtime.ends import (
+    end_of,
+    flush_ends_quietly,
+    promoted_end,
+    record_end_once,
+    unpromoted_end,
+)
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast, fail_fast_unless_denied, skip_what_is_not_mine
 from airflow_mlops.runtime.notices import NotifyingOperator
@@ -102,7 +108,7 @@ class DeployCanaryOperator(RolloutOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
             backend.claim(self.model, holder)
-            flush_ends(backend, registry, self.model)
+            flush_ends_quietly(backend, registry, self.model)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
         measures = metrics.measures if metrics is not None else ()
@@ -297,7 +303,7 @@ class RollbackOperator(RolloutOperator):
             champion = registry.settle(self.model)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version
-        flush_ends(backend, registry, self.model)
+        flush_ends_quietly(backend, registry, self.model)
         ended = end_of(registry, self.model, holder)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep(ROLLBACK_PATH, traffic)

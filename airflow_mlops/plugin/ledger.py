@@ -1,21 +1,20 @@
-"""Read-only API of the ledger, below ``/mlops``; every call is authorised by Airflow's auth manager."""
+"""API of the ledger, read-only, below ``/mlops``; every call is authorised by Airflow's auth manager."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_authenticated
-from airflow.configuration import conf
-from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, status
+from fastapi import Depends, FastAPI, HTTPException, Request, status
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from airflow_mlops.backends.registry.history import History, models_with_a_ledger, read_history
-from airflow_mlops.core.errors import InvalidRecordError, MlopsError, ServiceUnavailableError
-from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.core.errors import InvalidRecordError, MlopsError
+from airflow_mlops.plugin.access import NO_STORE, READ_RUNS, ModelName, mlflow_server
+from airflow_mlops.plugin.rollouts import add_rollouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,16 +23,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _SCRIPT = Path(__file__).parent / "models.js"
-READ_RUNS = Depends(requires_access_dag("GET"))
-ModelName = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[\w.\- ]+$")]
-"""Letters, digits, ``_``, ``-``, ``.`` and spaces: no characters with a meaning in a search filter."""
 
 
 def ledger_api() -> FastAPI:
-    """Return the app with ``GET /models``, ``GET /ledger?model=`` and the page's script."""
+    """Return the app with ``GET /models``, ``GET /ledger?model=``, of rollouts, and the page's script."""
     app = FastAPI(title="MLOps ledger", docs_url=None, redoc_url=None, openapi_url=None)
     app.get("/models", dependencies=[READ_RUNS])(get_models)
     app.get("/ledger", dependencies=[READ_RUNS])(get_ledger)
+    add_rollouts(app)
     app.get("/models.js", dependencies=[Depends(requires_authenticated())])(get_script)
     return app
 
@@ -74,8 +71,10 @@ def _shown(history: History, request: Request, user: GetUserDep) -> dict[str, An
     entries = [entry.to_json() for entry in (*history.changes, *history.decisions)]
     entries += [{**end.to_json(), "dag_id": end.dag_id, "run_id": end.run_id} for end in history.ends]
     entries.sort(key=lambda entry: (-entry["number"], -entry["at"]))
-    readable = {dag_id: _may_read(dag_id, request, user) for dag_id in {e["dag_id"] for e in entries}}
-    shown = [entry for entry in entries if readable[entry["dag_id"]]]
+    of_none = f"{history.model}__rollout"  # an end while no rollout held the endpoint
+    dags = {entry["dag_id"] or of_none for entry in entries}
+    readable = {dag_id: _may_read(dag_id, request, user) for dag_id in dags}
+    shown = [entry for entry in entries if readable[entry["dag_id"] or of_none]]
     if entries and not shown:
         msg = f"the ledger of {history.model!r} holds only runs of DAGs that you may not read"
         raise HTTPException(status.HTTP_403_FORBIDDEN, msg)
@@ -96,16 +95,7 @@ def _may_read(dag_id: str, request: Request, user: GetUserDep) -> bool:
 
 
 async def _server() -> MlflowServer:
-    """Return the MLflow server of the configured connection.
-
-    :raises ServiceUnavailableError: the connection does not exist.
-    """
-    name = conf.get("mlops", "mlflow_conn_id", fallback=MlflowHook.default_conn_name)
-    try:
-        return await run_in_threadpool(MlflowHook(name).server)
-    except (AirflowException, AirflowRuntimeError) as error:
-        msg = f"connection {name!r} cannot be read"
-        raise ServiceUnavailableError(msg) from error
+    return await run_in_threadpool(mlflow_server)
 
 
 def _named(error: MlopsError) -> HTTPException:
@@ -120,4 +110,4 @@ def _named(error: MlopsError) -> HTTPException:
 
 
 def _fresh(document: Mapping[str, Any]) -> JSONResponse:
-    return JSONResponse(document, headers={"Cache-Control": "no-store"})
+    return JSONResponse(document, headers=NO_STORE)

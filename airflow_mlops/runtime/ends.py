@@ -13,6 +13,7 @@ from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.registry.rest_ledger import EndLedger
     from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.core.rollout.history import RolloutHistory
 
@@ -28,18 +29,29 @@ def record_end_once(registry: ModelRegistry, end: RolloutEnd) -> None:
         _log.warning("the end of %s is not in the ledger: %s", end.holder, error)
 
 
-def flush_ends(backend: ServingBackend, registry: ModelRegistry, model: str) -> bool:
-    """Write the ends that are kept with an endpoint to the ledger; whether none is left pending."""
-    pending = backend.pending_ends(model)
+def flush_ends(backend: ServingBackend, registry: EndLedger, model: str) -> tuple[RolloutEnd, ...]:
+    """Write an endpoint's pending ends to the ledger, oldest first, and return them; idempotent.
+
+    What was written before an error is forgotten by the back end; the rest stays pending.
+
+    :raises MlopsError: the registry, or the back end, does not answer.
+    """
+    written: list[RolloutEnd] = []
     try:
-        for end in pending:
-            registry.record_end(end)
+        for end in backend.pending_ends(model):
+            written.append(registry.record_end(end))  # noqa: PERF401 - what comes before an error counts
+    finally:
+        if written:
+            backend.ends_written(model, [end.id for end in written])
+    return tuple(written)
+
+
+def flush_ends_quietly(backend: ServingBackend, registry: ModelRegistry, model: str) -> None:
+    """Write an endpoint's pending ends to the ledger; what cannot be written now stays pending."""
+    try:
+        flush_ends(backend, registry, model)
     except MlopsError as error:
         _log.warning("ends of rollouts of %s are not in the ledger yet: %s", model, error)
-        return False
-    if pending:
-        backend.ends_written(model, [end.id for end in pending])
-    return True
 
 
 def end_of(registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.serving.live import keep_live
+from airflow_mlops.core.rollout.live import change_of
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
@@ -96,6 +98,10 @@ class CanaryAnalysisSensor(NotifyingOperator):
             before, now = state, time.time()
             state = analyse_window(backend, self.model, self.plan, before, now=now, metrics=metrics)
             state = reply(self.plan, state, now=now)
+            keep_live(backend, self.model, self.plan, state)
+            change = change_of(before, state)
+            if change:
+                self.log.info("%s: %s", self.model, change)
             if state.is_open and is_news(before, state, asks=self.asks):
                 self.log.warning("%s", "; ".join(state.reasons))
                 send_held_notice(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_mlops.backends.serving.live import keep_live
+from airflow_mlops.core.rollout.live import change_of
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.hooks.serving import ServingHook
@@ -72,10 +74,12 @@ class CanaryAnalysisTrigger(BaseTrigger):
     async def _watched(self) -> TriggerEvent:
         plan, state = await _in_pool(self._read)
         analyse = await _in_pool(self._analysis, plan, state.watched)
+        self._log_change(None, state)
         due = first_analysis_at(self.endpoint, plan, state, now=time.time())
         while state.is_open:
             await asyncio.sleep(due - time.time())
             before, state = state, await _in_pool(analyse, state)
+            self._log_change(before, state)
             if is_news(before, state, asks=self.asks):
                 break
             due = max(due + plan.window_seconds, time.time())
@@ -93,11 +97,19 @@ class CanaryAnalysisTrigger(BaseTrigger):
 
         def analyse(state: RolloutState) -> RolloutState:
             now = time.time()
-            return reply(
+            after = reply(
                 plan, analyse_window(backend, self.endpoint, plan, state, now=now, metrics=metrics), now=now
             )
+            keep_live(backend, self.endpoint, plan, after)
+            return after
 
         return analyse
+
+    def _log_change(self, before: RolloutState | None, after: RolloutState) -> None:
+        """Write a line to the task's log when a window changed something: triggers must be quiet."""
+        change = change_of(before, after)
+        if change:
+            self.log.info("%s: %s", self.endpoint, change)
 
 
 class AskedRolloutTrigger(CanaryAnalysisTrigger):

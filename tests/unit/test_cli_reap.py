@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from airflow_mlops.backends.registry.in_memory import InMemoryRegistry
+from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
 from airflow_mlops.cli import main
+from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.lease import Lease
 
 
@@ -107,3 +111,48 @@ def test_endpoint_without_a_lease_is_left_alone(tmp_path):
     StateFile(tmp_path / "m", "m").write(EndpointState(endpoint="m", stable="1", canary="2", percent=25))
     assert main(["reap", "--state-dir", str(tmp_path)]) == 0
     assert StateFile(tmp_path / "m", "m").read().percent == 25
+
+
+@pytest.fixture
+def in_memory(monkeypatch):
+    """A canary with traffic under a lease that ended long ago, behind any connection."""
+    backend = InMemoryServing()
+    for version in ("1", "2"):
+        backend.claim("m", "me")
+        backend.deploy("m", version, None, holder="me")
+        backend.promote("m", "1", holder="me")
+    backend.set_traffic("m", "2", 25, holder="me")
+    backend.leases["m"] = Lease(holder="me", token=1, expires_at=1.0)
+    monkeypatch.setattr("airflow_mlops.cli.rollout.serving_of", lambda options: backend)
+    return backend
+
+
+def test_reaper_writes_ends_to_the_ledger_when_it_is_told_where(in_memory, monkeypatch):
+    registry = InMemoryRegistry()
+    monkeypatch.setattr("airflow_mlops.cli.connections._ledger_at", lambda server: registry)
+    assert main(["reap", "--conn", "here"]) == 0
+    assert [end.kind for end in in_memory.pending_ends("m")] == ["reaped"]
+    assert main(["reap", "--conn", "here", "--tracking-uri", "http://mlflow.test"]) == 0
+    assert ([end.kind for end in registry.ends("m")], in_memory.pending_ends("m")) == (["reaped"], ())
+
+
+def test_ledger_that_is_away_delays_no_reaper_and_is_said_once(in_memory, monkeypatch, capsys):
+    class Away(InMemoryRegistry):
+        def record_end(self, end):
+            raise ServiceUnavailableError("MLflow does not answer")
+
+    looks = []
+
+    def sleep(_seconds):
+        looks.append(1)
+        while any(thread.name.startswith("ledger") for thread in threading.enumerate()):
+            pass
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("airflow_mlops.cli.connections._ledger_at", lambda server: Away())
+    monkeypatch.setattr("time.sleep", sleep)
+    assert main(["reap", "--conn", "here", "--every", "1", "--tracking-uri", "http://mlflow.test"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["ledger entries pending: ServiceUnavailableError: MLflow does not answer"]
+    assert in_memory.traffic("m").canary_percent == 0

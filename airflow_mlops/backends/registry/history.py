@@ -44,9 +44,7 @@ async def read_history(server: MlflowServer, model: str) -> History | None:
         return None
     registered = found.get("registered_model", {})
     aliases = {one["alias"]: str(one["version"]) for one in registered.get("aliases", ())}
-    where = f"name = '{model}{SUFFIX}'"
-    listed = _pages(server, "model-versions/search", "model_versions", where)
-    numbered = {int(one["version"]): _tags(one) async for one in listed}
+    numbered = await numbered_tags(server, model)
     return History(
         model=model,
         champion=aliases.get(CHAMPION_ALIAS),
@@ -54,6 +52,16 @@ async def read_history(server: MlflowServer, model: str) -> History | None:
         decisions=tuple(decisions_of(model, numbered)),
         ends=tuple(ends_of(model, numbered)),
     )
+
+
+async def numbered_tags(server: MlflowServer, model: str) -> dict[int, dict[str, str]]:
+    """Return the tags of a ledger's entries by their number; none for a model without a ledger.
+
+    :raises ServiceUnavailableError: MLflow does not answer.
+    """
+    where = f"name = '{safe_name(model)}{SUFFIX}'"
+    listed = _pages(server, "model-versions/search", "model_versions", where)
+    return {int(one["version"]): _tags(one) async for one in listed}
 
 
 async def models_with_a_ledger(server: MlflowServer) -> list[str]:

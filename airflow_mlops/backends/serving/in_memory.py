@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_mlops.core.rollout.lease import Lease
+    from airflow_mlops.core.rollout.live import LiveRollout
 
 
 class InMemoryServing:
@@ -34,6 +35,7 @@ class InMemoryServing:
         self._traffic: dict[str, Traffic] = {}
         self._counts: dict[str, dict[str, Count]] = {}
         self._ends: dict[str, tuple[RolloutEnd, ...]] = {}
+        self._live: dict[str, LiveRollout] = {}
         self.leases: dict[str, Lease] = {}
 
     def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
@@ -122,6 +124,18 @@ class InMemoryServing:
         """Go on watching."""
         self.leases[endpoint] = leases.renew(self.leases.get(endpoint), mine, now=now, seconds=seconds)
         return self.leases[endpoint]
+
+    def current_lease(self, endpoint: str) -> Lease | None:
+        """Return the last lease."""
+        return self.leases.get(endpoint)
+
+    def keep_live(self, endpoint: str, live: LiveRollout) -> None:
+        """Replace the live state."""
+        self._live[endpoint] = live
+
+    def live(self, endpoint: str) -> LiveRollout | None:
+        """Return the live state."""
+        return self._live.get(endpoint)
 
     def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Make a deployed version the stable one."""

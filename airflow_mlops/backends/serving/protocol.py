@@ -149,6 +149,9 @@ class ServingBackend(Protocol):
         :raises LeaseLostError: it ran out, or a later copy of the rollout took over.
         """
 
+    def current_lease(self, endpoint: str) -> Lease | None:
+        """Return the last lease of the endpoint, also one that has ended; ``None`` if there never was one."""
+
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
         """Start ``version`` from a local MLflow model folder at 0 % and wait until it is healthy.
 

@@ -19,7 +19,9 @@ from airflow_mlops.backends.registry import history
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.mlflow_ledger import MlflowLedger
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry
+from airflow_mlops.backends.registry.rest_ledger import RestLedger
 from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.triggers.registry import ModelRegistryTrigger
 
@@ -95,6 +97,16 @@ def test_ledger_reads_the_same_over_rest_page_by_page(service, model, monkeypatc
     assert [e.number for e in (*found.changes, *found.decisions)] == [1, 3, 5, 7, 2, 4, 6]
     assert name in asyncio.run(history.models_with_a_ledger(registry.server))
     assert asyncio.run(history.read_history(registry.server, "unheard")) is None
+
+
+def test_end_written_over_rest_is_the_registrys_entry_and_is_written_once(model):
+    registry, name = model
+    end = RolloutEnd(id="e1", model=name, kind=EndKind.STOPPED, version="2", reason="why", actor="ann")
+    rest = RestLedger(registry.server, seconds=20)
+    written = rest.record_end(end)
+    assert registry.ends(name) == [written]
+    assert (rest.record_end(end), registry.record_end(end)) == (written, written)
+    assert len(registry.ends(name)) == 1
 
 
 def test_process_killed_between_entry_and_alias_is_completed_by_the_next_one(service, model):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from builders import plan, state_at
@@ -93,3 +94,40 @@ def test_step_that_is_decided_already_fires_at_once(serving):
     passed = state_at().to_json() | {"phase": "passed"}
     assert fired(type(state_at()).from_json(passed)) == passed
     assert serving.asked_by == set()
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What the trigger writes to the task's log."""
+    written = []
+    log = SimpleNamespace(info=lambda text, *args: written.append(text % args))
+    monkeypatch.setattr(CanaryAnalysisTrigger, "log", log)
+    return written
+
+
+def test_log_of_the_waiting_task_gets_a_line_for_each_change_and_no_other(serving, lines):
+    serving.silent = 5
+    fired(state_at(at=time.time()))
+    assert [line.partition(":")[2].partition(":")[0] for line in lines] == [
+        " version 2 at 10 %",
+        " version 2 at 10 %",
+        " version 2 at 10 %",
+    ]
+    assert [line.split(" ")[6] for line in lines] == ["stepping,", "stepping,", "rolled"]
+    assert "rolls back at" in lines[-1]
+
+
+def test_each_window_can_be_seen_while_the_task_waits(serving, lines):
+    seen = []
+    serving.keep_live = lambda endpoint, live: seen.append((endpoint, live.step_counts.canary_requests))
+    fired(state_at(at=time.time()))
+    assert len(seen) > 1
+    assert seen == [("m", 10 * number) for number in range(1, len(seen) + 1)]
+
+
+def test_live_state_that_cannot_be_kept_changes_nothing(serving):
+    def full(endpoint, live):
+        raise OSError("no space left on device")
+
+    serving.keep_live = full
+    assert fired(state_at(at=time.time()))["phase"] == "rolled_back"

@@ -231,6 +231,11 @@ class RemoteServing:
         self._complete_rollback(endpoint, writer)
         return self.traffic(endpoint)
 
+    def current_lease(self, endpoint: str) -> Lease | None:
+        """Return the last lease."""
+        lease: Lease | None = self.platform.store.load(endpoint).state.lease
+        return lease
+
     def counters(self, endpoint: str) -> Counters:
         """Return requests and errors per version from the configured source.
 

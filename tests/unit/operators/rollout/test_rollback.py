@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from builders import bring_into_service, promotion
@@ -70,9 +73,66 @@ def test_bad_form_changes_nothing(second, run, more, message):
 
 def test_rollout_that_holds_the_endpoint_is_named(second, run):
     second.serving.claim("m", "other/run")
-    with pytest.raises(AirflowFailException, match="held by other/run"):
+    with pytest.raises(AirflowFailException, match=r"held by other/run .* Force stops that rollout first"):
         run(restore())
     assert shape(second) == ("2", None, "other/run", "2")
+
+
+@pytest.fixture
+def held(second):
+    """Another rollout is at 50 % with version 3, under a living lease."""
+    second.serving.claim("m", "m__rollout/run-7")
+    second.serving.deploy("m", "3", second.model_dir, holder="m__rollout/run-7")
+    second.serving.set_traffic("m", "3", 50, holder="m__rollout/run-7")
+    return second
+
+
+def test_force_stops_the_rollout_that_holds_the_endpoint_and_the_ledger_says_who(held, run):
+    person = SimpleNamespace(
+        dag_id="mlops__rollback", run_id="r", partition_key=None, triggering_user_name="ann"
+    )
+    run(restore(force="True"), dag_run=person)
+    assert shape(held) == ("1", None, None, "1")
+    (end,) = held.registry.ends("m")
+    assert (end.kind, end.actor, end.reason) == ("stopped", "ann", "complaints since noon")
+    assert (end.version, end.percent, end.holder) == ("3", 50, "m__rollout/run-7")
+    assert held.serving.pending_ends("m") == ()
+
+
+def test_forced_rollback_wins_against_a_rollout_that_comes_back(held, run, monkeypatch):
+    stop, back = held.serving.stop, ["m__rollout/run-8", "m__rollout/run-9"]
+
+    def stop_and_return(endpoint, end, *, now):
+        done = stop(endpoint, end, now=now)
+        if back:
+            held.serving.claim(endpoint, back.pop(0))
+        return done
+
+    monkeypatch.setattr(held.serving, "stop", stop_and_return)
+    run(restore(force=True))
+    assert shape(held) == ("1", None, None, "1")
+    assert [end.holder for end in held.registry.ends("m")] == [
+        "m__rollout/run-7",
+        "m__rollout/run-8",
+        "m__rollout/run-9",
+    ]
+
+
+def test_ledger_that_refuses_the_stop_does_not_keep_the_version_from_coming_back(held, run, monkeypatch):
+    def silent(end):
+        raise ServiceUnavailableError("MLflow does not answer")
+
+    monkeypatch.setattr(held.registry, "record_end", silent)
+    run(restore(force=True))
+    assert shape(held) == ("1", None, None, "1")
+    assert [end.kind for end in held.serving.pending_ends("m")] == ["stopped"]
+
+
+def test_dead_rollout_is_taken_over_without_force(held, run):
+    held.serving.leases["m"] = replace(held.serving.leases["m"], expires_at=1.0)
+    run(restore())
+    assert shape(held) == ("1", None, None, "1")
+    assert [end.kind for end in held.registry.ends("m")] == ["superseded"]
 
 
 def test_canary_in_between_is_taken_out_of_traffic(second, run):
@@ -114,8 +174,6 @@ def test_retry_completes_what_an_outage_of_the_registry_cut_off(second, run, mon
 
 
 def test_who_started_the_run_is_in_the_ledger(second, run, monkeypatch):
-    from types import SimpleNamespace
-
     person = SimpleNamespace(
         dag_id="mlops__rollback", run_id="r", partition_key=None, triggering_user_name="ann"
     )

@@ -8,7 +8,7 @@ from airflow_mlops.assets import champion_asset
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence.share import StepDecision
-from airflow_mlops.core.rollout.state import RolloutState
+from airflow_mlops.core.rollout.state import Phase, RolloutState
 from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -68,6 +68,15 @@ def test_rollout_moves_traffic_then_alias_and_frees_the_endpoint(champion, run):
     assert (entry["from_version"], entry["to_version"]) == ("1", "2")
     assert champion.registry.alias("m", CHAMPION_ALIAS) == "2"
     assert champion.evidence.runs["m__stage/run-1"].status == "FINISHED"
+
+
+def test_waiting_on_the_worker_keeps_the_same_live_state(champion, run):
+    state = run(shift(run(deploy())))
+    asking(champion)
+    run(analyse(state, deferrable=False))
+    live = champion.serving.live("m")
+    assert (live.version, live.percent, live.phase) == ("2", 10, Phase.PASSED)
+    assert (live.holder, live.step_counts.canary_requests > 0) == ("m__stage/run-1", True)
 
 
 def test_every_task_done_twice_is_done_once(champion, run):
