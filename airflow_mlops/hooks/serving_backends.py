@@ -106,7 +106,10 @@ class _ClusterExtra(_RemoteExtra):
             raise _missing(self.backend, "kubernetes") from error
         hook = KubernetesHook(conn_id=self.kubernetes_conn_id)
         namespace = self.namespace or hook.get_namespace() or "default"
-        return KubernetesObjects(hook.custom_object_client, namespace, self.retrier())
+        client = hook.custom_object_client
+        # urllib3's retries beneath ours would repeat each call four times, for as long as Retry-After asks
+        client.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        return KubernetesObjects(client, namespace, self.retrier())
 
 
 class KserveExtra(_ClusterExtra):

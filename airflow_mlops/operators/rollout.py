@@ -39,7 +39,7 @@ from airflow_mlops.runtime.ends import (
     unpromoted_end,
 )
 from airflow_mlops.runtime.evidence import open_evidence
-from airflow_mlops.runtime.failure import fail_fast, skip_what_is_not_mine
+from airflow_mlops.runtime.failure import fail_fast, fail_fast_unless_denied, skip_what_is_not_mine
 from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,
@@ -166,7 +166,7 @@ class RisingOperator(RolloutOperator):
         if plan is None or state.percent == 0 or state.phase is not Phase.PASSED:
             return state
         hook, now = ServingHook(self.serving_conn_id), time.time()
-        with fail_fast():
+        with fail_fast_unless_denied():
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
             if is_stale(plan, state, now=now):
@@ -209,7 +209,7 @@ class SetTrafficOperator(RisingOperator):
     def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
         """Set the weight, read back the observed one, and return the state of the step's analysis."""
         hook, registry = ServingHook(self.serving_conn_id), MlflowHook(self.mlflow_conn_id).registry()
-        with fail_fast():
+        with fail_fast_unless_denied():
             require_same_champion(self.model, registry.settle(self.model), state)
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
@@ -237,7 +237,7 @@ class PromoteModelOperator(RisingOperator):
         registry = MlflowHook(self.mlflow_conn_id).registry()
         backend = ServingHook(self.serving_conn_id).backend()
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        with fail_fast():
+        with fail_fast_unless_denied():
             require_same_champion(self.model, registry.settle(self.model), state)
             promote_version(backend, self.model, state.version, holder_of(context))
             claim = _claim(self.model, state, registry, evidence.run)
@@ -275,7 +275,7 @@ class CleanUpRolloutOperator(RolloutOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the remaining traffic."""
-        with fail_fast(), skip_what_is_not_mine():
+        with fail_fast_unless_denied(), skip_what_is_not_mine():
             traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         keep_rollout(evidence, self.model, context, promoted=True)
@@ -299,7 +299,7 @@ class RollbackOperator(RolloutOperator):
             ServingHook(self.serving_conn_id).backend(),
         )
         holder = holder_of(context)
-        with fail_fast(), skip_what_is_not_mine():
+        with fail_fast_unless_denied(), skip_what_is_not_mine():
             champion = registry.settle(self.model)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version
