@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.haproxy import ServerStat
     from airflow_mlops.backends.serving.local.gateway import Gateway
     from airflow_mlops.backends.serving.local.process import Process
-    from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
+    from airflow_mlops.backends.serving.local.state import EndpointState, Limits, StateFile
 
-LONGEST_REQUEST_SECONDS = 65.0
-"""Above the gateway's own time-out, so that no request still running is cut off."""
+_DRAIN_GRACE_SECONDS = 5.0
+"""Beyond the gateway's own time-out, so that no request still running is cut off."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -50,16 +50,25 @@ class LocalEndpoint:
 
     :param port: the gateway's port; ``None``: the one it had, or a free one.
     :param workers: worker processes of a version's model server.
+    :param limits: what the gateway allows a request; ``None``: what it did before.
     """
 
     def __init__(
-        self, file: StateFile, gateway: Gateway, log_dir: Path, *, port: int | None = None, workers: int = 1
+        self,
+        file: StateFile,
+        gateway: Gateway,
+        log_dir: Path,
+        *,
+        port: int | None = None,
+        workers: int = 1,
+        limits: Limits | None = None,
     ) -> None:
         self.file = file
         self.gateway = gateway
         self.log_dir = log_dir
         self.port = port
         self.workers = workers
+        self.limits = limits
         self.lowered = False
 
     def revive(self, state: EndpointState) -> tuple[str, ...]:
@@ -117,12 +126,20 @@ class LocalEndpoint:
         if not lowers:
             self.file.write(state)
         elif state.percent:
-            with suppress(StateFileError):
-                self.file.write(state)
-        self._send(state)
+            self._note(state)
+        try:
+            self._send(state)
+        except ServiceUnavailableError:
+            self._note(state)
+            raise
         self.lowered = lowers
         state.moving = False
         return self.traffic(state)
+
+    def _note(self, state: EndpointState) -> None:
+        """Write the state if that is possible."""
+        with suppress(StateFileError):
+            self.file.write(state)
 
     def drain_canary(self, state: EndpointState) -> None:
         """Take the canary's requests at the gateway; needs neither lock nor disk.
@@ -167,7 +184,7 @@ class LocalEndpoint:
     def drain(self, state: EndpointState) -> None:
         """Wait until idle versions have answered their last request; needs no lock."""
         slots = [state.servers[version].slot for version in idle(state)]
-        deadline = time.monotonic() + LONGEST_REQUEST_SECONDS
+        deadline = time.monotonic() + state.limits.timeout_seconds + _DRAIN_GRACE_SECONDS
         while slots and self._busy(slots) and time.monotonic() < deadline:
             time.sleep(0.1)
 
@@ -206,20 +223,23 @@ class LocalEndpoint:
             )
             for version, server in state.servers.items()
         }
-        state.gateway, state.port = self._listening(state.port, slots)
+        state.limits = self.limits or state.limits
+        state.gateway, state.port = self._listening(state.port, slots, state.limits)
         for server in state.servers.values():
             server.baseline = Count()
         self.file.write(state)
         self.apply(state)
         return ("gateway",)
 
-    def _listening(self, known: int, slots: dict[str, tuple[int, int]]) -> tuple[Process, int]:
+    def _listening(
+        self, known: int, slots: dict[str, tuple[int, int]], limits: Limits
+    ) -> tuple[Process, int]:
         if self.port:
-            return self.gateway.start(self.port, slots)
+            return self.gateway.start(self.port, slots, limits)
         try:
-            return self.gateway.start(known, slots)
+            return self.gateway.start(known, slots, limits)
         except InvalidConfigError:
-            return self.gateway.start(0, slots)
+            return self.gateway.start(0, slots, limits)
 
     def _launch(
         self, state: EndpointState, server: Server, pause: Callable[[float], object] = time.sleep
@@ -237,7 +257,11 @@ def idle(state: EndpointState) -> list[str]:
 
 def counted(stat: ServerStat, baseline: Count) -> Count:
     """Return what a slot counted since its version was assigned to it."""
-    return Count(requests=stat.requests - baseline.requests, errors=stat.errors - baseline.errors)
+    return Count(
+        requests=stat.requests - baseline.requests,
+        errors=stat.errors - baseline.errors,
+        client_errors=stat.client_errors - baseline.client_errors,
+    )
 
 
 def generation_of(server: Server) -> str:
