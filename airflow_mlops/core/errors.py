@@ -67,6 +67,10 @@ class EndpointMissingError(PermanentError):
     """The endpoint does not exist (deleted, or never created); nothing was changed."""
 
 
+class ModelReplacedError(PermanentError):
+    """A version number names another model than the one that serves, or is stored, under it."""
+
+
 class AccessDeniedError(PermanentError):
     """Credentials are missing or do not allow what is needed; names the verb and the object."""
 

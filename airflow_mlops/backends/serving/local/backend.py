@@ -158,16 +158,16 @@ class LocalServing:
             return state.lease
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
-        """Start a version out of traffic; nothing is started if it is up already.
+        """Start a version out of traffic; nothing is started if it is up already with this model.
 
+        :raises ModelReplacedError: it gets requests, with another model under the same number.
         :raises LeaseLostError: the rollout was stopped, or taken over, while the server was starting.
         """
         with self._changed(endpoint) as (here, state):
             self._require(state, holder)
             mine = self._renewed_claim(state, holder)
             here.revive(state)
-            server = state.servers.get(version)
-            if server is None or not server.healthy or not is_up(server):
+            if not here.serves(state, version, Path(model_dir)):
                 here.start(
                     state, version, Path(model_dir), still_wanted=lambda: self._require(state, holder, mine)
                 )

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.serving.identity import identity_of, require_same_model
 from airflow_mlops.backends.serving.local.gateway import SERVER_SLOTS, UNUSED_PORT
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.local.state import Server
@@ -96,7 +97,8 @@ class LocalEndpoint:
         self._processes(state).keep_model(version, model_dir)
         known = state.servers.get(version)
         slot = known.slot if known else _free_slot(state)
-        server = Server(version=version, slot=slot, workers=self.workers)
+        identity = identity_of(model_dir)
+        server = Server(version=version, slot=slot, workers=self.workers, identity=identity)
         state.servers[version] = server
 
         def pause(seconds: float) -> None:
@@ -107,6 +109,20 @@ class LocalEndpoint:
         self._launch(state, server, pause)
         if version == state.canary:
             state.percent = 0
+
+    def serves(self, state: EndpointState, version: str, model_dir: Path) -> bool:
+        """Say whether a version is up with this very model.
+
+        :raises ModelReplacedError: it has another one under the same number, and gets requests.
+        """
+        server = state.servers.get(version)
+        if server is None or not server.healthy or not is_up(server):
+            return False
+        wanted = identity_of(model_dir)
+        known = server.identity or identity_of(self._processes(state).kept_model(version))
+        if version == state.stable or (version == state.canary and state.percent):
+            require_same_model(state.endpoint, version, known=known, wanted=wanted)
+        return known == wanted or "" in (known, wanted)
 
     def stand_up(self, state: EndpointState, server: Server) -> None:
         """Restart a server that died while it was out of traffic."""

@@ -34,6 +34,7 @@ class Server(Record):
 
     :param workers: worker processes; of two or more, the death of one does not affect new requests.
     :param baseline: the slot's counts when the version was assigned to it.
+    :param identity: of the model that it serves; empty: not recorded.
     """
 
     version: str
@@ -43,6 +44,7 @@ class Server(Record):
     process: Process | None = None
     healthy: bool = False
     baseline: Count = field(default_factory=Count)
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
