@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, TransientError
+from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, MlopsError, TransientError
 from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import abort, advance, answer, intervene
 from airflow_mlops.core.rollout.state import Phase
@@ -46,7 +47,21 @@ def analyse_window(
         reading = _read(backend, endpoint, state, metrics, state.last, now=now)
     except TransientError:
         return advance(plan, state, None, now=now)
-    return advance(plan, intervene(state, problem, now=now), reading, now=now)
+    decided = advance(plan, intervene(state, problem, now=now), reading, now=now)
+    if decided.phase is Phase.ROLLED_BACK:
+        _take_out(backend, endpoint, decided)
+    return decided
+
+
+def _take_out(backend: ServingBackend, endpoint: str, state: RolloutState) -> None:
+    """Set a canary that is to be rolled back to 0 % at once: the task that does it may wait for a scheduler.
+
+    If that fails, the task and the lease are still there to end it.
+    """
+    if state.lease is None or state.champion is None:
+        return
+    with suppress(MlopsError):
+        backend.set_traffic(endpoint, state.version, 0, holder=state.lease.holder, lease=state.lease)
 
 
 def reply(plan: RolloutPlan, state: RolloutState, *, now: float) -> RolloutState:
@@ -115,6 +130,21 @@ def first_reading(
 ) -> Reading | None:
     """Return the reading at which a step starts to count; ``None`` if the canary is not up."""
     return _read(backend, endpoint, state, metrics, Reading(), now=now)
+
+
+def reading_since(
+    backend: ServingBackend,
+    endpoint: str,
+    state: RolloutState,
+    metrics: MetricsSource | None = None,
+    *,
+    now: float,
+) -> Reading | None:
+    """Return the counters as they are now; ``None`` if they cannot be read, which is no evidence."""
+    try:
+        return _read(backend, endpoint, state, metrics, state.last, now=now)
+    except TransientError:
+        return None
 
 
 def _read(

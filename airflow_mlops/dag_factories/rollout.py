@@ -88,14 +88,16 @@ def canary_rollout(
         tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
         for number, percent in enumerate(plan.percents, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
-                setting = {"percent": percent, "state": tasks[-1].output}
+                setting = {"percent": percent, "plan": plan, "state": tasks[-1].output}
                 shift = SetTrafficOperator(
                     task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **common
                 )
                 known: dict[str, Any] = {"model": model, "plan": plan, **shared}
                 tasks += [shift, *_analysis(shift.output, percent, known, asking, deferrable=deferrable)]
         tasks.append(
-            PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **common)
+            PromoteModelOperator(
+                task_id="promote", plan=plan, state=tasks[-1].output, outlets=list(outlets), **common
+            )
         )
         keep_old = plan.keep_old_seconds
         chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", keep_old_seconds=keep_old, **common))

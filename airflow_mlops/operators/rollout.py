@@ -11,14 +11,17 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.core.errors import RegistryConflictError, ServiceUnavailableError
-from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.rollout.end import EndKind
+from airflow_mlops.core.rollout.machine import begin, begin_step, recheck
 from airflow_mlops.core.rollout.notice import Event
-from airflow_mlops.core.rollout.state import RolloutState
+from airflow_mlops.core.rollout.rise import is_stale, require_same_champion, restarted
+from airflow_mlops.core.rollout.state import Phase, RolloutState
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
-from airflow_mlops.observe import first_reading
+from airflow_mlops.observe import first_reading, reading_since
+from airflow_mlops.runtime.analysis import hand_over, keep_state
 from airflow_mlops.runtime.deployment import (
     clean_up,
     deploy,
@@ -28,9 +31,9 @@ from airflow_mlops.runtime.deployment import (
     restore_champion,
     return_traffic,
 )
-from airflow_mlops.runtime.ends import promoted_end, record_end_once, unpromoted_end
+from airflow_mlops.runtime.ends import end_of, flush_ends, promoted_end, record_end_once, unpromoted_end
 from airflow_mlops.runtime.evidence import open_evidence
-from airflow_mlops.runtime.failure import fail_fast
+from airflow_mlops.runtime.failure import fail_fast, skip_what_is_not_mine
 from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,
@@ -41,6 +44,7 @@ from airflow_mlops.runtime.paths import (
 )
 from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
 from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
+from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -98,6 +102,7 @@ class DeployCanaryOperator(RolloutOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
             backend.claim(self.model, holder)
+            flush_ends(backend, registry, self.model)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
         state = begin(self.plan, version.version, champion)
@@ -115,7 +120,71 @@ class DeployCanaryOperator(RolloutOperator):
             self.log.warning("the metrics source could not be checked: %s", error)
 
 
-class SetTrafficOperator(RolloutOperator):
+class RisingOperator(RolloutOperator):
+    """What raises a canary's traffic: under a living lease, on fresh evidence, against the same champion.
+
+    A decision that is older than two windows (and than a scheduler's hand-over) raises nothing: the step
+    starts again at its present weight, watched on the triggerer. What was answered since the decision is
+    taken into account in any case, and may roll back.
+
+    :param plan: the rollout's plan; ``None``: decisions are not checked for their age.
+    :param state: state returned by the step before. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "version", "state")
+
+    def __init__(self, *, state: Any, plan: RolloutPlan | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.state = state
+        self.plan = plan
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Raise the traffic, or watch the step again first."""
+        return self._rise(context, self._fresh(RolloutState.from_json(self.state), context))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Raise the traffic after the step was watched again; fail if it is to be rolled back."""
+        state = RolloutState.from_json(event)
+        keep_state(self.mlflow_conn_id, self.model, context, state, asked=state.said is not None)
+        if state.is_open:
+            self._watch(state)
+        return self._rise(context, self._fresh(RolloutState.from_json(hand_over(state)), context))
+
+    def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _fresh(self, state: RolloutState, context: Context) -> RolloutState:
+        """Return the state with what came since it was decided; defer if the decision is too old."""
+        plan = self.plan
+        if plan is None or state.percent == 0 or state.phase is not Phase.PASSED:
+            return state
+        hook, now = ServingHook(self.serving_conn_id), time.time()
+        with fail_fast():
+            backend = hook.backend()
+            metrics = hook.metrics(self.model, backend, state.watched)
+            if is_stale(plan, state, now=now):
+                lease = backend.take_lease(
+                    self.model, holder_of(context), now=now, seconds=plan.lease_seconds, living=True
+                )
+                again = replace(restarted(state, now=now), lease=lease)
+                self.log.warning("%s", again.reasons[0])
+                self._watch(again)
+            reading = reading_since(backend, self.model, state, metrics, now=now)
+            rechecked = recheck(plan, state, reading, now=now)
+            hand_over(rechecked)
+        return rechecked
+
+    def _watch(self, state: RolloutState) -> None:
+        trigger = CanaryAnalysisTrigger(
+            serving_conn_id=self.serving_conn_id,
+            endpoint=self.model,
+            plan=self.plan.to_json() if self.plan else {},
+            state=state.to_json(),
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+
+class SetTrafficOperator(RisingOperator):
     """Sets the canary's weight and starts the step's clock; idempotent.
 
     Takes the canary's lease first, so that of two copies of a rollout only the later one can move traffic,
@@ -123,25 +192,22 @@ class SetTrafficOperator(RolloutOperator):
 
     :param percent: the canary's share of requests, 1 to 100.
     :param lease_seconds: how long an unattended canary keeps its traffic.
-    :param state: state returned by the step before. Templated.
     """
 
-    template_fields: Sequence[str] = ("model", "version", "state")
-
-    def __init__(self, *, percent: int, state: Any, lease_seconds: float = 300.0, **kwargs: Any) -> None:
+    def __init__(self, *, percent: int, lease_seconds: float = 300.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.percent = percent
-        self.state = state
         self.lease_seconds = lease_seconds
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
         """Set the weight, read back the observed one, and return the state of the step's analysis."""
-        hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
+        hook, registry = ServingHook(self.serving_conn_id), MlflowHook(self.mlflow_conn_id).registry()
         with fail_fast():
+            require_same_champion(self.model, registry.settle(self.model), state)
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
             holder, now, endpoint = holder_of(context), time.time(), self.model
-            lease = backend.take_lease(endpoint, holder, now=now, seconds=self.lease_seconds)
+            lease = backend.take_lease(endpoint, holder, now=now, seconds=self.lease_seconds, living=True)
             seen = backend.set_traffic(endpoint, state.version, self.percent, holder=holder, lease=lease)
         self.log.info(
             "%s: version %s now receives %d %% of requests", self.model, seen.canary, seen.canary_percent
@@ -153,29 +219,19 @@ class SetTrafficOperator(RolloutOperator):
         return replace(begin_step(state, self.percent, reading, now=time.time()), lease=lease).to_json()
 
 
-class PromoteModelOperator(RolloutOperator):
+class PromoteModelOperator(RisingOperator):
     """Makes the version champion: traffic first, then the ledger, which is authoritative, then the alias.
 
     Emits the version as a partition of its outlets. Idempotent.
-
-    :param state: state returned by the last step; names the champion the rollout started against. Templated.
     """
 
-    template_fields: Sequence[str] = ("model", "version", "state")
-
-    def __init__(self, *, state: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.state = state
-
-    def execute(self, context: Context) -> dict[str, Any]:
+    def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
         """Promote and return the ledger entry."""
-        state, registry = RolloutState.from_json(self.state), MlflowHook(self.mlflow_conn_id).registry()
+        registry = MlflowHook(self.mlflow_conn_id).registry()
         backend = ServingHook(self.serving_conn_id).backend()
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            current = registry.settle(self.model)
-            if current not in (state.champion, state.version):
-                raise RegistryConflictError(_moved(self.model, current, state))
+            require_same_champion(self.model, registry.settle(self.model), state)
             promote_version(backend, self.model, state.version, holder_of(context))
             claim = _claim(self.model, state, registry, evidence.run)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
@@ -212,7 +268,7 @@ class CleanUpRolloutOperator(RolloutOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the remaining traffic."""
-        with fail_fast():
+        with fail_fast(), skip_what_is_not_mine():
             traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         keep_rollout(evidence, self.model, context, promoted=True)
@@ -223,8 +279,8 @@ class CleanUpRolloutOperator(RolloutOperator):
 class RollbackOperator(RolloutOperator):
     """Sets the canary to 0 % and releases the endpoint; use with ``trigger_rule="one_failed"``.
 
-    Changes nothing if another rollout holds the endpoint. A version whose promotion was completed in the
-    registry stays champion: then only a later task failed. Stores the report of the rollout.
+    Skipped, and nothing is changed, if another rollout holds the endpoint. A version whose promotion was
+    completed in the registry stays champion: then only a later task failed. Stores the report of the rollout.
     """
 
     operator_extra_links = (EvidenceRunLink(), FullReportLink(), UpdateReportLink())
@@ -235,16 +291,20 @@ class RollbackOperator(RolloutOperator):
             MlflowHook(self.mlflow_conn_id).registry(),
             ServingHook(self.serving_conn_id).backend(),
         )
-        with fail_fast():
+        holder = holder_of(context)
+        with fail_fast(), skip_what_is_not_mine():
             champion = registry.settle(self.model)
-            traffic = return_traffic(backend, self.model, self.version, champion, holder_of(context))
+            traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version
+        flush_ends(backend, registry, self.model)
+        ended = end_of(registry, self.model, holder)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep(ROLLBACK_PATH, traffic)
-        evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted" if stays else "rolled_back"})
-        history = keep_rollout(evidence, self.model, context, promoted=stays)
+        outcome = ended.kind if ended else EndKind.ROLLED_BACK
+        evidence.store.set_tags(evidence.run, {"mlops.rollout": str(EndKind.PROMOTED if stays else outcome)})
+        history = keep_rollout(evidence, self.model, context, promoted=stays, ended=ended)
         if not stays:
-            end = unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder_of(context))
+            end = unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder)
             record_end_once(registry, end)
             self._say(history, traffic, context)
         evidence.store.close(evidence.run, succeeded=False)
@@ -260,13 +320,6 @@ class RollbackOperator(RolloutOperator):
         reason = history.reason if history else "its evidence cannot be read; see the tasks' logs"
         about |= {"version": self.version, "reason": f"{reason}; {serves} serves"}
         self.notify(Event.ROLLED_BACK, context, report=ROLLOUT_PAGE_PATH if history else "", **about)
-
-
-def _moved(model: str, current: str | None, state: RolloutState) -> str:
-    return (
-        f"{model}: champion is version {current}, but this rollout of version {state.version} started "
-        f"against {state.champion}; nothing was changed"
-    )
 
 
 def _claim(model: str, state: RolloutState, registry: ModelRegistry, evidence_run: str) -> LedgerEntry:

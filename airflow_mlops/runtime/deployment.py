@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.errors import EndpointBusyError, TrafficConflictError
+from airflow_mlops.core.errors import TrafficConflictError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -71,17 +71,20 @@ def restore_champion(
 
 
 def promote_version(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:
-    """Route all requests to a version under a new lease: a stale copy of the rollout cannot promote."""
-    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
+    """Route all requests to a version under a new lease: a stale copy of the rollout cannot promote.
+
+    :raises LeaseLostError: the canary's lease has ended: it was unattended.
+    """
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS, living=True)
     return backend.promote(model, version, holder=holder, lease=lease)
 
 
 def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | None = None) -> Traffic:
-    """Stop versions without traffic and release the endpoint; idempotent after an interrupted try."""
-    try:
-        backend.claim(model, holder)
-    except EndpointBusyError:
-        return backend.traffic(model)
+    """Stop versions without traffic and release the endpoint; idempotent after an interrupted try.
+
+    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
+    """
+    backend.claim(model, holder)
     traffic = backend.clean_up(model, holder=holder, lease=lease)
     backend.release(model, holder)
     return traffic
@@ -94,11 +97,10 @@ def return_traffic(
 
     Claiming first restarts a gateway that has died; an endpoint held by another rollout is left unchanged.
     The new lease keeps a stale copy of the rollout from raising the weight again.
+
+    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
     """
-    try:
-        backend.claim(model, holder)
-    except EndpointBusyError:
-        return backend.traffic(model)
+    backend.claim(model, holder)
     traffic = backend.traffic(model)
     lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
     if traffic.stable == version and champion not in (version, None):

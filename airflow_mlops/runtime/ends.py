@@ -13,6 +13,7 @@ from airflow_mlops.core.rollout.state import Phase
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.serving.protocol import ServingBackend
     from airflow_mlops.core.rollout.history import RolloutHistory
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,28 @@ def record_end_once(registry: ModelRegistry, end: RolloutEnd) -> None:
             registry.record_end(end)
     except MlopsError as error:
         _log.warning("the end of %s is not in the ledger: %s", end.holder, error)
+
+
+def flush_ends(backend: ServingBackend, registry: ModelRegistry, model: str) -> bool:
+    """Write the ends that are kept with an endpoint to the ledger; whether none is left pending."""
+    pending = backend.pending_ends(model)
+    try:
+        for end in pending:
+            registry.record_end(end)
+    except MlopsError as error:
+        _log.warning("ends of rollouts of %s are not in the ledger yet: %s", model, error)
+        return False
+    if pending:
+        backend.ends_written(model, [end.id for end in pending])
+    return True
+
+
+def end_of(registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | None:
+    """Return how a rollout was ended from outside; ``None`` if it was not, or the ledger cannot be read."""
+    try:
+        return next((end for end in registry.ends(model) if end.holder == holder), None)
+    except MlopsError:
+        return None
 
 
 def promoted_end(model: str, version: str, *, percent: int, reason: str, holder: str) -> RolloutEnd:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.core.errors import PermanentError
+from airflow_mlops.core.errors import EndpointBusyError, PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,3 +20,13 @@ def fail_fast() -> Iterator[None]:
         yield
     except PermanentError as error:
         raise AirflowFailException(str(error)) from error
+
+
+@contextmanager
+def skip_what_is_not_mine() -> Iterator[None]:
+    """Turn the refusal of an endpoint that another rollout holds into a skipped task: nothing was done."""
+    try:
+        yield
+    except EndpointBusyError as error:
+        msg = f"not mine: {error}; nothing was changed"
+        raise AirflowSkipException(msg) from error

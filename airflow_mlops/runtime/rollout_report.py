@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.errors import InvalidRecordError, MlopsError
@@ -22,6 +23,7 @@ from airflow_mlops.runtime.update_report import keep_update_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops.core.rollout.end import RolloutEnd
     from airflow_mlops.runtime.evidence import RunEvidence
 
 _logger = logging.getLogger(__name__)
@@ -43,13 +45,23 @@ def number_of(evidence: RunEvidence, percent: int) -> int:
 
 
 def keep_rollout(
-    evidence: RunEvidence, model: str, context: Context, *, promoted: bool
+    evidence: RunEvidence,
+    model: str,
+    context: Context,
+    *,
+    promoted: bool,
+    ended: RolloutEnd | None = None,
 ) -> RolloutHistory | None:
-    """Store the report as JSON and as an HTML page; a failing report never changes the outcome."""
+    """Store the report as JSON and as an HTML page; a failing report never changes the outcome.
+
+    :param ended: how the rollout was ended from outside: a stop, the reaper; it is the report's reason.
+    """
     from airflow_mlops.backends.reporting.rollout import render_rollout
 
     try:
         history = _history(evidence, model, promoted=promoted)
+        if ended is not None and not promoted:
+            history = replace(history, reason=ended.sentence)
         evidence.keep(ROLLOUT_REPORT_PATH, history)
         keep_page(evidence, ROLLOUT_PAGE_PATH, render_rollout(history), context)
     except MlopsError as error:

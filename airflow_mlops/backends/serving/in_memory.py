@@ -108,10 +108,14 @@ class InMemoryServing:
         self._traffic[endpoint] = replace(seen, canary_percent=percent)
         return self.traffic(endpoint)
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Begin to watch."""
         self._held(endpoint, holder)
-        self.leases[endpoint] = leases.acquire(self.leases.get(endpoint), holder, now=now, seconds=seconds)
+        self.leases[endpoint] = leases.acquire(
+            self.leases.get(endpoint), holder, now=now, seconds=seconds, living=living
+        )
         return self.leases[endpoint]
 
     def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:

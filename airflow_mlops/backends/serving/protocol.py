@@ -131,12 +131,16 @@ class ServingBackend(Protocol):
     def release(self, endpoint: str, holder: str) -> None:
         """Give the endpoint back, its lease ends; nothing happens when ``holder`` does not hold it."""
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Begin to watch an endpoint that ``holder`` has claimed; a later copy takes over from a first.
 
         After the reaper or a stop the endpoint is free: :meth:`claim` it again, to roll back, or to begin.
 
+        :param living: for a rise: refuse when the last lease has ended, since the canary was unattended.
         :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
+        :raises LeaseLostError: ``living``, and the last lease has ended.
         """
 
     def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:

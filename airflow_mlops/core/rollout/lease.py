@@ -38,7 +38,7 @@ class Lease(Record):
         return now >= self.expires_at + skew_seconds
 
 
-def acquire(current: Lease | None, holder: str, *, now: float, seconds: float) -> Lease:
+def acquire(current: Lease | None, holder: str, *, now: float, seconds: float, living: bool = False) -> Lease:
     """Return a new lease of ``holder``, with a higher token than any before.
 
     What the reaper or a person ended is free at once, also before it would have expired: a lease that was
@@ -46,7 +46,9 @@ def acquire(current: Lease | None, holder: str, *, now: float, seconds: float) -
 
     :param current: the last lease of the endpoint, also if it expired or was released.
     :param seconds: length, above 0.
+    :param living: refuse to go on from a lease of ``holder`` that has ended: its canary was unattended.
     :raises EndpointBusyError: another rollout holds it; names the holder.
+    :raises LeaseLostError: ``living``, and the lease has ended.
     """
     if seconds <= 0:
         msg = f"lease: {seconds:g} s, allowed: above 0"
@@ -54,6 +56,10 @@ def acquire(current: Lease | None, holder: str, *, now: float, seconds: float) -
     if current is not None and current.holder not in (holder, REAPER, STOPPER) and not current.expired(now):
         holds = f"{current.holder} for {current.expires_at - now:.0f} s more"
         raise EndpointBusyError(_held_by("endpoint", holds, holder))
+    if living and (current is None or current.holder != holder or current.expired(now)):
+        ended = "is gone" if current is None else f"ended {max(now - current.expires_at, 0):.0f} s ago"
+        msg = f"lease of {holder} {ended}: nothing watched the canary since, so its traffic does not rise"
+        raise LeaseLostError(msg)
     return Lease(holder=holder, token=(current.token if current else 0) + 1, expires_at=now + seconds)
 
 

@@ -101,6 +101,18 @@ def advance(plan: RolloutPlan, state: RolloutState, reading: Reading | None, *, 
     return _settle(plan, _observe(plan, at, reading))
 
 
+def recheck(plan: RolloutPlan, state: RolloutState, reading: Reading | None, *, now: float) -> RolloutState:
+    """Take what came since a step was decided into account: it may only roll back.
+
+    :param reading: ``None`` when the counters could not be read: the decision stands as it was.
+    """
+    at = _observe(plan, replace(state, clock=max(now, state.clock)), reading)
+    found = judge_step(plan, at)
+    if found.decision is StepDecision.ROLL_BACK:
+        return _ended(at, Phase.ROLLED_BACK, found)
+    return replace(at, clock=state.clock)
+
+
 def answer(plan: RolloutPlan, state: RolloutState, said: RolloutAnswer, *, now: float) -> RolloutState:
     """Apply a person's answer; without a pending question it changes nothing.
 

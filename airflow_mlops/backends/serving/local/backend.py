@@ -83,14 +83,16 @@ class LocalServing:
         """Return the endpoints that have a state file."""
         return [path.parent.name for path in self._state_files()]
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Acquire the lease of an endpoint that ``holder`` has claimed.
 
         :raises EndpointBusyError: another rollout holds the endpoint, or its lease.
         """
         with self._file(endpoint).locked() as state:
             require_holder(state.holder, holder, endpoint)
-            state.lease = acquire(state.lease, holder, now=now, seconds=seconds)
+            state.lease = acquire(state.lease, holder, now=now, seconds=seconds, living=living)
             return state.lease
 
     def keep_lease(self, endpoint: str, mine: Lease, *, now: float, seconds: float) -> Lease:

@@ -68,13 +68,15 @@ class RemoteServing:
 
         self.platform.retrier.retry_on_conflict(give, f"release {endpoint}")
 
-    def take_lease(self, endpoint: str, holder: str, *, now: float, seconds: float) -> Lease:
+    def take_lease(
+        self, endpoint: str, holder: str, *, now: float, seconds: float, living: bool = False
+    ) -> Lease:
         """Acquire the endpoint's lease."""
 
         def take() -> Lease:
             snapshot = self.platform.store.load(endpoint)
             transitions.require_writer(snapshot.state, Writer(holder=holder))
-            lease = acquire(snapshot.state.lease, holder, now=now, seconds=seconds)
+            lease = acquire(snapshot.state.lease, holder, now=now, seconds=seconds, living=living)
             self.platform.store.save(snapshot, replace(snapshot.state, lease=lease))
             return lease
 
