@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from airflow_mlops.backends.serving.live import LiveFile
+from airflow_mlops.backends.serving.live import LiveFiles
 from airflow_mlops.backends.serving.local.endpoint import (
     LocalEndpoint,
     counted,
@@ -44,10 +44,9 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.haproxy import TimedAnswer
     from airflow_mlops.backends.serving.local.state import Limits
     from airflow_mlops.core.rollout.lease import Lease
-    from airflow_mlops.core.rollout.live import LiveRollout
 
 
-class LocalServing:
+class LocalServing(LiveFiles):
     """Implements :class:`~airflow_mlops.backends.serving.protocol.ServingBackend` on this machine.
 
     Gateway and model servers outlive the task that starts them; all state lies below ``state_dir``.
@@ -246,14 +245,6 @@ class LocalServing:
     def current_lease(self, endpoint: str) -> Lease | None:
         """Return the last lease."""
         return self.endpoint_state(endpoint).lease
-
-    def keep_live(self, endpoint: str, live: LiveRollout) -> None:
-        """Replace the live state, a file beside the endpoint's state."""
-        LiveFile(self._file(endpoint).folder).write(live)
-
-    def live(self, endpoint: str) -> LiveRollout | None:
-        """Return the live state."""
-        return LiveFile(self._file(endpoint).folder).read()
 
     def counters(self, endpoint: str) -> Counters:
         """Return predictions and errors per version since it was deployed."""
