@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.core.errors import NotClearedError, ServiceUnavailableError
 from airflow_mlops.core.release.clearance import ReleaseRule
 from airflow_mlops.core.rollout.end import EndKind
@@ -23,13 +22,14 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
 from airflow_mlops.observe import first_reading, reading_since
 from airflow_mlops.runtime.analysis import hand_over, keep_state
-from airflow_mlops.runtime.clearance import last_decision, override_by, require_clearance
+from airflow_mlops.runtime.clearance import override_by, require_clearance
 from airflow_mlops.runtime.deployment import (
     clean_up,
     deploy,
     holder_of,
     ledger_entry,
     promote_version,
+    promotion_claim,
     restore_champion,
     return_traffic,
 )
@@ -48,8 +48,6 @@ from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,
     ROLLBACK_PATH,
     ROLLOUT_PAGE_PATH,
-    VALIDATION_PATH,
-    state_path,
 )
 from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
 from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
@@ -299,7 +297,7 @@ class PromoteModelOperator(RisingOperator):
             if champion != state.version:  # an earlier try may have been interrupted after the promotion
                 override = self._clear(registry, state.version, champion, context, state.percent).override
             promote_version(backend, self.model, state.version, holder_of(context))
-            claim = _claim(self.model, state, registry, evidence.run, override)
+            claim = promotion_claim(self.model, state, registry, evidence.run, override)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
         seen: dict[str, Any] = {"percent": state.percent, "reason": claim.reason}
         record_end_once(registry, promoted_end(self.model, state.version, holder=holder_of(context), **seen))
@@ -388,19 +386,3 @@ class RollbackOperator(RolloutOperator):
         reason = history.reason if history else end.reason
         about |= {"version": self.version, "reason": f"{reason}; {serves} serves"}
         self.notify(Event.ROLLED_BACK, context, report=ROLLOUT_PAGE_PATH if history else "", **about)
-
-
-def _claim(
-    model: str, state: RolloutState, registry: ModelRegistry, evidence_run: str, override: str
-) -> LedgerEntry:
-    version = registry.version(model, state.version)
-    said = last_decision(registry.decisions(model), version)
-    return LedgerEntry(
-        model=model,
-        from_version=state.champion,
-        to_version=state.version,
-        reason="; ".join(state.reasons),
-        verdicts=(f"{version.evidence_run}/{VALIDATION_PATH}", f"{evidence_run}/{state_path(state.percent)}"),
-        approval=override or (said.sentence if said else ""),
-        evidence_run=evidence_run,
-    )
