@@ -39,6 +39,10 @@ class GateFailedError(PermanentError):
     """A verdict was not among the accepted outcomes; carries its reasons."""
 
 
+class NotClearedError(PermanentError):
+    """A version was not validated or approved, or a person rejected it; carries every reason."""
+
+
 class CardIncompleteError(PermanentError):
     """A required section of the model card is empty; names it."""
 

@@ -44,13 +44,22 @@ class LocalExtra(_Extra):
     state_dir: str = Field(description="the folder that holds the endpoints' state")
     ports: dict[str, _Port] = Field(default_factory=dict)
     workers: int = Field(default=1, ge=1)
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    max_body_mb: float = Field(default=10.0, gt=0)
 
     def build(self) -> ServingBackend:
         """Return the back end."""
         from airflow_mlops.backends.serving.local.backend import LocalServing
+        from airflow_mlops.backends.serving.local.state import Limits
 
         log_dir = Path(self.inference_log_dir) if self.inference_log_dir else None
-        return LocalServing(Path(self.state_dir), ports=self.ports, log_dir=log_dir, workers=self.workers)
+        return LocalServing(
+            Path(self.state_dir),
+            ports=self.ports,
+            log_dir=log_dir,
+            workers=self.workers,
+            limits=Limits(timeout_seconds=self.timeout_seconds, max_body_mb=self.max_body_mb),
+        )
 
 
 def _headers(given: Any) -> Any:

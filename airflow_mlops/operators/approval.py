@@ -18,6 +18,7 @@ from airflow_mlops.core.release.approval import (
     must_ask,
     question,
 )
+from airflow_mlops.core.release.clearance import APPROVAL_ASKED, ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -147,6 +148,8 @@ class ApproveModelOperator(ApprovalOperator):
             self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
             self.body = self._question(evidence, self._choice(evidence, candidate))
             evidence.store.set_tags(evidence.run, {_ASKED: candidate.version})
+            asked = {ReleaseGate.APPROVAL.tag: APPROVAL_ASKED}
+            MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, asked)
         return super().execute(context)
 
     def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
@@ -185,7 +188,7 @@ class ApproveModelOperator(ApprovalOperator):
             entry = registry.decide(self._entry(context, evidence, decision))
         evidence.store.set_tags(evidence.run, {"mlops.approval": str(decision.answer)})
         tags = {
-            "mlops.approval": str(decision.answer),
+            ReleaseGate.APPROVAL.tag: str(decision.answer),
             "mlops.approval_by": decision.by or decision.because,
             "mlops.approval_comment": decision.comment,
         }

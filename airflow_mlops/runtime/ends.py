@@ -78,6 +78,27 @@ def promoted_end(model: str, version: str, *, percent: int, reason: str, holder:
     )
 
 
+def refused_end(
+    model: str, version: str, champion: str | None, *, percent: int, reason: str, holder: str
+) -> RolloutEnd:
+    """Return the end of a rollout whose version must not receive traffic, or no more of it.
+
+    :param percent: the canary's share of requests when it was refused.
+    """
+    return RolloutEnd(
+        id=_id_of(model, holder),
+        model=model,
+        kind=EndKind.REFUSED,
+        version=version,
+        champion=champion,
+        reason=reason,
+        actor=holder,
+        percent=percent,
+        holder=holder,
+        at=time.time(),
+    )
+
+
 def unpromoted_end(
     model: str, version: str, champion: str | None, history: RolloutHistory | None, *, holder: str
 ) -> RolloutEnd:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from airflow_mlops.backends.serving.live import LiveFile
+from airflow_mlops.backends.serving.live import LiveFiles
 from airflow_mlops.backends.serving.local.endpoint import (
     LocalEndpoint,
     counted,
@@ -42,17 +42,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from airflow_mlops.backends.metrics.haproxy import TimedAnswer
+    from airflow_mlops.backends.serving.local.state import Limits
     from airflow_mlops.core.rollout.lease import Lease
-    from airflow_mlops.core.rollout.live import LiveRollout
 
 
-class LocalServing:
+class LocalServing(LiveFiles):
     """Implements :class:`~airflow_mlops.backends.serving.protocol.ServingBackend` on this machine.
 
     Gateway and model servers outlive the task that starts them; all state lies below ``state_dir``.
 
     :param ports: gateway port per endpoint; endpoints without one get a free port and keep it.
     :param workers: worker processes of each version's model server.
+    :param limits: what the gateway allows a request, from its next start on; ``None``: what it did before.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class LocalServing:
         ports: Mapping[str, int] | None = None,
         log_dir: Path | None = None,
         workers: int = 1,
+        limits: Limits | None = None,
     ) -> None:
         self.state_dir = Path(state_dir).absolute()
         self.ports = dict(ports or {})
         self.workers = workers
+        self.limits = limits
         self.log_dir = (log_dir or self.state_dir / "inference_log").absolute()
 
     def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
@@ -154,16 +157,16 @@ class LocalServing:
             return state.lease
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
-        """Start a version out of traffic; nothing is started if it is up already.
+        """Start a version out of traffic; nothing is started if it is up already with this model.
 
+        :raises ModelReplacedError: it gets requests, with another model under the same number.
         :raises LeaseLostError: the rollout was stopped, or taken over, while the server was starting.
         """
         with self._changed(endpoint) as (here, state):
             self._require(state, holder)
             mine = self._renewed_claim(state, holder)
             here.revive(state)
-            server = state.servers.get(version)
-            if server is None or not server.healthy or not is_up(server):
+            if not here.serves(state, version, Path(model_dir)):
                 here.start(
                     state, version, Path(model_dir), still_wanted=lambda: self._require(state, holder, mine)
                 )
@@ -243,16 +246,8 @@ class LocalServing:
         """Return the last lease."""
         return self.endpoint_state(endpoint).lease
 
-    def keep_live(self, endpoint: str, live: LiveRollout) -> None:
-        """Replace the live state, a file beside the endpoint's state."""
-        LiveFile(self._file(endpoint).folder).write(live)
-
-    def live(self, endpoint: str) -> LiveRollout | None:
-        """Return the live state."""
-        return LiveFile(self._file(endpoint).folder).read()
-
     def counters(self, endpoint: str) -> Counters:
-        """Return requests and errors per version since it was deployed."""
+        """Return predictions and errors per version since it was deployed."""
         state = self.endpoint_state(endpoint)
         stats = self._endpoint(endpoint).stats(state)
         counts = {
@@ -267,7 +262,7 @@ class LocalServing:
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
 
     def answers(self, endpoint: str) -> dict[str, list[TimedAnswer]]:
-        """Return the last answers of each version, oldest first, as far as the gateway's log holds them."""
+        """Return each version's last predictions, oldest first, as far as the gateway's log holds them."""
         state = self.endpoint_state(endpoint)
         found: dict[tuple[str, int], list[TimedAnswer]] = {
             (s.slot, s.port): [] for s in state.servers.values() if s.healthy
@@ -350,6 +345,7 @@ class LocalServing:
             self.log_dir,
             port=self.ports.get(endpoint),
             workers=self.workers,
+            limits=self.limits,
         )
 
     def _require(

@@ -34,6 +34,7 @@ class Server(Record):
 
     :param workers: worker processes; of two or more, the death of one does not affect new requests.
     :param baseline: the slot's counts when the version was assigned to it.
+    :param identity: of the model that it serves; empty: not recorded.
     """
 
     version: str
@@ -43,6 +44,19 @@ class Server(Record):
     process: Process | None = None
     healthy: bool = False
     baseline: Count = field(default_factory=Count)
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Record):
+    """What a gateway allows a request; they hold from the gateway's next start on.
+
+    :param timeout_seconds: longest time that a model server may take to answer; then the client gets a 504.
+    :param max_body_mb: largest body in 10^6 bytes; the gateway answers a larger one with 413.
+    """
+
+    timeout_seconds: float = 10.0
+    max_body_mb: float = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +80,7 @@ class EndpointState(Record):
     holder: str | None = None
     lease: Lease | None = None
     ends: tuple[RolloutEnd, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
     def follow(self, written: EndpointState) -> None:
         """Become what others wrote meanwhile; servers that are still there stay the same objects."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from builders import plan, promotion
+from builders import VALIDATED, plan, promotion
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -28,7 +28,7 @@ COMMON = {"model": "m", "version": "2"}
 def stepping(world, run):
     """Version 1 serves, version 2 gets 10 % under a lease; returns the step's state."""
     for number in ("1", "2"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
     world.registry.promote(promotion("m", None, "1"))
     deployed = run(DeployCanaryOperator(task_id="deploy", plan=PLAN, **COMMON))
     return run(shift(deployed))
