@@ -30,10 +30,8 @@ from airflow_mlops.core.errors import (
 from airflow_mlops.core.rollout import lease as leases
 from airflow_mlops.core.rollout.end import (
     RolloutEnd,
-    as_found,
     ended_by_reaper,
     superseded,
-    with_pending,
     without_written,
 )
 from airflow_mlops.core.rollout.plan import require_percent
@@ -76,14 +74,14 @@ class LocalServing(LiveFiles):
         now = time.time() if now is None else now
         with self._changed(endpoint) as (here, state):
             last = state.lease
-            lease = leases.claim(last, state.holder, holder, endpoint, now=now, percent=_share(state))
+            lease = leases.claim(last, state.holder, holder, endpoint, now=now, percent=state.share)
             if state.holder not in (None, holder):
-                dead, share = str(state.holder), _share(state)
+                dead, share = str(state.holder), state.share
                 if state.stable is not None:
                     state.percent = 0
                     self._take_out(here, state)
                 end = superseded(endpoint, dead, holder, last, now=now, end_id=uuid4().hex)
-                _keep(state, end, share, state)
+                state.keep(end, share, state)
             state.holder, state.lease = holder, lease
             here.revive(state)
 
@@ -95,11 +93,11 @@ class LocalServing(LiveFiles):
         if not self._file(endpoint).exists():
             return Stopped(endpoint=endpoint)
         with self._changed(endpoint, late=lambda: self._drain_canary(endpoint)) as (here, state):
-            share, before = _share(state), replace(state)
+            share, before = state.share, replace(state)
             if (state.canary, state.holder) != (None, None):
                 state.canary, state.percent, state.holder = None, 0, None
                 state.lease = leases.stopped(state.lease)
-                _keep(state, end, share, before)
+                state.keep(end, share, before)
             self._take_out(here, state)
         return Stopped(
             endpoint=endpoint,
@@ -220,15 +218,15 @@ class LocalServing(LiveFiles):
 
     def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
         """Take the canary out of traffic if its lease ran out, and free the endpoint."""
-        if not _is_unwatched(self.endpoint_state(endpoint), now):
+        if not self.endpoint_state(endpoint).is_unwatched(now):
             return None  # nothing is written, so that a full disk is no trouble
         with self._changed(endpoint) as (here, state):
-            ended, share = state.lease, _share(state)
-            if ended is None or not _is_unwatched(state, now):
+            ended, share = state.lease, state.share
+            if ended is None or not state.is_unwatched(now):
                 return None
             state.percent = 0
             here.apply(state, lowers=True)
-            _keep(state, ended_by_reaper(endpoint, ended, now=now, end_id=uuid4().hex), share, state)
+            state.keep(ended_by_reaper(endpoint, ended, now=now, end_id=uuid4().hex), share, state)
             state.holder, state.lease = None, leases.reaped(ended)
         return ended
 
@@ -334,7 +332,7 @@ class LocalServing(LiveFiles):
                 raise
 
     def _renewed_claim(self, state: EndpointState, holder: str) -> Lease:
-        now, share = time.time(), _share(state)
+        now, share = time.time(), state.share
         state.lease = leases.claim(state.lease, state.holder, holder, state.endpoint, now=now, percent=share)
         return state.lease
 
@@ -370,26 +368,6 @@ class LocalServing(LiveFiles):
             msg = f"{state.endpoint}: the server of version {version} died; it gets no more traffic"
             raise TrafficConflictError(msg)
         return server
-
-
-def _share(state: EndpointState) -> int:
-    """Return the canary's share of requests as last written, 0 to 100."""
-    return 100 if state.stable is None and state.percent else state.percent
-
-
-def _is_unwatched(state: EndpointState, now: float) -> bool:
-    """Say whether the reaper has to stop the canary: while weights are set it may have requests."""
-    share = state.percent or int(state.moving)
-    return None not in (state.lease, state.stable) and leases.must_stop(state.lease, share, now=now)
-
-
-def _keep(state: EndpointState, end: RolloutEnd | None, percent: int, found: EndpointState) -> None:
-    """Keep the end of a rollout until the ledger has it, with the endpoint as it was found."""
-    if end is not None:
-        filled = as_found(
-            end, version=found.canary, champion=found.stable, percent=percent, holder=found.holder
-        )
-        state.ends = with_pending(state.ends, filled)
 
 
 def _require_ours(state: EndpointState, seen: Traffic, percent: int) -> None:
