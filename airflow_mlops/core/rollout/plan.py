@@ -80,7 +80,7 @@ class RolloutPlan(Record):
         the arms are shown to differ in the first of ``metrics``.
     :param bake_seconds: least time a step lasts before it may advance.
     :param deadline_seconds: longest time a step may wait for evidence.
-    :param window_seconds: length of an observation window; longer than a client's burst of retries.
+    :param window_seconds: length of an observation window.
     :param warm_up_seconds: windows that begin earlier than that in a step are not counted.
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
     :param lease_seconds: how long the canary keeps its traffic after the last analysis.
