@@ -73,7 +73,7 @@ def test_bad_form_changes_nothing(second, run, more, message):
 
 def test_rollout_that_holds_the_endpoint_is_named(second, run):
     second.serving.claim("m", "other/run")
-    with pytest.raises(AirflowFailException, match=r"held by other/run.* Force stops that rollout first"):
+    with pytest.raises(AirflowFailException, match=r"held by other/run, .*Force stops that rollout first"):
         run(restore())
     assert shape(second) == ("2", None, "other/run", "2")
 
