@@ -15,7 +15,7 @@ _FORM = {
     ),
     "tolerance": Param(
         DEFAULT_TOLERANCE,
-        type=["null", "number"],
+        type="number",
         minimum=0,
         title="Tolerance",
         description="Allowed difference of a metric.",

@@ -27,7 +27,7 @@ TRAINING_FORM = {
         None, type=["null", "string"], title="Reason", description="Why train now; kept with the model."
     ),
     "force": Param(default=False, type="boolean", title="Force", description="Pass cool-down and limits."),
-    "params": Param({}, type=["null", "object"], title="Parameters", description="For this training only."),
+    "params": Param({}, type="object", title="Parameters", description="For this training only."),
 }
 
 
