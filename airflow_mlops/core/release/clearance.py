@@ -61,6 +61,18 @@ class Clearance(Record):
     override: str = ""
 
 
+def stale_comparison(subject: str, compared: str | None, champion: str | None) -> str:
+    """Return why an answer about a version does not hold any more; empty if it does.
+
+    :param compared: champion that the version was compared with; ``None``: there was none.
+    :param champion: the champion now.
+    """
+    if compared == champion:
+        return ""
+    was = f"champion {compared}" if compared else "no champion"
+    return f"{subject} was compared with {was}, and champion is now {champion or 'none'}"
+
+
 def clearance(
     subject: str, tags: Mapping[str, str], rule: ReleaseRule, *, answer: str = "", said: str = ""
 ) -> Clearance:

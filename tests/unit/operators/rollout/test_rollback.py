@@ -61,8 +61,9 @@ def test_version_that_never_served_is_refused_unless_forced(second, run):
         ({"version": "9"}, "no version '9'"),
         ({"model": "n"}, "'n' has no version"),
         ({"reason": "  "}, "a rollback needs a reason"),
+        ({"reason": None}, "a rollback needs a reason"),
     ],
-    ids=["version", "model", "reason"],
+    ids=["version", "model", "reason", "no reason"],
 )
 def test_bad_form_changes_nothing(second, run, more, message):
     with pytest.raises(AirflowFailException, match=message):
