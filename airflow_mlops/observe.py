@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.protocol import Arms
-from airflow_mlops.core.errors import EndpointBusyError, LeaseLostError, MlopsError, TransientError
+from airflow_mlops.core.errors import (
+    AccessDeniedError,
+    EndpointBusyError,
+    LeaseLostError,
+    MlopsError,
+    TransientError,
+)
 from airflow_mlops.core.rollout.counters import Reading
 from airflow_mlops.core.rollout.machine import abort, advance, answer, intervene
 from airflow_mlops.core.rollout.state import Phase
@@ -32,7 +38,8 @@ def analyse_window(
     """Renew the lease, check the traffic weights, read the counters, and decide.
 
     A lost lease rolls back: the canary was not monitored for a time, or a later copy of the rollout runs.
-    A back end that does not answer counts as a missing reading.
+    A back end that does not answer, or denies, counts as a missing reading: an API server that has just
+    started denies everybody. Denied until the lease has ended, it rolls back.
 
     :param now: seconds since the epoch.
     :param metrics: source of the counters; ``None``: the back end counts requests itself.
@@ -45,7 +52,7 @@ def analyse_window(
     try:
         problem = intervention(backend.traffic(endpoint), state)
         reading = _read(backend, endpoint, state, metrics, state.last, now=now)
-    except TransientError:
+    except (TransientError, AccessDeniedError):
         return advance(plan, state, None, now=now)
     decided = advance(plan, intervene(state, problem, now=now), reading, now=now)
     if decided.phase is Phase.ROLLED_BACK:
@@ -92,13 +99,19 @@ def keep_lease(
 ) -> Lease | None:
     """Renew the lease under which traffic was set; unchanged while the back end does not answer.
 
-    :raises LeaseLostError: it expired, or a later copy of the rollout took over.
+    :raises LeaseLostError: it expired, or a later copy of the rollout took over; it expired while the back
+        end denied.
     """
     if state.lease is None:
         return None
     try:
         return backend.keep_lease(endpoint, state.lease, now=now, seconds=seconds)
     except TransientError:
+        return state.lease
+    except AccessDeniedError as error:
+        if state.lease.expired(now):
+            msg = f"the lease ended while it could not be renewed: {error}"
+            raise LeaseLostError(msg) from error
         return state.lease
 
 

@@ -14,6 +14,9 @@ from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.report import Comparison, ComparisonAnswer, Report
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
+VALIDATED = {"mlops.validation": "pass"}
+"""Tags of a version that may be rolled out where no more is required."""
+
 
 def finding(outcome=Outcome.PASS, subject="x", reason="x: said so", **more):
     return Finding(check="check", subject=subject, outcome=outcome, reason=reason, **more)

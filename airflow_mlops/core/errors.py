@@ -39,6 +39,10 @@ class GateFailedError(PermanentError):
     """A verdict was not among the accepted outcomes; carries its reasons."""
 
 
+class NotClearedError(PermanentError):
+    """A version was not validated or approved, or a person rejected it; carries every reason."""
+
+
 class CardIncompleteError(PermanentError):
     """A required section of the model card is empty; names it."""
 
@@ -67,6 +71,10 @@ class EndpointMissingError(PermanentError):
     """The endpoint does not exist (deleted, or never created); nothing was changed."""
 
 
+class ModelReplacedError(PermanentError):
+    """A version number names another model than the one that serves, or is stored, under it."""
+
+
 class AccessDeniedError(PermanentError):
     """Credentials are missing or do not allow what is needed; names the verb and the object."""
 
@@ -81,6 +89,10 @@ class MissingDependencyError(PermanentError):
 
 class ServiceUnavailableError(TransientError):
     """An outside service (MLflow, gateway, model server) cannot be reached or is not healthy."""
+
+
+class KindNotServedError(TransientError):
+    """The API server does not serve a kind of object; whether an object exists is not known then."""
 
 
 class StateFileError(ServiceUnavailableError, OSError):

@@ -16,6 +16,7 @@ from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.input_errors import explain
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+from airflow_mlops.core.release.clearance import ReleaseGate, ReleaseRule
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
@@ -153,6 +154,19 @@ class ModelConfig:
     retries: int = 2
     retry_delay: Duration = 10.0
     tags: tuple[str, ...] = ("mlops",)
+
+    def release_rule(self) -> ReleaseRule:
+        """Return what a rollout demands of a version: the gates of the training DAG, as configured."""
+        asked = {
+            ReleaseGate.READINESS: self.readiness is not None,
+            ReleaseGate.CARD: self.card is not None,
+            ReleaseGate.APPROVAL: self.approval.when != "auto",
+        }
+        named = self.approval.approvers
+        return ReleaseRule(
+            required=tuple(gate for gate, is_required in asked.items() if is_required),
+            approvers=tuple(dict.fromkeys([*named, *named.values()])) or self.rollout.approvers,
+        )
 
     def skew_policy(self) -> SkewPolicy:
         """Return the thresholds of skew."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from airflow_mlops.operators.replay import ReplayTrainingOperator
+from airflow_mlops.operators.replay import DEFAULT_TOLERANCE, ReplayTrainingOperator
 
 _FORM = {
     "model": Param(type="string", minLength=1, title="Model", description="Registered model."),
@@ -14,9 +14,15 @@ _FORM = {
         type="string", pattern="^[0-9]+$", title="Version", description="Version to train again."
     ),
     "tolerance": Param(
-        0.001, type="number", minimum=0, title="Tolerance", description="Allowed difference of a metric."
+        DEFAULT_TOLERANCE,
+        type="number",
+        minimum=0,
+        title="Tolerance",
+        description="Allowed difference of a metric.",
     ),
-    "function": Param("", type="string", title="Function", description="module:name, if it moved since."),
+    "function": Param(
+        None, type=["null", "string"], title="Function", description="module:name, if it moved since."
+    ),
 }
 
 
@@ -29,8 +35,8 @@ def replay_dag(
             task_id="replay",
             model="{{ params.model }}",
             version="{{ params.version }}",
-            tolerance="{{ params.tolerance }}",
-            function="{{ params.function }}",
+            tolerance="{{ '' if params.tolerance is none else params.tolerance }}",
+            function="{{ params.function or '' }}",
             mlflow_conn_id=mlflow_conn_id,
         )
     return dag

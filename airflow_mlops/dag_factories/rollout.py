@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier, Param, PartitionedAssetTimetable, TaskGroup, TriggerRule, chain
 
 from airflow_mlops.assets import challenger_asset, champion_asset
+from airflow_mlops.core.release.clearance import ReleaseRule
 from airflow_mlops.dag_factories.dag import model_dag
 from airflow_mlops.moved import names_of
 from airflow_mlops.operators.rollout import (
@@ -31,10 +32,18 @@ if TYPE_CHECKING:
 
 ROLLOUT_VERSION = "{{ params.version or dag_run.partition_key }}"
 """Template of the version to roll out: from the form, else the challenger whose asset started the run."""
+ROLLOUT_OVERRIDE = "{{ params.get('override_reason') or '' }}"
+"""Template of the form's reason to roll out a version that was refused; empty without one."""
 ROLLOUT_FORM = {
     "version": Param(
         None, type=["null", "string"], title="Version", description="Registered version to roll out."
-    )
+    ),
+    "override_reason": Param(
+        None,
+        type=["null", "string"],
+        title="Override",
+        description="Why, though it was not validated or approved; kept in the ledger with your name.",
+    ),
 }
 
 
@@ -45,11 +54,17 @@ class People:
     :param answer_within: how long a question waits for an answer; then the rollout is rolled back.
     :param approvers: ids of the users who may answer; empty: every user who may edit the DAG.
     :param notifiers: notified when it starts, is held, is promoted or rolled back.
+    :param release: what is demanded of a version before it receives traffic, and who may override it.
+    :param override_reason: why a refused version is rolled out nevertheless; empty: it is not. Templated.
+    :param override_by: user who overrides; empty: the user who started the run. Templated.
     """
 
     answer_within: timedelta = timedelta(days=1)
     approvers: tuple[str, ...] = ()
     notifiers: tuple[BaseNotifier, ...] = ()
+    release: ReleaseRule = field(default_factory=ReleaseRule)
+    override_reason: str = ROLLOUT_OVERRIDE
+    override_by: str = ""
 
 
 def canary_rollout(
@@ -82,22 +97,27 @@ def canary_rollout(
         "notifiers": people.notifiers,
     }
     common: dict[str, Any] = {"model": model, "version": version, **shared}
+    cleared: dict[str, Any] = {
+        "plan": plan,
+        "release": people.release,
+        "override_reason": people.override_reason,
+        "override_by": people.override_by,
+        **common,
+    }
     users = [{"id": user, "name": user} for user in people.approvers] or None
     asking: dict[str, Any] = {"answer_within": people.answer_within, "approvers": users}
     with TaskGroup(group_id, prefix_group_id=False) as group:
-        tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", plan=plan, **common)]
+        tasks: list[Any] = [DeployCanaryOperator(task_id="deploy_canary", **cleared)]
         for number, percent in enumerate(plan.percents, start=1):
             with TaskGroup(f"step_{number}_{percent}pct"):
-                setting = {"percent": percent, "plan": plan, "state": tasks[-1].output}
+                setting = {"percent": percent, "state": tasks[-1].output}
                 shift = SetTrafficOperator(
-                    task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **common
+                    task_id="set_traffic", lease_seconds=plan.lease_seconds, **setting, **cleared
                 )
                 known: dict[str, Any] = {"model": model, "plan": plan, **shared}
                 tasks += [shift, *_analysis(shift.output, percent, known, asking, deferrable=deferrable)]
         tasks.append(
-            PromoteModelOperator(
-                task_id="promote", plan=plan, state=tasks[-1].output, outlets=list(outlets), **common
-            )
+            PromoteModelOperator(task_id="promote", state=tasks[-1].output, outlets=list(outlets), **cleared)
         )
         keep_old = plan.keep_old_seconds
         chain(*tasks, CleanUpRolloutOperator(task_id="clean_up", keep_old_seconds=keep_old, **common))
@@ -134,6 +154,7 @@ def rollout_dag(config: ModelConfig) -> DAG:
                 answer_within=timedelta(seconds=config.rollout.answer_within),
                 approvers=config.rollout.approvers,
                 notifiers=config.rollout.notifiers,
+                release=config.release_rule(),
             ),
         )
     return dag

@@ -131,6 +131,7 @@ class RolloutConfig(RolloutPlan):
         says the same, and where.
     :param steps: rising percents, ``{percent: 25, approve: true}`` where one needs more. Not given:
         5, 25, 50 of a canary, 100 of ``blue_green``, 50 of ``ab``.
+    :param retry_horizon: for clients that retry after 1, 2, 4, 8, 16 s.
     :param metrics: refused where the source cannot measure one of them.
     :param optional_metrics: watched, too, where the source measures them. Not given: none if ``metrics`` are
         given, else ``client_errors`` and ``latency``.
@@ -151,6 +152,7 @@ class RolloutConfig(RolloutPlan):
     warm_up_seconds: Duration = Field(default=_PLAN.warm_up_seconds, alias="warm_up", kw_only=True)
     keep_old_seconds: Duration = Field(default=_PLAN.keep_old_seconds, alias="keep_old", kw_only=True)
     lease_seconds: Duration = Field(default=_PLAN.lease_seconds, alias="lease", kw_only=True)
+    retry_horizon_seconds: Duration = Field(default=20.0, alias="retry_horizon", kw_only=True)
     optional_metrics: tuple[RolloutMetric, ...] = (RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY)
     freeze: tuple[_Freeze, ...] = ()
     answer_within: Duration = 86400.0

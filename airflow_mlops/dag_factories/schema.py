@@ -18,9 +18,14 @@ _FORM = {
     "uri": Param(
         type="string", minLength=1, title="Dataset", description="Path or scheme://conn_id@bucket/…"
     ),
-    "partition": Param("", type="string", title="Partition to infer from", description="Newest if empty."),
+    "partition": Param(
+        None, type=["null", "string"], title="Partition to infer from", description="Newest if empty."
+    ),
     "changes": Param(
-        "needed", type="string", title="Changes", description="all, needed, or ids separated by commas."
+        "needed",
+        type=["null", "string"],
+        title="Changes",
+        description="all, needed (also if empty), or ids separated by commas.",
     ),
 }
 _PROPOSED = "ti.xcom_pull(task_ids='propose')"
@@ -49,8 +54,8 @@ def accept_schema_dag(
         propose = ProposeSchemaOperator(
             task_id="propose",
             uri="{{ params.uri }}",
-            partition="{{ params.partition }}",
-            changes="{{ params.changes }}",
+            partition="{{ params.partition or '' }}",
+            changes="{{ params.changes or '' }}",
             **common,
         )
         approve = ApproveSchemaOperator(

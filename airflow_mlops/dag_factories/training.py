@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from airflow_mlops.dag_factories.config import ModelConfig
 
-_FORM = {
+TRAINING_FORM = {
     "partition": Param(None, type=["null", "string"], title="Partition", description="Newest if empty."),
-    "reason": Param("", type="string", title="Reason", description="Why train now; kept with the model."),
+    "reason": Param(
+        None, type=["null", "string"], title="Reason", description="Why train now; kept with the model."
+    ),
     "force": Param(default=False, type="boolean", title="Force", description="Pass cool-down and limits."),
     "params": Param({}, type="object", title="Parameters", description="For this training only."),
 }
@@ -32,7 +34,7 @@ _FORM = {
 def training_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__training``: started by new data, by a retraining request, or by its form."""
     schedule = PartitionedAssetTimetable(assets=data_asset(config.model) | retraining_asset(config.model))
-    with model_dag(config, "training", schedule=schedule, params=_FORM) as dag:
+    with model_dag(config, "training", schedule=schedule, params=TRAINING_FORM) as dag:
         request = _request(config)
         checks = _checks(config, request)
         chain(request, *checks, *_model(config, request))

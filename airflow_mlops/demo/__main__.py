@@ -65,7 +65,7 @@ def _services(home: Path) -> Services:
         "AIRFLOW_VAR_FLIGHT_DELAY_DATA_URI": str(home.absolute() / "data"),
         "AIRFLOW_VAR_FLIGHT_DELAY_SCHEMA": str(_ROOT / "dags" / "models" / "flight_delay.schema.yaml"),
     }
-    return Services(home, dags_folder=_ROOT / "dags", environment=variables)
+    return Services(home, dags_folder=_ROOT / "dags", environment=variables, reaps=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 USERS = {"admin": "admin", "op": "op", "viewer": "viewer"}
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+_REAPER = "reaper"
+_REAPER_SECONDS = "2"
 _READY_SECONDS = 120.0
 
 
@@ -35,14 +37,22 @@ class Services:
     :param home: folder for all state of the services.
     :param dags_folder: folder of the DAG files.
     :param environment: further variables for Airflow (``AIRFLOW_VAR_…`` for instance).
+    :param reaps: also run a reaper, which needs none of the others: it takes unwatched canaries out of
+        traffic, restarts what died of the gateways, and writes ends of rollouts to the ledger.
     """
 
     def __init__(
-        self, home: Path, *, dags_folder: Path | None = None, environment: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        *,
+        dags_folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        reaps: bool = False,
     ) -> None:
         self.home = home.absolute()
         self.dags_folder = dags_folder
         self.extra = dict(environment or {})
+        self.reaps = reaps
         self._file = self.home / "services.json"
         self.ports: dict[str, int] = {}
         self.processes: dict[str, Process] = {}
@@ -82,7 +92,7 @@ class Services:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for component in AIRFLOW:
+        for component in (*AIRFLOW, *((_REAPER,) if self.reaps else ())):
             self.run(component)
         self._wait("mlflow", f"{self.mlflow_url}/health")
         self._wait("api-server", f"{self.airflow_url}/api/v2/version")
@@ -97,8 +107,8 @@ class Services:
         return self.processes[name]
 
     def stop(self) -> None:
-        """Stop all services, including model servers and gateways."""
-        for name in (*AIRFLOW, "mlflow"):
+        """Stop all services, model servers and gateways too; the reaper first, which would revive them."""
+        for name in (_REAPER, *AIRFLOW, "mlflow"):
             if name in self.processes:
                 self.processes[name].stop()
         self.serving.stop_all()
@@ -160,6 +170,18 @@ class Services:
         }
 
     def _command(self, name: str) -> list[str]:
+        if name == _REAPER:
+            where = ["--state-dir", str(self.serving.state_dir), "--tracking-uri", self.mlflow_url]
+            return [
+                sys.executable,
+                "-m",
+                "airflow_mlops.cli",
+                "reap",
+                "--revive",
+                "--every",
+                _REAPER_SECONDS,
+                *where,
+            ]
         if name != "mlflow":
             return [_program("airflow"), name]
         database, artifacts = self.home / "mlflow.db", self.home / "mlflow-artifacts"

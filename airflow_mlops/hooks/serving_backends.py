@@ -44,13 +44,22 @@ class LocalExtra(_Extra):
     state_dir: str = Field(description="the folder that holds the endpoints' state")
     ports: dict[str, _Port] = Field(default_factory=dict)
     workers: int = Field(default=1, ge=1)
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    max_body_mb: float = Field(default=10.0, gt=0)
 
     def build(self) -> ServingBackend:
         """Return the back end."""
         from airflow_mlops.backends.serving.local.backend import LocalServing
+        from airflow_mlops.backends.serving.local.state import Limits
 
         log_dir = Path(self.inference_log_dir) if self.inference_log_dir else None
-        return LocalServing(Path(self.state_dir), ports=self.ports, log_dir=log_dir, workers=self.workers)
+        return LocalServing(
+            Path(self.state_dir),
+            ports=self.ports,
+            log_dir=log_dir,
+            workers=self.workers,
+            limits=Limits(timeout_seconds=self.timeout_seconds, max_body_mb=self.max_body_mb),
+        )
 
 
 def _headers(given: Any) -> Any:
@@ -106,7 +115,10 @@ class _ClusterExtra(_RemoteExtra):
             raise _missing(self.backend, "kubernetes") from error
         hook = KubernetesHook(conn_id=self.kubernetes_conn_id)
         namespace = self.namespace or hook.get_namespace() or "default"
-        return KubernetesObjects(hook.custom_object_client, namespace, self.retrier())
+        client = hook.custom_object_client
+        # urllib3's retries beneath ours would repeat each call four times, for as long as Retry-After asks
+        client.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        return KubernetesObjects(client, namespace, self.retrier())
 
 
 class KserveExtra(_ClusterExtra):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_mlops.hooks.serving_backends import PrometheusExtra, ServingExtra
 
 TABLE_ADDS = "; extra 'inference_table' instead measures what its columns say"
+_LOCAL_MEASURES = {RolloutMetric.ERRORS, RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY}
 _DRIVERS = {"postgres": "postgresql+psycopg"}
 
 
@@ -48,8 +49,9 @@ def metrics_of(
         _require(found.measures, wanted, "extra 'inference_table'", "; its columns say what it measures")
         return found
     if isinstance(extra, LocalExtra):
-        _require({RolloutMetric.ERRORS, RolloutMetric.LATENCY}, wanted, "back end 'local'", TABLE_ADDS)
-        return _local(backend, endpoint) if RolloutMetric.LATENCY in (*wanted, *optional) else None
+        _require(_LOCAL_MEASURES, wanted, "back end 'local'", TABLE_ADDS)
+        more = (_LOCAL_MEASURES - {RolloutMetric.ERRORS}).intersection((*wanted, *optional))
+        return _local(backend, endpoint) if more else None
     if prometheus is None:
         hint = "; extra 'prometheus' or 'inference_table' says where requests are counted"
         _require(set(), wanted, f"back end {extra.backend!r} without 'prometheus'", hint)

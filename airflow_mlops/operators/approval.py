@@ -10,6 +10,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, PERSON, TIMEOUT, DecisionEntry
+from airflow_mlops.core.errors import NotClearedError
 from airflow_mlops.core.release.approval import (
     ApprovalAnswer,
     ApprovalDecision,
@@ -18,6 +19,7 @@ from airflow_mlops.core.release.approval import (
     must_ask,
     question,
 )
+from airflow_mlops.core.release.clearance import APPROVAL_ASKED, ReleaseGate, stale_comparison
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.report import Report
     from airflow_mlops.runtime.evidence import RunEvidence
 
-_ASKED = "mlops.approval_asked"
+_ASKED, _ASKED_BESIDE = "mlops.approval_asked", "mlops.approval_asked_beside"
 _LONGEST_COMMENT = 1000
 _COMMENT = Param(
     "", type=["null", "string"], title="Comment", description="Why? Kept in the ledger.", source="task"
@@ -50,7 +52,8 @@ class ApproveModelOperator(ApprovalOperator):
     """Asks a person to approve a candidate; a rejection skips the directly downstream tasks.
 
     The form shows the comparison and links to the reports. Decision and comment are stored as an entry of the
-    model's ledger, in the evidence run and as tags of the version. A person's decision is final for the DAG
+    model's ledger, in the evidence run and as tags of the version. An approval fails, and is not recorded, if
+    another version became champion since the comparison. A person's decision is final for the DAG
     run: later tries reuse it. Skips, without a question, if a verdict refused the candidate. Returns an
     ``ApprovalDecision``.
 
@@ -127,6 +130,8 @@ class ApproveModelOperator(ApprovalOperator):
             return super().execute_complete(context, event)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         approved = event["chosen_options"] == [self.APPROVE]
+        if approved:
+            self._refuse_stale(evidence)
         person, at = event.get("responded_by_user") or {}, event.get("responded_at")
         decision = self._decision(
             Candidate.from_json(self.candidate),
@@ -141,12 +146,33 @@ class ApproveModelOperator(ApprovalOperator):
         super().execute_complete(context, event)
         return decision.to_json()
 
+    def _refuse_stale(self, evidence: RunEvidence) -> None:
+        """Refuse an approval whose comparison is older than the champion; nothing is recorded."""
+        candidate = Candidate.from_json(self.candidate)
+        report, tags = self._report(evidence), evidence.store.tags(evidence.run)
+        if report is not None and report.versions:
+            compared = report.versions.get(CHAMPION_ALIAS)
+        elif _ASKED_BESIDE in tags:
+            compared = tags[_ASKED_BESIDE] or None
+        else:
+            return
+        with fail_fast():
+            champion = MlflowHook(self.mlflow_conn_id).registry().settle(self.model)
+            stale = stale_comparison(f"{self.model} version {candidate.version}", compared, champion)
+            if stale:
+                msg = f"not approved: {stale}; clear validate_model, and answer the question that follows"
+                raise NotClearedError(msg)
+
     def _ask(self, context: Context, evidence: RunEvidence) -> Any:
         with fail_fast():
             candidate = Candidate.from_json(self.candidate)
             self.subject = f"Make version {candidate.version} of {self.model} a challenger?"
-            self.body = self._question(evidence, self._choice(evidence, candidate))
-            evidence.store.set_tags(evidence.run, {_ASKED: candidate.version})
+            choice = self._choice(evidence, candidate)
+            self.body = self._question(evidence, choice)
+            beside = {_ASKED: candidate.version, _ASKED_BESIDE: choice.champion or ""}
+            evidence.store.set_tags(evidence.run, beside)
+            asked = {ReleaseGate.APPROVAL.tag: APPROVAL_ASKED}
+            MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, asked)
         return super().execute(context)
 
     def _asked_before(self, evidence: RunEvidence, candidate: Candidate) -> bool:
@@ -185,7 +211,7 @@ class ApproveModelOperator(ApprovalOperator):
             entry = registry.decide(self._entry(context, evidence, decision))
         evidence.store.set_tags(evidence.run, {"mlops.approval": str(decision.answer)})
         tags = {
-            "mlops.approval": str(decision.answer),
+            ReleaseGate.APPROVAL.tag: str(decision.answer),
             "mlops.approval_by": decision.by or decision.because,
             "mlops.approval_comment": decision.comment,
         }

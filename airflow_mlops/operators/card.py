@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import CardIncompleteError, InvalidRecordError
 from airflow_mlops.core.release.card import Statement
+from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import read_text
 from airflow_mlops.operators.candidate import CandidateOperator, skip_refused
@@ -81,9 +83,16 @@ class WriteModelCardOperator(CandidateOperator):
             try:
                 card.require(tuple(self.required))
             except CardIncompleteError:
+                self._record(candidate, Outcome.FAIL)
                 evidence.store.close(evidence.run, succeeded=False)
                 raise
+            self._record(candidate, Outcome.PASS)
         return kept
+
+    def _record(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Record with the version whether its card is complete: a rollout asks for it."""
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        registry.set_tags(self.model, candidate.version, {ReleaseGate.CARD.tag: str(outcome)})
 
     def _facts(self, candidate: Candidate, evidence: RunEvidence) -> CardFacts:
         from airflow_mlops.core.release.card import CardFacts

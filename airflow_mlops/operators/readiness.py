@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.release.readiness import ReadinessPolicy, ReadinessReport
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import summary
@@ -64,7 +65,7 @@ class CheckReadinessOperator(CandidateOperator):
         self, evidence: RunEvidence, candidate: Candidate, verdict: Verdict, metrics: dict[str, float]
     ) -> None:
         """Record the outcome as tags of run and version, and the measurements as metrics."""
-        tags = {"mlops.readiness": str(verdict.outcome)}
+        tags = {ReleaseGate.READINESS.tag: str(verdict.outcome)}
         evidence.store.set_tags(evidence.run, tags)
         evidence.store.log_metrics(evidence.run, metrics)
         MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, tags)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from airflow_mlops.core.verdict import Verdict
 
 
+DEFAULT_TOLERANCE = 0.001
+"""Allowed difference of a metric, by default."""
+
+
 class ReplayTrainingOperator(BaseOperator):
     """Trains a version again on its recorded data, parameters and function; fails unless the metrics agree.
 
@@ -43,8 +47,8 @@ class ReplayTrainingOperator(BaseOperator):
 
     :param model: registered model. Templated.
     :param version: version to train again. Templated.
-    :param tolerance: allowed difference of a metric, from 0. Templated.
-    :param function: another address ``module:name`` if the recorded one moved. Templated.
+    :param tolerance: allowed difference of a metric, from 0; empty: the default. Templated.
+    :param function: another address ``module:name`` if the recorded one moved; else empty. Templated.
     """
 
     template_fields: Sequence[str] = ("model", "version", "tolerance", "function")
@@ -56,8 +60,8 @@ class ReplayTrainingOperator(BaseOperator):
         *,
         model: str,
         version: str,
-        tolerance: float | str = 0.001,
-        function: Callable[..., Any] | str = "",
+        tolerance: float | str | None = DEFAULT_TOLERANCE,
+        function: Callable[..., Any] | str | None = None,
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
@@ -116,7 +120,9 @@ def _software(tags: Mapping[str, str]) -> dict[str, str]:
     return versions | {"git_sha": tags.get("mlops.git_sha", "")}
 
 
-def _number(text: float | str) -> float:
+def _number(text: float | str | None) -> float:
+    if text is None or text == "":
+        return DEFAULT_TOLERANCE
     try:
         return float(text)
     except ValueError as error:

@@ -49,7 +49,7 @@ class RestoreVersionOperator(RolloutOperator):
 
     template_fields: Sequence[str] = ("model", "version", "reason", "force")
 
-    def __init__(self, *, reason: str, force: bool | str = False, **kwargs: Any) -> None:
+    def __init__(self, *, reason: str | None, force: bool | str | None = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reason = reason
         self.force = force
@@ -84,7 +84,7 @@ class RestoreVersionOperator(RolloutOperator):
 
     def _refuse(self, registry: ModelRegistry, version: str) -> None:
         """Refuse a rollback without a reason, or to a version that never was champion."""
-        if not self.reason.strip():
+        if not (self.reason or "").strip():
             msg = f"{self.model}: a rollback needs a reason"
             raise InvalidConfigError(msg)
         served = {v for e in registry.ledger(self.model) for v in (e.from_version, e.to_version) if v}
@@ -138,7 +138,7 @@ class RestoreVersionOperator(RolloutOperator):
             model=self.model,
             from_version=champion,
             to_version=version,
-            reason=self.reason,
+            reason=str(self.reason),
             kind=ROLLBACK,
             evidence_run=evidence_run,
         )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.core.errors import ServiceUnavailableError
+from airflow_mlops.core.errors import NotClearedError, ServiceUnavailableError
+from airflow_mlops.core.release.clearance import ReleaseRule
 from airflow_mlops.core.rollout.end import EndKind
 from airflow_mlops.core.rollout.machine import begin, begin_step, recheck
 from airflow_mlops.core.rollout.notice import Event
@@ -22,26 +22,33 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
 from airflow_mlops.observe import first_reading, reading_since
 from airflow_mlops.runtime.analysis import hand_over, keep_state
+from airflow_mlops.runtime.clearance import override_by, require_clearance
 from airflow_mlops.runtime.deployment import (
     clean_up,
     deploy,
     holder_of,
     ledger_entry,
     promote_version,
+    promotion_claim,
     restore_champion,
     return_traffic,
 )
-from airflow_mlops.runtime.ends import end_of, flush_ends, promoted_end, record_end_once, unpromoted_end
+from airflow_mlops.runtime.ends import (
+    end_of,
+    flush_ends_quietly,
+    promoted_end,
+    record_end_once,
+    refused_end,
+    unpromoted_end,
+)
 from airflow_mlops.runtime.evidence import open_evidence
-from airflow_mlops.runtime.failure import fail_fast, skip_what_is_not_mine
+from airflow_mlops.runtime.failure import fail_fast, fail_fast_unless_denied, skip_what_is_not_mine
 from airflow_mlops.runtime.holders import free_from_ended_run
 from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,
     ROLLBACK_PATH,
     ROLLOUT_PAGE_PATH,
-    VALIDATION_PATH,
-    state_path,
 )
 from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
 from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
@@ -55,8 +62,13 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.protocol import MetricsSource
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.backends.serving.protocol import Traffic
+    from airflow_mlops.core.release.clearance import Clearance
+    from airflow_mlops.core.rollout.end import RolloutEnd
     from airflow_mlops.core.rollout.history import RolloutHistory
     from airflow_mlops.core.rollout.plan import RolloutPlan
+
+
+_VALIDATED = ReleaseRule()
 
 
 class RolloutOperator(NotifyingOperator):
@@ -72,10 +84,55 @@ class RolloutOperator(NotifyingOperator):
         self.serving_conn_id = serving_conn_id
 
 
-class DeployCanaryOperator(RolloutOperator):
+class ClearedOperator(RolloutOperator):
+    """Base of the tasks that give a version traffic: they refuse one that was not validated or approved.
+
+    A refusal is written to the ledger and fails the task without a retry.
+
+    :param release: what is demanded besides an accepted validation, and who may override a refusal.
+    :param override_reason: why the version is rolled out in spite of a refusal; empty: it is not. Templated.
+    :param override_by: user who overrides; empty: the user who started the DAG run. Templated.
+    """
+
+    template_fields: Sequence[str] = ("model", "version", "override_reason", "override_by")
+
+    def __init__(
+        self,
+        *,
+        release: ReleaseRule = _VALIDATED,
+        override_reason: str | None = None,
+        override_by: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.release = release
+        self.override_reason = override_reason
+        self.override_by = override_by
+
+    def _clear(
+        self, registry: ModelRegistry, version: str, champion: str | None, context: Context, percent: int = 0
+    ) -> Clearance:
+        """Return the clearance; a refusal is the end of the rollout, in the ledger, too."""
+        override = {
+            "by": override_by(self.override_by, context),
+            "reason": (self.override_reason or "").strip(),
+        }
+        try:
+            found = require_clearance(registry, self.model, version, self.release, **override)
+        except NotClearedError as error:
+            about: dict[str, Any] = {"percent": percent, "reason": str(error), "holder": holder_of(context)}
+            record_end_once(registry, refused_end(self.model, version, champion, **about))
+            raise
+        if found.override:
+            self.log.warning("%s", found.override)
+        return found
+
+
+class DeployCanaryOperator(ClearedOperator):
     """Claims the endpoint and deploys the version at 0 %; restores a missing champion first.
 
-    Skips if the version already is champion. Returns the initial rollout state as JSON.
+    Skips if the version already is champion; refuses one that was not validated or approved. Returns the
+    initial rollout state as JSON.
 
     :param model: registered model; also the serving endpoint. Templated.
     :param version: version to roll out. Templated.
@@ -102,9 +159,10 @@ class DeployCanaryOperator(RolloutOperator):
                 self._check(metrics)
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
+            self._clear(registry, version.version, champion, context)
             free_from_ended_run(backend, self.model, holder)
             backend.claim(self.model, holder)
-            flush_ends(backend, registry, self.model)
+            flush_ends_quietly(backend, registry, self.model)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
         measures = metrics.measures if metrics is not None else ()
@@ -123,7 +181,7 @@ class DeployCanaryOperator(RolloutOperator):
             self.log.warning("the metrics source could not be checked: %s", error)
 
 
-class RisingOperator(RolloutOperator):
+class RisingOperator(ClearedOperator):
     """What raises a canary's traffic: under a living lease, on fresh evidence, against the same champion.
 
     A decision that is older than two windows (and than a scheduler's hand-over) raises nothing: the step
@@ -134,7 +192,7 @@ class RisingOperator(RolloutOperator):
     :param state: state returned by the step before. Templated.
     """
 
-    template_fields: Sequence[str] = ("model", "version", "state")
+    template_fields: Sequence[str] = (*ClearedOperator.template_fields, "state")
 
     def __init__(self, *, state: Any, plan: RolloutPlan | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -162,7 +220,7 @@ class RisingOperator(RolloutOperator):
         if plan is None or state.percent == 0 or state.phase is not Phase.PASSED:
             return state
         hook, now = ServingHook(self.serving_conn_id), time.time()
-        with fail_fast():
+        with fail_fast_unless_denied():
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
             if is_stale(plan, state, now=now):
@@ -205,8 +263,10 @@ class SetTrafficOperator(RisingOperator):
     def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
         """Set the weight, read back the observed one, and return the state of the step's analysis."""
         hook, registry = ServingHook(self.serving_conn_id), MlflowHook(self.mlflow_conn_id).registry()
-        with fail_fast():
-            require_same_champion(self.model, registry.settle(self.model), state)
+        with fail_fast_unless_denied():
+            champion = registry.settle(self.model)
+            require_same_champion(self.model, champion, state)
+            self._clear(registry, state.version, champion, context, state.percent)
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
             holder, now, endpoint = holder_of(context), time.time(), self.model
@@ -233,10 +293,13 @@ class PromoteModelOperator(RisingOperator):
         registry = MlflowHook(self.mlflow_conn_id).registry()
         backend = ServingHook(self.serving_conn_id).backend()
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        with fail_fast():
-            require_same_champion(self.model, registry.settle(self.model), state)
+        with fail_fast_unless_denied():
+            champion, override = registry.settle(self.model), ""
+            require_same_champion(self.model, champion, state)
+            if champion != state.version:  # an earlier try may have been interrupted after the promotion
+                override = self._clear(registry, state.version, champion, context, state.percent).override
             promote_version(backend, self.model, state.version, holder_of(context))
-            claim = _claim(self.model, state, registry, evidence.run)
+            claim = promotion_claim(self.model, state, registry, evidence.run, override)
             entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
         seen: dict[str, Any] = {"percent": state.percent, "reason": claim.reason}
         record_end_once(registry, promoted_end(self.model, state.version, holder=holder_of(context), **seen))
@@ -271,7 +334,7 @@ class CleanUpRolloutOperator(RolloutOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the remaining traffic."""
-        with fail_fast(), skip_what_is_not_mine():
+        with fail_fast_unless_denied(), skip_what_is_not_mine():
             traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         keep_rollout(evidence, self.model, context, promoted=True)
@@ -295,11 +358,11 @@ class RollbackOperator(RolloutOperator):
             ServingHook(self.serving_conn_id).backend(),
         )
         holder = holder_of(context)
-        with fail_fast(), skip_what_is_not_mine():
+        with fail_fast_unless_denied(), skip_what_is_not_mine():
             champion = registry.settle(self.model)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version
-        flush_ends(backend, registry, self.model)
+        flush_ends_quietly(backend, registry, self.model)
         ended = end_of(registry, self.model, holder)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep(ROLLBACK_PATH, traffic)
@@ -307,33 +370,21 @@ class RollbackOperator(RolloutOperator):
         evidence.store.set_tags(evidence.run, {"mlops.rollout": str(EndKind.PROMOTED if stays else outcome)})
         history = keep_rollout(evidence, self.model, context, promoted=stays, ended=ended)
         if not stays:
-            end = unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder)
+            end = ended or unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder)
             record_end_once(registry, end)
-            self._say(history, traffic, context)
+            self._say(history, end, traffic, context)
         evidence.store.close(evidence.run, succeeded=False)
         return traffic.to_json()
 
-    def _say(self, history: RolloutHistory | None, traffic: Traffic, context: Context) -> None:
+    def _say(
+        self, history: RolloutHistory | None, end: RolloutEnd, traffic: Traffic, context: Context
+    ) -> None:
         serves = f"version {traffic.stable}" if traffic.stable else "nothing"
         self.log.warning("rolled back %s version %s: %s serves", self.model, self.version, serves)
         about: dict[str, Any] = {"step": 0, "weight": 0, "champion": traffic.stable}
         if history and history.steps:
             about = {"step": len(history.steps), "weight": history.steps[-1].percent}
             about["champion"] = history.champion
-        reason = history.reason if history else "its evidence cannot be read; see the tasks' logs"
+        reason = history.reason if history else end.reason
         about |= {"version": self.version, "reason": f"{reason}; {serves} serves"}
         self.notify(Event.ROLLED_BACK, context, report=ROLLOUT_PAGE_PATH if history else "", **about)
-
-
-def _claim(model: str, state: RolloutState, registry: ModelRegistry, evidence_run: str) -> LedgerEntry:
-    trained_in = registry.version(model, state.version).evidence_run
-    said = [one for one in registry.decisions(model) if one.version == state.version]
-    return LedgerEntry(
-        model=model,
-        from_version=state.champion,
-        to_version=state.version,
-        reason="; ".join(state.reasons),
-        verdicts=(f"{trained_in}/{VALIDATION_PATH}", f"{evidence_run}/{state_path(state.percent)}"),
-        approval=said[-1].sentence if said else "",
-        evidence_run=evidence_run,
-    )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
-from airflow_mlops.core.rollout.machine import answer
+from airflow_mlops.backends.registry.protocol import ANSWER, PERSON, TIMEOUT, DecisionEntry
+from airflow_mlops.core.errors import MlopsError
+from airflow_mlops.core.release.clearance import stale_comparison
+from airflow_mlops.core.rollout.machine import abort, answer
 from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState
+from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.observe import analyse_window
 from airflow_mlops.runtime.analysis import hand_over, is_of_another_step, keep_state
+from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.notices import send_held_notice
 from airflow_mlops.runtime.question import look_for_answer, retries_of_a_question, take_answer
 from airflow_mlops.triggers.canary import AskedRolloutTrigger
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.core.rollout.plan import RolloutPlan
 
+_LONGEST_COMMENT = 1000
 GO_ON, ROLL_BACK = "Go on", "Roll back"
 
 
@@ -94,15 +100,23 @@ class AskRolloutOperator(HITLOperator):
         if event and datetime.fromisoformat(event["responded_at"]).timestamp() >= state.clock:
             concluded: dict[str, Any] = take_answer(self, context, event)
             return concluded
-        self._ask(context, state)
+        self._ask(context, state, shown=self._as_of_now(state))
         return {}
 
-    def _ask(self, context: Context, state: RolloutState) -> None:
+    def _as_of_now(self, state: RolloutState) -> RolloutState:
+        """Return what the question shows when it is asked again: counts of now, if they can be read."""
+        try:
+            return self._seen(state, now=time.time())
+        except MlopsError as error:
+            self.log.warning("the question shows counts of before: %s", error)
+            return state
+
+    def _ask(self, context: Context, state: RolloutState, *, shown: RolloutState | None = None) -> None:
         upsert_hitl_detail(
             ti_id=context["task_instance"].id,
             options=self.options,
             subject=f"May version {state.version} of {self.model} go on from {state.percent} %?",
-            body=question_of(state),
+            body=question_of(shown or state),
             defaults=self.defaults,
             params={},
             assigned_users=self.assigned_users,
@@ -119,7 +133,7 @@ class AskRolloutOperator(HITLOperator):
             if is_of_another_step(state, own):
                 self._watch(own, str(context["task_instance"].id), until)
         else:
-            state = self._answered(super().execute_complete(context, event))
+            state = self._answered(super().execute_complete(context, event), context)
         keep_state(self.mlflow_conn_id, self.model, context, state, asked=True)
         send_held_notice(self.notifiers, self.plan, state, context, self.model, self.mlflow_conn_id)
         if state.asks and state.said is None:
@@ -138,27 +152,71 @@ class AskRolloutOperator(HITLOperator):
         )
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"until": until})
 
-    def _answered(self, said: dict[str, Any]) -> RolloutState:
-        """Count the requests since the question was asked, then apply the answer."""
-        by = (said["responded_by_user"] or {}).get(
-            "name"
-        ) or f"the default (no answer within {self.answer_within})"
+    def _answered(self, said: dict[str, Any], context: Context) -> RolloutState:
+        """Count the requests since the question was asked, then apply the answer and write it to the ledger.
+
+        An answer to a comparison with another version than the champion goes on with nothing: it rolls back.
+        """
+        person = said["responded_by_user"] or {}
+        by = person.get("name") or f"the default (no answer within {self.answer_within})"
         go_on, now = said["chosen_options"] == [GO_ON], time.time()
-        hook, state = ServingHook(self.serving_conn_id), RolloutState.from_json(self.state)
+        state = RolloutState.from_json(self.state)
+        stale = self._stale(state) if go_on else ""
+        self._record(state, go_on=go_on, person=person, stale=stale, context=context)
+        seen = self._seen(state, now=now)
+        after = answer(self.plan, seen, RolloutAnswer(percent=state.percent, go_on=go_on, by=by), now=now)
+        return abort(after, f"{by} agreed, but {stale}; nothing was promoted", now=now) if stale else after
+
+    def _seen(self, state: RolloutState, *, now: float) -> RolloutState:
+        """Return the state with the requests up to now."""
+        hook = ServingHook(self.serving_conn_id)
         backend = hook.backend()
         metrics = hook.metrics(self.model, backend, state.watched)
-        seen = analyse_window(backend, self.model, self.plan, state, now=now, metrics=metrics)
-        return answer(self.plan, seen, RolloutAnswer(percent=state.percent, go_on=go_on, by=by), now=now)
+        return analyse_window(backend, self.model, self.plan, state, now=now, metrics=metrics)
+
+    def _stale(self, state: RolloutState) -> str:
+        """Return why the comparison that was asked about does not hold any more."""
+        with fail_fast():
+            champion = MlflowHook(self.mlflow_conn_id).registry().settle(self.model)
+        if champion == state.version:
+            return ""
+        return stale_comparison(f"version {state.version}", state.champion, champion)
+
+    def _record(
+        self, state: RolloutState, *, go_on: bool, person: dict[str, Any], stale: str, context: Context
+    ) -> None:
+        """Write the answer to the ledger; a registry that fails keeps no rollback waiting."""
+        dag_run = context["dag_run"]
+        entry = DecisionEntry(
+            model=self.model,
+            version=state.version,
+            kind=ANSWER,
+            decision=f"{(GO_ON if go_on else ROLL_BACK).lower()} at {state.percent} %",
+            because=PERSON if person else TIMEOUT,
+            actor=str(person.get("name") or person.get("id") or ""),
+            user=str(person.get("id") or ""),
+            comment="; ".join(filter(None, (stale and f"refused: {stale}", *state.reasons)))[
+                :_LONGEST_COMMENT
+            ],
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            at=time.time(),
+        )
+        try:
+            MlflowHook(self.mlflow_conn_id).registry().decide(entry)
+        except MlopsError as error:
+            self.log.warning("the answer is not in the ledger: %s", error)
 
 
 def question_of(state: RolloutState) -> str:
     """Return the question's body as Markdown."""
     why = "waits for approval" if state.phase is Phase.WAITING_FOR_APPROVAL else "is held"
+    at = datetime.fromtimestamp(state.clock, UTC).strftime("%-d %B %Y, %H:%M:%S UTC")
     lines = [
         f"Version {state.version} {why} at {state.percent} % beside version {state.champion or 'none'}:",
         "",
         *(f"- {reason}" for reason in state.reasons),
-        f"- {state.step_errors} of {state.step_requests} requests failed in this step",
+        f"- {state.step_errors} of {state.step_requests} requests failed in this step, as of {at}",
         f"- e-value against the canary: {state.share.e_value:.3g}",
     ]
     return "\n".join(lines)

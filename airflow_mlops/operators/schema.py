@@ -38,13 +38,19 @@ class ProposeSchemaOperator(DataOperator):
     :param partition: partition to infer from; the newest if empty. Its stored profile is used if there is
         one. Templated.
     :param changes: ``all``, ``needed`` (those without which the partition fails), or ids, a list or
-        separated by commas. Templated.
+        separated by commas; ``needed`` if empty. Templated.
     """
 
     template_fields = (*DataOperator.template_fields, "schema", "uri", "partition", "changes")
 
     def __init__(
-        self, *, schema: str, uri: str, partition: str = "", changes: str | list[str] = _NEEDED, **kwargs: Any
+        self,
+        *,
+        schema: str,
+        uri: str,
+        partition: str | None = None,
+        changes: str | list[str] | None = _NEEDED,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.schema = schema
@@ -88,7 +94,7 @@ class ProposeSchemaOperator(DataOperator):
         """Return the ids of the changes that are to be accepted."""
         if self.changes == _ALL:
             return [change.id for change in found.changes]
-        if self.changes == _NEEDED:
+        if not self.changes or self.changes == _NEEDED:
             return [change.id for change in found.changes if change.needed]
         named = self.changes.split(",") if isinstance(self.changes, str) else self.changes
         return [name.strip() for name in named if name.strip()]

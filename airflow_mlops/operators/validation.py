@@ -8,6 +8,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
+from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -78,6 +79,8 @@ class ValidateModelOperator(BaseOperator):
         evidence.keep(VALIDATION_PATH, report)
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
+        recorded = {ReleaseGate.VALIDATION.tag: str(report.verdict.outcome)}
+        MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, recorded)
         keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:
             self.log.info("%s: %s", finding.outcome, finding.reason)
@@ -130,7 +133,7 @@ class NominateChallengerOperator(CandidateOperator):
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.store.close(evidence.run, succeeded=True)
         registry = MlflowHook(self.mlflow_conn_id).registry()
-        registry.set_tags(self.model, candidate.version, {"mlops.validation": str(verdict.outcome)})
+        registry.set_tags(self.model, candidate.version, {ReleaseGate.VALIDATION.tag: str(verdict.outcome)})
         nominated = verdict.outcome.is_accepted
         if nominated:
             evidence.store.set_tags(evidence.run, {NOMINATED: candidate.version})

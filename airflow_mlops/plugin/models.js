@@ -41,7 +41,7 @@ function useRead(path) {
   return state;
 }
 
-const isDecision = (entry) => entry.kind === "decision";
+const isDecision = (entry) => ["decision", "answer"].includes(entry.kind);
 const whatOf = (entry) => (isDecision(entry) ? entry.decision : entry.kind);
 const isChange = (entry) => "to_version" in entry;
 const timeOf = (entry) => new Date(entry.at * 1000).toISOString().slice(0, 19).replace("T", " ");

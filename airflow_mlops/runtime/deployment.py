@@ -8,14 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.core.errors import TrafficConflictError
+from airflow_mlops.runtime.clearance import last_decision
+from airflow_mlops.runtime.paths import VALIDATION_PATH, state_path
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.backends.registry.protocol import LedgerEntry, ModelRegistry
+    from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
     from airflow_mlops.core.rollout.lease import Lease
+    from airflow_mlops.core.rollout.state import RolloutState
 
 _WRITE_SECONDS = 300.0
 """Lease of a promotion or a rollback; after it, the reaper stops a canary that was left in traffic."""
@@ -108,3 +112,23 @@ def return_traffic(
     elif traffic.stable != version:
         backend.roll_back(model, version, holder=holder, lease=lease)
     return clean_up(backend, model, holder, lease)
+
+
+def promotion_claim(
+    model: str, state: RolloutState, registry: ModelRegistry, evidence_run: str, override: str
+) -> LedgerEntry:
+    """Return the ledger entry that a promotion claims, with the verdicts and the approval it rests on.
+
+    :param override: who lifted the refusal of the version, and why; empty when it was cleared.
+    """
+    version = registry.version(model, state.version)
+    said = last_decision(registry.decisions(model), version)
+    return LedgerEntry(
+        model=model,
+        from_version=state.champion,
+        to_version=state.version,
+        reason="; ".join(state.reasons),
+        verdicts=(f"{version.evidence_run}/{VALIDATION_PATH}", f"{evidence_run}/{state_path(state.percent)}"),
+        approval=override or (said.sentence if said else ""),
+        evidence_run=evidence_run,
+    )

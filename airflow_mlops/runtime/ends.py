@@ -46,6 +46,14 @@ def flush_ends(backend: ServingBackend, registry: EndLedger, model: str) -> tupl
     return tuple(written)
 
 
+def flush_ends_quietly(backend: ServingBackend, registry: ModelRegistry, model: str) -> None:
+    """Write an endpoint's pending ends to the ledger; what cannot be written now stays pending."""
+    try:
+        flush_ends(backend, registry, model)
+    except MlopsError as error:
+        _log.warning("ends of rollouts of %s are not in the ledger yet: %s", model, error)
+
+
 def end_of(registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | None:
     """Return how a rollout was ended from outside; ``None`` if it was not, or the ledger cannot be read."""
     try:
@@ -62,6 +70,27 @@ def promoted_end(model: str, version: str, *, percent: int, reason: str, holder:
         kind=EndKind.PROMOTED,
         version=version,
         champion=version,
+        reason=reason,
+        actor=holder,
+        percent=percent,
+        holder=holder,
+        at=time.time(),
+    )
+
+
+def refused_end(
+    model: str, version: str, champion: str | None, *, percent: int, reason: str, holder: str
+) -> RolloutEnd:
+    """Return the end of a rollout whose version must not receive traffic, or no more of it.
+
+    :param percent: the canary's share of requests when it was refused.
+    """
+    return RolloutEnd(
+        id=_id_of(model, holder),
+        model=model,
+        kind=EndKind.REFUSED,
+        version=version,
+        champion=champion,
         reason=reason,
         actor=holder,
         percent=percent,

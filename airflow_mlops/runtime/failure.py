@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.core.errors import EndpointBusyError, PermanentError
+from airflow_mlops.backends.serving.denials import repeating_denied
+from airflow_mlops.core.errors import (
+    AccessDeniedError,
+    EndpointBusyError,
+    PermanentError,
+    ServiceUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +26,20 @@ def fail_fast() -> Iterator[None]:
         yield
     except PermanentError as error:
         raise AirflowFailException(str(error)) from error
+
+
+@contextmanager
+def fail_fast_unless_denied() -> Iterator[None]:
+    """Do the same, but let a denied call pass for a while, and leave the rest to Airflow's retries.
+
+    For every task of a rollout but the first, which found out whether its rights suffice: later a denial
+    mostly means that an API server has just started.
+    """
+    with fail_fast(), repeating_denied():
+        try:
+            yield
+        except AccessDeniedError as error:
+            raise ServiceUnavailableError(str(error)) from error
 
 
 @contextmanager

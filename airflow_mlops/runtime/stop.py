@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.registry.rest_ledger import EndLedger
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
-LEDGER_SECONDS = 4.0
+LEDGER_SECONDS = 3.0
 """How long a stop waits for the ledger; the entry is written later then, by whoever flushes next."""
 _log = logging.getLogger(__name__)
 

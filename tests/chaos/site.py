@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psutil
-from builders import bring_into_service, promotion
+from builders import VALIDATED, bring_into_service, promotion
 from chaos.schedule import TASKS
 from processes import kill_now
 
@@ -96,7 +96,7 @@ class Site:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # MLflow has a lot to say
             with self.server.session(), mlflow.start_run() as run:
                 made = mlflow.pyfunc.log_model(**model)
-            return self.registry.register(MODEL, run.info.run_id, made.model_uri, {}).version
+            return self.registry.register(MODEL, run.info.run_id, made.model_uri, VALIDATED).version
 
     def begin(self) -> None:
         """Put a first version into service, so that there is a champion."""

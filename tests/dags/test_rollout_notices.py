@@ -50,7 +50,7 @@ model = HOME / "model"
 model.mkdir()
 (model / "MLmodel").write_text("flavors: {}")
 for number in ("1", "2"):
-    registry.register("m", f"run-of-{number}", str(model), {})
+    registry.register("m", f"run-of-{number}", str(model), {"mlops.validation": "pass"})
 registry.promote(LedgerEntry(model="m", from_version=None, to_version="1", dag_id="d", run_id="r", reason=""))
 serving.claim("m", "setup")
 serving.deploy("m", "1", model, holder="setup")

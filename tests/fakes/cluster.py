@@ -62,7 +62,7 @@ def remove(store):
         store.objects.patch(store.resource, snapshot.target, {"spec": {"rules": rules}})
         return
     store.objects.delete(store.resource, snapshot.target)
-    while store.read("demo").target is not None:
+    while store.read("demo").going:
         time.sleep(POLL)
 
 

@@ -6,10 +6,11 @@ import copy
 import json
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from fakes import crd_schemas
+from fakes import crd_schemas, deployments
 from fakes.kubernetes_controllers import CONTROLLERS
 
 PATH = re.compile(
@@ -18,9 +19,25 @@ PATH = re.compile(
 
 
 class CallRefusedError(Exception):
-    def __init__(self, status, message):
+    """An answer other than 2xx.
+
+    :param details: what a Status names, for a reason of its own.
+    """
+
+    def __init__(self, status, message, reason="", details=None):
         super().__init__(message)
-        self.status = status
+        self.status, self.reason, self.details = status, reason, details
+
+    def document(self):
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "code": self.status,
+            "message": str(self),
+            **({"reason": self.reason} if self.reason else {}),
+            **({"details": self.details} if self.details else {}),
+        }
 
 
 class Cluster:
@@ -32,13 +49,15 @@ class Cluster:
     :param dropped: how many of the next changes are made, but never answered.
     :param broken: texts; what has one of them in its spec never gets ready.
     :param failed: texts; KServe says at once that it cannot load such a model.
+    :param unserved: kinds whose CRD is missing, or not served yet.
+    :param ahead: how far the server's clock is ahead of this machine's, in seconds.
     """
 
     def __init__(self):
         self.objects, self.storm, self.calls, self.history = {}, [], [], []
         self.broken, self.failed = set(), set()
         self.memory, self.version, self.before_write = {}, 0, None
-        self.dropped = 0
+        self.dropped, self.unserved, self.ahead = 0, set(), 0.0
         self.lock = threading.RLock()
 
     def get(self, plural, name):
@@ -58,7 +77,9 @@ class Cluster:
         with self.lock:
             name = body["metadata"]["name"]
             if (plural, name) in self.objects:
-                raise CallRefusedError(409, f"{name} already exists")
+                going = self.objects[plural, name]["metadata"].get("deletionTimestamp")
+                being = f"object is being deleted: {name}" if going else name
+                raise CallRefusedError(409, f"{being} already exists", "AlreadyExists")
             fresh = {**body, "metadata": {**body["metadata"], "generation": 1, "uid": f"u{self.version}"}}
             return self._store(plural, name, fresh)
 
@@ -75,14 +96,28 @@ class Cluster:
                 fresh["metadata"]["generation"] = found["metadata"]["generation"] + 1
             return self._store(plural, name, fresh)
 
+    def restart(self, denied=3):
+        """Begin anew, as a server does: away, then without its rights, then as before."""
+        self.storm.extend([503, 503, *[403] * denied])
+
     def delete(self, plural, name, body=None):
+        """Delete an object; one with finalizers stays, marked, until the last of them is taken away."""
         with self.lock:
             found = self._found(plural, name)
             asked = ((body or {}).get("preconditions") or {}).get("resourceVersion")
             if asked not in (None, found["metadata"]["resourceVersion"]):
-                raise CallRefusedError(409, "precondition failed")
+                raise CallRefusedError(409, "precondition failed", "Conflict")
+            if found["metadata"].get("finalizers"):
+                found["metadata"].setdefault("deletionTimestamp", "2026-11-30T00:00:00Z")
+                return self._store(plural, name, found)
             self.memory.pop((plural, name), None)
             return self.objects.pop((plural, name))
+
+    def finalize(self, plural, name):
+        """Take away the finalizers, as the controller does that has cleaned up."""
+        with self.lock:
+            self._found(plural, name)["metadata"].pop("finalizers", None)
+            self.delete(plural, name)
 
     def set_status(self, target, status):
         """Write the status subresource: a new resource version, the same generation."""
@@ -94,14 +129,17 @@ class Cluster:
 
     def _found(self, plural, name):
         if (plural, name) not in self.objects:
-            raise CallRefusedError(404, f'{plural} "{name}" not found')
+            details = {"name": name, "kind": plural}
+            raise CallRefusedError(404, f'{plural} "{name}" not found', "NotFound", details)
         return self.objects[plural, name]
 
     def _store(self, plural, name, fresh):
         if plural in crd_schemas.KINDS:
             why = crd_schemas.problem(plural, fresh) or webhook(plural, fresh)
             if why:
-                raise CallRefusedError(422, why)
+                raise CallRefusedError(422, why, "Invalid")
+        if plural == "deployments" and (why := deployments.problem(fresh, self.objects.get((plural, name)))):
+            raise CallRefusedError(422, f"Deployment {name}: {why}", "Invalid")
         self.version += 1
         fresh["metadata"]["resourceVersion"] = str(self.version)
         self.objects[plural, name] = fresh
@@ -141,6 +179,10 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def date_time_string(self, timestamp=None):
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + self.server.cluster.ahead)
+
     def _answer(self, call):
         cluster, length = self.server.cluster, int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
@@ -149,6 +191,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if cluster.storm and (refused := cluster.storm.pop(0)):
                 raise CallRefusedError(refused, "storm")
+            if where["plural"] in cluster.unserved:
+                raise CallRefusedError(404, "404 page not found")
             if self.command != "GET" and cluster.before_write:
                 cluster.before_write(self.command, where["plural"])
             if self.command == "PATCH" and "merge-patch" not in self.headers["Content-Type"]:
@@ -158,10 +202,11 @@ class Handler(BaseHTTPRequestHandler):
                 cluster.dropped -= 1
                 raise CallRefusedError(504, "the answer was lost")
         except CallRefusedError as error:
-            status, answer = error.status, {"kind": "Status", "code": error.status, "message": str(error)}
-        data = json.dumps(answer).encode()
+            status, answer = error.status, error.document()
+        unknown = where["plural"] in cluster.unserved and status == 404
+        data = b"404 page not found\n" if unknown else json.dumps(answer).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/plain; charset=utf-8" if unknown else "application/json")
         self.send_header("Content-Length", str(len(data)))
         if status == 429:
             self.send_header("Retry-After", "3")

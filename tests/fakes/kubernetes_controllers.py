@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from fakes import deployments
+
 MODE = "serving.kserve.io/deploymentMode"
 
 
@@ -97,10 +99,7 @@ def step_standard(cluster, isvc, memory, mode):
 
 
 def deployment(cluster, name, uri, replicas):
-    body = {
-        "metadata": {"name": name},
-        "spec": {"replicas": replicas, "template": {"metadata": {"annotations": {"source": uri}}}},
-    }
+    body = deployments.deployment(name, replicas=replicas, args=[uri])
     if ("deployments", name) not in cluster.objects:
         cluster.create("deployments", body)
     elif cluster.objects["deployments", name]["spec"] != body["spec"]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from fakes.clock import FakeClock
+from fakes.deployments import deployment
 from fakes.kubernetes_api import ApiServer
 from fakes.kubernetes_client import objects_client
 from fakes.serving_faults import ClusterFaults, VertexFaults
@@ -59,8 +60,8 @@ def kserve(mode, predictor=PREDICTOR):
 def deploy_demo(cluster, versions=("1", "2", "3")):
     """Create what an HTTPRoute endpoint needs: a Deployment per version, and the route."""
     for version in versions:
-        spec = {"replicas": 0 if version != "1" else 1, "template": {"image": version}}
-        cluster.create("deployments", {"metadata": {"name": f"demo-{version}"}, "spec": spec})
+        replicas = 0 if version != "1" else 1
+        cluster.create("deployments", deployment(f"demo-{version}", f"demo:{version}", replicas=replicas))
     health = {"path": {"type": "PathPrefix", "value": "/healthz"}}
     rules = [
         {"matches": [health], "backendRefs": [{"name": "health", "port": 8080}]},

@@ -20,6 +20,11 @@ class ClusterFaults:
     def storm(self, *statuses):
         self.cluster.storm.extend(statuses)
 
+    @property
+    def storms(self):
+        """The statuses that calls are still to be answered with."""
+        return [status for status in self.cluster.storm if status]
+
     def calm(self):
         self.cluster.storm.clear()
 
@@ -81,6 +86,10 @@ class VertexFaults:
 
     def storm(self, *statuses):
         self.endpoints.storm.extend(statuses)
+
+    @property
+    def storms(self):
+        return [status for status in self.endpoints.storm if status]
 
     def calm(self):
         self.endpoints.storm.clear()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SERVICE = "google.cloud.aiplatform.v1.EndpointService"
 CODES = {
     400: "FAILED_PRECONDITION",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     409: "ABORTED",
     429: "RESOURCE_EXHAUSTED",

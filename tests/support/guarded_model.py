@@ -7,7 +7,7 @@ from datetime import datetime
 
 import httpx
 import mlflow.pyfunc
-from builders import bring_into_service, promotion
+from builders import VALIDATED, bring_into_service, promotion
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
@@ -63,7 +63,7 @@ class Guarded:
         given = {"python_model": Doubler(), "signature": signature, "pip_requirements": ["mlflow"]}
         with self.registry.server.session(), mlflow.start_run() as run:
             logged = mlflow.pyfunc.log_model(name="model", **given)
-        return self.registry.register(MODEL, run.info.run_id, logged.model_uri, {}).version
+        return self.registry.register(MODEL, run.info.run_id, logged.model_uri, VALIDATED).version
 
     def serve(self, version):
         """Bring a version into service as a rollout by hand does."""

@@ -72,7 +72,8 @@ def test_mistake_about_where_requests_are_counted_is_named(connection, changed, 
     ("extra", "wanted", "named"),
     [
         ({"backend": "local", "state_dir": "/s"}, "predictions",
-         "'predictions' is not measured by back end 'local', allowed: errors, latency" + TABLE_ADDS),
+         "'predictions' is not measured by back end 'local', allowed: client_errors, errors, latency"
+         + TABLE_ADDS),
         (KSERVE, "errors",
          "'errors' is not measured by back end 'kserve' without 'prometheus', allowed: none; "
          "extra 'prometheus' or 'inference_table' says where requests are counted"),

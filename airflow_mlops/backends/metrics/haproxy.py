@@ -22,6 +22,8 @@ class ServerStat(Record):
     """One server line of ``show stat``.
 
     :param requests: requests assigned to the server.
+    :param client_errors: answers 4xx; no part of ``errors``.
+    :param current: requests that are being answered.
     :param errors: 5xx answers, failed connections, broken responses, and requests redispatched to another
         server because this one did not accept a connection.
     :param weight: current weight relative to the others; 0 when drained or in maintenance.
@@ -32,6 +34,7 @@ class ServerStat(Record):
     errors: int
     weight: int
     current: int
+    client_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def _server(row: dict[str, str]) -> ServerStat:
         errors=_sum(row, ("hrsp_5xx",)) + lost,
         weight=0 if drained else int(row["weight"] or 0),
         current=int(row["scur"] or 0),
+        client_errors=_sum(row, ("hrsp_4xx",)),
     )
 
 

@@ -18,7 +18,7 @@ __getattr__ = names_of(__name__)
 
 CHAMPION_ALIAS = "champion"
 PREVIOUS = "previous"
-PROMOTION, ROLLBACK, DECISION = "promotion", "rollback", "decision"
+PROMOTION, ROLLBACK, DECISION, ANSWER = "promotion", "rollback", "decision", "answer"
 PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"
 _DECIDED_BY = {
     PERSON: "a person",
@@ -77,9 +77,10 @@ class LedgerEntry(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionEntry(Record):
-    """A decision about a candidate: an entry of the ledger that moves no alias.
+    """A person's decision: an entry of the ledger that moves no alias.
 
-    :param decision: ``approved`` or ``rejected``.
+    :param decision: ``approved`` or ``rejected``; of an answer ``go on at 10 %`` or ``roll back at 10 %``.
+    :param kind: ``decision`` about a candidate, or ``answer`` to a rollout's question.
     :param because: who or what decided: ``person``, ``timeout`` (the default that was stated) or
         ``no warning``.
     :param actor: the person's name; empty unless a person decided.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.plan import RolloutPlan
     from airflow_mlops.core.rollout.state import RolloutState
 
+_NAME = "live.json"
 _log = logging.getLogger(__name__)
 
 
@@ -32,29 +33,32 @@ class LiveStore(Protocol):
         """Return the last one kept; it may be of a rollout that ended. ``None`` if there is none."""
 
 
-class LiveFile:
-    """The live state as a JSON file, replaced atomically, readable without a lock."""
+class LiveFiles:
+    """Implements :class:`LiveStore` for a back end with a folder per endpoint.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "live.json"
+    A live state is a JSON file beside the endpoint's state, replaced atomically, readable without a lock.
+    """
 
-    def write(self, live: LiveRollout) -> None:
+    state_dir: Path
+
+    def keep_live(self, endpoint: str, live: LiveRollout) -> None:
         """Replace the file."""
-        fresh = self._path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+        path = self.state_dir / endpoint / _NAME
+        fresh = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         try:
             fresh.write_text(json.dumps(live.to_json()))
-            fresh.replace(self._path)
+            fresh.replace(path)
         except OSError:
             fresh.unlink(missing_ok=True)
             raise
 
-    def read(self) -> LiveRollout | None:
+    def live(self, endpoint: str) -> LiveRollout | None:
         """Return what was written last.
 
         :raises InvalidRecordError: something else wrote the file.
         """
         try:
-            return LiveRollout.from_json(json.loads(self._path.read_text()))
+            return LiveRollout.from_json(json.loads((self.state_dir / endpoint / _NAME).read_text()))
         except FileNotFoundError:
             return None
 

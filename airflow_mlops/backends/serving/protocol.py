@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,14 +36,19 @@ class Traffic(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count(Record):
-    """Requests and errors since the version was deployed; both never decrease while it lives.
+    """Predictions and errors since the version was deployed; none decreases while it lives.
 
+    Other requests (health, metadata, unknown paths) do not count, nor what a gateway refused itself.
+
+    :param requests: predictions that the version was given.
     :param errors: answers 5xx plus failed connections plus broken responses.
+    :param client_errors: answers 4xx; no part of ``errors``.
     :param generation: changes when this version's counts started again (its server was restarted).
     """
 
     requests: int = 0
     errors: int = 0
+    client_errors: int = 0
     generation: str = ""
 
 
@@ -70,7 +76,17 @@ class Counters(Record):
             canary_errors=canary.errors,
             stable_requests=stable.requests if stable else 0,
             stable_errors=stable.errors if stable else 0,
+            client_errors=_client_errors(canary, stable or Count()),
         )
+
+
+def _client_errors(canary: Count, stable: Count) -> ArmCounts:
+    return ArmCounts(
+        canary_requests=canary.requests,
+        canary_errors=min(canary.client_errors, canary.requests),
+        stable_requests=stable.requests,
+        stable_errors=min(stable.client_errors, stable.requests),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

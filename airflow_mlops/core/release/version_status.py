@@ -10,6 +10,7 @@ from airflow_mlops.core.data.skew.report import SkewTest
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.release.approval import ApprovalAnswer, ApprovalDecision
 from airflow_mlops.core.release.readiness import ReadinessReport
+from airflow_mlops.core.rollout.end import EndKind
 from airflow_mlops.core.rollout.history import RolloutHistory
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.report import Report
@@ -24,6 +25,8 @@ REPORT_FORMAT = 1
 """Incremented when a JSON key is renamed or changes its meaning; not for new keys."""
 _MOST_REASONS = 10
 _COMPARISON_CHECKS = ("floor", "against_champion", "against_baseline")
+_UNDER_WAY = ("", "intervened")
+"""What the tag of a rollout that has not ended says."""
 _SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
 _ELSEWHERE = (*_COMPARISON_CHECKS, "weak_slice", "predictions", "rows", "labels")
 _OPTIONAL_SECTIONS = ("calibration", "fairness", "behaviour", "security")
@@ -185,9 +188,11 @@ def update_report(
 
 def state_of(parts: Parts) -> State:
     """Return the status; the latest event decides."""
-    if parts.rollouts:
-        ended = {"promoted": State.PROMOTED, "rolled_back": State.ROLLED_BACK}
-        return ended.get(parts.rollouts[0].outcome, State.ROLLING_OUT)
+    begun = _begun(parts)
+    if begun:
+        if begun[0].outcome in _UNDER_WAY:
+            return State.ROLLING_OUT
+        return State.PROMOTED if begun[0].outcome == EndKind.PROMOTED else State.ROLLED_BACK
     if parts.validation and not parts.validation.verdict.outcome.is_accepted:
         return State.REFUSED
     if parts.readiness and not parts.readiness.verdict.outcome.is_accepted:
@@ -201,8 +206,9 @@ def reasons_of(parts: Parts) -> tuple[str, ...]:
     """Return the reasons of the status; of what passed, only the overall comparisons."""
     state, validation = state_of(parts), parts.validation
     first: Sequence[str] = ()
-    if parts.rollouts and parts.rollouts[0].history:
-        first = (parts.rollouts[0].history.reason,)
+    begun = _begun(parts)
+    if begun and begun[0].history:
+        first = (begun[0].history.reason,)
     elif state is State.REFUSED and validation:
         return validation.verdict.reasons
     elif state is State.NOT_READY and parts.readiness:
@@ -211,6 +217,11 @@ def reasons_of(parts: Parts) -> tuple[str, ...]:
         first = (decision_sentence(parts.approval),)
     warned = [reason for verdict in _verdicts(parts) for reason in verdict.reasons]
     return tuple(dict.fromkeys((*first, *warned, *_shown(validation))))
+
+
+def _begun(parts: Parts) -> list[UpdateRollout]:
+    """Return the rollouts that moved on, newest first: of one that was refused, only a later step counts."""
+    return [one for one in parts.rollouts if one.outcome != EndKind.REFUSED or one.history]
 
 
 def gates_of(parts: Parts) -> tuple[Gate, ...]:
@@ -292,6 +303,9 @@ def _approved(decision: ApprovalDecision | None) -> Gate:
 def _rolled_out(rollouts: Sequence[UpdateRollout]) -> Gate:
     if not rollouts:
         return Gate(name="rollout")
-    ended = {"promoted": Outcome.PASS, "rolled_back": Outcome.FAIL}.get(rollouts[0].outcome)
-    history = rollouts[0].history
-    return Gate(name="rollout", outcome=ended, reasons=(history.reason,) if history else ("under way",))
+    outcome, history = rollouts[0].outcome, rollouts[0].history
+    ended: Outcome | None = Outcome.PASS if outcome == EndKind.PROMOTED else Outcome.FAIL
+    reason = history.reason if history else outcome.replace("_", " ")
+    if outcome in _UNDER_WAY:
+        ended, reason = None, history.reason if history else "under way"
+    return Gate(name="rollout", outcome=ended, reasons=(reason,))

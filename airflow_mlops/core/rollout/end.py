@@ -25,8 +25,8 @@ class EndKind(StrEnum):
     ``PROMOTED``: the version became champion. ``ROLLED_BACK``: the evidence was against it, or stayed
     inconclusive. ``ROLLED_BACK_BY_PERSON``: a person answered a rollout's question so. ``STOPPED``: a
     person's stop. ``REAPED``: its lease ended, so the reaper took the canary out of traffic. ``REFUSED``:
-    nothing was deployed. ``SUPERSEDED``: a later rollout took over from a dead one. ``FAILED``: a task
-    failed for another reason.
+    the version was not validated or approved, or a person rejected it before or during the rollout.
+    ``SUPERSEDED``: a later rollout took over from a dead one. ``FAILED``: a task failed for another reason.
     """
 
     PROMOTED = "promoted"

@@ -77,8 +77,9 @@ def claim(
     :raises EndpointBusyError: another rollout holds it, and its lease has not expired.
     """
     if held_by not in (None, holder) and current is not None and not is_dead(current, now):
-        left = f"{held_by} for {current.expires_at - now:.0f} s more"
-        raise EndpointBusyError(_held_by(f"endpoint {endpoint!r}", left, holder))
+        busy = _held_by(f"endpoint {endpoint!r}", str(held_by), holder)
+        msg = f"{busy}; its lease lasts {current.expires_at - now:.0f} s more"
+        raise EndpointBusyError(msg)
     if held_by != holder or current is None or current.holder != holder or current.expired(now):
         free = replace(current, expires_at=min(current.expires_at, now)) if current else None
         return acquire(free, holder, now=now, seconds=CLAIM_SECONDS)

@@ -53,7 +53,8 @@ def begin(
     """
     watched = plan.watched(measures, champion=champion)
     alpha = plan.alpha_among(len(watched))
-    rate = ErrorRateTest(allowed=plan.max_error_rate, burst=plan.burst)
+    horizon = plan.linked_seconds
+    rate = ErrorRateTest(allowed=plan.max_error_rate, burst=plan.burst, retry_horizon=horizon)
     return RolloutState(
         version=version,
         champion=champion,
@@ -178,7 +179,7 @@ def abort(state: RolloutState, reason: str, *, now: float) -> RolloutState:
 
 
 def _share_test(plan: RolloutPlan, alpha: float) -> ErrorShareTest:
-    test = ErrorShareTest(alpha=alpha)
+    test = ErrorShareTest(alpha=alpha, retry_horizon=plan.linked_seconds)
     if len(plan.percents) > 1:
         test.keep_back(RESERVE)
     return test
@@ -202,7 +203,9 @@ def _observe(plan: RolloutPlan, state: RolloutState, reading: Reading | None) ->
     last = carried(state.last, reading)
     counted = replace(_arrived(state, arrival), last=last, retired=retired, counted_at=state.clock)
     return (
-        counted if arrival in (ReadingStatus.WARM_UP, ReadingStatus.EMPTY) else _apply(plan, counted, fresh)
+        counted
+        if arrival in (ReadingStatus.WARM_UP, ReadingStatus.EMPTY)
+        else _apply(plan, counted, fresh, since=state.counted_at)
     )
 
 
@@ -210,14 +213,18 @@ def _arrived(state: RolloutState, arrival: ReadingStatus) -> RolloutState:
     return replace(state, arrivals={**state.arrivals, arrival: state.arrivals.get(arrival, 0) + 1})
 
 
-def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta) -> RolloutState:
-    """Update copies of all tests: a state once handed over never changes."""
+def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta, *, since: float) -> RolloutState:
+    """Update copies of all tests: a state once handed over never changes.
+
+    :param since: beginning of the window; it ends at the state's clock.
+    """
     tests = copy.copy(state.share), copy.copy(state.rate), copy.copy(state.alone)
     share, rate, alone = tests
-    share.observe(fresh.errors)
-    rate.observe(fresh.errors)
+    span = {"since": since, "until": state.clock}
+    share.observe(fresh.errors, **span)
+    rate.observe(fresh.errors, **span)
     if is_alone(state):
-        alone.observe(fresh.errors)
+        alone.observe(fresh.errors, **span)
     seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items() if count}
     window = fresh.errors
     after = replace(
@@ -225,7 +232,9 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta) -> Rollo
         share=share,
         rate=rate,
         alone=alone,
-        others={metric: _watched(metric, test, fresh) for metric, test in state.others.items()},
+        others={
+            metric: _watched(test, _counts_of(fresh, metric), span) for metric, test in state.others.items()
+        },
         predictions=_predicted(state.predictions, fresh),
         interval=_compared(plan, state.interval, fresh),
         seen={**state.seen, **seen},
@@ -253,11 +262,10 @@ def _counts_of(fresh: CounterDelta, metric: RolloutMetric) -> ArmCounts | None:
     return known.get(metric)
 
 
-def _watched(metric: RolloutMetric, test: ErrorShareTest, fresh: CounterDelta) -> ErrorShareTest:
-    window = _counts_of(fresh, metric)
+def _watched(test: ErrorShareTest, window: ArmCounts | None, span: dict[str, float]) -> ErrorShareTest:
     after = copy.copy(test)
     if window is not None:
-        after.observe(window)
+        after.observe(window, **span)
     return after
 
 

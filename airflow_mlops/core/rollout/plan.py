@@ -80,7 +80,7 @@ class RolloutPlan(Record):
         the arms are shown to differ in the first of ``metrics``.
     :param bake_seconds: least time a step lasts before it may advance.
     :param deadline_seconds: longest time a step may wait for evidence.
-    :param window_seconds: length of an observation window; longer than a client's burst of retries.
+    :param window_seconds: length of an observation window.
     :param warm_up_seconds: windows that begin earlier than that in a step are not counted.
     :param keep_old_seconds: how long the old version stays up, without traffic, after the promotion.
     :param lease_seconds: how long the canary keeps its traffic after the last analysis.
@@ -89,6 +89,9 @@ class RolloutPlan(Record):
     :param burst: most requests that fail from one cause, a client's retries included (the block length of
         dependent failures): 1 if they are independent; ``None``: all of a window. The rate test needs as many
         times more requests.
+    :param retry_horizon_seconds: how long after a failure the same cause may fail again: the longest pause
+        between a client's retries and its time-out. Windows that one cause may link are one observation.
+        0: a cause's failures are in one window.
     :param metrics: metrics by which the canary may be rolled back or held; they share ``alpha``. A source
         that cannot measure one of them is refused, and a step without data on one of them does not advance.
     :param optional_metrics: metrics that are watched, too, where the source measures them and a champion
@@ -108,6 +111,7 @@ class RolloutPlan(Record):
     min_requests: int = 50
     max_error_rate: float = 0.02
     burst: int | None = None
+    retry_horizon_seconds: float = 0.0
     metrics: tuple[RolloutMetric, ...] = (RolloutMetric.ERRORS,)
     optional_metrics: tuple[RolloutMetric, ...] = ()
     alpha: float = 0.05
@@ -155,6 +159,11 @@ class RolloutPlan(Record):
             return self.metrics
         also = [metric for metric in self.optional_metrics if metric in measures]
         return tuple(dict.fromkeys((*self.metrics, *also)))
+
+    @property
+    def linked_seconds(self) -> float:
+        """How long after a failure the same cause may fail again; 0 if requests fail independently."""
+        return 0.0 if self.burst == 1 else self.retry_horizon_seconds
 
     def step_at(self, percent: int) -> Step:
         """Return the step of a share, completed by the plan's values.
@@ -235,6 +244,10 @@ class RolloutPlan(Record):
             _unless(
                 self.burst is None or (self.burst >= 1 and self.burst == int(self.burst)),
                 f"rollout.burst: {self.burst}, allowed: 1 or more",
+            ),
+            _unless(
+                0 <= self.retry_horizon_seconds < math.inf,
+                f"rollout.retry_horizon: {self.retry_horizon_seconds} s, allowed: 0 or more",
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
             *(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from fakes.remote_serving import REMOTE
-from serving_contract import ME, OTHER, shape, until_seen
+from serving_contract import ME, OTHER, an_end, shape, until_seen
 
+from airflow_mlops.backends.serving.protocol import Stopped
 from airflow_mlops.backends.serving.reaper import Reaped, reap
 from airflow_mlops.backends.serving.remote.backend import RemoteServing
 from airflow_mlops.core.errors import (
@@ -185,6 +187,134 @@ def test_write_under_way_when_the_reaper_comes_is_refused_or_undone(serving, per
     assert reap(serving, now=now + 240) == []
 
 
+FOUND = Stopped(endpoint="demo", version="2", percent=10, holder=ME, stable="1")
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_stop_in_a_storm_that_begins_at_any_call_is_carried_on_from_by_the_next(serving, status):
+    for calls_before in range(40):
+        serving.take_lease("demo", ME, now=time.time(), seconds=60)
+        serving.set_traffic("demo", "2", 10, holder=ME)
+        serving.faults.storm(*[None] * calls_before, *[status] * 9)
+        end, done = an_end(calls_before), None
+        with suppress(ServiceUnavailableError):
+            done = serving.stop("demo", end, now=time.time())
+        left = len(serving.faults.storms)
+        serving.faults.calm()
+        serving.stop("demo", end, now=time.time())
+        until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+        assert serving.traffic("demo").holder is None
+        assert done in (None, FOUND)
+        assert [each.id for each in serving.pending_ends("demo")] == [end.id]
+        serving.ends_written("demo", [end.id])
+        serving.claim("demo", ME)
+        if left == 9:
+            break
+        serving.deploy("demo", "2", None, holder=ME)
+    assert calls_before > 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_stop_whose_answer_was_lost_is_made_once_and_says_what_it_stopped(serving, count):
+    serving.faults.lose_answers(count)
+    assert serving.stop("demo", an_end(), now=time.time()) == FOUND
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+    assert len(serving.pending_ends("demo")) == 1
+
+
+@pytest.mark.parametrize("survived", range(4))
+def test_stop_that_died_between_its_writes_is_completed_by_the_reaper(serving, survived):
+    declare, left = serving.platform.declare, [survived]
+
+    def die(*args, **options):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        declare(*args, **options)
+
+    serving.platform.declare = die
+    with suppress(KeyboardInterrupt):
+        serving.stop("demo", an_end(), now=time.time())
+    serving.platform.declare = declare
+    if not survived:
+        assert shape(serving.traffic("demo")) == ("1", "2", 10)
+        return
+    assert reap(serving, now=time.time()) == []
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+
+
+def test_stop_wins_over_a_weight_that_somebody_set_by_hand(serving):
+    serving.faults.by_hand(90)
+    until_seen(lambda: serving.traffic("demo").canary_percent == 90)
+    assert serving.stop("demo", an_end(), now=time.time()).percent == 90
+    until_seen(lambda: shape(serving.traffic("demo")) == ("1", None, 0))
+
+
+@pytest.mark.parametrize("call", ["set_traffic", "promote"])
+def test_write_under_way_when_a_stop_comes_is_refused_and_the_stop_wins(serving, call):
+    met = []
+    lease = serving.take_lease("demo", ME, now=time.time(), seconds=60)
+
+    def stop():
+        if not met:
+            met.append(None)
+            met[0] = RemoteServing(serving.platform).stop("demo", an_end(), now=time.time())
+
+    serving.faults.before_each_write(stop)
+    do = {
+        "set_traffic": lambda: serving.set_traffic("demo", "2", 50, holder=ME, lease=lease),
+        "promote": lambda: serving.promote("demo", "2", holder=ME, lease=lease),
+    }
+    with pytest.raises(LeaseLostError, match="a person stopped"):
+        do[call]()
+    assert met[0].holder == ME
+    until_seen(lambda: shape(serving.traffic("demo")) == (met[0].stable, None, 0))
+    assert met[0].version == ("2" if met[0].stable == "1" else None)  # or the promotion was first
+
+
+def test_stop_at_a_cold_start_leaves_nothing_that_serves(request, fresh):
+    with REMOTE[request.node.callspec.params["fresh"]]() as backend:
+        backend.claim("demo", ME)
+        assert shape(backend.deploy("demo", "1", None, holder=ME)) == (None, "1", 100)
+        found = backend.stop("demo", an_end(), now=time.time())
+        assert (found.version, found.percent, found.stable) == ("1", 100, None)
+        until_seen(lambda: shape(backend.traffic("demo")) == (None, None, 0))
+        assert [end.version for end in backend.pending_ends("demo")] == ["1"]
+        backend.claim("demo", OTHER)
+        assert shape(backend.deploy("demo", "1", None, holder=OTHER)) == (None, "1", 100)
+        assert shape(backend.promote("demo", "1", holder=OTHER)) == ("1", None, 0)
+
+
+def test_canary_that_had_every_request_when_its_holder_died_is_drained_before_the_next_is_deployed(serving):
+    now = time.time()
+    serving.take_lease("demo", ME, now=now, seconds=60)
+    serving.set_traffic("demo", "2", 100, holder=ME)
+    serving.claim("demo", OTHER, now=now + 120)
+    assert shape(serving.deploy("demo", "3", None, holder=OTHER)) == ("1", "3", 0)
+    assert shape(serving.roll_back("demo", "3", holder=OTHER)) == ("1", None, 0)
+
+
+def test_deployment_renews_its_claim_and_ends_when_it_is_stopped(fresh):
+    fresh.release("demo", ME)
+    fresh.wall = Wall(fresh)
+    fresh.claim("demo", ME)
+    began = fresh.platform.store.load("demo").state.lease
+    fresh.platform.retrier.retry_policy = replace(fresh.platform.retrier.retry_policy, ready_seconds=2000)
+    seen, stopped = [], []
+
+    def starting(snapshot):
+        seen.append(snapshot.state.lease.expires_at)
+        if fresh.wall() > began.expires_at + 100 and not stopped:
+            stopped.append(True)
+            RemoteServing(fresh.platform).stop("demo", an_end(), now=fresh.wall())
+        return "still starting"
+
+    fresh.platform.missing = starting
+    with pytest.raises(LeaseLostError, match="a person stopped"):
+        fresh.deploy("demo", "2", None, holder=ME)
+    assert max(seen) > began.expires_at + 300
+
+
 class Wall:
     """Wall clock that follows the fake clock."""
 
@@ -214,6 +344,6 @@ def test_polling_ends_when_the_lease_is_taken_over(serving):
         return "still starting"
 
     serving.platform.missing = overtaken
-    with pytest.raises(LeaseLostError, match=f"{ME} with token 2 holds"):
+    with pytest.raises(LeaseLostError, match=f"{ME} with token 3 holds"):
         serving.set_traffic("demo", "2", 25, holder=ME, lease=lease)
     assert serving.wall() - began < 20

@@ -96,7 +96,7 @@ def label(name, version):
 
 def in_memory(folder):
     """Keep MLflow in memory; version 1 is champion."""
-    from builders import promotion
+    from builders import VALIDATED, promotion
 
     from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
     from airflow_mlops.backends.registry.in_memory import InMemoryRegistry
@@ -105,7 +105,7 @@ def in_memory(folder):
     registry, evidence = InMemoryRegistry(), InMemoryEvidence()
     (folder / "MLmodel").write_text("flavors: {}\n")
     for number in ("1", "2", "3"):
-        registry.register("demo", f"run-of-{number}", str(folder), {})
+        registry.register("demo", f"run-of-{number}", str(folder), VALIDATED)
     registry.promote(promotion("demo", None, "1"))
     MlflowHook.registry = lambda self: registry
     MlflowHook.evidence = lambda self: evidence

@@ -23,6 +23,7 @@ from airflow_mlops.core.errors import (
     InvalidConfigError,
     InvalidRecordError,
     LeaseLostError,
+    ModelReplacedError,
     ServiceUnavailableError,
 )
 
@@ -143,6 +144,31 @@ def test_canary_that_never_gets_ready_is_named_and_nothing_of_it_is_left(serving
     assert [p.info["cmdline"] for p in processes_of(serving.state_dir / "m" / "versions" / "2")] == []
     assert serving.traffic("m").canary is None
     assert ask(serving.url("m")).headers["X-Model-Version"] == "1"
+
+
+def test_model_made_again_under_the_same_number_is_not_served_under_the_old_ones_name(serving, tmp_path):
+    url = deployed(serving, "m", "1", tmp_path)
+    serving.deploy("m", "2", model(tmp_path / "two"), holder=ME)
+    again = model(tmp_path / "again", (3, 4))
+    with pytest.raises(ModelReplacedError, match="m: version 1 is another model"):
+        serving.deploy("m", "1", again, holder=ME)
+    before = serving.endpoint_state("m").servers["2"]
+    assert serving.deploy("m", "2", again, holder=ME).canary_percent == 0  # without requests: started anew
+    fresh = serving.endpoint_state("m").servers["2"]
+    assert (fresh.process != before.process, fresh.identity != before.identity) == (True, True)
+    serving.set_traffic("m", "2", 50, holder=ME)
+    with pytest.raises(ModelReplacedError, match="m: version 2 is another model"):
+        serving.deploy("m", "2", tmp_path / "two", holder=ME)
+    assert {ask(url).headers["X-Model-Version"] for _ in range(4)} == {"1", "2"}
+
+
+def test_identity_that_an_older_release_did_not_record_is_that_of_the_kept_model(serving, tmp_path):
+    deployed(serving, "m", "1", tmp_path)
+    with changed(serving, "m") as state:
+        state.servers["1"].identity = ""
+    assert serving.deploy("m", "1", tmp_path / "m-1", holder=ME).stable == "1"
+    with pytest.raises(ModelReplacedError):
+        serving.deploy("m", "1", model(tmp_path / "again", (3, 4)), holder=ME)
 
 
 def test_stop_ends_a_deployment_that_waits_for_its_server(serving, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 
 import pytest
 
@@ -33,6 +34,37 @@ def test_socket_path_stays_short_in_a_deep_folder(tmp_path):
     deep = tmp_path / ("x" * 100) / "endpoint"
     assert len(str(Gateway(deep).socket)) <= 90
     assert Gateway(deep).socket == Gateway(deep).socket
+
+
+class Older(threading.Thread):
+    """A gateway of an older release: it has one backend, ``models``; keeps what it was told."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.door, self.told = socket.socket(socket.AF_UNIX), []
+        self.door.bind(str(path))
+        self.door.listen()
+
+    def run(self):
+        while True:
+            try:
+                caller, _ = self.door.accept()
+            except OSError:
+                return
+            with caller:
+                self.told.append(caller.recv(1000).decode().strip())
+                caller.sendall(b"\n" if " models/" in self.told[-1] else b"No such backend.\n\n")
+
+
+def test_gateway_of_an_older_release_is_still_steered(tmp_path):
+    older = Older(Gateway(tmp_path).socket)
+    older.start()
+    Gateway(tmp_path).set_weight("slot1", 30)
+    older.door.close()
+    assert [line for line in older.told if " models/" in line] == [
+        "set server models/slot1 weight 30",
+        "set server models/slot1 state ready",
+    ]
 
 
 def test_endpoint_nobody_deployed_has_no_address(tmp_path):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
-from builders import bring_into_service, promotion
+from builders import VALIDATED, bring_into_service, promotion
 from fakes.task_instance import TaskInstance
 
 from airflow_mlops.backends.evidence.in_memory import InMemoryEvidence
@@ -84,7 +84,7 @@ def run(world):
 def champion(world, run):
     """Version 1 is champion and serves; version 2 is registered."""
     for number in ("1", "2"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
     world.registry.promote(promotion("m", None, "1"))
     bring_into_service(world.serving, "m", "1", world.model_dir)
     return world

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.backends.serving.kubernetes.objects import DEPLOYMENT, KubernetesObjects, Resource
+from airflow_mlops.backends.serving.kubernetes.objects import (
+    DEPLOYMENT,
+    KubernetesObjects,
+    Resource,
+    is_going,
+)
 from airflow_mlops.backends.serving.kubernetes.state import KubernetesSnapshot, KubernetesStateStore
 from airflow_mlops.backends.serving.remote.backend import RemoteServing
 from airflow_mlops.backends.serving.remote.state import Release, RemoteState
@@ -44,7 +49,9 @@ class HttpRoutePlatform:
     ) -> None:
         self.objects = objects
         self.retrier = objects.retrier
-        self.store = KubernetesStateStore(objects, _ROUTE, names or {}, self._adopt, must_exist=True)
+        self.store = KubernetesStateStore(
+            objects, _ROUTE, names or {}, self._adopt, layout_of=self._layout_of, must_exist=True
+        )
         self.services = services
         self.port = port
         self.replicas = replicas
@@ -84,11 +91,20 @@ class HttpRoutePlatform:
         """Return the Service of a version; the model is part of its image."""
         return self.services.release(endpoint, version)
 
-    def start(self, snapshot: KubernetesSnapshot, release: Release) -> None:
-        """Scale a Deployment up from 0.
+    def start(
+        self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Scale a Deployment up from 0; one that is being deleted is waited out first.
 
         :raises EndpointMissingError: the Deployment does not exist.
         """
+
+        def going() -> str:
+            meanwhile()
+            found = self.objects.find(DEPLOYMENT, release.source)
+            return "it is being deleted" if is_going(found) else ""
+
+        self.retrier.wait_until(going, f"Deployment {release.source}")
         if self._scale(release, lambda replicas: replicas or self.replicas) is None:
             msg = f"deployments {self.objects.namespace}/{release.source}: not found; create it first"
             raise EndpointMissingError(msg)
@@ -182,6 +198,8 @@ def _rules(snapshot: KubernetesSnapshot) -> list[Json]:
 def _unready(deployment: Json | None) -> str:
     if deployment is None:
         return "not found"
+    if is_going(deployment):
+        return "it is being deleted"
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return "its last change is not observed yet"

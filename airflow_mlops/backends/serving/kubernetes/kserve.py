@@ -20,7 +20,7 @@ from airflow_mlops.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_mlops.backends.serving.remote.backend import CountSource
@@ -61,7 +61,9 @@ class KservePlatform:
             raise InvalidConfigError(msg)
         self.objects = objects
         self.retrier = objects.retrier
-        self.store = KubernetesStateStore(objects, _INFERENCE_SERVICE, names or {}, self._adopt)
+        self.store = KubernetesStateStore(
+            objects, _INFERENCE_SERVICE, names or {}, self._adopt, layout_of=self._layout_of
+        )
         self.models = models
         self.predictor = predictor
         self.default_mode = _MODES[mode]
@@ -84,7 +86,8 @@ class KservePlatform:
     def missing(self, snapshot: KubernetesSnapshot) -> str:
         """Say what KServe has not put into effect yet."""
         if snapshot.target is None:
-            return "there is no InferenceService" if snapshot.state.releases() else ""
+            serves = snapshot.state.stable or snapshot.state.canary
+            return "there is no InferenceService" if serves else ""
         mode = self._mode(snapshot.target)
         problem = mode.missing(snapshot.target, snapshot.state)
         uri = mode.rollout_of(snapshot.state) if isinstance(mode, StandardMode) else None
@@ -109,8 +112,18 @@ class KservePlatform:
         """Upload the model to where KServe loads it from, if that is configured."""
         return self.models.publish(endpoint, version, model_dir)
 
-    def start(self, snapshot: KubernetesSnapshot, release: Release) -> None:
-        """Do nothing: KServe starts what is declared."""
+    def start(
+        self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until an InferenceService that is being deleted is gone; KServe starts what is declared."""
+        endpoint = snapshot.state.endpoint
+
+        def going() -> str:
+            meanwhile()
+            return "the InferenceService is being deleted" if self.store.read(endpoint).going else ""
+
+        if snapshot.going:
+            self.retrier.wait_until(going, endpoint)
 
     def stop(self, snapshot: KubernetesSnapshot, releases: tuple[Release, ...]) -> None:
         """Do nothing: KServe stops what is no longer declared."""
@@ -133,6 +146,9 @@ class KservePlatform:
             raise TrafficConflictError(msg)
         stable = Release(version=self.models.version_at(endpoint, plain["uri"]), source=plain["uri"])
         return replace(snapshot, state=replace(snapshot.state, stable=stable), layouts=(seen,))
+
+    def _layout_of(self, snapshot: KubernetesSnapshot) -> Any:
+        return self._mode(snapshot.target).layout_of(snapshot.target or {})
 
     def _mode(self, target: Json | None) -> KnativeMode | StandardMode:
         found = target or {}

@@ -77,7 +77,8 @@ class KnativeMode:
         """Say what is not in effect yet."""
         newest = self.newest(target)
         if state.phase is RemotePhase.DRAINING:
-            return _share_missing(0, _share(target, newest))
+            # the very first version keeps its requests until it is deleted: nothing else could have them
+            return "" if state.stable is None else _share_missing(0, _share(target, newest))
         if newest == state.mark:
             return f"there is no revision after {newest!r}"
         _require_loadable(target, target.get("status", {}).get("modelStatus") or {})

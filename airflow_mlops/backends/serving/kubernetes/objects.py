@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_mlops.backends.serving.kubernetes.skew import SkewMeter
 from airflow_mlops.backends.serving.remote.retry import NO_ANSWER, ConflictError, RefusedError, refusal
-from airflow_mlops.core.errors import EndpointMissingError
+from airflow_mlops.core.errors import EndpointMissingError, KindNotServedError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
@@ -83,9 +84,13 @@ class KubernetesObjects:
         self.client = client
         self.namespace = namespace
         self.retrier = retrier
+        self.skew = SkewMeter()
 
     def find(self, resource: Resource, name: str) -> Json | None:
-        """Return an object, ``None`` if it does not exist."""
+        """Return an object, ``None`` if it does not exist; one that is being deleted still does.
+
+        :raises KindNotServedError: the API server does not know the kind, so that nothing is known.
+        """
         where = resource.place(self.namespace)
         try:
             return self._call(
@@ -152,14 +157,33 @@ class KubernetesObjects:
         what = f"{verb} {resource.plural} {self.namespace}/{name}"
         try:
             found: Json = self.retrier.call(lambda: _translated(call), what)
+            self.skew.see(_date(self.client))
         except RefusedError as error:
             if error.status == 404:
-                msg = f"{what}: not found (deleted, or never created)"
-                raise EndpointMissingError(msg) from error
+                raise _not_found(error, resource, name, what) from error
             if error.status == 409:
                 raise ConflictError(what) from error
             raise refusal(error, what) from error
         return found
+
+
+def is_going(found: Json | None) -> bool:
+    """Whether an object is being deleted: it is still there until its finalizers have run."""
+    return found is not None and bool(found["metadata"].get("deletionTimestamp"))
+
+
+def _not_found(error: RefusedError, resource: Resource, name: str, what: str) -> Exception:
+    """Tell an object that is gone from a kind that is not served: only the former names the object."""
+    said = error.document
+    details = said.get("details") or {}
+    names_it = (details.get("kind"), details.get("name")) == (resource.plural, name)
+    if said.get("kind") == "Status" and said.get("reason") == "NotFound" and names_it:
+        return EndpointMissingError(f"{what}: not found (deleted, or never created)")
+    kind = f"{resource.plural}.{resource.group}/{resource.version}"
+    return KindNotServedError(
+        f"{what}: 404 that names no such object ({error}): is {kind} installed and served, and the namespace "
+        "there? nothing was concluded from it"
+    )
 
 
 def _translated(call: Callable[[], Any]) -> Any:
@@ -173,18 +197,25 @@ def _translated(call: Callable[[], Any]) -> Any:
         status = getattr(error, "status", None)
         if not isinstance(status, int):
             raise
-        headers = getattr(error, "headers", None) or {}
-        raise RefusedError(status, _message(error), retry_after=_seconds(headers)) from error
+        said, headers = _document(error), getattr(error, "headers", None) or {}
+        message = str(said.get("message") or getattr(error, "body", None) or error).strip()
+        raise RefusedError(status, message, retry_after=_seconds(headers), document=said) from error
 
 
-def _message(error: Exception) -> str:
-    body = getattr(error, "body", None)
+def _document(error: Exception) -> Json:
     try:
-        return str(json.loads(body)["message"]) if body else str(error)
-    except (ValueError, KeyError, TypeError):
-        return str(error)
+        found = json.loads(getattr(error, "body", None) or "")
+    except (ValueError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _seconds(headers: Any) -> float:
     asked = str(headers.get("Retry-After", ""))
     return float(asked) if asked.isdigit() else 0.0
+
+
+def _date(client: ObjectsClient) -> str | None:
+    """Return the ``Date`` of the last answer; the client keeps it beside what it returns."""
+    answer = getattr(getattr(client, "api_client", None), "last_response", None)
+    return answer.getheader("Date") if answer is not None else None

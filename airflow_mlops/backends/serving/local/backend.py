@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from airflow_mlops.backends.serving.live import LiveFile
+from airflow_mlops.backends.serving.live import LiveFiles
 from airflow_mlops.backends.serving.local.endpoint import (
     LocalEndpoint,
     counted,
@@ -30,10 +30,8 @@ from airflow_mlops.core.errors import (
 from airflow_mlops.core.rollout import lease as leases
 from airflow_mlops.core.rollout.end import (
     RolloutEnd,
-    as_found,
     ended_by_reaper,
     superseded,
-    with_pending,
     without_written,
 )
 from airflow_mlops.core.rollout.plan import require_percent
@@ -42,17 +40,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from airflow_mlops.backends.metrics.haproxy import TimedAnswer
+    from airflow_mlops.backends.serving.local.state import Limits
     from airflow_mlops.core.rollout.lease import Lease
-    from airflow_mlops.core.rollout.live import LiveRollout
 
 
-class LocalServing:
+class LocalServing(LiveFiles):
     """Implements :class:`~airflow_mlops.backends.serving.protocol.ServingBackend` on this machine.
 
     Gateway and model servers outlive the task that starts them; all state lies below ``state_dir``.
 
     :param ports: gateway port per endpoint; endpoints without one get a free port and keep it.
     :param workers: worker processes of each version's model server.
+    :param limits: what the gateway allows a request, from its next start on; ``None``: what it did before.
     """
 
     def __init__(
@@ -62,10 +61,12 @@ class LocalServing:
         ports: Mapping[str, int] | None = None,
         log_dir: Path | None = None,
         workers: int = 1,
+        limits: Limits | None = None,
     ) -> None:
         self.state_dir = Path(state_dir).absolute()
         self.ports = dict(ports or {})
         self.workers = workers
+        self.limits = limits
         self.log_dir = (log_dir or self.state_dir / "inference_log").absolute()
 
     def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
@@ -73,14 +74,14 @@ class LocalServing:
         now = time.time() if now is None else now
         with self._changed(endpoint) as (here, state):
             last = state.lease
-            lease = leases.claim(last, state.holder, holder, endpoint, now=now, percent=_share(state))
+            lease = leases.claim(last, state.holder, holder, endpoint, now=now, percent=state.share)
             if state.holder not in (None, holder):
-                dead, share = str(state.holder), _share(state)
+                dead, share = str(state.holder), state.share
                 if state.stable is not None:
                     state.percent = 0
                     self._take_out(here, state)
                 end = superseded(endpoint, dead, holder, last, now=now, end_id=uuid4().hex)
-                _keep(state, end, share, state)
+                state.keep(end, share, state)
             state.holder, state.lease = holder, lease
             here.revive(state)
 
@@ -92,11 +93,11 @@ class LocalServing:
         if not self._file(endpoint).exists():
             return Stopped(endpoint=endpoint)
         with self._changed(endpoint, late=lambda: self._drain_canary(endpoint)) as (here, state):
-            share, before = _share(state), replace(state)
+            share, before = state.share, replace(state)
             if (state.canary, state.holder) != (None, None):
                 state.canary, state.percent, state.holder = None, 0, None
                 state.lease = leases.stopped(state.lease)
-                _keep(state, end, share, before)
+                state.keep(end, share, before)
             self._take_out(here, state)
         return Stopped(
             endpoint=endpoint,
@@ -154,16 +155,16 @@ class LocalServing:
             return state.lease
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
-        """Start a version out of traffic; nothing is started if it is up already.
+        """Start a version out of traffic; nothing is started if it is up already with this model.
 
+        :raises ModelReplacedError: it gets requests, with another model under the same number.
         :raises LeaseLostError: the rollout was stopped, or taken over, while the server was starting.
         """
         with self._changed(endpoint) as (here, state):
             self._require(state, holder)
             mine = self._renewed_claim(state, holder)
             here.revive(state)
-            server = state.servers.get(version)
-            if server is None or not server.healthy or not is_up(server):
+            if not here.serves(state, version, Path(model_dir)):
                 here.start(
                     state, version, Path(model_dir), still_wanted=lambda: self._require(state, holder, mine)
                 )
@@ -217,15 +218,15 @@ class LocalServing:
 
     def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
         """Take the canary out of traffic if its lease ran out, and free the endpoint."""
-        if not _is_unwatched(self.endpoint_state(endpoint), now):
+        if not self.endpoint_state(endpoint).is_unwatched(now):
             return None  # nothing is written, so that a full disk is no trouble
         with self._changed(endpoint) as (here, state):
-            ended, share = state.lease, _share(state)
-            if ended is None or not _is_unwatched(state, now):
+            ended, share = state.lease, state.share
+            if ended is None or not state.is_unwatched(now):
                 return None
             state.percent = 0
             here.apply(state, lowers=True)
-            _keep(state, ended_by_reaper(endpoint, ended, now=now, end_id=uuid4().hex), share, state)
+            state.keep(ended_by_reaper(endpoint, ended, now=now, end_id=uuid4().hex), share, state)
             state.holder, state.lease = None, leases.reaped(ended)
         return ended
 
@@ -243,16 +244,8 @@ class LocalServing:
         """Return the last lease."""
         return self.endpoint_state(endpoint).lease
 
-    def keep_live(self, endpoint: str, live: LiveRollout) -> None:
-        """Replace the live state, a file beside the endpoint's state."""
-        LiveFile(self._file(endpoint).folder).write(live)
-
-    def live(self, endpoint: str) -> LiveRollout | None:
-        """Return the live state."""
-        return LiveFile(self._file(endpoint).folder).read()
-
     def counters(self, endpoint: str) -> Counters:
-        """Return requests and errors per version since it was deployed."""
+        """Return predictions and errors per version since it was deployed."""
         state = self.endpoint_state(endpoint)
         stats = self._endpoint(endpoint).stats(state)
         counts = {
@@ -267,7 +260,7 @@ class LocalServing:
         return Counters(endpoint=endpoint, generation=generation, versions=counts)
 
     def answers(self, endpoint: str) -> dict[str, list[TimedAnswer]]:
-        """Return the last answers of each version, oldest first, as far as the gateway's log holds them."""
+        """Return each version's last predictions, oldest first, as far as the gateway's log holds them."""
         state = self.endpoint_state(endpoint)
         found: dict[tuple[str, int], list[TimedAnswer]] = {
             (s.slot, s.port): [] for s in state.servers.values() if s.healthy
@@ -339,7 +332,7 @@ class LocalServing:
                 raise
 
     def _renewed_claim(self, state: EndpointState, holder: str) -> Lease:
-        now, share = time.time(), _share(state)
+        now, share = time.time(), state.share
         state.lease = leases.claim(state.lease, state.holder, holder, state.endpoint, now=now, percent=share)
         return state.lease
 
@@ -350,6 +343,7 @@ class LocalServing:
             self.log_dir,
             port=self.ports.get(endpoint),
             workers=self.workers,
+            limits=self.limits,
         )
 
     def _require(
@@ -374,26 +368,6 @@ class LocalServing:
             msg = f"{state.endpoint}: the server of version {version} died; it gets no more traffic"
             raise TrafficConflictError(msg)
         return server
-
-
-def _share(state: EndpointState) -> int:
-    """Return the canary's share of requests as last written, 0 to 100."""
-    return 100 if state.stable is None and state.percent else state.percent
-
-
-def _is_unwatched(state: EndpointState, now: float) -> bool:
-    """Say whether the reaper has to stop the canary: while weights are set it may have requests."""
-    share = state.percent or int(state.moving)
-    return None not in (state.lease, state.stable) and leases.must_stop(state.lease, share, now=now)
-
-
-def _keep(state: EndpointState, end: RolloutEnd | None, percent: int, found: EndpointState) -> None:
-    """Keep the end of a rollout until the ledger has it, with the endpoint as it was found."""
-    if end is not None:
-        filled = as_found(
-            end, version=found.canary, champion=found.stable, percent=percent, holder=found.holder
-        )
-        state.ends = with_pending(state.ends, filled)
 
 
 def _require_ours(state: EndpointState, seen: Traffic, percent: int) -> None:

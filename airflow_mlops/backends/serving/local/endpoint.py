@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.serving.identity import identity_of, require_same_model
 from airflow_mlops.backends.serving.local.gateway import SERVER_SLOTS, UNUSED_PORT
 from airflow_mlops.backends.serving.local.model_process import ModelProcesses, is_up
 from airflow_mlops.backends.serving.local.state import Server
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.haproxy import ServerStat
     from airflow_mlops.backends.serving.local.gateway import Gateway
     from airflow_mlops.backends.serving.local.process import Process
-    from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
+    from airflow_mlops.backends.serving.local.state import EndpointState, Limits, StateFile
 
-LONGEST_REQUEST_SECONDS = 65.0
-"""Above the gateway's own time-out, so that no request still running is cut off."""
+_DRAIN_GRACE_SECONDS = 5.0
+"""Beyond the gateway's own time-out, so that no request still running is cut off."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -50,16 +51,25 @@ class LocalEndpoint:
 
     :param port: the gateway's port; ``None``: the one it had, or a free one.
     :param workers: worker processes of a version's model server.
+    :param limits: what the gateway allows a request; ``None``: what it did before.
     """
 
     def __init__(
-        self, file: StateFile, gateway: Gateway, log_dir: Path, *, port: int | None = None, workers: int = 1
+        self,
+        file: StateFile,
+        gateway: Gateway,
+        log_dir: Path,
+        *,
+        port: int | None = None,
+        workers: int = 1,
+        limits: Limits | None = None,
     ) -> None:
         self.file = file
         self.gateway = gateway
         self.log_dir = log_dir
         self.port = port
         self.workers = workers
+        self.limits = limits
         self.lowered = False
 
     def revive(self, state: EndpointState) -> tuple[str, ...]:
@@ -87,7 +97,8 @@ class LocalEndpoint:
         self._processes(state).keep_model(version, model_dir)
         known = state.servers.get(version)
         slot = known.slot if known else _free_slot(state)
-        server = Server(version=version, slot=slot, workers=self.workers)
+        identity = identity_of(model_dir)
+        server = Server(version=version, slot=slot, workers=self.workers, identity=identity)
         state.servers[version] = server
 
         def pause(seconds: float) -> None:
@@ -98,6 +109,20 @@ class LocalEndpoint:
         self._launch(state, server, pause)
         if version == state.canary:
             state.percent = 0
+
+    def serves(self, state: EndpointState, version: str, model_dir: Path) -> bool:
+        """Say whether a version is up with this very model.
+
+        :raises ModelReplacedError: it has another one under the same number, and gets requests.
+        """
+        server = state.servers.get(version)
+        if server is None or not server.healthy or not is_up(server):
+            return False
+        wanted = identity_of(model_dir)
+        known = server.identity or identity_of(self._processes(state).kept_model(version))
+        if version == state.stable or (version == state.canary and state.percent):
+            require_same_model(state.endpoint, version, known=known, wanted=wanted)
+        return known == wanted or "" in (known, wanted)
 
     def stand_up(self, state: EndpointState, server: Server) -> None:
         """Restart a server that died while it was out of traffic."""
@@ -117,12 +142,20 @@ class LocalEndpoint:
         if not lowers:
             self.file.write(state)
         elif state.percent:
-            with suppress(StateFileError):
-                self.file.write(state)
-        self._send(state)
+            self._note(state)
+        try:
+            self._send(state)
+        except ServiceUnavailableError:
+            self._note(state)
+            raise
         self.lowered = lowers
         state.moving = False
         return self.traffic(state)
+
+    def _note(self, state: EndpointState) -> None:
+        """Write the state if that is possible."""
+        with suppress(StateFileError):
+            self.file.write(state)
 
     def drain_canary(self, state: EndpointState) -> None:
         """Take the canary's requests at the gateway; needs neither lock nor disk.
@@ -167,7 +200,7 @@ class LocalEndpoint:
     def drain(self, state: EndpointState) -> None:
         """Wait until idle versions have answered their last request; needs no lock."""
         slots = [state.servers[version].slot for version in idle(state)]
-        deadline = time.monotonic() + LONGEST_REQUEST_SECONDS
+        deadline = time.monotonic() + state.limits.timeout_seconds + _DRAIN_GRACE_SECONDS
         while slots and self._busy(slots) and time.monotonic() < deadline:
             time.sleep(0.1)
 
@@ -206,20 +239,23 @@ class LocalEndpoint:
             )
             for version, server in state.servers.items()
         }
-        state.gateway, state.port = self._listening(state.port, slots)
+        state.limits = self.limits or state.limits
+        state.gateway, state.port = self._listening(state.port, slots, state.limits)
         for server in state.servers.values():
             server.baseline = Count()
         self.file.write(state)
         self.apply(state)
         return ("gateway",)
 
-    def _listening(self, known: int, slots: dict[str, tuple[int, int]]) -> tuple[Process, int]:
+    def _listening(
+        self, known: int, slots: dict[str, tuple[int, int]], limits: Limits
+    ) -> tuple[Process, int]:
         if self.port:
-            return self.gateway.start(self.port, slots)
+            return self.gateway.start(self.port, slots, limits)
         try:
-            return self.gateway.start(known, slots)
+            return self.gateway.start(known, slots, limits)
         except InvalidConfigError:
-            return self.gateway.start(0, slots)
+            return self.gateway.start(0, slots, limits)
 
     def _launch(
         self, state: EndpointState, server: Server, pause: Callable[[float], object] = time.sleep
@@ -237,7 +273,11 @@ def idle(state: EndpointState) -> list[str]:
 
 def counted(stat: ServerStat, baseline: Count) -> Count:
     """Return what a slot counted since its version was assigned to it."""
-    return Count(requests=stat.requests - baseline.requests, errors=stat.errors - baseline.errors)
+    return Count(
+        requests=stat.requests - baseline.requests,
+        errors=stat.errors - baseline.errors,
+        client_errors=stat.client_errors - baseline.client_errors,
+    )
 
 
 def generation_of(server: Server) -> str:

@@ -4,6 +4,10 @@ HAProxy is never reloaded, because a reload resets weights and counters. A versi
 by ``set server … addr``, and taken out of it by ``state maint``. Another process, the socket holder, holds
 its listening socket: when HAProxy dies, connections wait in the kernel until the next HAProxy accepts them.
 Its configuration names the servers and weights, so they hold from its first request on.
+
+Predictions have a HAProxy backend of their own, so that the counters of its servers are of predictions only.
+Every other request goes to a second backend with the same servers and weights. What HAProxy refuses itself is
+given to no server.
 """
 
 from __future__ import annotations
@@ -12,18 +16,25 @@ import hashlib
 import socket
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.metrics.haproxy import ServerStat, TimedAnswer, parse_answers, parse_stats
 from airflow_mlops.backends.serving.local import process
 from airflow_mlops.backends.serving.local.socket_holder import HeldListener
+from airflow_mlops.backends.serving.local.state import Limits
 from airflow_mlops.core.errors import MissingDependencyError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PREDICTIONS_PATH = "/invocations"
+"""Requests that count: POST to this path."""
 _BACKEND = "models"
+_OTHER_BACKEND = "others"
+_NO_OTHERS = "No such backend."
+"""Answer of a gateway that an older release started: it has one backend for all requests."""
 UNUSED_PORT = 9
 """A port of this machine on which no program listens (the discard service)."""
 _RING = "answers"
@@ -35,9 +46,18 @@ _LONGEST_SOCKET_PATH = 90
 _START_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 
+_CONNECTIONS = 2000
+_BUSY_CONNECTIONS = 1500
+"""Open connections from which on clients may not keep theirs after an answer."""
+_SERVER_REQUESTS = {_BACKEND: 700, _OTHER_BACKEND: 100}
+"""Requests that one server is given at a time: two that hang do not take all connections."""
+_REQUEST_SECONDS = 5
+"""Time in which a client must have sent its request's head, and then a body of up to 16 kB."""
+_CLIENT_GRACE_SECONDS = 5.0
+
 _CONFIG = """\
 global
-    maxconn 2000
+    maxconn {connections}
     nbthread 1
     stats socket {socket} mode 600 level admin
 
@@ -49,8 +69,11 @@ ring {ring}
 defaults
     mode http
     timeout connect 2s
-    timeout client 60s
-    timeout server 60s
+    timeout queue 2s
+    timeout http-request {request_seconds}s
+    timeout http-keep-alive 60s
+    timeout client {client_ms}ms
+    timeout server {server_ms}ms
     retries 2
     option redispatch 1
 
@@ -58,12 +81,21 @@ frontend clients
     bind fd@{listener}  # 127.0.0.1:{port}
     log ring@{ring} local0
     log-format "%s %sp %ST %Ta %rc"
-    http-request set-log-level silent if {{ path_beg /gateway/ }}
+    acl prediction method POST
+    acl predictions_path path {predictions}
+    http-request set-log-level silent unless prediction predictions_path
     http-request return status 200 content-type text/plain string ok if {{ path /gateway/health }}
     http-request use-service prometheus-exporter if {{ path /gateway/metrics }}
-    default_backend {backend}
+    http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {max_bytes} }}
+    http-request wait-for-body time {request_seconds}s if prediction predictions_path
+    http-after-response set-header Connection close if {{ fe_conn gt {busy} }}
+    use_backend {backend} if prediction predictions_path
+    default_backend {other}
 
-backend {backend}
+{backends}
+"""
+_BACKEND_CONFIG = """\
+backend {name}
     balance roundrobin
     http-after-response set-header X-Gateway-Server %[srv_name]
 {servers}
@@ -82,11 +114,15 @@ class Gateway:
         self.listener = HeldListener(folder, _socket_path(folder, "keeper.sock"))
 
     def start(
-        self, port: int, servers: Mapping[str, tuple[int, int]] | None = None
+        self,
+        port: int,
+        servers: Mapping[str, tuple[int, int]] | None = None,
+        limits: Limits | None = None,
     ) -> tuple[process.Process, int]:
         """Start HAProxy on a port of 127.0.0.1, 0 for any free one; return it and its port.
 
         :param servers: port and weight, 0 to 100, of each slot that is in use.
+        :param limits: what it allows a request.
         :raises InvalidConfigError: the port is taken.
         :raises MissingDependencyError: there is no HAProxy.
         """
@@ -95,7 +131,7 @@ class Gateway:
             orphan.stop()
         with self.listener.take(port) as listener:
             port = listener.getsockname()[1]
-            config.write_text(self._config(listener.fileno(), port, servers or {}))
+            config.write_text(self._config(listener.fileno(), port, servers or {}, limits or Limits()))
             log = self.folder / "haproxy.log"
             log.unlink(missing_ok=True)
             command = [program, "-db", "-f", str(config)]
@@ -105,11 +141,26 @@ class Gateway:
         self._wait(started, log)
         return started, port
 
-    def _config(self, listener: int, port: int, servers: Mapping[str, tuple[int, int]]) -> str:
-        rings = {"ring": _RING, "ring_bytes": _RING_BYTES}
-        lines = (_server(slot, *servers.get(slot, (UNUSED_PORT, 0))) for slot in SERVER_SLOTS)
-        slots = {"backend": _BACKEND, "servers": "\n".join(lines)}
-        return _CONFIG.format(socket=self.socket, listener=listener, port=port, **rings, **slots)
+    def _config(
+        self, listener: int, port: int, servers: Mapping[str, tuple[int, int]], limits: Limits
+    ) -> str:
+        return _CONFIG.format(
+            socket=self.socket,
+            listener=listener,
+            port=port,
+            ring=_RING,
+            ring_bytes=_RING_BYTES,
+            connections=_CONNECTIONS,
+            busy=_BUSY_CONNECTIONS,
+            request_seconds=_REQUEST_SECONDS,
+            client_ms=round(1000 * (limits.timeout_seconds + _CLIENT_GRACE_SECONDS)),
+            server_ms=round(1000 * limits.timeout_seconds),
+            max_bytes=round(1e6 * limits.max_body_mb),
+            predictions=PREDICTIONS_PATH,
+            backend=_BACKEND,
+            other=_OTHER_BACKEND,
+            backends="\n".join(_backend(name, servers) for name in (_BACKEND, _OTHER_BACKEND)),
+        )
 
     def _wait(self, started: process.Process, log: Path) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -126,31 +177,43 @@ class Gateway:
 
     def assign(self, slot: str, port: int) -> None:
         """Point a slot at a model server, out of traffic."""
-        self._command(f"set server {_BACKEND}/{slot} addr 127.0.0.1 port {port}")
+        self._set(slot, f"addr 127.0.0.1 port {port}")
         self.set_weight(slot, 0)
 
     def set_weight(self, slot: str, weight: int) -> None:
         """Set a slot's weight, 0 to 100; 0 drains it, because weight 0 alone still gets some requests."""
-        self._command(f"set server {_BACKEND}/{slot} weight {weight}")
-        self._command(f"set server {_BACKEND}/{slot} state {'ready' if weight else 'drain'}")
+        self._set(slot, f"weight {weight}", f"state {'ready' if weight else 'drain'}")
 
     def vacate(self, slot: str) -> None:
         """Take a slot out of use."""
-        self._command(f"set server {_BACKEND}/{slot} state maint")
+        self._set(slot, "state maint")
 
     def stats(self) -> dict[str, ServerStat]:
-        """Return what HAProxy counted per slot, and the weights it really uses."""
-        found = parse_stats(self._command("show stat"), _BACKEND)
+        """Return what HAProxy counted per slot, of predictions, and the weights it really uses.
+
+        What is being answered is of all requests.
+        """
+        text = self._command("show stat")
+        found, others = parse_stats(text, _BACKEND), parse_stats(text, _OTHER_BACKEND)
         if missing := [slot for slot in SERVER_SLOTS if slot not in found]:
             msg = f"gateway of {self.folder.name!r} gives no statistics of {', '.join(missing)}"
             raise ServiceUnavailableError(msg)
-        return found
+        return {
+            slot: replace(stat, current=stat.current + others[slot].current) if slot in others else stat
+            for slot, stat in found.items()
+        }
 
     def answers(self) -> list[TimedAnswer]:
-        """Return the last answers to clients, oldest first; none if the gateway keeps no log of them."""
+        """Return the last answers to predictions, oldest first; none if the gateway keeps no log of them."""
         return parse_answers(self._command(f"show events {_RING}"))
 
-    def _command(self, line: str) -> str:
+    def _set(self, slot: str, *settings: str) -> None:
+        """Set a slot's server for predictions, then the same for all other requests."""
+        for backend in (_BACKEND, _OTHER_BACKEND):
+            for setting in settings:
+                self._command(f"set server {backend}/{slot} {setting}", optional=backend == _OTHER_BACKEND)
+
+    def _command(self, line: str, *, optional: bool = False) -> str:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(_ANSWER_SECONDS)
@@ -160,14 +223,21 @@ class Gateway:
         except OSError as error:
             msg = f"gateway of {self.folder.name!r} does not answer: {error}"
             raise ServiceUnavailableError(msg) from error
-        if line.startswith("set ") and answer.strip() and not any(good in answer for good in _DONE):
+        done = (*_DONE, _NO_OTHERS) if optional else _DONE
+        if line.startswith("set ") and answer.strip() and not any(good in answer for good in done):
             msg = f"gateway of {self.folder.name!r} refused {line!r}: {answer.strip()}"
             raise ServiceUnavailableError(msg)
         return answer
 
 
-def _server(slot: str, port: int, weight: int) -> str:
-    return f"    server {slot} 127.0.0.1:{port} weight {weight}{'' if weight else ' disabled'}"
+def _backend(name: str, servers: Mapping[str, tuple[int, int]]) -> str:
+    lines = (_server(name, slot, *servers.get(slot, (UNUSED_PORT, 0))) for slot in SERVER_SLOTS)
+    return _BACKEND_CONFIG.format(name=name, servers="\n".join(lines))
+
+
+def _server(backend: str, slot: str, port: int, weight: int) -> str:
+    state = "" if weight else " disabled"
+    return f"    server {slot} 127.0.0.1:{port} weight {weight} maxconn {_SERVER_REQUESTS[backend]}{state}"
 
 
 def _program() -> str:

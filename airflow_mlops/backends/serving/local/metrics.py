@@ -32,8 +32,8 @@ class LocalMetrics:
 
     @property
     def measures(self) -> frozenset[RolloutMetric]:
-        """The gateway's counters are errors, its log is latency."""
-        return frozenset({RolloutMetric.ERRORS, RolloutMetric.LATENCY})
+        """The gateway's counters are errors and client errors, its log is latency."""
+        return frozenset({RolloutMetric.ERRORS, RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY})
 
     def check(self, *, now: float) -> None:
         """Nothing is configured that could be wrong."""

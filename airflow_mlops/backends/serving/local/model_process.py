@@ -55,7 +55,11 @@ class ModelProcesses:
     def keep_model(self, version: str, model_dir: Path) -> None:
         """Copy a model folder to where the version's server reads it, now and after a restart."""
         shutil.rmtree(self._home(version), ignore_errors=True)
-        shutil.copytree(model_dir, self._home(version) / "model")
+        shutil.copytree(model_dir, self.kept_model(version))
+
+    def kept_model(self, version: str) -> Path:
+        """Return the folder from which a version's server reads its model."""
+        return self._home(version) / "model"
 
     def launch(self, state: EndpointState, server: Server) -> None:
         """Start a server on a free port and wait until it answers.
@@ -64,7 +68,7 @@ class ModelProcesses:
         :raises MlopsError: what ``pause`` raises; the server is stopped, too.
         """
         home = self._home(server.version)
-        model = str(home / "model")
+        model = str(self.kept_model(server.version))
         for orphan in process.find_by_argument("-m", MODULE, model):
             orphan.stop()
         with process.listener(0) as listener:
@@ -112,7 +116,7 @@ class ModelProcesses:
 
     def _command(self, server: Server, listener: socket.socket) -> list[str]:
         options = {
-            "--model-dir": str(self._home(server.version) / "model"),
+            "--model-dir": str(self.kept_model(server.version)),
             "--listener": str(listener.fileno()),
             "--endpoint": self.file.endpoint,
             "--version": server.version,

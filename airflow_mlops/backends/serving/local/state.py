@@ -14,8 +14,8 @@ from airflow_mlops.backends.serving.local.process import Process
 from airflow_mlops.backends.serving.protocol import Count
 from airflow_mlops.core.errors import InvalidRecordError, StateFileError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.rollout.end import RolloutEnd
-from airflow_mlops.core.rollout.lease import Lease
+from airflow_mlops.core.rollout.end import RolloutEnd, as_found, with_pending
+from airflow_mlops.core.rollout.lease import Lease, must_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +34,7 @@ class Server(Record):
 
     :param workers: worker processes; of two or more, the death of one does not affect new requests.
     :param baseline: the slot's counts when the version was assigned to it.
+    :param identity: of the model that it serves; empty: not recorded.
     """
 
     version: str
@@ -43,6 +44,19 @@ class Server(Record):
     process: Process | None = None
     healthy: bool = False
     baseline: Count = field(default_factory=Count)
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Record):
+    """What a gateway allows a request; they hold from the gateway's next start on.
+
+    :param timeout_seconds: longest time that a model server may take to answer; then the client gets a 504.
+    :param max_body_mb: largest body in 10^6 bytes; the gateway answers a larger one with 413.
+    """
+
+    timeout_seconds: float = 10.0
+    max_body_mb: float = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +80,25 @@ class EndpointState(Record):
     holder: str | None = None
     lease: Lease | None = None
     ends: tuple[RolloutEnd, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def share(self) -> int:
+        """The canary's share of requests as last written, 0 to 100."""
+        return 100 if self.stable is None and self.percent else self.percent
+
+    def is_unwatched(self, now: float) -> bool:
+        """Say whether the reaper has to stop the canary: while weights are set it may have requests."""
+        share = self.percent or int(self.moving)
+        return None not in (self.lease, self.stable) and must_stop(self.lease, share, now=now)
+
+    def keep(self, end: RolloutEnd | None, percent: int, found: EndpointState) -> None:
+        """Keep the end of a rollout until the ledger has it, with the endpoint as it was found."""
+        if end is not None:
+            filled = as_found(
+                end, version=found.canary, champion=found.stable, percent=percent, holder=found.holder
+            )
+            self.ends = with_pending(self.ends, filled)
 
     def follow(self, written: EndpointState) -> None:
         """Become what others wrote meanwhile; servers that are still there stay the same objects."""

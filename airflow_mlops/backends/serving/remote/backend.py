@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from airflow_mlops.backends.serving.protocol import Counters, Traffic
+from airflow_mlops.backends.serving.denials import repeating_denied
+from airflow_mlops.backends.serving.identity import identity_of, require_same_model
+from airflow_mlops.backends.serving.protocol import Counters, Stopped, Traffic
 from airflow_mlops.backends.serving.remote import state as transitions
 from airflow_mlops.backends.serving.remote.state import Release, RemotePhase, RemoteState, Writer
+from airflow_mlops.backends.serving.remote.stop import Stops, percent_of
 from airflow_mlops.core.errors import (
     InvalidConfigError,
     MlopsError,
-    ServiceUnavailableError,
     TrafficConflictError,
     TransientError,
 )
-from airflow_mlops.core.rollout.lease import REAPER, Lease, acquire, fence, renew
+from airflow_mlops.core.rollout.end import without_written
+from airflow_mlops.core.rollout.lease import CLAIM_SECONDS, Lease, acquire, fence, renew, require_lease
 from airflow_mlops.core.rollout.plan import require_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from airflow_mlops.backends.serving.remote.platform import RemotePlatform
+    from airflow_mlops.core.rollout.end import RolloutEnd
 
     CountSource = Callable[[str, tuple[Release, ...]], Counters]
 
@@ -50,14 +55,43 @@ class RemoteServing:
         self.counts = counts
         self.wall = wall
 
-    def claim(self, endpoint: str, holder: str) -> None:
-        """Take the endpoint."""
+    def claim(self, endpoint: str, holder: str, *, now: float | None = None) -> None:
+        """Take the endpoint under a lease, also from a dead holder, whose canary goes to 0 %."""
+        at, end_id = self.wall() if now is None else now, uuid4().hex
 
         def take() -> None:
             snapshot = self.platform.store.load_or_new(endpoint)
-            self.platform.store.save(snapshot, transitions.claimed(snapshot.state, holder))
+            percent = percent_of(self.platform, snapshot)
+            state = transitions.claimed(snapshot.state, holder, now=at, percent=percent, end_id=end_id)
+            if state.phase is RemotePhase.DRAINING:
+                self.platform.declare(snapshot, state, force=True)
+            else:
+                self.platform.store.save(snapshot, state)
 
         self.platform.retrier.retry_on_conflict(take, f"claim {endpoint}")
+
+    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+        """Take the canary out of traffic, whoever holds the endpoint, and free it.
+
+        Weight, fencing token and end are one intent, written to the endpoint's own state; then the weight.
+        """
+        return Stops(self.platform).stop(endpoint, end)
+
+    def pending_ends(self, endpoint: str) -> tuple[RolloutEnd, ...]:
+        """Return the ends that no ledger has yet."""
+        ends: tuple[RolloutEnd, ...] = self.platform.store.load_or_new(endpoint).state.ends
+        return ends
+
+    def ends_written(self, endpoint: str, ids: Collection[str]) -> None:
+        """Forget ends that the ledger has."""
+
+        def forget() -> None:
+            snapshot = self.platform.store.load_or_new(endpoint)
+            left = without_written(snapshot.state.ends, ids)
+            if left != snapshot.state.ends:
+                self.platform.store.save(snapshot, replace(snapshot.state, ends=left))
+
+        self.platform.retrier.retry_on_conflict(forget, f"ends of {endpoint}")
 
     def release(self, endpoint: str, holder: str) -> None:
         """Give the endpoint back."""
@@ -101,34 +135,27 @@ class RemoteServing:
         return self.platform.store.endpoints()
 
     def stop_unwatched(self, endpoint: str, *, now: float) -> Lease | None:
-        """Set the canary to 0 % if its lease expired, also when others changed its weight.
-
-        The result is not polled for: while the endpoint still reports more than 0, the next call writes 0
-        again, which also undoes a write that was under way when the lease was taken away.
-        """
-
-        def stop() -> Lease | None:
-            snapshot = self.platform.store.load_or_new(endpoint)
-            ended: Lease | None = snapshot.state.lease
-            if ended is None or not ended.expired(now):
-                return None
-            state = transitions.stopped(snapshot.state, self._percent_or_asked(snapshot), now=now)
-            if state is None:
-                return None
-            self.platform.declare(snapshot, state, force=True)
-            return None if ended.holder == REAPER else ended
-
-        return self.platform.retrier.retry_on_conflict(stop, f"stop the canary of {endpoint}")
+        """Set the canary to 0 % if its lease expired, and free the endpoint."""
+        return Stops(self.platform).reap(endpoint, now=now)
 
     def deploy(self, endpoint: str, version: str, model_dir: Path, *, holder: str) -> Traffic:
-        """Start a version at 0 % and wait until it is ready; one that does not become ready is removed."""
-        writer = Writer(holder=holder)
+        """Start a version at 0 % and wait until it is ready; one that does not become ready is removed.
+
+        The claim's lease is renewed meanwhile. A canary that is being drained is removed first.
+
+        :raises ModelReplacedError: another model is up under this version.
+        """
+        writer, identity = self._deploying(endpoint, holder), identity_of(model_dir)
+        known = self._held_state(endpoint, writer).find(version)
+        require_same_model(endpoint, version, known=known.identity if known else "", wanted=identity)
+        self._remove_drained(endpoint, version, writer)
         state = self._held_state(endpoint, writer)
         if state.phase is RemotePhase.RESTORING:
             self._reapply(endpoint, writer)
             self._wait_for_effect(endpoint, writer)
         if version != state.version_of(state.stable):
-            self._bring_up(endpoint, self.platform.publish(endpoint, version, model_dir), writer)
+            release = self.platform.publish(endpoint, version, model_dir)
+            self._bring_up(endpoint, replace(release, identity=identity), writer)
         return self.traffic(endpoint)
 
     def traffic(self, endpoint: str) -> Traffic:
@@ -146,10 +173,19 @@ class RemoteServing:
     def set_traffic(
         self, endpoint: str, version: str, percent: int, *, holder: str, lease: Lease | None = None
     ) -> Traffic:
-        """Give the canary its share unless others changed it meanwhile."""
+        """Give the canary its share unless others changed it meanwhile.
+
+        More than before only under a lease that has not expired, also when a storm of refusals is over.
+        """
         require_percent(percent)
         writer = self._writer(holder, lease)
-        self._change(endpoint, writer, lambda state: transitions.shifted(state, percent), canary=version)
+
+        def shift(state: RemoteState) -> RemoteState:
+            if percent > state.percent:
+                self._require_alive(state, writer)
+            return transitions.shifted(state, percent)
+
+        self._change(endpoint, writer, shift, canary=version)
         self._wait_for_effect(endpoint, writer)
         return self.traffic(endpoint)
 
@@ -164,6 +200,7 @@ class RemoteServing:
             raise TrafficConflictError(msg)
         if version != state.version_of(state.stable):
             self._bring_up(endpoint, known, writer)
+            self._require_alive(self._held_state(endpoint, writer), writer)
             self._change(endpoint, writer, transitions.promoting, canary=version)
             self._wait_for_effect(endpoint, writer)
             self._change(endpoint, writer, transitions.promoted, canary=version)
@@ -173,16 +210,18 @@ class RemoteServing:
         return self.traffic(endpoint)
 
     def roll_back(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
-        """Take the canary out of traffic; then restore what it replaced."""
+        """Take the canary out of traffic; then restore what it replaced.
+
+        A denied call is repeated as others are: the API server may just have started.
+        """
         writer = self._writer(holder, lease)
-        state = self._held_state(endpoint, writer)
-        if version == state.version_of(state.canary):
-            self._change(endpoint, writer, transitions.draining, canary=version, force=True)
-            self._wait_for_effect(endpoint, writer)
-            self._change(endpoint, writer, transitions.rolled_back, canary=version, force=True)
-        elif state.phase is RemotePhase.RESTORING:
-            self._reapply(endpoint, writer)
-        return self.traffic(endpoint)
+        with repeating_denied():
+            state = self._held_state(endpoint, writer)
+            if version == state.version_of(state.canary):
+                self._drain(endpoint, version, writer)
+            elif state.phase is RemotePhase.RESTORING:
+                self._reapply(endpoint, writer)
+            return self.traffic(endpoint)
 
     def clean_up(self, endpoint: str, *, holder: str, lease: Lease | None = None) -> Traffic:
         """Stop versions without a role; complete a rollback whose restored model is ready."""
@@ -223,17 +262,40 @@ class RemoteServing:
         left = lease.expires_at - self.wall() if lease else 0.0
         return Writer(holder=holder, lease=lease, seconds=max(left, 0.0))
 
+    def _require_alive(self, state: RemoteState, writer: Writer) -> None:
+        if writer.lease is not None:
+            require_lease(state.lease, writer.lease, now=self.wall())
+
     def _held_state(self, endpoint: str, writer: Writer) -> RemoteState:
         state: RemoteState = self.platform.store.load(endpoint).state
         transitions.require_writer(state, writer)
         return state
 
-    def _percent_or_asked(self, snapshot: Any) -> int:
-        """Return the canary's reported share; the requested one where none is reported."""
-        try:
-            return self.platform.percent(snapshot) if snapshot.state.canary else 0
-        except ServiceUnavailableError:
-            return int(snapshot.state.percent)
+    def _deploying(self, endpoint: str, holder: str) -> Writer:
+        """Return the writer of a deployment: under the claim's lease, as long as that is valid."""
+        lease = self._held_state(endpoint, Writer(holder=holder)).lease
+        if lease is None or lease.holder != holder or lease.expired(self.wall()):
+            return Writer(holder=holder)
+        return Writer(holder=holder, lease=lease, seconds=CLAIM_SECONDS)
+
+    def _remove_drained(self, endpoint: str, version: str, writer: Writer) -> None:
+        """Remove a canary that was stopped or taken over, before another one replaces it.
+
+        Knative would otherwise take a canary that had all requests for the one to keep.
+        """
+        snapshot = self.platform.store.load(endpoint)
+        state: RemoteState = snapshot.state
+        if state.canary is None or state.stable is None:
+            return
+        idle = state.percent == 0 and percent_of(self.platform, snapshot) == 0
+        if state.phase is RemotePhase.DRAINING or not (idle or state.canary.version == version):
+            self._drain(endpoint, state.canary.version, writer)
+
+    def _drain(self, endpoint: str, version: str, writer: Writer) -> None:
+        """Set the canary to 0 %, wait until it is, and remove it."""
+        self._change(endpoint, writer, transitions.draining, canary=version, force=True)
+        self._wait_for_effect(endpoint, writer)
+        self._change(endpoint, writer, transitions.rolled_back, canary=version, force=True)
 
     def _change(
         self,
@@ -263,14 +325,19 @@ class RemoteServing:
 
     def _wait_for_effect(self, endpoint: str, writer: Writer) -> None:
         def missing() -> str:
-            if writer.lease is not None and writer.seconds:
-                self.keep_lease(endpoint, writer.lease, now=self.wall(), seconds=writer.seconds)
+            self._renew(endpoint, writer)
             return self.platform.missing(self.platform.store.load(endpoint))
 
         self.platform.retrier.wait_until(missing, endpoint)
 
+    def _renew(self, endpoint: str, writer: Writer) -> None:
+        if writer.lease is not None and writer.seconds:
+            self.keep_lease(endpoint, writer.lease, now=self.wall(), seconds=writer.seconds)
+
     def _bring_up(self, endpoint: str, release: Release, writer: Writer) -> None:
-        self.platform.start(self.platform.store.load(endpoint), release)
+        self.platform.start(
+            self.platform.store.load(endpoint), release, meanwhile=lambda: self._renew(endpoint, writer)
+        )
         self._change(endpoint, writer, lambda state: transitions.deployed(state, release))
         try:
             self._wait_for_effect(endpoint, writer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.serving.identity import digest, identity_of, require_same_model
 from airflow_mlops.backends.serving.remote.state import Release
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError
 
@@ -48,18 +49,22 @@ class ModelStore:
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Return a version with its location; upload the model first if that is configured and not done.
 
-        The file ``MLmodel`` is copied last: where it exists, the upload was complete.
+        The file ``MLmodel`` is copied last: where it exists, the upload was complete, and it tells the model.
+
+        :raises ModelReplacedError: another model is there under this version.
         """
         release = self.release(endpoint, version)
         if self.upload:
-            self._copy(model_dir, release.source)
+            self._copy(model_dir, release.source, version)
         return release
 
-    def _copy(self, model_dir: Path, uri: str) -> None:
+    def _copy(self, model_dir: Path, uri: str, version: str) -> None:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(uri)
         if files.exists(f"{root}/{_LAST}"):
+            known = digest(files.cat_file(f"{root}/{_LAST}"))
+            require_same_model(uri, version, known=known, wanted=identity_of(model_dir))
             return
         if not (model_dir / _LAST).is_file():
             msg = f"{model_dir}: no MLflow model (no file {_LAST}); nothing was copied"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_mlops.backends.serving.remote.retry import Retrier
@@ -31,7 +32,7 @@ class StateStore(Protocol):
         """
 
     def load_or_new(self, endpoint: str) -> Any:
-        """Read a snapshot; the state of an endpoint that is gone is new but for its holder and lease."""
+        """Read a snapshot; the state of an endpoint that is gone is new but for holder, lease and ends."""
 
     def save(self, snapshot: Any, state: RemoteState) -> None:
         """Store a state that moves no traffic.
@@ -72,8 +73,11 @@ class RemotePlatform(Protocol):
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Put the model where the endpoint can load it; idempotent."""
 
-    def start(self, snapshot: Any, release: Release) -> None:
-        """Start what serves a release, at 0 %; idempotent."""
+    def start(self, snapshot: Any, release: Release, *, meanwhile: Callable[[], None]) -> None:
+        """Start what serves a release, at 0 %; idempotent.
+
+        :param meanwhile: called with each poll while it is waited for; raises when the wait is to end.
+        """
 
     def stop(self, snapshot: Any, releases: tuple[Release, ...]) -> None:
         """Stop what serves releases that are out of traffic."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tenacity import (
     RetryError,
@@ -24,11 +24,12 @@ from tenacity import (
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
+from airflow_mlops.backends.serving.denials import denials_may_pass
 from airflow_mlops.core.errors import AccessDeniedError, InvalidConfigError, ServiceUnavailableError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tenacity import RetryCallState
 
@@ -36,6 +37,7 @@ _Result = TypeVar("_Result")
 
 NO_ANSWER = 0
 _RETRIED = frozenset({NO_ANSWER, 429, 500, 502, 503, 504})
+_DENIED = frozenset({401, 403})
 
 
 class Clock(Protocol):
@@ -84,12 +86,21 @@ class RefusedError(Exception):
     """A service answered with an error, or not at all (status 0); internal to the back ends.
 
     :param retry_after: seconds of the answer's ``Retry-After`` header, 0 without one.
+    :param document: the answer's JSON document; empty if it was none.
     """
 
-    def __init__(self, status: int, message: str, *, retry_after: float = 0.0) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        retry_after: float = 0.0,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.document = dict(document or {})
 
 
 class ConflictError(Exception):
@@ -131,6 +142,8 @@ class Retrier:
     def call(self, request: Callable[[], _Result], what: str) -> _Result:
         """Send a request; retry it when there is no answer, too many requests, or a server error.
 
+        In a block of :func:`~airflow_mlops.backends.serving.denials.repeating_denied` also when it is denied.
+
         :param what: verb and object, for the message.
         :raises ServiceUnavailableError: every attempt failed so.
         :raises RefusedError: any other refusal; it is not retried.
@@ -169,32 +182,36 @@ class Retrier:
             msg = f"{what}: conflict: changed by another writer in each of {policy.attempts} attempts"
             raise ServiceUnavailableError(msg) from error.last_attempt.exception()
 
-    def wait_until(self, missing: Callable[[], str], what: str) -> None:
+    def wait_until(self, missing: Callable[[], str], what: str, *, seconds: float | None = None) -> None:
         """Poll until nothing is missing.
 
         :param missing: says what is not as wanted yet; empty when everything is.
+        :param seconds: how long at most; ``None``: as long as the policy allows.
         :raises ServiceUnavailableError: time is up; names what was still missing.
         """
         policy, began = self.retry_policy, self.clock.now()
+        longest = policy.ready_seconds if seconds is None else seconds
         polling = Retrying(
             sleep=self.clock.sleep,
             retry=retry_if_result(bool),
             wait=wait_fixed(policy.poll_seconds),
-            stop=lambda _: self.clock.now() - began >= policy.ready_seconds,
+            stop=lambda _: self.clock.now() - began >= longest,
         )
         try:
             polling(missing)
         except RetryError as error:
-            msg = f"{what}: not ready after {policy.ready_seconds:g} s: {error.last_attempt.result()}"
+            msg = f"{what}: not ready after {longest:g} s: {error.last_attempt.result()}"
             raise ServiceUnavailableError(msg) from None
 
 
 def refusal(error: RefusedError, what: str) -> AccessDeniedError | InvalidConfigError:
     """Translate a final refusal into an error that says who can act."""
-    if error.status in (401, 403):
+    if error.status in _DENIED:
         return AccessDeniedError(f"{what}: {error.status} {error}; see the permissions the back end needs")
     return InvalidConfigError(f"{what}: refused with {error.status}: {error}")
 
 
 def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, RefusedError) and error.status in _RETRIED
+    if not isinstance(error, RefusedError):
+        return False
+    return error.status in _RETRIED or (error.status in _DENIED and denials_may_pass())

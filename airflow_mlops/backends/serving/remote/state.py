@@ -8,6 +8,13 @@ from enum import StrEnum
 from airflow_mlops.core.errors import TrafficConflictError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout import lease as leases
+from airflow_mlops.core.rollout.end import (
+    RolloutEnd,
+    as_found,
+    ended_by_reaper,
+    superseded,
+    with_pending,
+)
 
 
 class RemotePhase(StrEnum):
@@ -29,10 +36,12 @@ class Release(Record):
     """A version and what serves it.
 
     :param source: model URI, Service name or deployed-model id, depending on the platform.
+    :param identity: of the model, as far as it is known.
     """
 
     version: str
     source: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,7 @@ class RemoteState(Record):
     :param mark: newest revision before the last change, which tells old readiness from new; on Vertex AI the
         deployment in progress.
     :param lease: limits how long the canary gets requests unattended; ``None``: never leased.
+    :param ends: ends of rollouts that no ledger has yet.
     """
 
     endpoint: str
@@ -55,6 +65,7 @@ class RemoteState(Record):
     phase: RemotePhase = RemotePhase.STEADY
     mark: str = ""
     lease: leases.Lease | None = None
+    ends: tuple[RolloutEnd, ...] = ()
 
     def version_of(self, role: Release | None) -> str | None:
         """Return a role's version."""
@@ -82,14 +93,41 @@ class Writer(Record):
     seconds: float = 0.0
 
 
-def claimed(state: RemoteState, holder: str) -> RemoteState:
-    """Make a rollout the holder of the endpoint.
+def claimed(state: RemoteState, holder: str, *, now: float, percent: int, end_id: str) -> RemoteState:
+    """Make a rollout the holder of the endpoint, under a lease.
 
-    :raises EndpointBusyError: another rollout holds it.
+    A dead holder's canary goes to 0 %; at a cold start it goes on, since nothing else could serve.
+
+    :param percent: the canary's share that the endpoint reports.
+    :param end_id: of the dead holder's end.
+    :raises EndpointBusyError: another rollout holds it, and its lease has not ended.
     """
-    if state.holder is not None:
-        leases.require_holder(state.holder, holder, state.endpoint)
-    return replace(state, holder=holder)
+    lease = leases.claim(state.lease, state.holder, holder, state.endpoint, now=now, percent=percent)
+    if state.holder in (None, holder):
+        return replace(state, holder=holder, lease=lease)
+    end = superseded(state.endpoint, str(state.holder), holder, state.lease, now=now, end_id=end_id)
+    quiet = state if None in (state.stable, state.canary) else draining(state)
+    return replace(quiet, holder=holder, lease=lease, ends=_with_end(state, end, percent))
+
+
+def stopping(state: RemoteState, end: RolloutEnd | None, percent: int) -> RemoteState:
+    """Begin a person's stop: the canary is at 0 %, the endpoint free, its lease's token new.
+
+    At a cold start the canary is removed at once: there is nothing that it would have to be drained for.
+    """
+    quiet = state
+    if state.canary is not None:
+        quiet = rolled_back(state) if state.stable is None else draining(state)
+    ends = state.ends if end is None else _with_end(state, end, percent)
+    return replace(quiet, holder=None, lease=leases.stopped(state.lease), ends=ends)
+
+
+def is_stopping(state: RemoteState) -> bool:
+    """Whether a person's stop may not be complete: the canary still has its role, or was all that served."""
+    if state.lease is None or state.lease.holder != leases.STOPPER:
+        return False
+    alone = state.stable is None and state.phase is RemotePhase.RESTORING
+    return alone or state.phase is RemotePhase.DRAINING
 
 
 def released(state: RemoteState, holder: str) -> RemoteState:
@@ -100,34 +138,38 @@ def released(state: RemoteState, holder: str) -> RemoteState:
 
 
 def without_versions(state: RemoteState) -> RemoteState:
-    """Return the state of an endpoint that is gone; holder and lease stay: no fencing token is reused."""
-    return RemoteState(endpoint=state.endpoint, holder=state.holder, lease=state.lease)
+    """Return the state of an endpoint that is gone; holder, lease and ends stay: no token is reused."""
+    return RemoteState(endpoint=state.endpoint, holder=state.holder, lease=state.lease, ends=state.ends)
 
 
-def stopped(state: RemoteState, percent: int, *, now: float) -> RemoteState | None:
-    """Set a canary with an expired lease to 0 %; ``None`` when there is nothing to stop.
+def unwatched(state: RemoteState, percent: int, *, now: float, end_id: str) -> RemoteState | None:
+    """Set a canary with an expired lease to 0 % and free the endpoint; ``None``: there is nothing to stop.
 
     At a cold start there is no stable version to take its requests: the canary keeps them.
 
     :param percent: what the endpoint reports; after an interrupted write it differs from the state.
+    :param end_id: of the end that is kept.
     """
     if state.lease is None or state.stable is None or state.canary is None:
         return None
     if not leases.must_stop(state.lease, max(percent, state.percent), now=now):
         return None
-    return replace(shifted(state, 0), lease=leases.reaped(state.lease))
+    quiet = shifted(state, 0)
+    if state.lease.holder == leases.REAPER:
+        return quiet
+    end = ended_by_reaper(state.endpoint, state.lease, now=now, end_id=end_id)
+    ends = _with_end(state, end, max(percent, state.percent))
+    return replace(quiet, holder=None, lease=leases.reaped(state.lease), ends=ends)
 
 
 def require_writer(state: RemoteState, writer: Writer, canary: str | None = None) -> None:
     """Refuse a writer that does not hold the endpoint, has lost its lease, or means another canary.
 
     :raises EndpointBusyError: names the holder.
-    :raises LeaseLostError: names the new holder of the lease.
+    :raises LeaseLostError: names the new holder of the lease, or who ended it.
     :raises TrafficConflictError: names the canary.
     """
-    leases.require_holder(state.holder, writer.holder, state.endpoint)
-    if writer.lease is not None:
-        leases.fence(state.lease, writer.lease)
+    leases.require_claim(state.holder, writer.holder, state.endpoint, current=state.lease, mine=writer.lease)
     found = state.version_of(state.canary)
     if canary is not None and found != canary:
         msg = f"{state.endpoint}: version {canary} is not the canary ({found or 'none'} is)"
@@ -135,8 +177,8 @@ def require_writer(state: RemoteState, writer: Writer, canary: str | None = None
 
 
 def same_intent(state: RemoteState, other: RemoteState) -> bool:
-    """Whether two states differ at most in mark and lease: recognises a write whose answer was lost."""
-    return replace(state, mark="", lease=None) == replace(other, mark="", lease=None)
+    """Whether two states differ at most in mark, lease and ends: recognises a write whose answer was lost."""
+    return _intent(state) == _intent(other)
 
 
 def deployed(state: RemoteState, release: Release) -> RemoteState:
@@ -193,3 +235,13 @@ def _former_with(state: RemoteState, leaving: Release | None, *, but: str) -> tu
     if leaving is not None and leaving.version not in [release.version for release in former]:
         former.append(leaving)
     return tuple(former)
+
+
+def _intent(state: RemoteState) -> RemoteState:
+    return replace(state, mark="", lease=None, ends=())
+
+
+def _with_end(state: RemoteState, end: RolloutEnd, percent: int) -> tuple[RolloutEnd, ...]:
+    version, champion = state.version_of(state.canary), state.version_of(state.stable)
+    found = as_found(end, version=version, champion=champion, percent=percent, holder=state.holder)
+    return with_pending(state.ends, found)

@@ -13,6 +13,7 @@ from airflow_mlops.backends.serving.vertex.labels import deployed_id, region_of,
 from airflow_mlops.core.errors import ServiceUnavailableError, TrafficConflictError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_mlops.backends.serving.remote.backend import CountSource
@@ -68,7 +69,9 @@ class VertexPlatform:
         """Return the deployed model of a version; the model must be in Vertex AI's model registry."""
         return Release(version=version, source=deployed_id(endpoint, version))
 
-    def start(self, snapshot: VertexSnapshot, release: Release) -> None:
+    def start(
+        self, snapshot: VertexSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """Deploy out of traffic; resume a deployment that was begun before."""
         endpoint = snapshot.state.endpoint
         if release.source in snapshot.deployed():
@@ -76,11 +79,11 @@ class VertexPlatform:
         what = f"deploy version {release.version} on {endpoint}"
         begun, _, operation = snapshot.state.mark.partition(" ")
         if begun == release.source:
-            self._wait(operation, what, unmark=endpoint)
+            self._wait(operation, what, unmark=endpoint, meanwhile=meanwhile)
             if release.source in self.store.load(endpoint).deployed():
                 return
         if operation := self._deploy(endpoint, release):
-            self._wait(operation, what, unmark=endpoint)
+            self._wait(operation, what, unmark=endpoint, meanwhile=meanwhile)
         self.retrier.wait_until(
             lambda: (
                 "" if release.source in self.store.load(endpoint).deployed() else "it is not deployed yet"
@@ -128,10 +131,18 @@ class VertexPlatform:
 
         self.retrier.retry_on_conflict(once, f"change {endpoint}")
 
-    def _wait(self, operation: str, what: str, *, unmark: str = "") -> None:
+    def _wait(
+        self,
+        operation: str,
+        what: str,
+        *,
+        unmark: str = "",
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         ended: list[str] = []
 
         def missing() -> str:
+            meanwhile()
             # Vertex AI deletes operations some time after they ended
             found = self.store.call(lambda: self.store.client.operation(operation), what, allowed=(404,))
             done, error = found or (True, "")

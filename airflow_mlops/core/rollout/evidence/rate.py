@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence.betting import bet, mean_exp, require_share
+from airflow_mlops.core.rollout.evidence.block import RateBlock
 
 if TYPE_CHECKING:
     from airflow_mlops.core.rollout.evidence.share import ArmCounts
@@ -30,12 +31,17 @@ class ErrorRateTest(Record):
     not weaken it. Wealth on "above" is multiplied by ``1 + l (k - m n) / C`` with ``l`` below ``1/m``, C the
     largest number of requests in a recent window or this one (Waudby-Smith & Ramdas 2023).
 
+    With ``retry_horizon`` the bets on "above" are on blocks of windows of that length: a burst of errors goes
+    on in the windows after its beginning.
+
     A rate below 2 % takes 182 error-free batches, one below 5 % takes 73. The test lets a healthy canary
     advance; it rolls back only where there is no stable arm to compare with.
 
     :param allowed: share of failed requests, (0, 1).
     :param burst: largest number of requests that fail from one cause, including a client's retries; 1 if
         requests fail independently; ``None`` if unknown.
+    :param retry_horizon: least seconds of a block; 0: windows are bets.
+    :param block: windows of the next bet on "above"; ``recent_blocks``: requests of the last ones.
 
     >>> from airflow_mlops.core.rollout.evidence.share import ArmCounts
     >>> test = ErrorRateTest(allowed=0.05)
@@ -47,7 +53,10 @@ class ErrorRateTest(Record):
 
     allowed: float
     burst: int | None = None
+    retry_horizon: float = 0.0
     recent: tuple[int, ...] = ()
+    recent_blocks: tuple[int, ...] = ()
+    block: RateBlock | None = None
     below_logs: tuple[float, ...] = field(default=(0.0,) * len(BELOW_TILTS))
     above_logs: tuple[float, ...] = field(default=(0.0,) * len(ABOVE_STAKES))
 
@@ -65,8 +74,11 @@ class ErrorRateTest(Record):
         """Evidence that the error rate is above the allowance."""
         return mean_exp(self.above_logs)
 
-    def observe(self, window: ArmCounts) -> None:
-        """Bet on one window; one without requests to the canary changes nothing."""
+    def observe(self, window: ArmCounts, *, since: float = 0.0, until: float = 0.0) -> None:
+        """Bet on one window; one without requests to the canary changes nothing.
+
+        :param since: beginning of the window, seconds; ``until``: its end. Needed with ``retry_horizon``.
+        """
         asked, failed = window.canary_requests, window.canary_errors
         if asked == 0:
             return
@@ -78,5 +90,15 @@ class ErrorRateTest(Record):
             for log, tilt in zip(self.below_logs, BELOW_TILTS, strict=True)
         )
         self.recent = (*self.recent, asked)[-RECENT:]
-        over = (failed - self.allowed * asked) / self.allowed / max(self.recent)
+        before = self.block or RateBlock(since=since)
+        self.block = replace(before, requests=before.requests + asked, errors=before.errors + failed)
+        if until - before.since >= self.retry_horizon:
+            self._bet_above(self.block)
+
+    def _bet_above(self, block: RateBlock) -> None:
+        if self.retry_horizon:
+            self.recent_blocks = (*self.recent_blocks, block.requests)[-RECENT:]
+        most = max(self.recent_blocks or self.recent)
+        over = (block.errors - self.allowed * block.requests) / self.allowed / most
         self.above_logs = bet(self.above_logs, [1 + stake * over for stake in ABOVE_STAKES])
+        self.block = None

@@ -18,6 +18,7 @@ from airflow_mlops.core.rollout.evidence.betting import (
     rate_share,
     require_share,
 )
+from airflow_mlops.core.rollout.evidence.block import ErrorBlock
 
 WORSE_RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 TOLERATED_RATIO = 2.0
@@ -80,6 +81,12 @@ class ErrorShareTest(Record):
     failing are twice the stable's, or more" on the same shares; rejecting it allows to advance. A window in
     which nearly all requests fail carries little evidence there.
 
+    One cause may fail in several windows: a client whose session sticks to a version retries after 1, 2, 4,
+    8, 16 s. With ``retry_horizon`` windows are therefore merged to blocks, each a single bet: a block begins
+    with an error and ends when no error came for that time, so that no cause is in two blocks. Where errors
+    are so frequent that it would not end, it ends with more than one cause makes (:mod:`.block`). A block's
+    null share is that of its errors' windows, weighted by their errors. An open block is no evidence yet.
+
     "Error" is any bad answer: a failed request, one slower than the champion's p99, a wrong prediction.
 
     While the canary is healthy its wealth shrinks, so that one that fails only at a later step would be
@@ -88,6 +95,8 @@ class ErrorShareTest(Record):
 
     :param alpha: probability of rolling back at any time a canary that is as good as stable, (0, 1).
     :param reserve: capital that is not yet bet, from 0 up to 1; part of the e-value.
+    :param retry_horizon: seconds after a failure in which its cause may fail again; 0: windows are bets.
+    :param block: windows of the next bet, so far; ``due``: investments that wait for its end.
 
     >>> test = ErrorShareTest(alpha=0.05)
     >>> test.update(10, 0, 190, 1).decision.value
@@ -100,6 +109,9 @@ class ErrorShareTest(Record):
 
     alpha: float = 0.05
     reserve: float = 0.0
+    retry_horizon: float = 0.0
+    block: ErrorBlock | None = None
+    due: int = 0
     worse_logs: tuple[float, ...] = field(default=(0.0,) * len(WORSE_RATIOS))
     harmless_logs: tuple[float, ...] = field(default=(0.0,) * len(HARMLESS_RATIOS))
 
@@ -124,7 +136,10 @@ class ErrorShareTest(Record):
         self.worse_logs = tuple(log + math.log1p(-share) for log in self.worse_logs)
 
     def invest(self) -> None:
-        """Bet half of the reserve from the next window on, independently of earlier losses."""
+        """Bet half of the reserve from the next bet on, independently of earlier losses."""
+        if self.block is not None:
+            self.due += 1
+            return
         self.reserve /= 2
         self.worse_logs = add_capital(self.worse_logs, self.reserve)
 
@@ -145,18 +160,29 @@ class ErrorShareTest(Record):
         )
         return self.conclude()
 
-    def observe(self, window: ArmCounts) -> None:
-        """Bet on one window; one without errors, or with one arm only, changes nothing."""
-        asked, others = window.canary_requests, window.stable_requests
-        errors = window.canary_errors + window.stable_errors
-        if 0 in (errors, asked, others):
+    def observe(self, window: ArmCounts, *, since: float = 0.0, until: float = 0.0) -> None:
+        """Bet on one window, or merge it; one without errors, or with one arm only, is no bet.
+
+        :param since: beginning of the window, seconds; ``until``: its end. Needed with ``retry_horizon``.
+        """
+        self._end_block(since)
+        fresh = _block_of(window, since, until)
+        if fresh is not None:
+            self.block = fresh if self.block is None else self.block.plus(fresh)
+        self._end_block(until)
+
+    def _end_block(self, now: float) -> None:
+        block = self.block
+        if block is None or not (self.retry_horizon == 0 or block.has_ended(now, self.retry_horizon)):
             return
-        share, seen = asked / (asked + others), window.canary_errors / errors
+        share, seen = block.mean(block.expected), block.mean(block.canary_errors)
         worse = [factor(share, rate_share(ratio, share), seen) for ratio in WORSE_RATIOS]
-        tolerated = lowest_share(TOLERATED_RATIO, asked, others, errors)
-        bets = [odds_share(ratio, asked, others, errors) for ratio in HARMLESS_RATIOS]
+        tolerated, claims = block.mean(block.tolerated), [block.mean(claim) for claim in block.claims]
         self.worse_logs = bet(self.worse_logs, worse)
-        self.harmless_logs = bet(self.harmless_logs, [factor(tolerated, b, seen) for b in bets])
+        self.harmless_logs = bet(self.harmless_logs, [factor(tolerated, b, seen) for b in claims])
+        self.block, due, self.due = None, self.due, 0
+        for _ in range(due):
+            self.invest()
 
     def conclude(self, *, at_deadline: bool = False) -> Evidence:
         """Return the decision after the windows so far.
@@ -173,3 +199,19 @@ class ErrorShareTest(Record):
         why = f"e-value {self.e_value:.3g} of {bar:g}; harmless {self.harmless_e_value:.3g} of {bar:g}"
         undecided = StepDecision.INCONCLUSIVE if at_deadline else StepDecision.CONTINUE
         return Evidence(e_value=self.e_value, decision=undecided, reasons=(why,))
+
+
+def _block_of(window: ArmCounts, since: float, until: float) -> ErrorBlock | None:
+    asked, others = window.canary_requests, window.stable_requests
+    errors = window.canary_errors + window.stable_errors
+    if 0 in (errors, asked, others):
+        return None
+    return ErrorBlock(
+        errors=errors,
+        canary_errors=window.canary_errors,
+        expected=errors * (asked / (asked + others)),
+        tolerated=errors * lowest_share(TOLERATED_RATIO, asked, others, errors),
+        claims=tuple(errors * odds_share(ratio, asked, others, errors) for ratio in HARMLESS_RATIOS),
+        since=since,
+        until=until,
+    )

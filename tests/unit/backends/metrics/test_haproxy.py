@@ -19,6 +19,7 @@ def test_gateway_statistics_count_every_way_to_fail():
     stats = parse_stats(STATS, "models")
     assert set(stats) == {"slot1", "slot2", "slot3"}
     assert (stats["slot1"].errors, stats["slot1"].requests, stats["slot1"].current) == (11, 105, 2)
+    assert [stats[slot].client_errors for slot in sorted(stats)] == [4, 0, 0]
     assert (stats["slot1"].weight, stats["slot2"].weight, stats["slot3"].weight) == (75, 0, 0)
 
 

@@ -71,6 +71,6 @@ def test_refusal_is_an_outage(mlflow, path):
 
 
 def test_mlflow_that_hangs_is_left_in_time(mlflow):
-    mlflow[0]["model-versions/search"] = lambda request: asyncio.sleep(60)
+    mlflow[0]["model-versions/search"] = lambda request: asyncio.Event().wait()
     with pytest.raises(ServiceUnavailableError, match=r"did not answer within 0\.05 s"):
         RestLedger(MlflowServer("http://mlflow.test"), seconds=0.05).record_end(END)

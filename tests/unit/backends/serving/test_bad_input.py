@@ -76,7 +76,7 @@ def test_plan_is_refused_word_for_word(wrong, said):
         ({"steps": 5}, "steps: 5, allowed: a list"),
         (
             {"metrics": ["latencey"]},
-            "metrics.0: 'latencey', one of: errors, latency, predictions, quality; did",
+            "metrics.0: 'latencey', one of: errors, client_errors, latency, predictions, quality; did",
         ),
         ({"alpha": NAN}, "rollout.alpha: nan, allowed: above 0 up to 0.5"),
     ],

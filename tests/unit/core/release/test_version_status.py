@@ -56,6 +56,13 @@ def concluded(**parts):
         ({"validation": WARNED, "nominated": True}, State.CHALLENGER),
         ({"nominated": True, "rollouts": (UpdateRollout(evidence_run="r"),)}, State.ROLLING_OUT),
         ({"rollouts": (UpdateRollout(evidence_run="r", outcome="promoted"),)}, State.PROMOTED),
+        ({"rollouts": (UpdateRollout(evidence_run="r", outcome="stopped"),)}, State.ROLLED_BACK),
+        ({"rollouts": (UpdateRollout(evidence_run="r", outcome="intervened"),)}, State.ROLLING_OUT),
+        ({"rollouts": (UpdateRollout(evidence_run="r", outcome="refused"),)}, State.UNDECIDED),
+        (
+            {"rollouts": (UpdateRollout(evidence_run="r", outcome="refused", history=HISTORY),)},
+            State.ROLLED_BACK,
+        ),
         (
             {
                 "rollouts": (

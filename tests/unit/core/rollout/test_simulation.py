@@ -18,6 +18,14 @@ from bench_canary import (
     ladder,
     wilson,
 )
+from canary_bursts import (
+    HORIZON,
+    KINDS,
+    alone_rollbacks,
+    burst_rollbacks,
+    linked_as_the_core_links,
+    linked_ladder,
+)
 from canary_plan import everything_watched, judged_as_the_core_judges, mixed
 from canary_rules import PEERS, ShareRule
 
@@ -127,3 +135,28 @@ def test_split_of_two_alike_is_called_worse_at_most_alpha_of_the_time():
             state = advance(plan, state, Reading(generation="g", **counts), now=float(now))
         blamed += state.phase is Phase.ROLLED_BACK
     assert blamed / 100 <= 0.05
+
+
+def test_compiled_tests_stop_where_the_core_stops():
+    assert linked_as_the_core_links()
+
+
+WORST = [(20, 0.5, 1e-4, 12), (50, 0.25, 1e-4, 12), (200, 0.25, 1e-3, 12), (50, 0.05, 1e-3, 12)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "several a window"])
+def test_bursts_that_stick_to_one_arm_blame_a_healthy_canary_at_most_one_time_in_twenty(kind):
+    with_it, without = (burst_rollbacks(2000, horizon, kind, WORST) for horizon in (HORIZON, 0.0))
+    assert max(with_it.values()) <= 0.05
+    assert max(without.values()) > 0.15
+
+
+@pytest.mark.parametrize(("rate", "limit"), [(0.20, 24), (0.05, 80), (0.02, 712)])
+def test_regression_is_found_in_the_stated_time_though_causes_may_be_linked(rate, limit):
+    assert linked_ladder(1000, HORIZON, 50, rate) <= limit
+
+
+@pytest.mark.parametrize("burst", [(10.0, 0.3), (10.0, 1.0), (0.0, 0.0)])
+def test_bursts_below_the_allowance_blame_a_canary_that_is_alone_at_most_one_time_in_twenty(burst):
+    cells = [(rps, 0.019, *burst) for rps in (20, 200)]
+    assert max(alone_rollbacks(1500, HORIZON, cells).values()) <= 0.05

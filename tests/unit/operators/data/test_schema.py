@@ -61,6 +61,11 @@ def test_needed_change_is_proposed_then_written_with_comments_kept(world, lake, 
     assert (kept["schema_before.yaml"], kept["schema_after.yaml"]) == (TEXT, schema.read_text())
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+def test_empty_partition_is_the_newest_and_empty_changes_are_the_needed_ones(world, lake, schema, run, empty):
+    assert propose(run, schema, lake, partition=empty, changes=empty)["changes"] == 1
+
+
 def test_partition_that_meets_the_schema_needs_no_change_and_skips(world, lake, schema, run):
     with pytest.raises(AirflowSkipException, match="nothing to accept"):
         propose(run, schema, lake, partition="2013-01")

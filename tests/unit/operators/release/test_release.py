@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
-from builders import candidate, comparison, measurements, report, verdict
+from builders import candidate, comparison, measurements, promotion, report, verdict
 from fakes.task_instance import TaskInstance
 
 from airflow_mlops.backends.serving.readiness import probe as readiness
@@ -154,6 +155,53 @@ def test_decision_and_comment_are_kept_as_evidence_and_tags(registered, run, ans
     assert (entry.dag_id, entry.run_id, entry.version) == ("m__stage", "run-1", "1")
     assert (entry.user, entry.at) == ("7" if decided[1] else "", answer["responded_at"].timestamp())
     assert (registered.registry.ledger("m"), registered.registry.alias("m", "champion")) == ([], None)
+
+
+def test_version_is_marked_as_asked_about_until_somebody_answers(registered, run, forms):
+    with pytest.raises(TaskAwaitingInput):
+        run(approve(), task_instance=TaskInstance())
+    assert registered.registry.version("m", "1").tags["mlops.approval"] == "asked"
+
+
+@pytest.fixture
+def overtaken(registered, run, forms):
+    """The question about version 1 waits, and version 2 has become champion meanwhile."""
+
+    def ask(versions):
+        registered.evidence.open(SimpleNamespace(model="m", dag_id="m__stage", run_id="run-1"))
+        if versions is not None:
+            with_evidence(registered, replace(report(comparison()), versions=versions))
+        with pytest.raises(TaskAwaitingInput):
+            run(approve(), task_instance=TaskInstance())
+        registered.registry.register("m", "another", str(registered.model_dir), {})
+        registered.registry.promote(promotion("m", None, "2"))
+        operator = approve()
+        operator.execute = lambda context: operator.execute_complete(context, event(ask.option))
+        return run(operator)
+
+    ask.option = "Approve"
+    return ask
+
+
+@pytest.mark.parametrize(
+    "versions", [{"challenger": "1"}, None], ids=["compared with nothing", "asked beside nothing"]
+)
+def test_approval_of_a_stale_comparison_is_refused_with_the_new_facts(overtaken, registered, versions):
+    facts = "not approved: m version 1 was compared with no champion, and champion is now 2; clear validate"
+    with pytest.raises(AirflowFailException, match=facts):
+        overtaken(versions)
+    assert registered.registry.decisions("m") == []
+    assert registered.registry.version("m", "1").tags["mlops.approval"] == "asked"
+
+
+def test_rejection_of_a_stale_comparison_is_kept(overtaken, registered):
+    overtaken.option = "Reject"
+    assert overtaken({"challenger": "1"})["answer"] == "rejected"
+    assert [one.decision for one in registered.registry.decisions("m")] == ["rejected"]
+
+
+def test_approval_of_a_comparison_with_the_present_champion_holds(overtaken, registered):
+    assert overtaken({"challenger": "1", "champion": "2"})["answer"] == "approved"
 
 
 @pytest.mark.parametrize("option", ["Approve", "Reject"])

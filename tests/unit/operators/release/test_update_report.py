@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from builders import candidate, comparison, plan, report, verdict
+from builders import VALIDATED, candidate, comparison, plan, report, verdict
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -163,6 +163,7 @@ def test_rollout_is_added_to_the_report_of_the_training(judged, run):
 
 
 def test_rollout_of_a_version_trained_elsewhere_is_a_rollout(judged, run):
+    judged.registry.set_tags("m", "1", VALIDATED)
     run(DeployCanaryOperator(task_id="d", plan=plan(), model="m", version="1"))
     run(RollbackOperator(task_id="r", model="m", version="1"))
     assert "rollout_report.json" in judged.evidence.runs[RUN].documents

@@ -61,8 +61,9 @@ def test_version_that_never_served_is_refused_unless_forced(second, run):
         ({"version": "9"}, "no version '9'"),
         ({"model": "n"}, "'n' has no version"),
         ({"reason": "  "}, "a rollback needs a reason"),
+        ({"reason": None}, "a rollback needs a reason"),
     ],
-    ids=["version", "model", "reason"],
+    ids=["version", "model", "reason", "no reason"],
 )
 def test_bad_form_changes_nothing(second, run, more, message):
     with pytest.raises(AirflowFailException, match=message):
@@ -73,7 +74,7 @@ def test_bad_form_changes_nothing(second, run, more, message):
 
 def test_rollout_that_holds_the_endpoint_is_named(second, run):
     second.serving.claim("m", "other/run")
-    with pytest.raises(AirflowFailException, match=r"held by other/run .* Force stops that rollout first"):
+    with pytest.raises(AirflowFailException, match=r"held by other/run, .*Force stops that rollout first"):
         run(restore())
     assert shape(second) == ("2", None, "other/run", "2")
 

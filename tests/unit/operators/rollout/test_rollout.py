@@ -123,7 +123,7 @@ def test_rollback_of_a_half_done_promotion_brings_the_champion_back(champion, ru
 
 def test_rollback_keeps_its_hands_off_what_another_rollout_holds(champion, run):
     champion.serving.claim("m", "other/run")
-    with pytest.raises(AirflowSkipException, match=r"not mine: .* held by other/run .*; nothing was changed"):
+    with pytest.raises(AirflowSkipException, match=r"not mine: .* held by other/run.*; nothing was changed"):
         run(RollbackOperator(task_id="r", **COMMON))
     assert shape(champion.serving.traffic("m")) == ("1", None, 0, "other/run")
 

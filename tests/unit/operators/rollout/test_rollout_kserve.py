@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from builders import plan
+from builders import VALIDATED, plan
 from fakes.remote_serving import kserve
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
@@ -56,7 +56,7 @@ class Source:
 def serving(request, world, monkeypatch):
     """Version 1 is champion by the registry; nothing serves yet."""
     for number in ("1", "2"):
-        world.registry.register("demo", f"run-of-{number}", str(world.model_dir), {})
+        world.registry.register("demo", f"run-of-{number}", str(world.model_dir), VALIDATED)
     with kserve(request.param) as backend:
         backend.counts = None
         monkeypatch.setattr(ServingHook, "backend", lambda self: backend)

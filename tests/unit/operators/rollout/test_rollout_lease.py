@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from builders import plan, promotion
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from builders import VALIDATED, plan, promotion
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -28,7 +28,7 @@ COMMON = {"model": "m", "version": "2"}
 def stepping(world, run):
     """Version 1 serves, version 2 gets 10 % under a lease; returns the step's state."""
     for number in ("1", "2"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
     world.registry.promote(promotion("m", None, "1"))
     deployed = run(DeployCanaryOperator(task_id="deploy", plan=PLAN, **COMMON))
     return run(shift(deployed))
@@ -49,7 +49,7 @@ def seen_by(world, state, *, seconds=1.0):
 
 def test_step_begins_under_a_lease_that_every_look_renews(world, stepping):
     lease = lease_of(stepping)
-    assert (lease.holder, lease.token) == ("m__stage/run-1", 1)
+    assert (lease.holder, lease.token) == ("m__stage/run-1", 2)
     later = seen_by(world, stepping, seconds=50.0)
     assert later.is_open
     assert world.serving.leases["m"].expires_at == later.step_since + 50.0 + 60.0
@@ -64,9 +64,9 @@ def test_canary_unwatched_for_longer_than_its_lease_is_rolled_back(world, steppi
 def test_of_two_copies_of_a_step_only_the_later_goes_on(world, run, stepping):
     before = RolloutState.from_json(stepping)
     again = run(shift(before_the_step(before)))
-    assert lease_of(again).token == 2
+    assert lease_of(again).token == 3
     first = seen_by(world, stepping)
-    assert (first.phase, "token 1 is lost" in first.reasons[0]) == (Phase.ROLLED_BACK, True)
+    assert (first.phase, "token 2 is lost" in first.reasons[0]) == (Phase.ROLLED_BACK, True)
     assert seen_by(world, again).is_open
 
 
@@ -90,7 +90,7 @@ def before_the_step(state):
 
 @pytest.mark.usefixtures("overtaken")
 def test_copy_from_the_past_moves_no_traffic(world, run, stepping):
-    with pytest.raises(AirflowFailException, match=r"with token 2 is lost: .* with token 3 holds"):
+    with pytest.raises(AirflowFailException, match=r"with token 3 is lost: .* with token 4 holds"):
         run(shift(before_the_step(RolloutState.from_json(stepping)), percent=50))
     assert world.serving.traffic("m").canary_percent == 10
 
@@ -99,7 +99,7 @@ def test_copy_from_the_past_moves_no_traffic(world, run, stepping):
 def test_promotion_that_was_overtaken_moves_no_traffic(world, run, stepping):
     passed = stepping | {"phase": "passed"}
     with pytest.raises(
-        AirflowFailException, match=r"with token 2 is lost: m__stage/run-1 with token 3 holds"
+        AirflowFailException, match=r"with token 3 is lost: m__stage/run-1 with token 4 holds"
     ):
         run(PromoteModelOperator(task_id="p", state=passed, **COMMON))
     assert (world.serving.traffic("m").stable, world.registry.alias("m", CHAMPION_ALIAS)) == ("1", "1")
@@ -116,7 +116,7 @@ def test_lease_ends_with_the_rollout_so_that_the_next_may_begin(world, run, step
     run(CleanUpRolloutOperator(task_id="c", **COMMON))
     assert world.serving.leases["m"].expires_at == 0.0
     world.serving.claim("m", "next")
-    assert world.serving.take_lease("m", "next", now=1.0, seconds=9.0).token == 3
+    assert world.serving.take_lease("m", "next", now=1.0, seconds=9.0).token == 5
 
 
 def test_rollback_ends_the_lease(world, run, stepping):
@@ -185,5 +185,6 @@ def test_end_of_a_rollout_cut_off_after_it_freed_the_endpoint_is_done_again(worl
     assert again["stable"] == first["stable"]
     assert world.serving.traffic("m").holder is None
     world.serving.claim("m", "other/run")
-    run(operator(task_id="end", **COMMON))
+    with pytest.raises(AirflowSkipException, match=r"not mine: .*nothing was changed"):
+        run(operator(task_id="end", **COMMON))
     assert world.serving.traffic("m").holder == "other/run"

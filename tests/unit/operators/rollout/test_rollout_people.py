@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.standard.triggers import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
-from builders import plan, state_at, watched
+from builders import VALIDATED, plan, promotion, state_at, watched
 from fakes.task_instance import TaskInstance
 
+from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.machine import abort, intervene
 from airflow_mlops.core.rollout.plan import OnInconclusive, Step
 from airflow_mlops.core.rollout.state import Phase, RolloutAnswer, RolloutState
@@ -35,8 +36,11 @@ def asking_state(its_plan=APPROVE, **more):
 
 @pytest.fixture
 def serving(world):
-    """Version 2 gets 10 % beside version 1."""
+    """Version 2 gets 10 % beside version 1, which is champion."""
     backend = world.serving
+    for number in ("1", "2", "3"):
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
+    world.registry.promote(promotion("m", None, "1"))
     backend.claim("m", "me")
     for version in ("1", "2"):
         backend.deploy("m", version, world.model_dir, holder="me")
@@ -121,6 +125,69 @@ def test_who_rejects_rolls_back(serving, world):
     assert world.evidence.runs["m__stage/run-1"].documents["canary/10pct_answered.json"]
 
 
+@pytest.mark.parametrize(
+    ("option", "user", "decision", "because", "actor"),
+    [
+        (approval.GO_ON, ANN, "go on at 10 %", "person", "Ann"),
+        (approval.ROLL_BACK, ANN, "roll back at 10 %", "person", "Ann"),
+        (approval.ROLL_BACK, None, "roll back at 10 %", "timeout", ""),
+    ],
+    ids=["go on", "roll back", "nobody"],
+)
+def test_answer_is_in_the_ledger_once_and_says_who_where_and_what(
+    serving, world, option, user, decision, because, actor
+):
+    state = asking_state()
+    for _ in range(2):
+        try:
+            answered(state, option, user)
+        except AirflowFailException:
+            assert option == approval.ROLL_BACK
+    (entry,) = world.registry.decisions("m")
+    assert (entry.kind, entry.decision, entry.version) == ("answer", decision, "2")
+    assert (entry.because, entry.actor, entry.run_id) == (because, actor, "run-1")
+    assert entry.comment == "; ".join(state.reasons)
+
+
+def test_agreement_to_a_comparison_with_a_former_champion_promotes_nothing(serving, world):
+    world.registry.promote(promotion("m", "1", "3"))
+    facts = "Ann agreed, but version 2 was compared with champion 1, and champion is now 3; nothing was"
+    with pytest.raises(AirflowFailException, match=facts):
+        answered(asking_state(), approval.GO_ON)
+    (entry,) = world.registry.decisions("m")
+    assert "refused: version 2 was compared with champion 1" in entry.comment
+
+
+def test_rolling_back_needs_no_registry(serving, world, monkeypatch):
+    def away(*_):
+        raise ServiceUnavailableError("MLflow is away")
+
+    monkeypatch.setattr(world.registry, "decide", away)
+    monkeypatch.setattr(world.registry, "settle", away)
+    with pytest.raises(AirflowFailException, match="Ann rolled back version 2"):
+        answered(asking_state(), approval.ROLL_BACK)
+
+
+def test_agreement_waits_for_a_registry_that_can_name_the_champion(serving, world, monkeypatch):
+    def away(*_):
+        raise ServiceUnavailableError("MLflow is away")
+
+    monkeypatch.setattr(world.registry, "settle", away)
+    with pytest.raises(ServiceUnavailableError):
+        answered(asking_state(), approval.GO_ON)
+    assert world.registry.decisions("m") == []
+
+
+def test_question_that_is_asked_again_shows_counts_of_now(serving, questions):
+    state = replace(asking_state(), last=first_reading(serving, "m", asking_state(), now=time.time()))
+    serving.count("m", "2", requests=60, errors=1)
+    serving.count("m", "1", requests=540)
+    task = ask(state)
+    with pytest.raises(TaskDeferred):
+        task.execute_unless_answered(context_of(task, try_number=2), {})
+    assert "1 of 300 requests failed in this step, as of" in questions[0]["body"]
+
+
 def given(state, *, after):
     """An answer that Airflow holds, so many seconds after the state was looked at."""
     at = datetime.fromtimestamp(state.clock + after, UTC).isoformat()
@@ -145,7 +212,7 @@ def test_answer_that_airflow_dropped_holds_in_the_next_try(serving, questions):
 
 
 @pytest.mark.parametrize("after", [None, -1.0], ids=["no answer", "answer to an earlier question"])
-def test_next_try_asks_when_nobody_answered_this_question(questions, after):
+def test_next_try_asks_when_nobody_answered_this_question(serving, questions, after):
     state = asking_state()
     task = ask(state)
     event = {} if after is None else given(state, after=after)

@@ -88,6 +88,11 @@ def test_version_trained_again_from_its_record_is_the_same(trained, run):
     assert len(trained.registry.versions("m")) == 1
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+def test_empty_fields_mean_the_recorded_function_and_the_default_tolerance(trained, run, empty):
+    assert replay(run, function=empty, tolerance=empty)["outcome"] == "pass"
+
+
 def test_model_that_comes_out_different_fails_and_the_verdict_is_kept(trained, run):
     with pytest.raises(AirflowFailException, match=r"replay: fail: .*log_loss: .* recorded"):
         replay(run, function="replayed:other")

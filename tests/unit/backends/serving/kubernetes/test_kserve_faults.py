@@ -60,7 +60,9 @@ def test_storm_without_end_is_a_transient_error_and_moves_nothing(serve):
     backend = serve("Knative")
     before = dict(backend.cluster.objects[ISVC]["spec"])
     backend.cluster.storm.extend([500] * 50)
-    with pytest.raises(ServiceUnavailableError, match=r"get leases models/mlops-demo: 500 .* 6 attempts"):
+    with pytest.raises(
+        ServiceUnavailableError, match=r"get leases models/mlops.inferenceservices.demo: 500 .* 6 attempts"
+    ):
         backend.set_traffic("demo", "2", 5, holder=ME)
     assert backend.cluster.objects[ISVC]["spec"] == before
 
@@ -154,7 +156,7 @@ def test_endpoint_deleted_in_the_middle_is_named_and_made_again_after_a_claim(se
 def test_refusal_says_who_can_act(serve, status, error):
     backend = serve("Knative")
     backend.cluster.storm.append(status)
-    with pytest.raises(error, match=rf"get leases models/mlops-demo.*{status}"):
+    with pytest.raises(error, match=rf"get leases models/mlops.inferenceservices.demo.*{status}"):
         backend.traffic("demo")
 
 
@@ -175,13 +177,15 @@ def test_one_of_two_that_claim_at_once_gets_the_endpoint(known):
         with pytest.raises(EndpointBusyError, match="held by rollout/run-2, not by rollout/run-1"):
             backend.claim("demo", ME)
         assert backend.traffic("demo").holder == "rollout/run-2"
-        lease = backend.cluster.objects["leases", "mlops-demo"]
+        lease = backend.cluster.objects["leases", "mlops.inferenceservices.demo"]
         assert lease["spec"]["holderIdentity"] == "rollout/run-2"
 
 
 def test_server_that_is_not_there_is_asked_again_and_then_named(serve):
     backend = serve("Knative")
     backend.platform.objects.client = objects_client("http://127.0.0.1:9")
-    with pytest.raises(ServiceUnavailableError, match=r"leases models/mlops-demo: no answer .*6 attempts"):
+    with pytest.raises(
+        ServiceUnavailableError, match=r"leases models/mlops.inferenceservices.demo: no answer .*6 attempts"
+    ):
         backend.traffic("demo")
     assert pauses(backend)[-5:] == [0.5, 1.0, 2.0, 4.0, 8.0]

@@ -35,11 +35,13 @@ def store_over(lease):
     found = {"mlops-demo": lease, "demo": {"metadata": {"name": "demo"}}}
     objects = SimpleNamespace(
         namespace="models",
-        find=lambda resource, name: found[name],
+        find=lambda resource, name: found.get(name),
         listed=lambda resource, labels: [lease] if labels == "airflow-mlops/splits=things" else [],
     )
     things = Resource(group="example.com", version="v1", plural="things", kind="Thing")
-    return KubernetesStateStore(objects, things, {}, adopt=lambda snapshot: snapshot)
+    return KubernetesStateStore(
+        objects, things, {}, adopt=lambda snapshot: snapshot, layout_of=lambda snapshot: snapshot.layouts[-1]
+    )
 
 
 def test_state_written_by_an_earlier_version_is_read_and_not_written_again():

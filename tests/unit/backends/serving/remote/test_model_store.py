@@ -4,7 +4,7 @@ import pytest
 
 from airflow_mlops.backends.serving.remote.model_store import ModelStore
 from airflow_mlops.backends.serving.remote.state import Release
-from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ModelReplacedError
 
 
 @pytest.fixture
@@ -27,6 +27,15 @@ def test_model_is_copied_once_and_its_last_file_says_that_all_are_there(model, t
     (model / "data" / "model.bin").write_bytes(b"other")
     store.publish("demo", "1", model)
     assert (target / "data" / "model.bin").read_bytes() == b"weights"
+
+
+def test_another_model_under_the_same_version_is_refused(model, tmp_path):
+    store = ModelStore(f"file://{tmp_path}/store/{{endpoint}}/{{version}}", upload=True)
+    store.publish("demo", "1", model)
+    (model / "MLmodel").write_text("flavors: {}\nmodel_uuid: 2\n")
+    with pytest.raises(ModelReplacedError, match=r"store/demo/1: version 1 is another model"):
+        store.publish("demo", "1", model)
+    assert (tmp_path / "store" / "demo" / "1" / "MLmodel").read_text() == "flavors: {}"
 
 
 def test_folder_without_a_model_is_not_copied(tmp_path):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.serving.remote.state import Release, RemotePhase, RemoteState
 from airflow_mlops.backends.serving.vertex.labels import deployed_id, read_labels, write_labels
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.core.rollout.lease import Lease
 
 WRITTEN_BEFORE = {
@@ -54,6 +57,46 @@ def test_state_survives_in_labels_that_vertex_allows(state):
     assert labels["team"] == "flights"
     assert len(labels) <= 64
     assert all(len(value) <= 63 and value == value.lower() for value in labels.values())
+
+
+def ends_of(reason, actor="eve@example.com"):
+    return tuple(
+        RolloutEnd(
+            id=hashlib.sha256(str(number).encode()).hexdigest()[:32],
+            model="demo",
+            kind=EndKind.STOPPED,
+            version=str(number),
+            champion="1",
+            reason=reason,
+            actor=actor,
+            percent=number,
+            holder=f"demo__rollout/manual__2026-11-{number:02}T00:00:00+00:00",
+            at=1764500000.0 + number,
+        )
+        for number in range(20)
+    )
+
+
+def test_pending_ends_are_shortened_so_that_labels_hold_the_last_twenty():
+    state = RemoteState(endpoint="demo", ends=ends_of("errors on checkout, see the dashboard " * 9))
+    labels = write_labels({"team": "flights"}, state)
+    assert len(labels) <= 64
+    kept = read_labels(labels).ends
+    assert [(e.id, e.kind, e.version, e.percent, e.at) for e in kept] == [
+        (e.id, e.kind, e.version, e.percent, e.at) for e in state.ends[-len(kept) :]
+    ]
+    assert len(kept) == 20
+    assert all(len(e.reason) <= 60 and e.reason.startswith("errors on checkout") for e in kept)
+    assert write_labels(labels, read_labels(labels)) == labels
+
+
+def test_oldest_ends_give_way_to_labels_of_others():
+    others = {f"label-{number}": "x" for number in range(45)}
+    labels = write_labels(others, RemoteState(endpoint="demo", ends=ends_of("r")))
+    assert len(labels) == 64
+    kept = read_labels(labels).ends
+    assert 0 < len(kept) < 20
+    assert kept[-1].version == "19"
 
 
 def test_ids_of_deployed_models_are_allowed_and_differ():
