@@ -14,7 +14,9 @@ SLACK_SECONDS = 4.0
 """Of the sampler, and of a task that was under way: it may renew the lease once more."""
 UNWATCHED_SECONDS = LEASE_SECONDS + REAPER_SECONDS + SKEW_SECONDS + SLACK_SECONDS
 UNDER_WAY_SECONDS = 3.0
-"""How long a task that ran already may still raise the weight after its DAG was paused."""
+RISING_SECONDS = 15.0
+"""How long after a pause the weight may still rise by a task that Airflow had queued before; the second when
+that task is the one that raises it."""
 PROMOTED, STOPPED = "promoted", "stopped"
 UNATTENDED = ("reaped", "superseded", "failed")
 GIVEN_UP = (*UNATTENDED, "rolled_back")
@@ -113,8 +115,9 @@ def _of_weight(seen: Seen) -> list[str]:
 
 def _of_pause(seen: Seen) -> list[str]:
     """Nothing rises while a DAG is paused, but for what was under way."""
-    begun = max(percent_at(seen.weights, seen.said + UNDER_WAY_SECONDS), percent_at(seen.weights, seen.at))
-    paused = (p for t, p in seen.weights if seen.said + UNDER_WAY_SECONDS < t < seen.released)
+    settled = seen.said + (RISING_SECONDS if seen.cell.step in ("set_20", "promote") else UNDER_WAY_SECONDS)
+    begun = max(percent_at(seen.weights, settled), percent_at(seen.weights, seen.at))
+    paused = (p for t, p in seen.weights if settled < t < seen.released)
     return [f"weight rose from {begun} % to {p} % while paused" for p in paused if p > begun][:1]
 
 

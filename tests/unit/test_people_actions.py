@@ -77,6 +77,13 @@ def test_weight_that_rises_while_the_dag_is_paused_is_a_problem():
     ]
 
 
+@pytest.mark.parametrize(("step", "count"), [("promote", 0), ("analyse_50", 1)])
+def test_task_that_raises_the_weight_may_end_after_the_pause_when_it_was_queued_before(step, count):
+    cell = Cell(action=Action.PAUSE_SHORT, step=step)
+    risen = ((5.0, 50), (17.0, 100))
+    assert len(problems(seen(cell, **PROMOTION, weights=risen, released=30.0))) == count
+
+
 def test_version_that_never_got_a_request_has_weight_0_at_once():
     assert zero_seconds(seen(weights=((10.0, 0),))) == 0.0
     assert percent_at(((5.0, 20), (11.0, 0)), 4.0) == 0
