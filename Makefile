@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constr
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint house types imports bench bench-data bench-skew bench-canary bench-validation bench-triggerer lease-drill chaos clean
+.PHONY: setup setup-test demo ui stop test test-fast lint house types imports bench bench-data bench-skew bench-canary bench-validation bench-triggerer lease-drill chaos chaos-people clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -107,6 +107,11 @@ KILLS ?= 46
 SEED  ?= 20261121
 chaos: setup-test
 	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR) $(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
+
+# What people do to rollouts, at every step, with Airflow alive and killed; about forty minutes. `ACTIONS=8` is short.
+ACTIONS ?= 60
+chaos-people: setup-test
+	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR) $(BIN)/python -m people --actions $(ACTIONS) --seed $(SEED)
 
 clean: stop
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

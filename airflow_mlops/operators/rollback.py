@@ -17,7 +17,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.operators.rollout import RolloutOperator
 from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
-from airflow_mlops.runtime.ends import flush_ends
+from airflow_mlops.runtime.ends import flush_ends, free_from_ended_run
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import RESTORATION_PATH
@@ -102,6 +102,7 @@ class RestoreVersionOperator(RolloutOperator):
         :raises EndpointBusyError: another rollout holds it; says that force stops it.
         """
         holder = holder_of(context)
+        free_from_ended_run(backend, self.model, holder)
         for _ in range(_ATTEMPTS):
             try:
                 backend.claim(self.model, holder)
@@ -116,7 +117,7 @@ class RestoreVersionOperator(RolloutOperator):
 
     def _stop(self, backend: ServingBackend, context: Context) -> None:
         person = getattr(context["dag_run"], "triggering_user_name", None) or holder_of(context)
-        done = stop_rollout(backend, self.model, actor=person, reason=self.reason, now=time.time())
+        done = stop_rollout(backend, self.model, actor=person, reason=self.reason or "", now=time.time())
         self.log.warning("forced: %s", done.sentence)
 
     def _tell(self, backend: ServingBackend, registry: ModelRegistry) -> None:

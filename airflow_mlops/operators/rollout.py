@@ -36,6 +36,7 @@ from airflow_mlops.runtime.deployment import (
 from airflow_mlops.runtime.ends import (
     end_of,
     flush_ends_quietly,
+    free_from_ended_run,
     promoted_end,
     record_end_once,
     refused_end,
@@ -159,6 +160,7 @@ class DeployCanaryOperator(ClearedOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
             self._clear(registry, version.version, champion, context)
+            free_from_ended_run(backend, self.model, holder)
             backend.claim(self.model, holder)
             flush_ends_quietly(backend, registry, self.model)
             restore_champion(backend, registry, self.model, champion, holder)

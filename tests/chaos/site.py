@@ -10,6 +10,7 @@ import time
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import psutil
@@ -25,6 +26,9 @@ from airflow_mlops.backends.serving.local.process import Process, start
 from airflow_mlops.demo.api import AirflowApi
 from airflow_mlops.demo.services import Services
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 HERE = Path(__file__).parent
 MODEL, ON_TRIGGERER, ON_WORKER = "chaos", "chaos__rollout", "chaos__rollout_on_worker"
 WORKERS = 2
@@ -38,10 +42,19 @@ QUICK = {
 
 
 class Site:
-    """Starts it all, makes versions, stops it all."""
+    """Starts it all, makes versions, stops it all.
 
-    def __init__(self, home: Path) -> None:
+    :param dags: folder of the DAG files.
+    :param dag_ids: DAGs to wait for.
+    """
+
+    tasks: Mapping[str, str] = TASKS
+
+    def __init__(
+        self, home: Path, *, dags: Path = HERE / "dags", dag_ids: tuple[str, ...] = (ON_TRIGGERER, ON_WORKER)
+    ) -> None:
         self.home = home.absolute()
+        self.dag_ids = dag_ids
         state_dir = self.home / "serving"
         serving = {"state_dir": str(state_dir), "workers": WORKERS}
         connection = {"conn_type": "mlops_local_serving", "extra": serving}
@@ -50,7 +63,7 @@ class Site:
             "AIRFLOW_CONN_MLOPS_SERVING": json.dumps(connection),
             **{f"AIRFLOW__{name}": value for name, value in QUICK.items()},
         }
-        self.services = Services(self.home, dags_folder=HERE / "dags", environment=environment)
+        self.services = Services(self.home, dags_folder=dags, environment=environment)
         self.serving = LocalServing(state_dir, workers=WORKERS)
         self.reaper: Process | None = None
 
@@ -61,14 +74,18 @@ class Site:
         self.server = MlflowServer(self.services.mlflow_url)
         self.registry = MlflowRegistry(self.server)
         self.serving.state_dir.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "airflow_mlops.cli", "reap", "--revive", "--every", "1"]
         self.reaper = start(
-            [*command, "--state-dir", str(self.serving.state_dir)],
+            self.reap_command(),
             log=self.home / "reaper.log",
             folder=self.home,
             environment=self.services.environment(),
         )
-        self.api.wait_for_dags(ON_TRIGGERER, ON_WORKER)
+        self.api.wait_for_dags(*self.dag_ids)
+
+    def reap_command(self) -> list[str]:
+        """Return the command of the reaper."""
+        command = [sys.executable, "-m", "airflow_mlops.cli", "reap", "--revive", "--every", "1"]
+        return [*command, "--state-dir", str(self.serving.state_dir)]
 
     def new_version(self) -> str:
         """Register one more version of the same good model."""
@@ -91,7 +108,7 @@ class Site:
     def task(self, dag_id: str, run_id: str, step: str) -> dict:
         """Return the task of a step, ``{}`` if Airflow does not answer."""
         try:
-            return self.api.tasks(dag_id, run_id)[TASKS[step]]
+            return self.api.tasks(dag_id, run_id)[self.tasks[step]]
         except httpx.HTTPError:
             return {}
 
