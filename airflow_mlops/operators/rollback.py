@@ -17,10 +17,9 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.operators.rollout import RolloutOperator
 from airflow_mlops.runtime.deployment import deploy, holder_of, ledger_entry
-from airflow_mlops.runtime.ends import flush_ends
+from airflow_mlops.runtime.ends import flush_ends, free_from_ended_run
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
-from airflow_mlops.runtime.holders import free_from_ended_run
 from airflow_mlops.runtime.paths import RESTORATION_PATH
 from airflow_mlops.runtime.stop import stop_rollout
 
@@ -118,7 +117,7 @@ class RestoreVersionOperator(RolloutOperator):
 
     def _stop(self, backend: ServingBackend, context: Context) -> None:
         person = getattr(context["dag_run"], "triggering_user_name", None) or holder_of(context)
-        done = stop_rollout(backend, self.model, actor=person, reason=self.reason, now=time.time())
+        done = stop_rollout(backend, self.model, actor=person, reason=self.reason or "", now=time.time())
         self.log.warning("forced: %s", done.sentence)
 
     def _tell(self, backend: ServingBackend, registry: ModelRegistry) -> None:

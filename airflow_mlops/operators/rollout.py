@@ -36,6 +36,7 @@ from airflow_mlops.runtime.deployment import (
 from airflow_mlops.runtime.ends import (
     end_of,
     flush_ends_quietly,
+    free_from_ended_run,
     promoted_end,
     record_end_once,
     refused_end,
@@ -43,7 +44,6 @@ from airflow_mlops.runtime.ends import (
 )
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast, fail_fast_unless_denied, skip_what_is_not_mine
-from airflow_mlops.runtime.holders import free_from_ended_run
 from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,

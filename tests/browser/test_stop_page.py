@@ -14,8 +14,16 @@ ASKED = {"model": "paged", "reason": "complaints since noon"}
 HEADERS = {"X-MLOps-Request": "stop"}
 
 
+@pytest.fixture(scope="module")
+def registered(airflow):
+    """The model is known to MLflow, so that its ledger can be shown."""
+    with airflow.registry.server.session() as client:
+        client.create_registered_model("paged")
+    return airflow
+
+
 @pytest.fixture
-def canary(airflow, tmp_path, monkeypatch):
+def canary(airflow, registered, tmp_path, monkeypatch):
     """Version 2 of an endpoint gets half of the requests, in a rollout whose DAG there is not."""
     folder = airflow.services.serving.state_dir
     with light_serving(folder, monkeypatch) as serving:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
-from builders import plan, promotion, watched
+from builders import VALIDATED, plan, promotion, watched
 
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
@@ -31,7 +31,7 @@ HOLDER = "m__stage/run-1"
 def passed(world, run):
     """Version 2 has passed its step of 10 %; the state the next task begins from."""
     for number in ("1", "2", "3"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), {})
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
     world.registry.promote(promotion("m", None, "1"))
     deployed = run(DeployCanaryOperator(task_id="deploy", plan=PLAN, **COMMON))
     stepping = RolloutState.from_json(run(shift(deployed, 10)))

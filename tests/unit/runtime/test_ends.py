@@ -10,8 +10,8 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.core.rollout.end import EndKind
-from airflow_mlops.runtime import holders
-from airflow_mlops.runtime.holders import free_from_ended_run, run_state
+from airflow_mlops.runtime import ends
+from airflow_mlops.runtime.ends import free_from_ended_run, run_state
 
 THEIRS, MINE = "m__rollout/run-1", "m__rollout/run-2"
 
@@ -30,7 +30,7 @@ def serving(tmp_path):
 
 @pytest.mark.parametrize("state", ["success", "failed", "deleted"])
 def test_rollout_whose_run_is_over_is_replaced_and_its_canary_gets_nothing_more(serving, monkeypatch, state):
-    monkeypatch.setattr(holders, "run_state", lambda holder: state if holder == THEIRS else "running")
+    monkeypatch.setattr(ends, "run_state", lambda holder: state if holder == THEIRS else "running")
     free_from_ended_run(serving, "m", MINE)
     serving.claim("m", MINE, now=time.time())
     seen = serving.traffic("m")
@@ -42,14 +42,14 @@ def test_rollout_whose_run_is_over_is_replaced_and_its_canary_gets_nothing_more(
 
 @pytest.mark.parametrize("state", ["running", "queued", None])
 def test_rollout_that_runs_or_of_which_airflow_says_nothing_keeps_the_endpoint(serving, monkeypatch, state):
-    monkeypatch.setattr(holders, "run_state", lambda holder: state)
+    monkeypatch.setattr(ends, "run_state", lambda holder: state)
     free_from_ended_run(serving, "m", MINE)
     assert (serving.traffic("m").holder, serving.traffic("m").canary_percent) == (THEIRS, 20)
     assert serving.pending_ends("m") == ()
 
 
 def test_ended_run_that_alone_serves_is_left_to_its_lease(tmp_path, monkeypatch):
-    monkeypatch.setattr(holders, "run_state", lambda holder: "failed")
+    monkeypatch.setattr(ends, "run_state", lambda holder: "failed")
     backend = InMemoryServing()
     backend.claim("m", THEIRS)
     backend.deploy("m", "2", tmp_path, holder=THEIRS)
