@@ -39,6 +39,7 @@ from airflow_mlops.runtime.ends import (
     free_from_ended_run,
     promoted_end,
     record_end_once,
+    refuse_stopped,
     refused_end,
     unpromoted_end,
 )
@@ -160,6 +161,7 @@ class DeployCanaryOperator(ClearedOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
             self._clear(registry, version.version, champion, context)
+            refuse_stopped(backend, registry, self.model, holder)
             free_from_ended_run(backend, self.model, holder)
             backend.claim(self.model, holder)
             flush_ends_quietly(backend, registry, self.model)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from airflow_mlops.core.errors import MlopsError
+from airflow_mlops.core.errors import LeaseLostError, MlopsError
 from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.core.rollout.state import Phase
 
@@ -131,6 +131,17 @@ def unpromoted_end(
 def _id_of(model: str, holder: str) -> str:
     """Return the same id for each try of a rollout's last task."""
     return uuid5(NAMESPACE_URL, f"{model}/{holder}").hex
+
+
+def refuse_stopped(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
+    """Refuse a rollout that a person stopped: a try that Airflow begins again does not bring it back.
+
+    :raises LeaseLostError: says who stopped it, and why.
+    """
+    for end in (*backend.pending_ends(model), *registry.ends(model)):
+        if end.holder == mine and end.kind is EndKind.STOPPED:
+            msg = f"{model}: {end.sentence}; start a new rollout to go on"
+            raise LeaseLostError(msg)
 
 
 def free_from_ended_run(backend: ServingBackend, model: str, mine: str) -> None:

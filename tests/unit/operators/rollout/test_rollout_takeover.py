@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from builders import VALIDATED, plan, promotion
 
-from airflow_mlops.core.rollout.end import EndKind
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.operators.rollout import DeployCanaryOperator
 from airflow_mlops.runtime import ends
+from airflow_mlops.runtime.ends import flush_ends
 
 DEAD, MINE = "m__stage/run-0", "m__stage/run-1"
 
@@ -25,8 +28,8 @@ def left_behind(world, tmp_path):
     world.serving.deploy("m", "2", world.model_dir, holder=DEAD)
 
 
-def deploy(run):
-    return run(DeployCanaryOperator(task_id="deploy", plan=plan(), model="m", version="3"))
+def deploy(run, version="3"):
+    return run(DeployCanaryOperator(task_id="deploy", plan=plan(), model="m", version=version))
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "deleted"])
@@ -46,3 +49,18 @@ def test_rollout_that_runs_keeps_the_endpoint(world, left_behind, run, monkeypat
         deploy(run)
     assert world.serving.traffic("m").canary == "2"
     assert world.registry.ends("m") == []
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_try_that_airflow_begins_again_after_a_stop_deploys_nothing(world, run, written):
+    for number in ("1", "3"):
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
+    world.registry.promote(promotion("m", None, "1"))
+    deploy(run, "2")
+    end = RolloutEnd(id="a", model="m", kind=EndKind.STOPPED, reason="enough", actor="op")
+    world.serving.stop("m", end, now=time.time())
+    if written:
+        flush_ends(world.serving, world.registry, "m")
+    with pytest.raises(AirflowFailException, match="stopped at 0 % by op: enough; start a new rollout"):
+        deploy(run, "2")
+    assert (world.serving.traffic("m").canary, world.serving.traffic("m").holder) == (None, None)
