@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from builders import plan, promotion
+from builders import VALIDATED, plan, promotion
 
 from airflow_mlops.core.rollout.end import EndKind
 from airflow_mlops.operators.rollout import DeployCanaryOperator
