@@ -79,7 +79,7 @@ def live_rollout(plan: RolloutPlan, state: RolloutState, before: LiveRollout | N
         at=state.clock,
         lease_until=state.lease.expires_at if state.lease else 0.0,
         missing=state.arrivals.get(ReadingStatus.MISSING, 0),
-        bar=1 / plan.alpha_each,
+        bar=state.bar,
         advance_bar=1 / plan.alpha,
         e_values={"errors": state.share.e_value, **(last.others if last else {})},
         harmless=last.harmless if last else 0.0,
