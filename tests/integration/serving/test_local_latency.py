@@ -84,6 +84,6 @@ def test_champion_without_enough_answers_gives_no_bar_and_that_is_no_success(ser
     time.sleep(0.3)  # what the gateway's log needs to settle
     late = analyse_window(serving, "m", most, state, now=time.time(), metrics=metrics)
     assert late.step_requests > 200
-    assert late.seen[RolloutMetric.LATENCY] == 0
+    assert late.seen.get(RolloutMetric.LATENCY, 0) == 0
     assert late.decision is StepDecision.INCONCLUSIVE
     assert "no data on latency" in late.reasons[0]
