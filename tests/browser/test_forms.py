@@ -7,8 +7,8 @@ import pytest
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 NAMED = {"model": "nobody", "version": "1"}
 FORMS = {
-    "steady__training": {},
-    "steady__rollout": {},
+    "forms__training": {},
+    "forms__rollout": {},
     "mlops__replay": NAMED,
     "mlops__rollback": {**NAMED, "reason": "complaints since noon"},
     "mlops__accept_schema": {"model": "nobody", "schema": "/no/schema.yaml", "uri": "/no/lake"},

@@ -1,4 +1,4 @@
-"""DAGs whose training and steps last long enough to kill them; one for a model that people restore."""
+"""DAGs whose training and steps last long enough to kill them; models that people restore, or fill forms of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_mlops.dag_factories.rollout import ROLLOUT_FORM, ROLLOUT_VERSION, c
 
 PLAN = {"steps": (20, 50), "min_requests": 20, "max_error_rate": 0.05, "burst": 1}
 
-for model in ("steady", "restored"):
+for model in ("steady", "restored", "forms"):
     ModelDag(
         model,
         data=DATA,
