@@ -1,4 +1,4 @@
-"""DAGs whose training and steps last long enough to kill them; models that people restore, or fill forms of."""
+"""DAGs whose training and steps last long enough to kill them; models that people restore, or that forms name."""
 
 from __future__ import annotations
 
