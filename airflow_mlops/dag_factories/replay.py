@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from airflow.sdk import DAG, Param
@@ -30,7 +31,7 @@ def replay_dag(
     dag_id: str = "mlops__replay", *, mlflow_conn_id: str = "mlflow_default", **options: Any
 ) -> DAG:
     """Build the DAG; it is started by its form. It registers nothing and moves no traffic."""
-    with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "replay"}, **options) as dag:
+    with DAG(dag_id, schedule=None, params=copy.deepcopy(_FORM), tags={"mlops", "replay"}, **options) as dag:
         ReplayTrainingOperator(
             task_id="replay",
             model="{{ params.model }}",

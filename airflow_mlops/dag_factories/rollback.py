@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,9 @@ def rollback_dag(
 
     :param notifiers: notified when the version serves again.
     """
-    with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "rollback"}, **options) as dag:
+    with DAG(
+        dag_id, schedule=None, params=copy.deepcopy(_FORM), tags={"mlops", "rollback"}, **options
+    ) as dag:
         RestoreVersionOperator(
             task_id="restore",
             model="{{ params.model }}",

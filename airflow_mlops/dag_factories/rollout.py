@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,7 @@ def _analysis(
 def rollout_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__rollout``: started by a nominated challenger, or by its form."""
     schedule = PartitionedAssetTimetable(assets=challenger_asset(config.model))
-    with model_dag(config, "rollout", schedule=schedule, params=ROLLOUT_FORM) as dag:
+    with model_dag(config, "rollout", schedule=schedule, params=copy.deepcopy(ROLLOUT_FORM)) as dag:
         canary_rollout(
             model=config.model,
             version=ROLLOUT_VERSION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def accept_schema_dag(
         "schema": "{{ params.schema }}",
         "mlflow_conn_id": mlflow_conn_id,
     }
-    with DAG(dag_id, schedule=None, params=_FORM, tags={"mlops", "schema"}, **options) as dag:
+    with DAG(dag_id, schedule=None, params=copy.deepcopy(_FORM), tags={"mlops", "schema"}, **options) as dag:
         propose = ProposeSchemaOperator(
             task_id="propose",
             uri="{{ params.uri }}",

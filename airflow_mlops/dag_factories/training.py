@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ TRAINING_FORM = {
 def training_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__training``: started by new data, by a retraining request, or by its form."""
     schedule = PartitionedAssetTimetable(assets=data_asset(config.model) | retraining_asset(config.model))
-    with model_dag(config, "training", schedule=schedule, params=TRAINING_FORM) as dag:
+    with model_dag(config, "training", schedule=schedule, params=copy.deepcopy(TRAINING_FORM)) as dag:
         request = _request(config)
         checks = _checks(config, request)
         chain(request, *checks, *_model(config, request))

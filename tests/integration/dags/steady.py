@@ -1,4 +1,4 @@
-"""DAGs whose training and steps last long enough to kill them; models that people restore, or that forms name."""
+"""DAGs whose training and steps last long enough to kill them; models for rollbacks and for forms."""
 
 from __future__ import annotations
 

@@ -22,3 +22,8 @@ def test_form_asks_for_what_is_needed_and_survives_serialisation(dag):
     back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert set(back.params) == {"model", "schema", "uri", "partition", "changes"}
     assert back.params["changes"] == "needed"
+
+
+def test_what_one_dag_was_started_with_is_no_default_of_the_next(dag):
+    dag.params["changes"] = None
+    assert accept_schema_dag("another").params["changes"] == "needed"
