@@ -225,10 +225,16 @@ class RisingOperator(ClearedOperator):
         with fail_fast_unless_denied():
             backend = hook.backend()
             metrics = hook.metrics(self.model, backend, state.watched)
+            seen = backend.traffic(self.model)
+            if seen.stable == state.version:  # an earlier try promoted it, and was cut off
+                return state
             if is_stale(plan, state, now=now):
                 lease = backend.take_lease(
                     self.model, holder_of(context), now=now, seconds=plan.lease_seconds, living=True
                 )
+                if seen.canary_percent > state.percent:  # an earlier try raised it, and was cut off
+                    who: dict[str, Any] = {"holder": holder_of(context), "lease": lease}
+                    backend.set_traffic(self.model, state.version, state.percent, **who)
                 again = replace(restarted(state, now=now), lease=lease)
                 self.log.warning("%s", again.reasons[0])
                 self._watch(again)

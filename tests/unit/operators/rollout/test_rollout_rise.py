@@ -74,6 +74,21 @@ def test_step_is_watched_again_when_its_decision_is_old(world, passed, run, rise
     assert world.registry.settle("m") == "1"
 
 
+def test_step_is_watched_at_its_own_weight_when_a_try_that_raised_it_was_cut_off_long_ago(world, passed, run):
+    run(shift(passed))
+    with pytest.raises(TaskDeferred) as deferred:
+        run(shift(replace(passed, clock=time.time() - 45.0)))
+    again = RolloutState.from_json(deferred.value.trigger.state)
+    assert (again.percent, percent(world)) == (10, 10)
+    assert analyse_window(world.serving, "m", PLAN, again, now=time.time()).intervened is False
+
+
+def test_promotion_that_was_cut_off_long_ago_is_completed(world, passed, run):
+    world.serving.promote("m", "2", holder=HOLDER)
+    run(promote(replace(passed, clock=time.time() - 45.0)))
+    assert (world.serving.traffic("m").stable, world.registry.settle("m")) == ("2", "2")
+
+
 def test_traffic_rises_after_the_step_was_watched_again(world, passed, run):
     operator = shift(replace(passed, clock=time.time() - 45.0))
     with pytest.raises(TaskDeferred) as deferred:
