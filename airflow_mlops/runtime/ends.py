@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from airflow_mlops.core.errors import LeaseLostError, MlopsError
@@ -67,18 +67,8 @@ def end_of(registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | Non
 
 def promoted_end(model: str, version: str, *, percent: int, reason: str, holder: str) -> RolloutEnd:
     """Return the end of a rollout whose version became champion."""
-    return RolloutEnd(
-        id=_id_of(model, holder),
-        model=model,
-        kind=EndKind.PROMOTED,
-        version=version,
-        champion=version,
-        reason=reason,
-        actor=holder,
-        percent=percent,
-        holder=holder,
-        at=time.time(),
-    )
+    about: dict[str, Any] = {"version": version, "champion": version, "percent": percent, "reason": reason}
+    return _own_end(model, EndKind.PROMOTED, holder, **about)
 
 
 def refused_end(
@@ -88,18 +78,8 @@ def refused_end(
 
     :param percent: the canary's share of requests when it was refused.
     """
-    return RolloutEnd(
-        id=_id_of(model, holder),
-        model=model,
-        kind=EndKind.REFUSED,
-        version=version,
-        champion=champion,
-        reason=reason,
-        actor=holder,
-        percent=percent,
-        holder=holder,
-        at=time.time(),
-    )
+    about: dict[str, Any] = {"version": version, "champion": champion, "percent": percent, "reason": reason}
+    return _own_end(model, EndKind.REFUSED, holder, **about)
 
 
 def unpromoted_end(
@@ -114,23 +94,16 @@ def unpromoted_end(
     by_evidence = last is not None and last.phase is Phase.ROLLED_BACK
     kind = EndKind.ROLLED_BACK if by_evidence else EndKind.FAILED
     person = last.rolled_back_by if last is not None else ""
-    return RolloutEnd(
-        id=_id_of(model, holder),
-        model=model,
-        kind=EndKind.ROLLED_BACK_BY_PERSON if person else kind,
-        version=version,
-        champion=champion,
-        reason=history.reason if history else "its evidence cannot be read; see the tasks' logs",
-        actor=person or holder,
-        percent=last.percent if last is not None else 0,
-        holder=holder,
-        at=time.time(),
-    )
+    about: dict[str, Any] = {"version": version, "champion": champion, "actor": person or holder}
+    about["percent"] = last.percent if last is not None else 0
+    about["reason"] = history.reason if history else "its evidence cannot be read; see the tasks' logs"
+    return _own_end(model, EndKind.ROLLED_BACK_BY_PERSON if person else kind, holder, **about)
 
 
-def _id_of(model: str, holder: str) -> str:
-    """Return the same id for each try of a rollout's last task."""
-    return uuid5(NAMESPACE_URL, f"{model}/{holder}").hex
+def _own_end(model: str, kind: EndKind, holder: str, **about: Any) -> RolloutEnd:
+    """Return an end that the rollout's own tasks write: the same id in each try, by the rollout itself."""
+    own = {"id": uuid5(NAMESPACE_URL, f"{model}/{holder}").hex, "actor": holder, "at": time.time()}
+    return RolloutEnd(model=model, kind=kind, holder=holder, **{**own, **about})
 
 
 def refuse_stopped(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
