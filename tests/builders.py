@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
+from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.release.readiness import ProbeAnswer, ProbeKind, ReadinessMeasurements, Timing
 from airflow_mlops.core.rollout.counters import Reading
@@ -103,3 +104,14 @@ def measurements(**more):
     return ReadinessMeasurements(
         **known | {"answers": (example,), "one_by_one": quick, "at_once": quick} | more
     )
+
+
+def canary_beside_champion(holder, percent=25):
+    """Serving in memory: version 2 of model m gets a share beside version 1, in a rollout of ``holder``."""
+    backend = InMemoryServing()
+    backend.claim("m", holder)
+    backend.deploy("m", "1", None, holder=holder)
+    backend.promote("m", "1", holder=holder)
+    backend.deploy("m", "2", None, holder=holder)
+    backend.set_traffic("m", "2", percent, holder=holder)
+    return backend

@@ -7,12 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from builders import canary_beside_champion
 
 from airflow_mlops.backends.mlflow_server import MlflowServer
 from airflow_mlops.backends.registry.in_memory import InMemoryRegistry
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.registry.rest_ledger import RestLedger
-from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.cli import connections, main
 from airflow_mlops.cli import stop as stop_command
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -30,12 +30,7 @@ def no_server(monkeypatch):
 @pytest.fixture
 def serving(monkeypatch):
     """Version 2 gets 25 % beside version 1."""
-    backend = InMemoryServing()
-    backend.claim("m", HOLDER)
-    for version in ("1", "2"):
-        backend.deploy("m", version, None, holder=HOLDER)
-        backend.promote("m", "1", holder=HOLDER)
-    backend.set_traffic("m", "2", 25, holder=HOLDER)
+    backend = canary_beside_champion(HOLDER)
     monkeypatch.setattr(stop_command, "serving_of", lambda options: backend)
     return backend
 

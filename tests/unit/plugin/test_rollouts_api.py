@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.api_fastapi.core_api.security import get_user
+from builders import canary_beside_champion
 from fastapi import HTTPException
 from fastapi.testclient import TestClient
 
 from airflow_mlops.backends.registry.in_memory import InMemoryRegistry
-from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.lease import stopped
 from airflow_mlops.hooks.serving import ServingHook
@@ -26,12 +26,7 @@ STOP = {"model": "m", "reason": "complaints since noon"}
 @pytest.fixture
 def serving(monkeypatch):
     """Version 2 gets 25 % beside version 1, in a rollout of a DAG of its own."""
-    backend = InMemoryServing()
-    backend.claim("m", HOLDER)
-    for version in ("1", "2"):
-        backend.deploy("m", version, None, holder=HOLDER)
-        backend.promote("m", "1", holder=HOLDER)
-    backend.set_traffic("m", "2", 25, holder=HOLDER)
+    backend = canary_beside_champion(HOLDER)
     monkeypatch.setattr(ServingHook, "shared_backend", lambda self: backend)
     return backend
 
