@@ -34,12 +34,11 @@ from airflow_mlops.runtime.deployment import (
     return_traffic,
 )
 from airflow_mlops.runtime.ends import (
+    claim_unless_stopped,
     end_of,
     flush_ends_quietly,
-    free_from_ended_run,
     promoted_end,
     record_end_once,
-    refuse_stopped,
     refused_end,
     unpromoted_end,
 )
@@ -161,9 +160,7 @@ class DeployCanaryOperator(ClearedOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             evidence.store.set_tags(evidence.run, {VERSION: version.version, STAGE: ROLLOUT})
             self._clear(registry, version.version, champion, context)
-            refuse_stopped(backend, registry, self.model, holder)
-            free_from_ended_run(backend, self.model, holder)
-            backend.claim(self.model, holder)
+            claim_unless_stopped(backend, registry, self.model, holder)
             flush_ends_quietly(backend, registry, self.model)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)

@@ -106,7 +106,25 @@ def _own_end(model: str, kind: EndKind, holder: str, **about: Any) -> RolloutEnd
     return RolloutEnd(model=model, kind=kind, holder=holder, **{**own, **about})
 
 
-def refuse_stopped(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
+def claim_unless_stopped(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
+    """Claim the endpoint, also from a rollout whose run is over, unless a person stopped this one.
+
+    A stop that comes while the endpoint is claimed counts, too: the claim is given back.
+
+    :raises LeaseLostError: says who stopped this rollout, and why.
+    :raises EndpointBusyError: another rollout holds the endpoint.
+    """
+    _refuse_stopped(backend, registry, model, mine)
+    free_from_ended_run(backend, model, mine)
+    backend.claim(model, mine)
+    try:
+        _refuse_stopped(backend, registry, model, mine)
+    except LeaseLostError:
+        backend.release(model, mine)
+        raise
+
+
+def _refuse_stopped(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
     """Refuse a rollout that a person stopped: a try that Airflow begins again does not bring it back.
 
     :raises LeaseLostError: says who stopped it, and why.
@@ -135,7 +153,7 @@ def free_from_ended_run(backend: ServingBackend, model: str, mine: str) -> None:
     _log.warning("%s: %s", model, reason)
     now = time.time()
     end = RolloutEnd(id=uuid4().hex, model=model, kind=EndKind.SUPERSEDED, reason=reason, actor=mine, at=now)
-    backend.stop(model, end, now=now)
+    backend.stop(model, end, now=now, holder=seen.holder)
 
 
 def run_state(holder: str) -> str | None:

@@ -50,9 +50,13 @@ class InMemoryServing:
             seen = replace(seen, canary_percent=share if seen.stable is None else 0)
         self._traffic[endpoint], self.leases[endpoint] = replace(seen, holder=holder), lease
 
-    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+    def stop(
+        self, endpoint: str, end: RolloutEnd | None, *, now: float, holder: str | None = None
+    ) -> Stopped:
         """Take the canary out of traffic and free the endpoint."""
         seen = self.traffic(endpoint)
+        if holder not in (None, seen.holder):
+            return Stopped(endpoint=endpoint)
         stopped = Stopped(
             endpoint=endpoint,
             version=seen.canary,

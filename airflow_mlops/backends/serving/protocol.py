@@ -127,7 +127,9 @@ class ServingBackend(Protocol):
         :raises EndpointBusyError: another rollout holds it, and its lease has not ended; names the holder.
         """
 
-    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+    def stop(
+        self, endpoint: str, end: RolloutEnd | None, *, now: float, holder: str | None = None
+    ) -> Stopped:
         """Take the canary out of traffic, whoever holds the endpoint: a person's will.
 
         The canary goes to 0 % first, before anything else is written elsewhere; then it has no role any more.
@@ -136,6 +138,7 @@ class ServingBackend(Protocol):
 
         :param end: kept as a pending end unless there was nothing to stop; version, champion, percent and
             holder are filled in. ``None``: no end is kept.
+        :param holder: stop this rollout only: nothing happens when another holds the endpoint by now.
         """
 
     def pending_ends(self, endpoint: str) -> tuple[RolloutEnd, ...]:

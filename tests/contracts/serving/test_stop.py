@@ -111,6 +111,16 @@ def test_next_rollout_claims_after_a_stop_without_any_repair(serving, endpoint, 
     serving.roll_back(endpoint, "2", holder=OTHER, lease=fresh)
 
 
+def test_stop_of_one_rollout_leaves_another_in_peace(serving, endpoint, now, lease):
+    nothing = Stopped(endpoint=endpoint)
+    assert serving.stop(endpoint, an_end(), now=now, holder=OTHER) == nothing
+    seen = serving.traffic(endpoint)
+    assert (shape(seen), seen.holder, serving.pending_ends(endpoint)) == (("1", "2", 30), ME, ())
+    assert serving.stop(endpoint, an_end(), now=now, holder=ME).holder == ME
+    assert serving.stop(endpoint, an_end(2), now=now, holder=ME) == nothing
+    assert [end.id for end in serving.pending_ends(endpoint)] == [an_end().id]
+
+
 def test_stop_of_a_free_endpoint_finds_nothing(serving, endpoint, now, lease):
     serving.roll_back(endpoint, "2", holder=ME)
     serving.release(endpoint, ME)

@@ -85,14 +85,20 @@ class LocalServing(LiveFiles):
             state.holder, state.lease = holder, lease
             here.revive(state)
 
-    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+    def stop(
+        self, endpoint: str, end: RolloutEnd | None, *, now: float, holder: str | None = None
+    ) -> Stopped:
         """Take the canary out of traffic and free the endpoint.
 
-        The lock is waited for; if that takes longer than a second the weight is lowered without it.
+        The lock is waited for; if that takes longer than a second the weight is lowered without it, unless
+        only one rollout is to be stopped.
         """
         if not self._file(endpoint).exists():
             return Stopped(endpoint=endpoint)
-        with self._changed(endpoint, late=lambda: self._drain_canary(endpoint)) as (here, state):
+        late = None if holder else lambda: self._drain_canary(endpoint)
+        with self._changed(endpoint, late=late) as (here, state):
+            if holder not in (None, state.holder):
+                return Stopped(endpoint=endpoint)
             share, before = state.share, replace(state)
             if (state.canary, state.holder) != (None, None):
                 state.canary, state.percent, state.holder = None, 0, None

@@ -70,12 +70,14 @@ class RemoteServing:
 
         self.platform.retrier.retry_on_conflict(take, f"claim {endpoint}")
 
-    def stop(self, endpoint: str, end: RolloutEnd | None, *, now: float) -> Stopped:
+    def stop(
+        self, endpoint: str, end: RolloutEnd | None, *, now: float, holder: str | None = None
+    ) -> Stopped:
         """Take the canary out of traffic, whoever holds the endpoint, and free it.
 
         Weight, fencing token and end are one intent, written to the endpoint's own state; then the weight.
         """
-        return Stops(self.platform).stop(endpoint, end)
+        return Stops(self.platform).stop(endpoint, end, holder)
 
     def pending_ends(self, endpoint: str) -> tuple[RolloutEnd, ...]:
         """Return the ends that no ledger has yet."""

@@ -32,8 +32,8 @@ class Stops:
     def __init__(self, platform: RemotePlatform) -> None:
         self.platform = platform
 
-    def stop(self, endpoint: str, end: RolloutEnd | None) -> Stopped:
-        """Stop a canary, whoever holds the endpoint, and free it.
+    def stop(self, endpoint: str, end: RolloutEnd | None, holder: str | None = None) -> Stopped:
+        """Stop a canary, whoever holds the endpoint, or only one holder's, and free it.
 
         :raises TrafficConflictError: the endpoint has a model that others set; it is freed all the same.
         """
@@ -45,6 +45,8 @@ class Stops:
                 if _is_of(snapshot.state, wanted, end):
                     self._declare(snapshot, snapshot.state)
                     return found
+            if holder not in (None, snapshot.state.holder):
+                return Stopped(endpoint=endpoint)
             found = _found(snapshot.state, percent_of(self.platform, snapshot))
             if found.version is None and found.holder is None:
                 return found

@@ -64,3 +64,31 @@ def test_try_that_airflow_begins_again_after_a_stop_deploys_nothing(world, run, 
     with pytest.raises(AirflowFailException, match="stopped at 0 % by op: enough; start a new rollout"):
         deploy(run, "2")
     assert (world.serving.traffic("m").canary, world.serving.traffic("m").holder) == (None, None)
+
+
+def test_stop_that_comes_while_a_later_try_claims_deploys_nothing(world, run, monkeypatch):
+    for number in ("1", "3"):
+        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
+    world.registry.promote(promotion("m", None, "1"))
+    deploy(run, "2")
+    end = RolloutEnd(id="a", model="m", kind=EndKind.STOPPED, reason="enough", actor="op")
+    monkeypatch.setattr(  # runs after the first look for stops, before the claim
+        ends, "free_from_ended_run", lambda backend, model, mine: backend.stop(model, end, now=time.time())
+    )
+    with pytest.raises(AirflowFailException, match="stopped at 0 % by op: enough; start a new rollout"):
+        deploy(run, "2")
+    assert (world.serving.traffic("m").canary, world.serving.traffic("m").holder) == (None, None)
+
+
+def test_of_two_rollouts_that_free_a_dead_holder_at_once_neither_stops_the_other(
+    world, left_behind, run, monkeypatch
+):
+    def freed_by_another_meanwhile(holder):
+        world.serving.stop("m", None, now=time.time())
+        world.serving.claim("m", "m__stage/run-9")
+        return "deleted"
+
+    monkeypatch.setattr(ends, "run_state", freed_by_another_meanwhile)
+    with pytest.raises(AirflowFailException, match="held by m__stage/run-9"):
+        deploy(run)
+    assert world.serving.traffic("m").holder == "m__stage/run-9"
