@@ -122,9 +122,13 @@ def _of_pause(seen: Seen) -> list[str]:
 
 
 def _of_ledger(seen: Seen) -> list[str]:
-    """One end for each rollout, and the one that was; a promotion is one by traffic, alias and ledger."""
+    """One end for each rollout, and the one that was; a promotion is one by traffic, alias and ledger.
+
+    Who stops a rollout that was promoted, but has not cleaned up yet, frees its endpoint: that is told, too.
+    """
     found, allowed = [], allowed_kinds(seen.cell)
-    if len(seen.ends) != 1 or seen.ends[0] not in allowed:
+    freed_late = seen.cell.action in STOPS and seen.was_promoted and seen.ends == (PROMOTED, STOPPED)
+    if not freed_late and (len(seen.ends) != 1 or seen.ends[0] not in allowed):
         found.append(f"ledger tells {', '.join(seen.ends) or 'no end'}; allowed: one of {', '.join(allowed)}")
     if (PROMOTED in seen.ends) is not seen.was_promoted:
         found.append(

@@ -60,6 +60,13 @@ def test_promotion_must_be_one_by_traffic_alias_and_ledger():
     assert len(problems(seen(cell, **half, weights=((5.0, 50), (11.0, 0))))) == 3
 
 
+@pytest.mark.parametrize(("ends", "count"), [(("promoted", "stopped"), 0), (("stopped", "promoted"), 1)])
+def test_endpoint_may_be_freed_after_the_promotion_and_that_is_told(ends, count):
+    cell = replace(CELL, step="clean_up")
+    assert len(problems(seen(cell, **{**PROMOTION, "ends": ends}))) == count
+    assert problems(seen(cell, ends=("promoted", "stopped"))) != []
+
+
 @pytest.mark.parametrize(("zero", "count"), [(UNWATCHED_SECONDS - 1, 0), (UNWATCHED_SECONDS + 1, 1)])
 @pytest.mark.parametrize("action", [Action.MARK_FAILED, Action.MARK_SUCCESS, Action.DELETE_RUN])
 def test_canary_that_nobody_watches_keeps_its_traffic_no_longer_than_the_lease(action, zero, count):

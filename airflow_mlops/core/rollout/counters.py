@@ -86,6 +86,19 @@ class CounterDelta(Record):
     quality: ArmCounts | None = None
     predictions: BinCounts | None = None
 
+    @property
+    def answered(self) -> ArmCounts:
+        """Requests, and errors among them, without those that were refused (4xx).
+
+        These show nothing of a model: one that refuses what the champion answers has no evidence to go on.
+        """
+        refused, errors = self.client_errors or ZERO_COUNTS, self.errors
+        return replace(
+            errors,
+            canary_requests=max(errors.canary_requests - refused.canary_errors, errors.canary_errors),
+            stable_requests=max(errors.stable_requests - refused.stable_errors, errors.stable_errors),
+        )
+
 
 def delta_since(
     last: Reading, reading: Reading, retired: tuple[str, ...]

@@ -49,6 +49,9 @@ def judge_step(plan: RolloutPlan, state: RolloutState) -> Judgement:
     decided = _baked_judgement(plan, state) if baked and not _unmeasured(plan, state) else None
     if decided:
         return decided
+    if _refuses_nearly_all(state, step, elapsed):
+        reason = f"version {state.version} refuses nearly all requests: {_errors(state)}; these show nothing"
+        return Judgement(decision=StepDecision.INCONCLUSIVE, reason=reason)
     if elapsed >= (step.deadline_seconds or 0):
         return Judgement(decision=StepDecision.INCONCLUSIVE, reason=_undecided(plan, state, step))
     return Judgement(decision=StepDecision.CONTINUE, reason=state.share.conclude().reasons[0])
@@ -130,7 +133,14 @@ def _unmeasured(plan: RolloutPlan, state: RolloutState) -> list[str]:
 
 
 def _errors(state: RolloutState) -> str:
-    return f"{state.step_errors} of {state.step_requests} requests failed at {state.percent} %"
+    refused = f", {state.step_refused} more were refused (4xx)" if state.step_refused else ""
+    return f"{state.step_errors} of {state.step_requests} requests failed at {state.percent} %{refused}"
+
+
+def _refuses_nearly_all(state: RolloutState, step: Step, elapsed: float) -> bool:
+    """Whether waiting on is in vain: after the bake, less than a tenth of the requests were answered."""
+    least, refused = step.min_requests or 1, state.step_refused
+    return elapsed >= (step.bake_seconds or 0) and refused >= least and refused > 9 * state.step_requests
 
 
 def _shifted(state: RolloutState) -> str:

@@ -81,6 +81,8 @@ class RolloutEnd(Record):
         """Return the end in one line."""
         who = f" by {self.actor}" if self.actor else ""
         why = f": {self.reason}" if self.reason else ""
+        if self.kind is EndKind.STOPPED and not self.version:
+            return f"the endpoint was freed{who}{why}; there was no canary"
         version = f"version {self.version} " if self.version else ""
         return f"{version}{self.kind.replace('_', ' ')} at {self.percent} %{who}{why}"
 

@@ -91,6 +91,7 @@ def begin_step(state: RolloutState, percent: int, reading: Reading, *, now: floa
         others={m: _invested(test) if state.percent else test for m, test in state.others.items()},
         step_requests=0,
         step_errors=0,
+        step_refused=0,
         last=carried(state.last, reading) if state.percent else reading,
         retired=retire(state.last, reading, state.retired) if state.percent else state.retired,
         seen={},
@@ -221,12 +222,13 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta, *, since
     tests = copy.copy(state.share), copy.copy(state.rate), copy.copy(state.alone)
     share, rate, alone = tests
     span = {"since": since, "until": state.clock}
-    share.observe(fresh.errors, **span)
-    rate.observe(fresh.errors, **span)
+    answered = fresh.answered
+    share.observe(answered, **span)
+    rate.observe(answered, **span)
     if is_alone(state):
-        alone.observe(fresh.errors, **span)
+        alone.observe(answered, **span)
     seen = {metric: state.seen.get(metric, 0) + count for metric, count in _answers(fresh).items() if count}
-    window = fresh.errors
+    refused = fresh.errors.canary_requests - answered.canary_requests
     after = replace(
         state,
         share=share,
@@ -238,10 +240,11 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta, *, since
         predictions=_predicted(state.predictions, fresh),
         interval=_compared(plan, state.interval, fresh),
         seen={**state.seen, **seen},
-        step_requests=state.step_requests + window.canary_requests,
-        step_errors=state.step_errors + window.canary_errors,
+        step_requests=state.step_requests + answered.canary_requests,
+        step_errors=state.step_errors + answered.canary_errors,
+        step_refused=state.step_refused + refused,
     )
-    return replace(after, trace=thinned((*state.trace, trace_point(plan, after, window)), TRACE_LIMIT))
+    return replace(after, trace=thinned((*state.trace, trace_point(plan, after, fresh.errors)), TRACE_LIMIT))
 
 
 def _answers(fresh: CounterDelta) -> dict[RolloutMetric, int]:

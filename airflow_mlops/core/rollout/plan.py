@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.record import Record
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __getattr__ = names_of(__name__)
 
+_Word = TypeVar("_Word", bound=StrEnum)
 _CONCURRENT = "it compares versions that answer at the same time"
 
 
@@ -119,7 +120,8 @@ class RolloutPlan(Record):
     freeze: tuple[Freeze, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a plan that must not be carried out."""
+        """Read words as what they name; refuse a plan that must not be carried out."""
+        self._read_words()
         bounds = (problem for index in range(len(self.steps)) for problem in self._step_bounds(index))
         for problem in (_steps_problem(self.percents), self._shape_problem(), *self._bounds(), *bounds):
             if problem:
@@ -180,6 +182,19 @@ class RolloutPlan(Record):
         """Whether a person may be asked before traffic rises from a step."""
         holds = self.on_inconclusive is OnInconclusive.HOLD or RolloutMetric.PREDICTIONS in self.metrics
         return holds or self.step_at(percent).approve
+
+    def _read_words(self) -> None:
+        """Accept ``on_inconclusive="hold"`` of Python authors: a word that is no member equals none."""
+        read = {
+            "strategy": _member(Strategy, self.strategy, "strategy"),
+            "on_inconclusive": _member(OnInconclusive, self.on_inconclusive, "on_inconclusive"),
+            "metrics": tuple(_member(RolloutMetric, each, "metrics") for each in self.metrics),
+            "optional_metrics": tuple(
+                _member(RolloutMetric, each, "optional_metrics") for each in self.optional_metrics
+            ),
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
 
     def _filled(self, step: int | Step) -> Step:
         step = step if isinstance(step, Step) else Step(percent=step)
@@ -255,6 +270,14 @@ class RolloutPlan(Record):
                 for metric in self.optional_metrics
             ),
         )
+
+
+def _member(kind: type[_Word], word: str, key: str) -> _Word:
+    try:
+        return kind(word)
+    except ValueError as error:
+        msg = f"rollout.{key}: {word!r}, allowed: {', '.join(kind)}"
+        raise InvalidPlanError(msg) from error
 
 
 def _unless(holds: bool, problem: str) -> str:  # noqa: FBT001 - a condition, not a switch

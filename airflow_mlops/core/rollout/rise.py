@@ -49,6 +49,7 @@ def restarted(state: RolloutState, *, now: float) -> RolloutState:
         clock=now,
         step_requests=0,
         step_errors=0,
+        step_refused=0,
         seen={},
         arrivals={},
         approved_by=None,

@@ -106,6 +106,8 @@ class RolloutState(Record):
     :param step_since: when the current step's traffic was set, seconds since the epoch.
     :param clock: latest time; it never runs back.
     :param counted_at: when ``last`` was read: the next window begins there.
+    :param step_requests: the canary's requests in the current step without those that it refused (4xx),
+        which are counted in ``step_refused``; ``step_errors``: how many of them failed.
     :param said: what a person answered about the current step.
     :param approved_by: who agreed to leave it.
     :param lease: under which the current step's traffic was set; ``None`` where the back end has none.
@@ -130,6 +132,7 @@ class RolloutState(Record):
     step_since: float = 0.0
     step_requests: int = 0
     step_errors: int = 0
+    step_refused: int = 0
     clock: float = 0.0
     counted_at: float = 0.0
     last: Reading = field(default_factory=Reading)

@@ -168,3 +168,13 @@ def test_endpoints_that_cannot_be_listed_are_no_obstacle_to_a_stop(serving, monk
 
     monkeypatch.setattr(serving, "endpoints", forbidden)
     assert stopped(serving).stopped.version == "2"
+
+
+def test_stop_after_the_promotion_frees_the_endpoint_and_claims_nothing_else(serving):
+    registry = InMemoryRegistry()
+    serving.promote("m", "2", holder=HOLDER)
+    serving.clean_up("m", holder=HOLDER)
+    stopped(serving, registry)
+    (end,) = registry.ends("m")
+    assert (end.version, end.champion) == ("", "2")
+    assert end.sentence == "the endpoint was freed by ann: complaints since noon; there was no canary"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError, TrafficOrderError
-from airflow_mlops.core.rollout.evidence.share import StepDecision
+from airflow_mlops.core.rollout.evidence.share import ArmCounts, StepDecision
 from airflow_mlops.core.rollout.machine import RESERVE, TRACE_LIMIT, abort, advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import OnInconclusive, Strategy
 from airflow_mlops.core.rollout.state import Phase, RolloutState
@@ -136,6 +136,35 @@ def test_window_that_began_while_warming_up_is_no_evidence_whenever_it_is_read(m
     assert state.arrivals == {"warm_up": len(moments)}
     state = advance(slow, state, reading(canary=100 * len(moments) + 10, **bad), now=40)
     assert (state.step_requests, state.step_errors) == (10, 0)
+
+
+def refusing(canary, canary_refused, stable, stable_refused):
+    refused = ArmCounts(
+        canary_requests=canary,
+        canary_errors=canary_refused,
+        stable_requests=stable,
+        stable_errors=stable_refused,
+    )
+    return reading(canary, 0, stable, 0, client_errors=refused)
+
+
+def test_canary_that_refuses_everything_shows_nothing_and_never_passes():
+    held = plan(on_inconclusive=OnInconclusive.HOLD)
+    state = state_at()
+    for n in range(1, 4):
+        state = advance(held, state, refusing(100 * n, 100 * n, 900 * n, 0), now=3.0 * n)
+    assert (state.phase, state.step_requests, state.rate.below_e_value) == (Phase.STEPPING, 0, 1.0)
+    state = advance(held, state, refusing(400, 400, 3600, 0), now=12.0)
+    assert (state.phase, state.step_requests) == (Phase.HELD, 0)
+    assert "0 of 0 requests failed at 10 %, 400 more were refused (4xx)" in state.reasons[0]
+
+
+def test_requests_that_both_refuse_keep_no_canary_from_passing():
+    state = state_at()
+    for n in range(1, 30):
+        state = advance(plan(), state, refusing(100 * n, 40 * n, 900 * n, 360 * n), now=3.0 * n)
+    assert state.phase is Phase.PASSED
+    assert state.step_requests == 60 * sum(state.arrivals.values())
 
 
 def test_clock_that_runs_back_stands_still():

@@ -5,7 +5,14 @@ from builders import plan
 
 from airflow_mlops.core.errors import InvalidPlanError
 from airflow_mlops.core.rollout.freeze import Day, FreezePeriod, WeeklyFreeze
-from airflow_mlops.core.rollout.plan import RolloutMetric, RolloutPlan, Step, Strategy, require_percent
+from airflow_mlops.core.rollout.plan import (
+    OnInconclusive,
+    RolloutMetric,
+    RolloutPlan,
+    Step,
+    Strategy,
+    require_percent,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +105,17 @@ def test_share_that_is_no_whole_percent_is_refused(percent):
 )
 def test_alpha_is_divided_among_all_tests_that_may_blame(more, tests):
     assert RolloutPlan(**more).alpha_each == pytest.approx(0.05 / tests)
+
+
+def test_words_of_python_authors_mean_what_they_name():
+    worded = plan(on_inconclusive="hold", strategy="canary", metrics=("errors", "latency"))
+    assert worded == plan(on_inconclusive=OnInconclusive.HOLD, metrics=("errors", RolloutMetric.LATENCY))
+    assert worded.on_inconclusive is OnInconclusive.HOLD
+    assert worded.metrics[0] is RolloutMetric.ERRORS
+
+
+@pytest.mark.parametrize("key", ["strategy", "on_inconclusive", "metrics", "optional_metrics"])
+def test_unknown_word_is_refused_by_its_key(key):
+    word = ("sometimes",) if key.endswith("metrics") else "sometimes"
+    with pytest.raises(InvalidPlanError, match=rf"rollout\.{key}: 'sometimes', allowed: "):
+        plan(**{key: word})
