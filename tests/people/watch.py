@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from chaos.site import MODEL
+from people.site import now_and_then
 
 from airflow_mlops.core.errors import MlopsError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.serving.local.backend import LocalServing
 
 LOOK_SECONDS = 0.2
+_PATIENCE_SECONDS = 10.0
 
 
 class Weights:
@@ -25,6 +27,7 @@ class Weights:
     def __init__(self, serving: LocalServing) -> None:
         self._serving, self._stop = serving, threading.Event()
         self._changes: list[tuple[float, dict[str, int]]] = []
+        self._looked = 0.0
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Weights:
@@ -36,7 +39,9 @@ class Weights:
         self._thread.join()
 
     def of(self, version: str, *, since: float) -> tuple[tuple[float, int], ...]:
-        """Return the changes of a version's share, the first as of ``since`` or before."""
+        """Return the changes of a version's share up to now, the first as of ``since`` or before."""
+        asked = time.time()
+        now_and_then(lambda: self._looked > asked, _PATIENCE_SECONDS)
         found: list[tuple[float, int]] = []
         for at, shares in list(self._changes):
             share = shares.get(version, 0)
@@ -47,6 +52,7 @@ class Weights:
 
     def _look(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
+            began = time.time()
             try:
                 seen, now = self._serving.traffic(MODEL), time.time()
             except MlopsError:
@@ -56,3 +62,4 @@ class Weights:
                 shares[seen.stable] = 100
             if not self._changes or self._changes[-1][1] != shares:
                 self._changes.append((now, shares))
+            self._looked = began
