@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_mlops.assets import announce
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
@@ -15,6 +17,8 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import CandidateOperator
+from airflow_mlops.runtime.clearance import compared_tag, stale_version
+from airflow_mlops.runtime.ends import NOMINATED_AT
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import VALIDATION_PATH
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_mlops.backends.evidence.protocol import EvidenceStore
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
@@ -80,6 +85,7 @@ class ValidateModelOperator(BaseOperator):
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
         recorded = {ReleaseGate.VALIDATION.tag: str(report.verdict.outcome)}
+        recorded |= compared_tag(report.versions.get(CHAMPION_ALIAS))
         MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, recorded)
         keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:
@@ -115,7 +121,8 @@ def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
 class NominateChallengerOperator(CandidateOperator):
     """Makes an accepted candidate a challenger: tags the version and emits it to its outlets.
 
-    Skips, with the reasons, unless the verdict is accepted. The version is the outlets' partition key.
+    Skips, with the reasons, unless the verdict is accepted and the champion is still the one that the
+    candidate was compared with; skips without a candidate. The version is the outlets' partition key.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
@@ -129,18 +136,31 @@ class NominateChallengerOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Nominate or skip."""
+        if self.candidate is None or self.verdict is None:
+            msg = "no candidate: nothing was trained and validated in this run"
+            raise AirflowSkipException(msg)
         candidate, verdict = Candidate.from_json(self.candidate), Verdict.from_json(self.verdict)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.store.close(evidence.run, succeeded=True)
         registry = MlflowHook(self.mlflow_conn_id).registry()
         registry.set_tags(self.model, candidate.version, {ReleaseGate.VALIDATION.tag: str(verdict.outcome)})
-        nominated = verdict.outcome.is_accepted
-        if nominated:
+        against = self._against(candidate, verdict, registry, evidence.store)
+        if not against:
             evidence.store.set_tags(evidence.run, {NOMINATED: candidate.version})
+            registry.set_tags(self.model, candidate.version, {NOMINATED_AT: f"{time.time():.0f}"})
         keep_update(evidence, candidate, context)
-        if not nominated:
-            msg = f"version {candidate.version} is no challenger: {verdict.sentence()}"
+        if against:
+            msg = f"version {candidate.version} is no challenger: {against}"
             raise AirflowSkipException(msg)
-        for asset in self.outlets:
-            context["outlet_events"][asset].add_partitions([candidate.version])
+        announce(context, self.outlets, [candidate.version])
         return candidate.to_json()
+
+    def _against(
+        self, candidate: Candidate, verdict: Verdict, registry: ModelRegistry, store: EvidenceStore
+    ) -> str:
+        """Return why the candidate is no challenger; empty if it is one."""
+        if not verdict.outcome.is_accepted:
+            return verdict.sentence()
+        with fail_fast():
+            champion = registry.settle(self.model)
+            return stale_version(store, registry.version(self.model, candidate.version), champion)
