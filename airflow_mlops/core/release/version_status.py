@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REPORT_FORMAT = 1
 """Incremented when a JSON key is renamed or changes its meaning; not for new keys."""
 _MOST_REASONS = 10
-_COMPARISON_CHECKS = ("floor", "against_champion", "against_baseline")
+_COMPARISON_CHECKS = ("floor", "against_champion", "against_anchor", "against_baseline")
 UNDER_WAY = ("", "intervened")
 """What the tag of a rollout that has not ended says."""
 _SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
