@@ -80,6 +80,7 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         request=request.output,
         rows=profile.output["rows"],
         policy=config.retrain.policy(),
+        inlets=[data_asset(config.model)],
         **common,
     )
     return [profile, schema, skew, gate]
@@ -112,7 +113,8 @@ def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[Ba
         candidate=train.output,
         verdict=validate.output,
         outlets=[challenger_asset(config.model)],
-        trigger_rule="none_failed" if release else "all_success",  # says why validation refused a candidate
+        # says why validation refused a candidate; skipped on a day without training
+        trigger_rule="none_failed_min_one_success" if release else "all_success",
         **common,
     )
     return [train, validate, *release, nominate]

@@ -98,6 +98,7 @@ class ValidateConfig:
     min_segment_rows: int = 200
     min_class_rows: int = 20
     alpha: float = 0.05
+    total_margin: float = 2.0
     resamples: int = 2000
     entity: tuple[str, ...] = ()
     query: str = ""

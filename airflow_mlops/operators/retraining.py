@@ -8,32 +8,39 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_mlops.assets import announce, announced_partitions
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
+from airflow_mlops.core.data.partitions import partitions_up_to
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
+from airflow_mlops.runtime.ends import rollout_under_way
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import RETRAIN_DECISION_PATH
-from airflow_mlops.runtime.profiles import broken_partitions
+from airflow_mlops.runtime.profiles import PROFILED_DIGEST, broken_partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
+
+    from airflow_mlops.backends.registry.protocol import ModelVersion
+    from airflow_mlops.runtime.evidence import RunEvidence
 
 
 class ReadTrainingRequestOperator(BaseOperator):
     """Reads window, trigger, reason and parameters of a run from its form, asset event or schedule.
 
     Returns ``{"uri", "partition", "partitions", "trigger", "reason", "force", "params"}``; ``partitions``
-    excludes those that failed the schema check.
+    are the last ``history`` up to ``partition``, without those that failed the schema check. A schedule asks
+    for the newest partition.
 
     :param model: registered model. Templated.
     :param uri: dataset. Templated.
-    :param history: how many partitions, up to the new one, a model is trained on.
+    :param history: how many partitions, up to the new one, a model is trained on; 1 or more.
     :param train_params: the training function's parameters; those of the form take precedence. Templated.
     """
 
@@ -64,22 +71,36 @@ class ReadTrainingRequestOperator(BaseOperator):
         form, trigger = context["params"], _trigger(context)
         with fail_fast():
             known = list_partitions(self.uri, filesystem_of(self.uri))
-        asked = form.get("partition") or context["dag_run"].partition_key or (known[-1] if known else "")
-        broken = broken_partitions(MlflowHook(self.mlflow_conn_id).evidence(), self.model)
-        usable = [key for key in known if key < asked and key not in broken]
+            asked, window = self._window(context, known, is_scheduled=trigger[0] == Trigger.SCHEDULE)
         return {
             "uri": self.uri,
             "partition": asked,
-            "partitions": [*usable[len(usable) + 1 - self.history :], asked] if asked else [],
+            "partitions": list(window),
             "trigger": trigger[0],
             "reason": form.get("reason") or trigger[1],
             "force": bool(form.get("force")),
             "params": {**(self.train_params or {}), **(form.get("params") or {})},
         }
 
+    def _window(
+        self, context: Context, known: Sequence[str], *, is_scheduled: bool
+    ) -> tuple[str, tuple[str, ...]]:
+        """Return the partition that is asked for, and the window up to it."""
+        asked, newest = context["params"].get("partition"), known[-1] if known else ""
+        own = context["dag_run"].partition_key
+        if is_scheduled and own not in known:  # the key is the schedule's moment
+            own = newest
+        asked = str(asked or own or newest)
+        broken = broken_partitions(MlflowHook(self.mlflow_conn_id).evidence(), self.model)
+        return asked, partitions_up_to(asked, known, self.history, leaving_out=broken) if asked else ()
+
 
 class RetrainGateOperator(BaseOperator):
     """Decides whether a run trains; if not, skips the rest and logs the reason.
+
+    Besides the policy's limits: no rollout of the model is under way, and no version was trained on a newer
+    partition of the same dataset. A run that new data started leaves the training to a newer partition that
+    was announced of the task's inlets, and to a version that was trained on the same unchanged partition.
 
     :param model: registered model. Templated.
     :param verdicts: verdicts to consider, as JSON; ``None`` entries are ignored. Templated.
@@ -113,8 +134,9 @@ class RetrainGateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Decide, store the decision, proceed or skip."""
-        decision = decide_retraining(self.policy or RetrainPolicy(), self._situation(), now=time.time())
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
+        situation = self._situation(context, evidence)
+        decision = decide_retraining(self.policy or RetrainPolicy(), situation, now=time.time())
         evidence.keep(RETRAIN_DECISION_PATH, decision)
         tags = {"mlops.retrain": str(decision.retrain).lower(), "mlops.trigger": str(decision.trigger)}
         evidence.store.set_tags(evidence.run, tags)
@@ -124,8 +146,12 @@ class RetrainGateOperator(BaseOperator):
             raise AirflowSkipException("no retraining: " + "; ".join(decision.reasons))
         return decision.to_json()
 
-    def _situation(self) -> Situation:
+    def _situation(self, context: Context, evidence: RunEvidence) -> Situation:
         registry, request = MlflowHook(self.mlflow_conn_id).registry(), self.request or {}
+        versions, partition = registry.versions(self.model), str(request.get("partition") or "")
+        trained = _trained(versions, str(request.get("uri") or ""))
+        newest = max(trained, default=("", ""), key=lambda one: one[0])
+        announced = announced_partitions(context, self.inlets)
         return Situation(
             champion=registry.alias(self.model, CHAMPION_ALIAS),
             trigger=Trigger(request.get("trigger") or Trigger.NEW_DATA),
@@ -133,7 +159,13 @@ class RetrainGateOperator(BaseOperator):
             force=bool(request.get("force")),
             verdicts=tuple(Verdict.from_json(verdict) for verdict in self.verdicts if verdict),
             new_rows=int(self.rows or 0),
-            trained_at=tuple(version.created_at for version in registry.versions(self.model)),
+            trained_at=tuple(version.created_at for version in versions),
+            partition=partition,
+            newest_trained=newest[0],
+            newest_version=newest[1],
+            repeated_by=_repeated(evidence, self.model, [one for one in versions if _key(one) == partition]),
+            announced=max(announced - broken_partitions(evidence.store, self.model), default=""),
+            rollout=rollout_under_way(registry, evidence.store, self.model, now=time.time()),
         )
 
 
@@ -158,10 +190,29 @@ class RequestRetrainingOperator(BaseOperator):
         """Emit the request."""
         request = {"trigger": str(Trigger(self.trigger)), "reason": self.reason}
         for asset in self.outlets:
-            event = context["outlet_events"][asset]
-            event.extra = request
-            event.add_partitions([self.partition])
+            context["outlet_events"][asset].extra = request
+        announce(context, self.outlets, [self.partition])
         return request | {"partition": self.partition}
+
+
+def _key(version: ModelVersion) -> str:
+    return version.tags.get("mlops.partition", "")
+
+
+def _trained(versions: Iterable[ModelVersion], uri: str) -> list[tuple[str, str]]:
+    """Return the newest partition of each version of a dataset, and the version."""
+    where = uri.rstrip("/")
+    return [
+        (_key(one), one.version) for one in versions if one.tags.get("mlops.uri", "").rstrip("/") == where
+    ]
+
+
+def _repeated(evidence: RunEvidence, model: str, versions: Iterable[ModelVersion]) -> str:
+    """Return the version of another run that was trained on this partition as it is now; empty if none."""
+    mine = evidence.store.tags(evidence.run).get(PROFILED_DIGEST)
+    alike = {run for run, _ in evidence.store.search(model, {PROFILED_DIGEST: mine})} if mine else set()
+    alike.discard(evidence.run)
+    return next((one.version for one in versions if one.evidence_run in alike), "")
 
 
 def _trigger(context: Context) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from airflow_mlops.hooks.serving import ServingHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink, UpdateReportLink
 from airflow_mlops.observe import first_reading, reading_since
 from airflow_mlops.runtime.analysis import hand_over, keep_state
-from airflow_mlops.runtime.clearance import override_by, require_clearance
+from airflow_mlops.runtime.clearance import override_by, require_clearance, stale_version
 from airflow_mlops.runtime.deployment import (
     clean_up,
     deploy,
@@ -87,7 +87,8 @@ class RolloutOperator(NotifyingOperator):
 class ClearedOperator(RolloutOperator):
     """Base of the tasks that give a version traffic: they refuse one that was not validated or approved.
 
-    A refusal is written to the ledger and fails the task without a retry.
+    So they do with one that was compared with another champion than the present one. A refusal is written to
+    the ledger and fails the task without a retry.
 
     :param release: what is demanded besides an accepted validation, and who may override a refusal.
     :param override_reason: why the version is rolled out in spite of a refusal; empty: it is not. Templated.
@@ -117,6 +118,8 @@ class ClearedOperator(RolloutOperator):
             "by": override_by(self.override_by, context),
             "reason": (self.override_reason or "").strip(),
         }
+        known, store = registry.version(self.model, version), MlflowHook(self.mlflow_conn_id).evidence()
+        override["stale"] = stale_version(store, known, champion)
         try:
             found = require_clearance(registry, self.model, version, self.release, **override)
         except NotClearedError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_mlops.assets import announce
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
@@ -15,6 +17,8 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
 from airflow_mlops.operators.candidate import CandidateOperator
+from airflow_mlops.runtime.clearance import compared_tag, stale_version
+from airflow_mlops.runtime.ends import NOMINATED_AT
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import VALIDATION_PATH
@@ -25,16 +29,23 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_mlops.backends.evidence.protocol import EvidenceStore
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
     from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.report import Report
+    from airflow_mlops.runtime.evidence import RunEvidence
+
+
+_HELD_BACK = "mlops.held_back_digest"
 
 
 class ValidateModelOperator(BaseOperator):
-    """Compares a candidate with champion, trivial baseline and floor on the same held-back rows.
+    """Compares a candidate with champion, anchor, trivial baseline and floor on the same held-back rows.
 
+    The anchor is the best earlier champion, by the champion's tag ``mlops.anchor``. Candidates of other runs
+    that were judged on the same held-back rows are counted: the significance level shrinks with them.
     The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it.
 
     :param model: registered model. Templated.
@@ -72,32 +83,53 @@ class ValidateModelOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, store the report, return the verdict."""
+        from airflow_mlops.core.validation.anchor import ANCHOR_TAG, next_anchor
+
         candidate = Candidate.from_json(self.candidate)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
-            report = self._judge(candidate, MlflowHook(self.mlflow_conn_id).registry())
+            report = self._judge(candidate, MlflowHook(self.mlflow_conn_id).registry(), evidence)
         evidence.keep(VALIDATION_PATH, report)
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
         recorded = {ReleaseGate.VALIDATION.tag: str(report.verdict.outcome)}
+        recorded |= compared_tag(report.versions.get(CHAMPION_ALIAS)) | {ANCHOR_TAG: next_anchor(report)}
         MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, recorded)
         keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:
             self.log.info("%s: %s", finding.outcome, finding.reason)
         return report.verdict.to_json()
 
-    def _judge(self, candidate: Candidate, registry: ModelRegistry) -> Report:
+    def _judge(self, candidate: Candidate, registry: ModelRegistry, evidence: RunEvidence) -> Report:
         from airflow_mlops.backends.training.rows import read_rows
+        from airflow_mlops.backends.validation.rows import held_back_digest
         from airflow_mlops.backends.validation.trial import Trial
 
         trial = Trial(data=self.data, policy=self.policy, metrics=self.metrics, checks=self.checks)
         rows = read_rows(candidate.window, self.data, filesystem_of(candidate.window.uri))
         champion = registry.alias(self.model, CHAMPION_ALIAS)
-        versions = {"challenger": candidate.version}
-        if champion is not None:
-            versions["champion"] = champion
+        versions = {"challenger": candidate.version, **_rivals(registry, self.model, champion)}
         lost = {} if champion is not None else _lost(registry, self.model)
-        return trial.judge(registry, self.model, versions, rows, unusable=lost)
+        tries = _tries(evidence, self.model, held_back_digest(rows, self.data))
+        return trial.judge(registry, self.model, versions, rows, unusable=lost, tries=tries)
+
+
+def _rivals(registry: ModelRegistry, model: str, champion: str | None) -> dict[str, str]:
+    """Return champion and anchor by role; the anchor only if it is another version."""
+    from airflow_mlops.core.validation.anchor import ANCHOR_TAG
+
+    if champion is None:
+        return {}
+    anchor = registry.version(model, champion).tags.get(ANCHOR_TAG, champion)
+    return {"champion": champion, **({} if anchor == champion else {"anchor": anchor})}
+
+
+def _tries(evidence: RunEvidence, model: str, held_back: str) -> int:
+    """Count the candidates of other, earlier runs judged on these rows, and this one; recorded first."""
+    store, tags = evidence.store, {_HELD_BACK: held_back}
+    store.set_tags(evidence.run, tags)
+    runs = [run for run, _ in store.search(model, tags)]  # newest first
+    return len(runs) - runs.index(evidence.run) if evidence.run in runs else len(runs) + 1
 
 
 def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
@@ -115,7 +147,8 @@ def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
 class NominateChallengerOperator(CandidateOperator):
     """Makes an accepted candidate a challenger: tags the version and emits it to its outlets.
 
-    Skips, with the reasons, unless the verdict is accepted. The version is the outlets' partition key.
+    Skips, with the reasons, unless the verdict is accepted and the champion is still the one that the
+    candidate was compared with; skips without a candidate. The version is the outlets' partition key.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
@@ -129,18 +162,31 @@ class NominateChallengerOperator(CandidateOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Nominate or skip."""
+        if self.candidate is None or self.verdict is None:
+            msg = "no candidate: nothing was trained and validated in this run"
+            raise AirflowSkipException(msg)
         candidate, verdict = Candidate.from_json(self.candidate), Verdict.from_json(self.verdict)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.store.close(evidence.run, succeeded=True)
         registry = MlflowHook(self.mlflow_conn_id).registry()
         registry.set_tags(self.model, candidate.version, {ReleaseGate.VALIDATION.tag: str(verdict.outcome)})
-        nominated = verdict.outcome.is_accepted
-        if nominated:
+        against = self._against(candidate, verdict, registry, evidence.store)
+        if not against:
             evidence.store.set_tags(evidence.run, {NOMINATED: candidate.version})
+            registry.set_tags(self.model, candidate.version, {NOMINATED_AT: f"{time.time():.0f}"})
         keep_update(evidence, candidate, context)
-        if not nominated:
-            msg = f"version {candidate.version} is no challenger: {verdict.sentence()}"
+        if against:
+            msg = f"version {candidate.version} is no challenger: {against}"
             raise AirflowSkipException(msg)
-        for asset in self.outlets:
-            context["outlet_events"][asset].add_partitions([candidate.version])
+        announce(context, self.outlets, [candidate.version])
         return candidate.to_json()
+
+    def _against(
+        self, candidate: Candidate, verdict: Verdict, registry: ModelRegistry, store: EvidenceStore
+    ) -> str:
+        """Return why the candidate is no challenger; empty if it is one."""
+        if not verdict.outcome.is_accepted:
+            return verdict.sentence()
+        with fail_fast():
+            champion = registry.settle(self.model)
+            return stale_version(store, registry.version(self.model, candidate.version), champion)

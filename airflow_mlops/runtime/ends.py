@@ -1,4 +1,4 @@
-"""Ends of rollouts in the ledger, each written once; endpoints whose rollout is over are freed."""
+"""Ends of rollouts in the ledger, each written once; which is under way; endpoints of dead ones are freed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from airflow_mlops.core.errors import LeaseLostError, MlopsError
 from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.core.rollout.state import Phase
+from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
 
 if TYPE_CHECKING:
+    from airflow_mlops.backends.evidence.protocol import EvidenceStore
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.backends.registry.rest_ledger import EndLedger
     from airflow_mlops.backends.serving.protocol import ServingBackend
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 _OVER = ("success", "failed")
 _GONE = "deleted"
 _NOT_FOUND = 404
+_NEWEST = 20
+_HAND_OVER_SECONDS = 600.0
+"""How long a nominated version may wait for its rollout to begin; a paused DAG must not block training."""
+NOMINATED_AT = "mlops.nominated_at"
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +69,28 @@ def end_of(registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | Non
         return next((end for end in registry.ends(model) if end.holder == holder), None)
     except MlopsError:
         return None
+
+
+def rollout_under_way(registry: ModelRegistry, store: EvidenceStore, model: str, *, now: float) -> str:
+    """Return which rollout of a model has begun, or is about to, and has not ended; empty if there is none.
+
+    One whose DAG run ended or was deleted is over, whatever it left behind.
+    """
+    from airflow_mlops.core.release.version_status import UNDER_WAY
+
+    ended = {end.holder for end in registry.ends(model)}
+    begun = store.search(model, {STAGE: ROLLOUT}, limit=_NEWEST)
+    for _, tags in begun:
+        holder = f"{tags['mlops.dag_id']}/{tags['mlops.run_id']}"
+        is_open = tags.get("mlops.rollout", "") in UNDER_WAY and holder not in ended
+        if is_open and run_state(holder) not in (*_OVER, _GONE):
+            return f"version {tags[VERSION]} by {holder}"
+    rolled_out = {tags[VERSION] for _, tags in begun}
+    for version in registry.versions(model)[:_NEWEST]:
+        waits = now - float(version.tags.get(NOMINATED_AT, "-inf"))
+        if waits < _HAND_OVER_SECONDS and version.version not in rolled_out:
+            return f"version {version.version} was nominated {waits:.0f} s ago"
+    return ""
 
 
 def promoted_end(model: str, version: str, *, percent: int, reason: str, holder: str) -> RolloutEnd:

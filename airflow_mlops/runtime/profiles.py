@@ -30,6 +30,8 @@ _VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
     f"mlops.profile.{name}" for name in ("valid", "partition", "partitions", "uri")
 )
 _DIGEST_TAG = "mlops.digest"
+PROFILED_DIGEST = "mlops.profile.digest"
+"""Tag of an evidence run: digest of the profiled partition; the window trained on may have more."""
 _VALID, _BROKEN = {_VALID_TAG: "true"}, {_VALID_TAG: "false"}
 _NEWEST_RUNS = 5
 
@@ -42,6 +44,7 @@ def data_profile_tags(window: Window) -> dict[str, str]:
         _PARTS_TAG: str(len(window.partitions)),
         _URI_TAG: window.uri,
         _DIGEST_TAG: window.digest,
+        PROFILED_DIGEST: window.digest,
     }
 
 

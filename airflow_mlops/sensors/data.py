@@ -1,4 +1,4 @@
-"""NewPartitionSensor: waits for a partition that has not been profiled yet."""
+"""NewPartitionSensor: waits for a partition that was neither announced nor profiled yet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
+from airflow_mlops.assets import announce, announced_partitions
 from airflow_mlops.core.data.partitions import Complete, Contents, PartitionWait, complete_partitions
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
@@ -22,17 +23,18 @@ if TYPE_CHECKING:
 
 
 class NewPartitionSensor(BaseOperator):
-    """Waits for complete partitions newer than the newest profiled one.
+    """Waits for complete partitions newer than the newest that was announced or profiled.
 
-    Returns their keys, at most 100, ascending, and adds them as partitions to the events of its outlets. A
+    Returns their keys, at most 100, ascending, and adds them as partitions to the events of its outlets, the
+    oldest first. Announced is what Airflow recorded as events of the outlets, whoever made them. A
     partition is complete according to ``complete``: ``stable``, number and size of its files were the same
     in two consecutive listings; ``marker``, its directory has a file ``_SUCCESS`` (a partition of one file
     has no directory); ``present``, there is a data file.
 
-    :param model: model whose stored profiles tell which partitions are known. Templated.
+    :param model: model whose stored profiles, beside the announcements, tell what is known. Templated.
     :param uri: dataset. Templated.
     :param partition: wait for this one, profiled or not. Templated.
-    :param after: wait for one newer than this key instead of the newest profiled. Templated.
+    :param after: wait for one newer than this key instead of the newest known. Templated.
     :param poll_seconds: time between two listings.
     :param timeout_seconds: time after which the task fails without a retry.
     :param deferrable: wait on the triggerer; otherwise on the worker, with the same decision function.
@@ -55,6 +57,7 @@ class NewPartitionSensor(BaseOperator):
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
+        kwargs["inlets"] = [*(kwargs.get("inlets") or ()), *(kwargs.get("outlets") or ())]
         super().__init__(**kwargs)
         self.model = model
         self.uri = uri
@@ -69,7 +72,7 @@ class NewPartitionSensor(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Wait, on the triggerer or here."""
         with fail_fast():
-            wait = self._partition_wait()
+            wait = self._partition_wait(context)
             filesystem_of(self.uri)
         if self.deferrable:
             trigger = NewPartitionTrigger(
@@ -85,16 +88,16 @@ class NewPartitionSensor(BaseOperator):
             msg = f"{self.uri}: no complete {wanted} after {self.timeout_seconds:g} s; "
             msg += f"complete: {self.complete}"
             raise AirflowSensorTimeout(msg)
-        for asset in self.outlets:
-            context["outlet_events"][asset].add_partitions(list(event))
+        announce(context, self.outlets, event)
         self.log.info("arrived: %s", ", ".join(event))
         return list(event)
 
-    def _partition_wait(self) -> PartitionWait:
+    def _partition_wait(self, context: Context) -> PartitionWait:
         after = self.after
         if after is None and not self.partition:
             store = MlflowHook(self.mlflow_conn_id).evidence()
-            after = max(profiled_partitions(store, self.model, self.uri), default="")
+            known = profiled_partitions(store, self.model, self.uri)
+            after = max(known | announced_partitions(context, self.outlets), default="")
         deadline = time.time() + self.timeout_seconds
         return PartitionWait(
             partition=self.partition, after=after or "", complete=self.complete, deadline=deadline

@@ -62,6 +62,15 @@ def rows_digest(frame: pd.DataFrame) -> str:
     return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
 
 
+def held_back_digest(rows: Rows, spec: DatasetSpec) -> str:
+    """Return a digest of which rows are held back, by their keys: the same whatever features a model uses.
+
+    Without a key it is that of the whole rows.
+    """
+    held = rows.holdout
+    return rows_digest(held[list(spec.key)] if spec.key else held)
+
+
 def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
     """Return the label of every row: as it is, or its class code, by the order of the sorted classes.
 

@@ -53,10 +53,13 @@ class Trial:
         rows: Rows,
         *,
         unusable: Mapping[str, str] | None = None,
+        tries: int = 1,
     ) -> Report:
         """Judge versions by role: ``{"challenger": "4", "champion": "3"}``, the latter if there is one.
 
+        :param versions: by role; with ``anchor``, if that is another one than the champion.
         :param unusable: roles that are not available, and why.
+        :param tries: candidates judged on these held-back rows, this one included.
         :raises TransientError: the registry does not answer; a retry may help.
         """
         scores: dict[str, Array] = {}
@@ -80,7 +83,8 @@ class Trial:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
         with threadpool_limits(1, user_api="blas"):  # for small products threads cost more than they gain
-            report = judge_candidate(sample, self.policy, own=self._own(sample), besides=findings)
+            own = self._own(sample)
+            report = judge_candidate(sample, self.policy, own=own, besides=findings, tries=tries)
         return replace(report, versions=versions)
 
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:

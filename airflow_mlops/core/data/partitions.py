@@ -1,4 +1,4 @@
-"""PartitionWait: which new partitions of a dataset are complete, by two consecutive listings."""
+"""Partitions of a dataset: which new ones are complete, and which are the last n up to a key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 MAX_PARTITIONS_AT_ONCE = 100
 
@@ -59,6 +59,31 @@ class PartitionWait(Record):
     def wants(self, key: str) -> bool:
         """Say whether a partition is waited for."""
         return key == self.partition if self.partition else key > self.after
+
+
+def last_partitions(keys: Iterable[str], count: int) -> tuple[str, ...]:
+    """Return the last ``count`` keys, ascending; all of them where there are fewer.
+
+    :param keys: compared as text, in any order, repeated or not.
+    :raises InvalidConfigError: a count below 1.
+    """
+    if count < 1:
+        msg = f"number of partitions: {count}, allowed: 1 or more"
+        raise InvalidConfigError(msg)
+    ordered = sorted(set(keys))
+    return tuple(ordered[max(0, len(ordered) - count) :])
+
+
+def partitions_up_to(
+    key: str, known: Iterable[str], count: int, *, leaving_out: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the last ``count`` partitions up to and including ``key``, ascending; never a later one.
+
+    :param known: keys of the dataset, in any order; ``key`` need not be among them.
+    :param leaving_out: keys that do not count; ``key`` itself always does.
+    """
+    earlier = (one for one in known if one < key and one not in leaving_out)
+    return last_partitions([*earlier, key], count)
 
 
 def complete_partitions(

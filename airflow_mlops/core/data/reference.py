@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.core.data.partitions import last_partitions
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
@@ -109,7 +110,7 @@ def choose(
             msg += "allowed: keys such as 2013-01-31, or rule last"
             raise InvalidConfigError(msg)
         before = [key for key in before if _slot(key) == slot]
-    return tuple(before[-reference.count :])
+    return last_partitions(before, reference.count)
 
 
 def shortfall(reference: Reference, chosen: Collection[str]) -> str:

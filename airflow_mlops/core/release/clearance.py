@@ -13,6 +13,9 @@ from airflow_mlops.core.verdict import Outcome
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+COMPARED_WITH = "mlops.compared_with"
+"""Tag of a version: the champion that validation compared it with, or ``none``."""
+NOT_COMPARED = "none"
 APPROVAL_ASKED = "asked"
 """Value of the approval's tag while a person's answer is awaited."""
 _ACCEPTED = tuple(str(outcome) for outcome in Outcome if outcome.is_accepted)
@@ -74,7 +77,13 @@ def stale_comparison(subject: str, compared: str | None, champion: str | None) -
 
 
 def clearance(
-    subject: str, tags: Mapping[str, str], rule: ReleaseRule, *, answer: str = "", said: str = ""
+    subject: str,
+    tags: Mapping[str, str],
+    rule: ReleaseRule,
+    *,
+    answer: str = "",
+    said: str = "",
+    stale: str = "",
 ) -> Clearance:
     """Clear a version, or refuse it with every reason.
 
@@ -85,9 +94,10 @@ def clearance(
     :param tags: of the version.
     :param answer: the last decision about it: ``approved``, ``rejected``, or empty for none.
     :param said: that decision in words.
+    :param stale: why the comparison does not hold any more; empty if it does.
     """
     gates = (ReleaseGate.VALIDATION, ReleaseGate.READINESS, ReleaseGate.CARD)
-    reasons = [_approval(tags, rule, answer, said), *(_outcome(tags, gate, rule) for gate in gates)]
+    reasons = [_approval(tags, rule, answer, said), *(_outcome(tags, gate, rule) for gate in gates), stale]
     found = [reason for reason in reasons if reason]
     if not found:
         return Clearance(allowed=True)

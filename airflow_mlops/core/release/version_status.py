@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 REPORT_FORMAT = 1
 """Incremented when a JSON key is renamed or changes its meaning; not for new keys."""
 _MOST_REASONS = 10
-_COMPARISON_CHECKS = ("floor", "against_champion", "against_baseline")
-_UNDER_WAY = ("", "intervened")
+_COMPARISON_CHECKS = ("floor", "against_champion", "against_anchor", "against_baseline")
+UNDER_WAY = ("", "intervened")
 """What the tag of a rollout that has not ended says."""
 _SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
 _ELSEWHERE = (*_COMPARISON_CHECKS, "weak_slice", "predictions", "rows", "labels")
@@ -190,7 +190,7 @@ def state_of(parts: Parts) -> State:
     """Return the status; the latest event decides."""
     begun = _begun(parts)
     if begun:
-        if begun[0].outcome in _UNDER_WAY:
+        if begun[0].outcome in UNDER_WAY:
             return State.ROLLING_OUT
         return State.PROMOTED if begun[0].outcome == EndKind.PROMOTED else State.ROLLED_BACK
     if parts.validation and not parts.validation.verdict.outcome.is_accepted:
@@ -306,6 +306,6 @@ def _rolled_out(rollouts: Sequence[UpdateRollout]) -> Gate:
     outcome, history = rollouts[0].outcome, rollouts[0].history
     ended: Outcome | None = Outcome.PASS if outcome == EndKind.PROMOTED else Outcome.FAIL
     reason = history.reason if history else outcome.replace("_", " ")
-    if outcome in _UNDER_WAY:
+    if outcome in UNDER_WAY:
         ended, reason = None, history.reason if history else "under way"
     return Gate(name="rollout", outcome=ended, reasons=(reason,))

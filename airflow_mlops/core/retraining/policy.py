@@ -66,6 +66,11 @@ class Situation(Record):
     :param trigger: what started the run.
     :param force: a person requests it, regardless of the limits.
     :param trained_at: times of earlier trainings, seconds since the epoch.
+    :param partition: the newest partition of the window; empty for a dataset without partitions.
+    :param newest_trained: the newest partition that a version was trained on; ``newest_version``: which.
+    :param repeated_by: the version that was trained on this partition, whose data have not changed since.
+    :param announced: the newest partition that was announced and did not break its schema.
+    :param rollout: the rollout that is under way, in words; empty if there is none.
     """
 
     champion: str | None
@@ -75,6 +80,12 @@ class Situation(Record):
     verdicts: tuple[Verdict, ...] = ()
     new_rows: int = 0
     trained_at: tuple[float, ...] = field(default=())
+    partition: str = ""
+    newest_trained: str = ""
+    newest_version: str = ""
+    repeated_by: str = ""
+    announced: str = ""
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +133,24 @@ def _limits(policy: RetrainPolicy, situation: Situation, now: float) -> list[str
         found.append(f"{recent} trainings in seven days, allowed {policy.max_per_week}")
     if situation.new_rows < policy.min_new_rows:
         found.append(f"{situation.new_rows} new rows, needs {policy.min_new_rows}")
-    return found
+    if situation.rollout:
+        found.append(f"a rollout is under way: {situation.rollout}")
+    return [*found, *_superseded(situation)]
+
+
+def _superseded(situation: Situation) -> list[str]:
+    """Return why another window takes the place of this one; keys are compared as text."""
+    it, is_arrival = situation, situation.trigger is Trigger.NEW_DATA
+    if not it.partition:
+        return []
+    if it.newest_trained > it.partition:
+        known = f"version {it.newest_version} was trained on the newer partition {it.newest_trained}"
+        return [f"partition {it.partition} is older: {known}"]
+    if is_arrival and it.announced > it.partition:
+        return [f"partition {it.partition} is older: {it.announced} was announced, whose own run may train"]
+    if is_arrival and it.repeated_by:
+        return [f"version {it.repeated_by} was trained on partition {it.partition}, unchanged since"]
+    return []
 
 
 def _nothing(situation: Situation) -> str:

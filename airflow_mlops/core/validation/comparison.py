@@ -2,7 +2,8 @@
 
 Against the champion the question is non-inferiority: the challenger passes when the lower confidence bound of
 its gain lies above minus the margin (an intersection-union test over the metrics, Berger 1982; Holm 1979 over
-the declared segments). Against the baseline it is superiority.
+the declared segments). Against the baseline it is superiority. Small allowed losses do not add up without
+end: the challenger is also compared with the best earlier champion, the anchor, within a total margin.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_mlops.core.validation.anchor import margins_against, usable_anchor
 from airflow_mlops.core.validation.calibration import calibration
 from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.evaluation import Evaluation, Segment
 from airflow_mlops.core.validation.fairness import fairness
-from airflow_mlops.core.validation.policy import OnUnusableChampion
+from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try
 from airflow_mlops.core.validation.report import (
     OUTCOME_OF_ANSWER,
     Comparison,
@@ -26,7 +28,7 @@ from airflow_mlops.core.validation.report import (
     Value,
     noted,
 )
-from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, row_problems
+from airflow_mlops.core.validation.sample import ANCHOR, BASELINE, CHALLENGER, CHAMPION, row_problems
 from airflow_mlops.core.validation.slices import weak_slices
 from airflow_mlops.core.validation.suitability import check_metrics, model_problem
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
@@ -45,11 +47,13 @@ def judge_candidate(
     *,
     own: Sequence[Metric] = (),
     besides: Iterable[Finding] = (),
+    tries: int = 1,
 ) -> Report:
     """Compare and conclude; without a champion (cold start) baseline and floor decide alone.
 
     :param own: the author's metrics and scikit-learn's scorers, by the names the policy uses.
     :param besides: findings of other gates that belong to the same verdict.
+    :param tries: how many candidates were judged on these held-back rows, this one included.
     :raises InvalidConfigError: the policy names a metric that is not there.
     """
     asked = [name for name in policy.all_metrics if name not in {one.name for one in own}]
@@ -57,22 +61,34 @@ def judge_candidate(
     if broken:
         return _report(sample, [*broken, *besides])
     check_metrics(sample, asked)
-    evaluation = Evaluation(sample, policy, own)
+    alpha = alpha_of_try(policy.alpha, tries)
+    evaluation = Evaluation(sample, replace(policy, alpha=alpha), own)
     with_champion, findings = _champion(sample, policy, asked)
-    compared = [] if not with_champion else [*_overall(evaluation), *_declared(evaluation)]
+    with_anchor, lost = usable_anchor(sample, asked)
+    rivals = [*([CHAMPION] if with_champion else []), *([ANCHOR] if with_anchor else [])]
+    compared = [
+        one for rival in rivals for one in (*_overall(evaluation, rival), *_declared(evaluation, rival))
+    ]
     beaten = [_compared(evaluation, name, BASELINE) for name in policy.metrics]
-    findings += _floors(evaluation)
+    findings += [*lost, *_floors(evaluation), *_tried(tries, alpha, policy.alpha)]
     findings += [comparison_finding(one, _needs(policy)) for one in (*beaten, *compared)]
-    searched, weak = weak_slices(evaluation) if with_champion else ([], [])
+    searched, weak = weak_slices(evaluation, policy.alpha) if with_champion else ([], [])
     findings += [*searched, *fairness(evaluation), *calibration(evaluation), *besides]
-    rivals = (CHAMPION, BASELINE) if with_champion else (BASELINE,)
     return replace(
         _report(sample, findings),
-        alpha=policy.alpha,
-        values=tuple(_values(evaluation, (CHALLENGER, *rivals))),
+        alpha=alpha,
+        tries=tries,
+        values=tuple(_values(evaluation, (CHALLENGER, *rivals, BASELINE))),
         comparisons=(*beaten, *compared),
         weak_slices=tuple(weak),
     )
+
+
+def _tried(tries: int, alpha: float, whole: float) -> list[Finding]:
+    if tries <= 1:
+        return []
+    said = f"try {tries} on these held-back rows: claims at alpha {alpha:.2g}, of a first try {whole:g}"
+    return [noted("tries", said)]
 
 
 @dataclass(frozen=True)
@@ -114,11 +130,11 @@ def paired_comparisons(
         gain = (mine - theirs).scaled(sign)
         if not differ:
             gain = replace(gain, max_influence=0.0)  # identical scores: no row can show a difference
-        slack = gain
-        if rival == CHAMPION and name in policy.relative_margin:
-            slack = gain + theirs.size().scaled(policy.relative_margin[name])
-        elif rival == CHAMPION:
-            slack = gain.shifted(policy.max_segment_drop if column else policy.margin[name])
+        slack, margins = gain, margins_against(rival, policy)
+        if margins and name in policy.relative_margin:
+            slack = gain + theirs.size().scaled(margins * policy.relative_margin[name])
+        elif margins:
+            slack = gain.shifted(margins * (policy.max_segment_drop if column else policy.margin[name]))
         too_small = evaluation.is_too_small(segment, mine, theirs)
         no_value = not mine.is_known and not evaluation.is_too_small(segment, theirs)
         found.append(PairedComparison(name, rival, segment, mine, theirs, gain, slack, too_small, no_value))
@@ -250,18 +266,18 @@ def _compared(evaluation: Evaluation, name: str, rival: str) -> Comparison:
     return concluded(pair, pair.p_values, evaluation.policy.alpha)
 
 
-def _overall(evaluation: Evaluation) -> list[Comparison]:
+def _overall(evaluation: Evaluation, rival: str) -> list[Comparison]:
     """Every metric must pass, so none needs a correction for the others (intersection-union test)."""
-    return [_compared(evaluation, name, CHAMPION) for name in evaluation.policy.metrics]
+    return [_compared(evaluation, name, rival) for name in evaluation.policy.metrics]
 
 
-def _declared(evaluation: Evaluation) -> list[Comparison]:
+def _declared(evaluation: Evaluation, rival: str) -> list[Comparison]:
     """Compare declared segments: each claim, "not worse" or "worse", is Holm-adjusted over all of them."""
     asked = [
         pair
         for column in evaluation.sample.segments
         for name in evaluation.policy.metrics
-        for pair in paired_comparisons(evaluation, name, CHAMPION, column)
+        for pair in paired_comparisons(evaluation, name, rival, column)
     ]
     large = [pair for pair in asked if not pair.too_small]
     adjusted = iter(

@@ -102,6 +102,17 @@ class CalibrationPolicy(Record):
             raise InvalidConfigError(msg)
 
 
+def alpha_of_try(alpha: float, number: int) -> float:
+    """Return the significance level of one of several tries on the same held-back rows (alpha spending).
+
+    The first has all of ``alpha``, the k-th a share of 1 / (k (k - 1)): all later ones together have another
+    ``alpha``, however many there are.
+
+    :param number: 1 for the first try.
+    """
+    return alpha if number <= 1 else alpha / (number * (number - 1))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationPolicy(Record):
     """What "good enough to challenge the champion" means: non-inferiority margins, floors and further limits.
@@ -114,7 +125,9 @@ class ValidationPolicy(Record):
     :param min_segment_rows: smaller segments are "too small to tell" and decide nothing.
     :param min_class_rows: nor do those with fewer rows of a class, or fewer entities.
     :param alpha: significance level: the probability to accept a candidate that is worse by exactly a margin,
-        (0, 0.5].
+        (0, 0.5]. It holds for the first try on a set of held-back rows; see :func:`alpha_of_try`.
+    :param total_margin: how many margins all promotions together may lose against the best earlier champion
+        (the anchor), 1 or more.
     :param resamples: bootstrap resamples.
     :param entity: columns that identify a cluster, whose rows are drawn together, e.g. the customer.
     :param query: column of the query a row answers, for ranking metrics.
@@ -136,9 +149,11 @@ class ValidationPolicy(Record):
     calibration: CalibrationPolicy | None = None
     poisoning: PoisoningPolicy | None = None
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
+    total_margin: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse limits outside their range."""
+        _require_margins(self.total_margin)
         if not self.metrics:
             msg = "validate.margin: empty, allowed: at least one metric with its margin"
             raise InvalidConfigError(msg)
@@ -172,3 +187,9 @@ class ValidationPolicy(Record):
     def all_metrics(self) -> tuple[str, ...]:
         """Every metric the policy names."""
         return tuple(dict.fromkeys((*self.metrics, *self.floor, *(rule.metric for rule in self.fairness))))
+
+
+def _require_margins(number: float) -> None:
+    if not 1 <= number < math.inf:
+        msg = f"validate.total_margin: {number:g} margins, allowed: 1 or more"
+        raise InvalidConfigError(msg)

@@ -69,7 +69,7 @@ class Comparison(Record):
 class Value(Record):
     """One metric of one model on all held-back rows.
 
-    :param model: its role: ``challenger``, ``champion`` or ``baseline``.
+    :param model: its role: ``challenger``, ``champion``, ``anchor`` or ``baseline``.
     :param value: in the metric's own direction and unit, ``None`` if it has none on these rows.
     :param lower, upper: one-sided confidence bounds.
     """
@@ -106,12 +106,14 @@ class Report(Record):
     :param rows_digest: of the held-back rows that every model was judged on.
     :param versions: what was judged, by role.
     :param alpha: probability that a one-sided bound lies on the wrong side of the true value.
+    :param tries: candidates that were judged on these rows, this one included.
     """
 
     verdict: Verdict
     rows: int
     rows_digest: str = ""
     alpha: float = 0.05
+    tries: int = 1
     values: tuple[Value, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     weak_slices: tuple[WeakSlice, ...] = ()

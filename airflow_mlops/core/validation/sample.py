@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Values = np.ndarray[Any, Any]
 
 CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+ANCHOR = "anchor"
+"""Role of the best earlier champion, from which the loss over several promotions counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,11 @@ class Slice:
         )
 
 
-def weak_slices(evaluation: Evaluation) -> tuple[list[Finding], list[WeakSlice]]:
-    """Search the sample's columns; returns nothing without a policy or columns to search."""
+def weak_slices(evaluation: Evaluation, alpha: float) -> tuple[list[Finding], list[WeakSlice]]:
+    """Search the sample's columns; returns nothing without a policy or columns to search.
+
+    :param alpha: false discovery rate; it need not shrink with the tries as that of claims in favour does.
+    """
     policy, sample = evaluation.policy.slices, evaluation.sample
     if policy is None or not sample.columns or sample.queries is not None:
         return [], []
@@ -78,9 +81,9 @@ def weak_slices(evaluation: Evaluation) -> tuple[list[Finding], list[WeakSlice]]
     coded = {c: conditions(c, v, policy.values) for c, v in sample.columns.items() if _wanted(policy, c)}
     units = evaluation.resampling.blocks % _BLOCKS
     found = search(gain, {c: code for c, code in coded.items() if code is not None}, units, policy)
-    weak = weakest(found, evaluation.policy.alpha)[:_MOST_TOLD]
+    weak = weakest(found, alpha)[:_MOST_TOLD]
     findings = _findings(weak, len(found), name, policy)
-    return findings, [one.recorded(name, evaluation.policy.alpha, policy.max_drop) for one in weak]
+    return findings, [one.recorded(name, alpha, policy.max_drop) for one in weak]
 
 
 def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntArray] | None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_mlops.core.data.partitions import (
     MAX_PARTITIONS_AT_ONCE,
     Contents,
     PartitionWait,
     complete_partitions,
+    last_partitions,
+    partitions_up_to,
 )
 from airflow_mlops.core.errors import InvalidConfigError
 
@@ -76,3 +80,39 @@ def test_backlog_is_taken_oldest_first_in_portions():
 def test_unknown_rule_of_completeness_is_named():
     with pytest.raises(InvalidConfigError, match=r"'stabel'; one of: marker, stable, present; .*'stable'"):
         waiting(complete="stabel")
+
+
+KEYS = st.lists(st.text("0123456789-", min_size=1, max_size=7), max_size=20)
+
+
+@given(keys=KEYS, count=st.integers(1, 30))
+def test_last_n_are_the_greatest_keys_as_many_as_there_are(keys, count):
+    found = last_partitions(keys, count)
+    assert list(found) == sorted(set(keys))[::-1][:count][::-1]
+
+
+@given(keys=KEYS, key=st.text("0123456789-", min_size=1, max_size=7), count=st.integers(1, 30))
+def test_window_ends_with_its_own_key_and_holds_as_many_as_there_are(keys, key, count):
+    found = partitions_up_to(key, keys, count)
+    assert found[-1] == max(found) == key
+    assert len(found) == min(count, 1 + len({one for one in keys if one < key}))
+
+
+@pytest.mark.parametrize(("history", "asked", "wanted"), [(3, 5, 3), (4, 3, 3), (6, 5, 5), (12, 10, 10)])
+def test_history_longer_than_the_dataset_is_all_of_it(history, asked, wanted):
+    months = [f"2026-{number:02}" for number in range(1, 11)]
+    assert list(partitions_up_to(months[asked - 1], months, history)) == months[asked - wanted : asked]
+
+
+def test_partition_that_does_not_count_is_replaced_by_an_earlier_one():
+    months = ["2026-01", "2026-02", "2026-03", "2026-04"]
+    assert partitions_up_to("2026-04", months, 2, leaving_out={"2026-03", "2026-04"}) == (
+        "2026-02",
+        "2026-04",
+    )
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_number_of_partitions_below_one_is_refused(count):
+    with pytest.raises(InvalidConfigError, match=f"number of partitions: {count}, allowed: 1 or more"):
+        partitions_up_to("2026-01", [], count)

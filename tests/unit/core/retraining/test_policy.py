@@ -13,6 +13,9 @@ from airflow_mlops.core.verdict import Outcome
 
 POLICY = RetrainPolicy(cooldown_seconds=100, min_new_rows=10, max_per_week=3)
 DAY = 86400.0
+OLDER = {"partition": "2026-01", "newest_trained": "2026-02", "newest_version": "4"}
+BACKLOG = {"champion": None, "partition": "2026-02", "announced": "2026-03"}
+REPEATED = {"champion": None, "partition": "2026-02", "newest_trained": "2026-02", "repeated_by": "4"}
 
 
 def situation(**more):
@@ -40,6 +43,40 @@ def situation(**more):
         ({"trigger": Trigger.MANUAL, "new_rows": 9}, False, Trigger.MANUAL, "9 new rows, needs 10"),
         ({"trigger": Trigger.MANUAL, "trained_at": (1.0, 2.0, 3.0)}, False, Trigger.MANUAL, "3 trainings"),
         ({"force": True, "trained_at": (999.0,), "new_rows": 0}, True, Trigger.MANUAL, "forced by hand"),
+        (
+            {"champion": None, "rollout": "version 1 by r"},
+            False,
+            Trigger.COLD_START,
+            "under way: version 1 by r",
+        ),
+        (
+            {**OLDER, "trigger": Trigger.DRIFT},
+            False,
+            Trigger.DRIFT,
+            "version 4 was trained on the newer partition",
+        ),
+        (
+            {**OLDER, "partition": "2026-02", "trigger": Trigger.DRIFT},
+            True,
+            Trigger.DRIFT,
+            "drift: requested",
+        ),
+        ({**OLDER, "force": True}, True, Trigger.MANUAL, "forced by hand"),
+        ({**BACKLOG}, False, Trigger.COLD_START, "2026-03 was announced, whose own run may train"),
+        ({**BACKLOG, "partition": "2026-03"}, True, Trigger.COLD_START, "no champion yet"),
+        (
+            {**BACKLOG, "champion": "1", "trigger": Trigger.DEGRADATION},
+            True,
+            Trigger.DEGRADATION,
+            "degradation",
+        ),
+        (
+            {**REPEATED},
+            False,
+            Trigger.COLD_START,
+            "version 4 was trained on partition 2026-02, unchanged since",
+        ),
+        ({**REPEATED, "champion": "4", "trigger": Trigger.DRIFT}, True, Trigger.DRIFT, "drift: requested"),
     ],
 )
 def test_decision_names_who_asked_and_why_or_why_not(more, retrain, trigger, reason):

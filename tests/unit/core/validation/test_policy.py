@@ -7,7 +7,7 @@ import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.comparison import judge_candidate
-from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy
+from airflow_mlops.core.validation.policy import FairnessPolicy, ValidationPolicy, alpha_of_try
 from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.verdict import Outcome
@@ -33,6 +33,8 @@ UNITS = {
         {"relative_margin": {"mae": 5}},
         r"relative_margin\.mae: 5, allowed: a share from 0",
     ),
+    "total margin below one margin": ({"total_margin": 0.5}, "total_margin: 0.5 margins, allowed: 1 or more"),
+    "no total margin": ({"total_margin": np.nan}, "total_margin: nan margins, allowed: 1 or more"),
     "no row of a class": ({"min_class_rows": 0}, "min_class_rows 0; allowed: 1 or more, 2 or more"),
 }
 
@@ -79,3 +81,10 @@ def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the
     policy = ValidationPolicy(margin={"accuracy": 0.01}, resamples=100, slices=None)
     other, same = (judge_candidate(agreeing(100, 0.1, s), policy).comparisons[1].answer for s in (0.2, 0.1))
     assert (other, same) == (ComparisonAnswer.TOO_CLOSE, ComparisonAnswer.NOT_WORSE)
+
+
+def test_first_try_has_all_of_alpha_and_all_later_ones_together_another_alpha():
+    spent = [alpha_of_try(0.05, number) for number in range(1, 10_001)]
+    assert spent[:3] == [0.05, 0.025, 0.05 / 6]
+    assert 0.0999 < sum(spent) < 0.1
+    assert spent == sorted(spent, reverse=True)

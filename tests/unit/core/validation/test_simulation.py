@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from airflow_mlops.core.validation.comparison import judge_candidate
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
+
+sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
+from promotions import World, follow
 
 pytestmark = pytest.mark.slow
 ALPHA, REPETITIONS = 0.05, 500
@@ -206,3 +210,17 @@ def test_equal_challenger_is_promoted_in_four_of_five_cases_at_the_stated_rows(
         promoted(trial(metric, rng, rows, drop, margin, segments=segments)) for _ in range(repetitions)
     )
     assert count / repetitions >= 0.8
+
+
+def test_of_thirty_inferior_challengers_on_the_same_rows_any_is_promoted_at_most_twice_alpha_of_the_time():
+    """Each exactly at the margin; `make bench-promotions` repeats it more often."""
+    world = World(loss=1.0, fresh=False, rows=1000, margin=0.04)
+    count = sum(follow(world, seed) > 0 for seed in range(25))
+    assert count / 25 <= most(2 * ALPHA, 25)
+
+
+def test_thirty_small_losses_add_up_to_the_total_margin_and_no_further():
+    world = World(loss=0.5, fresh=True, rows=1000, margin=0.04)
+    lost = [world.loss * follow(world, seed) for seed in range(6)]
+    assert 1.0 <= np.mean(lost) <= 2.2
+    assert world.loss * follow(world, 0, anchored=False) > 6

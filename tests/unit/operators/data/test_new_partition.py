@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from airflow.sdk.definitions.asset import AssetUniqueKey
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRuntimeError,
+    AirflowSensorTimeout,
+    ErrorType,
+    TaskDeferred,
+)
+from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.execution_time.context import OutletEventAccessor, OutletEventAccessors
+from airflow.sdk.execution_time.task_runner import _serialize_outlet_events
 
-from airflow_mlops.assets import data_asset
+from airflow_mlops.assets import announce, data_asset
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.runtime.profiles import data_profile_tags
@@ -97,6 +108,44 @@ def test_arrived_partitions_are_announced(known, lake, wait, run):
     asset = data_asset("m")
     wait(lake, outlets=[asset])
     assert run.world.context["outlet_events"][asset].partitions == ["2013-02"]
+
+
+def announced(asset, *keys):
+    newest = SimpleNamespace(limit=lambda most: [SimpleNamespace(partition_key=key) for key in keys])
+    return {asset: SimpleNamespace(ascending=lambda is_ascending: newest)}
+
+
+def test_partition_that_was_announced_is_not_announced_again_before_its_profile_exists(world, lake, run):
+    asset = data_asset("m")
+    known = {"poll_seconds": 0.01, "timeout_seconds": 0.05, "deferrable": False, "outlets": [asset]}
+    sensor = NewPartitionSensor(task_id="w", model="m", uri=str(lake), **known)
+    assert sensor.inlets == [asset]
+    assert run(sensor, inlet_events=announced(asset, "2013-01", None)) == ["2013-02"]
+    with pytest.raises(AirflowSensorTimeout):
+        run(sensor, inlet_events=announced(asset, "2013-02", "2013-01"))
+
+
+def test_events_that_airflow_does_not_tell_hold_nothing_back(world, lake, run):
+    asset = data_asset("m")
+
+    def refuse(*_):
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.ASSET_NOT_FOUND))
+
+    known = {"poll_seconds": 0.01, "deferrable": False, "outlets": [asset]}
+    sensor = NewPartitionSensor(task_id="w", model="m", uri=str(lake), **known)
+    found = run(sensor, inlet_events={asset: SimpleNamespace(ascending=refuse)})
+    assert found == ["2013-01", "2013-02"]
+
+
+def test_backlog_is_handed_over_oldest_first(world, lake, run):
+    """Airflow hands over what the event's keys hold, in their order; a set has none."""
+    asset = data_asset("m")
+    accessor = OutletEventAccessor(key=AssetUniqueKey.from_asset(asset))
+    months = [f"2013-{number:02}" for number in range(1, 13)]
+    announce({"outlet_events": {asset: accessor}}, [asset], months)
+    accessors = OutletEventAccessors()
+    accessors._dict[AssetUniqueKey.from_asset(asset)] = accessor
+    assert [event["partition_key"] for event in _serialize_outlet_events(accessors)] == months
 
 
 def test_object_storage_is_watched_through_its_connection(world, bucket, wait):

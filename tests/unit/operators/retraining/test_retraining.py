@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pandas as pd
@@ -7,12 +8,14 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from builders import verdict
 
-from airflow_mlops.assets import retraining_asset
+from airflow_mlops.assets import data_asset, retraining_asset
+from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.profiling.scores import profile_scores
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import RetrainPolicy
+from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.operators.monitoring import (
@@ -75,11 +78,21 @@ def test_event_says_who_asks_and_why(world, lake, run):
 
 
 def test_partition_that_broke_the_schema_is_not_learned_from(world, lake, run):
-    from airflow_mlops.backends.evidence.protocol import EvidenceKey
-
     tags = {"mlops.profile": "data", "mlops.profile.partition": "2013-02", "mlops.profile.valid": "false"}
     world.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="broken"), tags)
     assert read(lake, run, partition="2013-03")["partitions"] == ["2013-01", "2013-03"]
+
+
+@pytest.mark.parametrize("history", [3, 4, 12])
+def test_history_longer_than_the_dataset_trains_on_all_of_it(world, lake, run, history):
+    operator = ReadTrainingRequestOperator(task_id="r", model="m", uri=lake, history=history)
+    assert run(operator, partition="2013-03")["partitions"] == ["2013-01", "2013-02", "2013-03"]
+
+
+def test_schedule_whose_key_is_a_moment_asks_for_the_newest_partition(world, lake, run):
+    events = {"asset": [SimpleNamespace(extra={"trigger": "schedule", "reason": "schedule @daily"})]}
+    request = read(lake, run, partition="2013-02-15T00:00:00", triggering_asset_events=events)
+    assert (request["partition"], request["partitions"]) == ("2013-03", ["2013-02", "2013-03"])
 
 
 def gate(verdicts, **more):
@@ -102,14 +115,126 @@ def test_gate_skips_with_the_reason_after_keeping_it(champion, run):
 
 
 def test_cool_down_is_read_from_the_registry_and_force_passes_it(champion, run):
-    import time
-
     champion.registry.now = time.time()
     champion.registry.register("m", "another", str(champion.model_dir), {})
     policy, request = RetrainPolicy(cooldown_seconds=3600), {"trigger": "manual", "reason": "now"}
     with pytest.raises(AirflowSkipException, match="cool-down 3600 s"):
         run(gate([], policy=policy, request=request))
     assert run(gate([], policy=policy, request=request | {"force": True}))["retrain"]
+
+
+def asked(partition, trigger="new_data"):
+    return {"uri": "/lake/", "partition": partition, "trigger": trigger}
+
+
+def trained_on(world, partition, version_run="run-of-2", digest=None):
+    """Register a version trained up to a partition; its evidence run profiled it."""
+    key = EvidenceKey(model="m", dag_id="m__training", run_id=version_run)
+    kept = world.evidence.open(key, {"mlops.profile.digest": digest} if digest else {})
+    tags = {"mlops.partition": partition, "mlops.uri": "/lake"}
+    return world.registry.register("m", kept, str(world.model_dir), tags)
+
+
+COLD = RetrainPolicy(cooldown_seconds=0)
+
+
+def test_older_partition_than_the_newest_trained_one_does_not_train(world, run):
+    trained_on(world, "2013-02")
+    why = "partition 2013-01 is older: version 1 was trained on the newer partition 2013-02"
+    with pytest.raises(AirflowSkipException, match=why):
+        run(gate([], policy=COLD, request=asked("2013-01")))
+    elsewhere = asked("2013-01") | {"uri": "/other"}
+    assert run(gate([], policy=COLD, request=elsewhere))["trigger"] == "cold_start"
+    assert run(gate([], policy=COLD, request=asked("2013-01") | {"force": True}))["retrain"]
+
+
+class Events(dict):
+    """Events of a task's inlets as Airflow gives them: newest first, no more than asked for."""
+
+    def __init__(self, asset, *keys):
+        super().__init__({asset: self})
+        self.keys_told, self.asked_for = keys, []
+
+    def ascending(self, is_ascending):
+        self.asked_for.append(is_ascending)
+        return self
+
+    def limit(self, most):
+        self.asked_for.append(most)
+        return [SimpleNamespace(partition_key=key) for key in self.keys_told]
+
+
+def test_of_a_backlog_the_newest_partition_trains_whatever_the_order(world, run):
+    asset = data_asset("m")
+    told = Events(asset, "2013-01", None, "2013-03", "2013-02")
+    settings = {"policy": COLD, "inlets": [asset]}
+    for older in ("2013-01", "2013-02"):
+        with pytest.raises(AirflowSkipException, match="2013-03 was announced"):
+            run(gate([], request=asked(older), **settings), inlet_events=told)
+    assert run(gate([], request=asked("2013-03"), **settings), inlet_events=told)["retrain"]
+    assert told.asked_for[:2] == [False, 1000]
+
+
+def test_newer_partition_that_broke_its_schema_is_not_waited_for(world, run):
+    tags = {"mlops.profile": "data", "mlops.profile.partition": "2013-03", "mlops.profile.valid": "false"}
+    world.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="broken"), tags)
+    asset = data_asset("m")
+    told = Events(asset, "2013-03", "2013-02")
+    operator = gate([], policy=COLD, request=asked("2013-02"), inlets=[asset])
+    assert run(operator, inlet_events=told)["retrain"]
+
+
+@pytest.mark.parametrize(("digest", "trains"), [("sha256:a", False), ("sha256:b", True)])
+def test_partition_that_is_announced_again_trains_only_if_its_data_changed(world, run, digest, trains):
+    trained_on(world, "2013-02", digest="sha256:a")
+    key = EvidenceKey(model="m", dag_id="m__stage", run_id="run-1")
+    world.evidence.open(key, {"mlops.profile.digest": digest})
+    if trains:
+        assert run(gate([], policy=COLD, request=asked("2013-02")))["retrain"]
+    else:
+        with pytest.raises(
+            AirflowSkipException, match="version 1 was trained on partition 2013-02, unchanged"
+        ):
+            run(gate([], policy=COLD, request=asked("2013-02")))
+
+
+def begun_rollout(world, **tags):
+    key = EvidenceKey(model="m", dag_id="m__rollout", run_id="r")
+    world.evidence.open(key, {"mlops.version": "1", "mlops.stage": "rollout"} | tags)
+
+
+def test_nothing_is_trained_while_a_rollout_is_under_way(world, run, monkeypatch):
+    begun_rollout(world)
+    for state in ("running", "queued", None):
+        monkeypatch.setattr("airflow_mlops.runtime.ends.run_state", lambda holder, state=state: state)
+        with pytest.raises(AirflowSkipException, match="under way: version 1 by m__rollout/r"):
+            run(gate([], policy=COLD, request=asked("2013-02")))
+    assert run(gate([], policy=COLD, request=asked("2013-02") | {"force": True}))["retrain"]
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "deleted"])
+def test_rollout_whose_run_is_over_blocks_nothing(world, run, monkeypatch, state):
+    begun_rollout(world)
+    monkeypatch.setattr("airflow_mlops.runtime.ends.run_state", lambda holder: state)
+    assert run(gate([], policy=COLD, request=asked("2013-02")))["retrain"]
+
+
+def test_rollout_that_has_an_end_blocks_nothing(world, run):
+    begun_rollout(world, **{"mlops.rollout": "rolled_back"})
+    assert run(gate([], policy=COLD, request=asked("2013-02")))["retrain"]
+    begun_rollout(world, **{"mlops.rollout": ""})
+    end = RolloutEnd(id="e", model="m", kind=EndKind.STOPPED, version="1", holder="m__rollout/r")
+    world.registry.record_end(end)
+    assert run(gate([], policy=COLD, request=asked("2013-02")))["retrain"]
+
+
+def test_nominated_version_is_waited_for_ten_minutes(world, run):
+    version = trained_on(world, "2013-01")
+    version.tags["mlops.nominated_at"] = str(time.time() - 30)
+    with pytest.raises(AirflowSkipException, match=r"under way: version 1 was nominated 3\d s ago"):
+        run(gate([], policy=COLD, request=asked("2013-02")))
+    version.tags["mlops.nominated_at"] = str(time.time() - 700)
+    assert run(gate([], policy=COLD, request=asked("2013-02")))["retrain"]
 
 
 def test_request_is_announced_as_a_partition_with_its_reason(world, run):
@@ -150,8 +275,6 @@ def test_nothing_served_skips_with_the_reason(champion, lake, run):
 
 
 def test_champion_is_measured_on_its_own_answers_only(served, lake, run):
-    from airflow_mlops.backends.evidence.protocol import EvidenceKey
-
     kept = served.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="t"))
     served.evidence.write_json(kept, "candidate.json", {"metrics": {"roc_auc": 0.99}})
     served.evidence.runs["training"] = served.evidence.runs.pop(kept)
@@ -171,8 +294,6 @@ def test_unknown_promise_is_inconclusive(served, lake, run):
 
 def promise(world, scores):
     """Keep what the champion's training would have kept."""
-    from airflow_mlops.backends.evidence.protocol import EvidenceKey
-
     run = world.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="t"))
     world.evidence.write_json(run, "score_profile.json", profile_scores(scores).to_json())
     world.evidence.runs["training"] = world.evidence.runs.pop(run)

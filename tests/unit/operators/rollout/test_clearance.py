@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from builders import plan
 
+from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry
 from airflow_mlops.core.release.clearance import ReleaseGate, ReleaseRule
 from airflow_mlops.core.rollout.end import EndKind
@@ -182,3 +183,54 @@ def test_decided_promotion_names_the_approval_and_no_later_entry_of_another_kind
     decide(champion, "approved", comment="good")
     decide(champion, "go on", kind="answer")
     assert run(promote(state))["approval"] == "approved by bob: good"
+
+
+def compared(world, champion, version="2"):
+    world.registry.set_tags("m", version, {"mlops.compared_with": champion})
+
+
+def test_version_compared_with_the_present_champion_is_rolled_out(champion, run):
+    compared(champion, "1")
+    state = run(shift(run(deploy())))
+    assert run(promote(state))["to_version"] == "2"
+    assert run(promote(state))["to_version"] == "2"  # a later try, when it is champion itself
+
+
+@pytest.mark.parametrize(("with_whom", "said"), [("none", "no champion"), ("7", "champion 7")])
+def test_version_compared_with_another_champion_is_refused_before_anything_is_changed(
+    champion, run, with_whom, said
+):
+    compared(champion, with_whom)
+    why = rf"m version 2 was compared with {said}, and champion is now 1; to compare again, clear validate_mo"
+    with pytest.raises(AirflowFailException, match=why):
+        run(deploy())
+    assert champion.serving.traffic("m").canary is None
+    (end,) = champion.registry.ends("m")
+    assert (end.kind, end.percent) == (EndKind.REFUSED, 0)
+
+
+def test_version_whose_stored_report_names_another_champion_is_refused(champion, run):
+    """As an earlier release left it: a report in the evidence run, no tag."""
+    key = EvidenceKey(model="m", dag_id="m__training", run_id="of-2")
+    kept = champion.evidence.open(key)
+    champion.evidence.runs["run-of-2"] = champion.evidence.runs.pop(kept)
+    champion.evidence.write_json("run-of-2", "validation_report.json", {"versions": {"challenger": "2"}})
+    with pytest.raises(AirflowFailException, match="was compared with no champion, and champion is now 1"):
+        run(deploy())
+    champion.evidence.write_json("run-of-2", "validation_report.json", {"versions": {"champion": "1"}})
+    assert run(deploy())["version"] == "2"
+
+
+def test_approver_may_roll_out_what_was_compared_with_another_champion(champion, run):
+    compared(champion, "none")
+    override = {"override_reason": "hotfix", "override_by": "ann"}
+    assert run(deploy(**override))["version"] == "2"
+
+
+def test_validated_at_a_cold_start_while_another_version_becomes_champion(champion, run):
+    """Two candidates of a cold start: the first is promoted, the second waited in the queue."""
+    champion.registry.register("m", "run-of-3", str(champion.model_dir), {"mlops.validation": "pass"})
+    compared(champion, "none", version="3")
+    with pytest.raises(AirflowFailException, match="version 3 was compared with no champion"):
+        run(deploy(version="3"))
+    assert champion.registry.alias("m", CHAMPION_ALIAS) == "1"

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from builders import promotion
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from builders import candidate, promotion, verdict
 from sklearn.linear_model import LogisticRegression
 
+from airflow_mlops.assets import challenger_asset
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
@@ -14,9 +15,10 @@ from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.security.security import ExtractionPolicy
+from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.operators.security import CheckExtractionOperator
 from airflow_mlops.operators.training import TrainModelOperator
-from airflow_mlops.operators.validation import ValidateModelOperator
+from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
 
 SPEC = DatasetSpec(target="fate", key=("id",), segments=("origin",), exclude=("origin",))
 POLICY = ValidationPolicy(
@@ -62,9 +64,9 @@ def mlflow_world(world):
     return world
 
 
-def validated(run, candidate, run_id="run-1", **more):
+def validated(run, trained, run_id="run-1", **more):
     operator = ValidateModelOperator(
-        task_id="v", model="m", candidate=candidate, **{"data": SPEC, "policy": POLICY} | more
+        task_id="v", model="m", candidate=trained, **{"data": SPEC, "policy": POLICY} | more
     )
     return run(operator, run_id=run_id)
 
@@ -72,37 +74,38 @@ def validated(run, candidate, run_id="run-1", **more):
 @pytest.mark.integration
 def test_three_classes_in_text_from_training_to_a_verdict_against_the_champion(mlflow_world, run, lake):
     window = {"uri": lake, "partitions": ["2013-01"]}
-    candidates = []
+    trained = []
     for number in (1, 2):
         train = TrainModelOperator(task_id="t", model="m", function=fit, window=window, data=SPEC)
-        candidates.append(run(train, run_id=f"run-{number}"))
-    assert candidates[0]["metrics"]["f1_macro"] > 0.7
+        trained.append(run(train, run_id=f"run-{number}"))
+    assert trained[0]["metrics"]["f1_macro"] > 0.7
     mlflow_world.registry.promote(promotion("m", None, "1"))
 
     checks = [OwnCheck(function=always_sums_to_one), OwnCheck(function=never_sure, severity="warning")]
-    verdict = validated(run, candidates[1], "run-2", checks=checks)
-    assert verdict["outcome"] == "warn"
-    assert any("not worse" in finding["reason"] for finding in verdict["findings"])
-    report = mlflow_world.evidence.read_json(candidates[1]["evidence_run"], "validation_report.json")
+    judged = validated(run, trained[1], "run-2", checks=checks)
+    assert judged["outcome"] == "warn"
+    assert any("not worse" in finding["reason"] for finding in judged["findings"])
+    report = mlflow_world.evidence.read_json(trained[1]["evidence_run"], "validation_report.json")
     assert report["versions"] == {"challenger": "2", "champion": "1"}
+    assert mlflow_world.registry.version("m", "2").tags["mlops.compared_with"] == "1"
     assert report["rows_digest"].startswith("sha256:")
-    tags = mlflow_world.evidence.tags(candidates[1]["evidence_run"])
+    tags = mlflow_world.evidence.tags(trained[1]["evidence_run"])
     assert (tags["mlops.validation"], tags["mlops.holdout_digest"]) == ("warn", report["rows_digest"])
 
     with mlflow_world.server.session() as client:
         client.delete_model_version("m", "1")  # takes the alias along
-    gone = validated(run, candidates[1], "run-2")
+    gone = validated(run, trained[1], "run-2")
     lost = [f["reason"] for f in gone["findings"] if f["subject"] == "champion"]
     assert gone["outcome"] == "inconclusive"
     known = "champion version 1 by the ledger, but no version has the alias 'champion'; roll back to it"
     assert lost == [known]
 
     with pytest.raises(AirflowFailException, match="did you mean 'log_loss'"):
-        validated(run, candidates[1], "run-2", policy=ValidationPolicy(margin={"logloss": 0.1}))
+        validated(run, trained[1], "run-2", policy=ValidationPolicy(margin={"logloss": 0.1}))
     with pytest.raises(AirflowFailException, match="column customer is missing"):
         validated(
             run,
-            candidates[1],
+            trained[1],
             "run-2",
             policy=ValidationPolicy(margin={"log_loss": 0.1}, entity=("customer",)),
         )
@@ -114,10 +117,46 @@ def test_client_that_asks_too_often_is_named_in_the_verdict_and_the_report(world
             user = f"u{number % 6}" if number < 30 else "thief"
             writer.write(f"q{number}", pd.DataFrame({"user": [user], "x": [1.0]}), [0.5], status=200)
     policy = ExtractionPolicy(client="user", per_hour=20, at_least=10, times_usual=2)
-    verdict = run(CheckExtractionOperator(task_id="e", model="m", policy=policy))
-    assert (verdict["outcome"], verdict["findings"][0]["subject"]) == ("warn", "thief")
+    judged = run(CheckExtractionOperator(task_id="e", model="m", policy=policy))
+    assert (judged["outcome"], judged["findings"][0]["subject"]) == ("warn", "thief")
     (evidence_run,) = world.evidence.find("m", {})
-    assert world.evidence.read_json(evidence_run, "extraction_report.json") == verdict
+    assert world.evidence.read_json(evidence_run, "extraction_report.json") == judged
     blind = run(CheckExtractionOperator(task_id="e", model="m", policy=ExtractionPolicy(client="account")))
     assert blind["outcome"] == "inconclusive"
     assert "no column 'account'" in blind["findings"][0]["reason"]
+
+
+ACCEPTED = verdict(Outcome.PASS, "validation").to_json()
+
+
+def nominate(run, **more):
+    known = {"candidate": candidate(version="2").to_json(), "verdict": ACCEPTED}
+    operator = NominateChallengerOperator(
+        task_id="n", model="m", outlets=[challenger_asset("m")], **known | more
+    )
+    return run(operator)
+
+
+@pytest.mark.parametrize(
+    "missing", [{"candidate": None}, {"verdict": None}, {"candidate": None, "verdict": None}]
+)
+def test_run_without_a_candidate_nominates_nothing(world, run, missing):
+    with pytest.raises(AirflowSkipException, match="no candidate: nothing was trained and validated"):
+        nominate(run, **missing)
+
+
+def test_candidate_is_nominated_beside_the_champion_it_was_compared_with(champion, run):
+    champion.registry.set_tags("m", "2", {"mlops.compared_with": "1"})
+    assert nominate(run)["version"] == "2"
+    assert champion.context["outlet_events"][challenger_asset("m")].partitions == ["2"]
+    assert float(champion.registry.version("m", "2").tags["mlops.nominated_at"]) > 0
+
+
+def test_candidate_is_not_nominated_when_the_champion_moved_since_it_was_compared(champion, run):
+    champion.registry.set_tags("m", "2", {"mlops.compared_with": "none"})
+    with pytest.raises(
+        AirflowSkipException, match="compared with no champion, and champion is now 1; to comp"
+    ):
+        nominate(run)
+    assert not champion.context["outlet_events"][challenger_asset("m")].partitions
+    assert "mlops.nominated" not in champion.evidence.runs["m__stage/run-1"].tags
