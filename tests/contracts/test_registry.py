@@ -83,16 +83,16 @@ def test_champion_that_moved_meanwhile_is_not_overwritten(registry, name, model)
 
 def test_unknown_version_is_refused_by_name(registry, name, model):
     registry.register(name, "run-1", model, {})
-    with pytest.raises(InvalidConfigError, match="no version '7'; versions: 1$"):
+    with pytest.raises(InvalidConfigError, match=r"no version '7'; versions: 1$"):
         registry.version(name, "7")
-    with pytest.raises(InvalidConfigError, match="no version 'newest'; versions: 1$"):
+    with pytest.raises(InvalidConfigError, match=r"no version 'newest'; versions: 1$"):
         registry.version(name, "newest")
 
 
 def test_message_of_an_unknown_version_lists_the_newest_of_many(registry, name, model):
     for number in range(12):
         registry.register(name, f"run-{number}", model, {})
-    with pytest.raises(InvalidConfigError, match="12 versions, the newest: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3$"):
+    with pytest.raises(InvalidConfigError, match=r"12 versions, the newest: 12, 11, .*, 4, 3$"):
         registry.version(name, "77")
 
 

@@ -139,7 +139,7 @@ class ModelRegistry(Protocol):
     def registered(self, model: str, evidence_run: str) -> ModelVersion | None:
         """Return the version that was registered for ``evidence_run``, ``None`` if there is none.
 
-        Of several, left by a process that died between two calls, the lowest number stays; others are deleted.
+        Of several, left by a process that died between two calls, the lowest stays; others are deleted.
         """
 
     def version(self, model: str, version: str) -> ModelVersion:
