@@ -55,7 +55,8 @@ def run_diff(options: argparse.Namespace) -> int:
 
 def run_evolve(options: argparse.Namespace) -> int:
     """Accept changes into a schema."""
-    from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema, read_utf8
+    from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema
+    from airflow_mlops.backends.text_file import read_utf8
 
     text = read_utf8(options.schema)
     found = _changes(parse_schema(text, options.schema), options.data, options.partition)

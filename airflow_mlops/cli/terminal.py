@@ -67,6 +67,6 @@ def write(path: str, text: str) -> None:
 
     :raises InvalidConfigError: the file cannot be written.
     """
-    from airflow_mlops.backends.rules.schema_file import write_atomically
+    from airflow_mlops.backends.text_file import write_atomically
 
     write_atomically(path, text)

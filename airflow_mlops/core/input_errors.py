@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -33,6 +34,7 @@ _ALLOWED = {
     "string_too_short": "text",
     "greater_than_equal": "{ge} or more",
     "less_than_equal": "{le} or less",
+    "finite_number": "a finite number",
 }
 NOT_ALLOWED = "not_allowed"
 """Type of a custom error whose message says what is allowed."""
@@ -71,10 +73,23 @@ def _problem(item: dict[str, Any], model: Any) -> str:
     if item["type"] in _NOT_ONE_OF:
         allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
         return f"{key}: {item['input']!r}, one of: {', '.join(allowed)}{did_you_mean(item['input'], allowed)}"
+    if not key and item["type"] in ("dataclass_type", "model_type"):
+        given = "empty" if item["input"] is None else f"a {type(item['input']).__name__}"
+        return f"{given}, allowed: a mapping with keys of: {', '.join(allowed_keys(model))}"
+    what = _allowed(item)
+    return (
+        f"{key}: {item['input']!r}, allowed: {what}"
+        if what
+        else f"{key}: {item['msg']}, got {item['input']!r}"
+    )
+
+
+def _allowed(item: dict[str, Any]) -> str:
+    """Return what is allowed instead of a value, where that is known."""
     what = _ALLOWED.get(item["type"], "" if item["type"] != NOT_ALLOWED else item["msg"])
-    if what:
-        return f"{key}: {item['input']!r}, allowed: {what.format(**item.get('ctx', {}))}"
-    return f"{key}: {item['msg']}, got {item['input']!r}"
+    if item["type"] == "string_type" and isinstance(item["input"], bool | int | float | dt.date):
+        what += "; write it in quotes"  # YAML reads no, 2026 and 16:00 as something else
+    return what.format(**item.get("ctx", {}))
 
 
 def _meaning(model: Any, place: tuple[int | str, ...]) -> str:

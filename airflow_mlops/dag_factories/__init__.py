@@ -8,7 +8,7 @@ from airflow_mlops.dag_factories.config import (
     SkewConfig,
     TrainConfig,
 )
-from airflow_mlops.dag_factories.model import ModelDag, dags_from_yaml
+from airflow_mlops.dag_factories.model import ModelDag, dags_from_folder, dags_from_yaml
 from airflow_mlops.dag_factories.release import ApprovalConfig, CardConfig, LoadConfig, ReadinessConfig
 from airflow_mlops.dag_factories.rollout_config import RolloutConfig
 from airflow_mlops.dag_factories.validate import ValidateConfig
@@ -28,6 +28,7 @@ __all__ = [
     "SkewConfig",
     "TrainConfig",
     "ValidateConfig",
+    "dags_from_folder",
     "dags_from_yaml",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields
 from typing import Annotated, Any, TypeVar, dataclass_transform
@@ -18,11 +19,11 @@ _Class = TypeVar("_Class", bound=type)
 
 def seconds(value: Any) -> float:
     """Read a duration: a number of seconds, or text such as ``30s``, ``10m``, ``2h``, ``1d``."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         return float(value)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
     if match is None:
-        msg = f"{value!r} is no duration; allowed: seconds, or 30s, 10m, 2h, 1d"
+        msg = f"{value!r} is no duration; allowed: seconds from 0, or 30s, 10m, 2h, 1d"
         raise ValueError(msg)
     return float(match[1]) * _UNITS[match[2]]
 
@@ -36,7 +37,7 @@ def config(cls: _Class) -> _Class:
 
     Building one raises ``InvalidConfigError``, which names the key, the value and what is allowed.
     """
-    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
     built: Any = pydantic_dataclass(frozen=True, config=settings)(cls)
     check = built.__init__
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from airflow_mlops.backends.text_file import read_utf8
 from airflow_mlops.core.data.reference import Reference as ReferenceRule
 from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_limits
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
@@ -18,6 +17,7 @@ from airflow_mlops.core.input_errors import explain
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.release.clearance import ReleaseGate, ReleaseRule
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
+from airflow_mlops.core.text_input import yaml_document
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
 from airflow_mlops.dag_factories.release import ApprovalConfig, CardConfig, ReadinessConfig, approval_of
@@ -27,6 +27,9 @@ from airflow_mlops.dag_factories.validate import (
 )
 from airflow_mlops.moved import names_of
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @config
 class DataConfig:
@@ -34,7 +37,7 @@ class DataConfig:
 
     :param uri: dataset of partitions, parquet or csv. Templated when the DAG runs.
     :param key: columns that identify a row; the first is also the request id of live predictions.
-    :param history: how many of the newest partitions a model is trained on.
+    :param history: how many of the newest partitions a model is trained on, 1 or more.
     :param schema: path of the YAML suite.
     """
 
@@ -46,7 +49,11 @@ class DataConfig:
     features: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     holdout_share: float = 0.25
-    history: int = 3
+    history: Annotated[int, Field(ge=1)] = 3
+
+    def __post_init__(self) -> None:
+        """Refuse roles that contradict each other."""
+        self.spec()
 
     def spec(self) -> DatasetSpec:
         """Return the columns' roles."""
@@ -149,11 +156,17 @@ class ModelConfig:
     monitor: MonitorConfig = MonitorConfig()
     retrain: RetrainConfig = RetrainConfig()
     skew: SkewConfig = field(default_factory=SkewConfig)
-    schedule: str | None = None
+    schedule: Annotated[str | None, BeforeValidator(lambda value: _schedule(value))] = None
     mlflow_conn_id: str = "mlflow_default"
-    retries: int = 2
+    retries: Annotated[int, Field(ge=0)] = 2
     retry_delay: Duration = 10.0
     tags: tuple[str, ...] = ("mlops",)
+
+    def __post_init__(self) -> None:
+        """Refuse limits that make no sense before a DAG is built."""
+        self.monitor.policy()
+        self.retrain.policy()
+        self.skew_policy()
 
     def release_rule(self) -> ReleaseRule:
         """Return what a rollout demands of a version: the gates of the training DAG, as configured."""
@@ -179,11 +192,7 @@ def load_config(path: Path | str) -> ModelConfig:
     :raises InvalidConfigError: no such file, no YAML, an unknown key, a wrong value; names it.
     :raises InvalidPlanError: a rollout that must not be carried out.
     """
-    try:
-        document = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        msg = f"{path}: cannot be read as YAML: {' '.join(str(error).split())}"
-        raise InvalidConfigError(msg) from error
+    document = yaml_document(read_utf8(str(path)), str(path))
     try:
         return TypeAdapter(ModelConfig).validate_python(document)
     except ValidationError as error:
@@ -192,6 +201,20 @@ def load_config(path: Path | str) -> ModelConfig:
     except (InvalidConfigError, InvalidPlanError) as error:
         msg = f"{path}: {error}"
         raise type(error)(msg) from error
+
+
+def _schedule(value: Any) -> Any:
+    """Refuse what the scheduler could not read when the DAG is due."""
+    from airflow.sdk import CronPartitionTimetable
+    from croniter import croniter
+
+    if value is None:
+        return None
+    expression = str(CronPartitionTimetable(str(value), timezone="UTC").expression)
+    if expression.startswith("@") or not croniter.is_valid(expression):
+        msg = f"{value!r} is no schedule; allowed: a cron expression, or @hourly, @daily, @weekly, @monthly"
+        raise ValueError(msg)
+    return value
 
 
 def _name(value: Any) -> str:

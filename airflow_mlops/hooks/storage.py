@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
+from airflow_mlops.core.text_input import utf8_text
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -83,14 +84,14 @@ def path_of(uri: str) -> str:
 def read_text(uri: str) -> str:
     """Return a text file.
 
-    :raises InvalidConfigError: there is none.
+    :raises InvalidConfigError: there is none, or it is not in UTF-8.
     """
     filesystem = filesystem_of(uri)
     try:
         if filesystem is None:
-            return Path(path_of(uri)).read_text(encoding="utf-8")
-        return str(filesystem.cat_file(path_of(uri)).decode("utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, UnicodeDecodeError) as error:
+            return utf8_text(Path(path_of(uri)).read_bytes(), uri)
+        return utf8_text(filesystem.cat_file(path_of(uri)), uri)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         msg = f"{uri}: no such text file"
         raise InvalidConfigError(msg) from error
 

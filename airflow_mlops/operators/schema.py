@@ -192,7 +192,7 @@ def _changes_as_markdown(changes: tuple[Change, ...]) -> str:
 
 def _write_whole(uri: str, text: str) -> None:
     """Replace a file atomically; object storage does so itself."""
-    from airflow_mlops.backends.rules.schema_file import write_atomically
+    from airflow_mlops.backends.text_file import write_atomically
 
     if is_local(uri):
         write_atomically(path_of(uri), text)

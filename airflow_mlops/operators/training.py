@@ -72,10 +72,10 @@ class TrainModelOperator(BaseOperator):
         """Return the candidate of this DAG run; train it if no earlier try did."""
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         registry = MlflowHook(self.mlflow_conn_id).registry()
-        done = [v for v in registry.versions(self.model) if v.evidence_run == evidence.run]
-        if done:
-            self.log.info("version %s was trained by an earlier try", done[0].version)
-            return evidence.store.read_json(evidence.run, CANDIDATE_PATH) | {"version": done[0].version}
+        done = registry.registered(self.model, evidence.run)
+        if done is not None:
+            self.log.info("version %s was trained by an earlier try", done.version)
+            return evidence.store.read_json(evidence.run, CANDIDATE_PATH) | {"version": done.version}
         with fail_fast():
             try:
                 return self._train(context, evidence)

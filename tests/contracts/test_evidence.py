@@ -59,6 +59,13 @@ def test_runs_are_found_by_all_their_tags_newest_first(store):
     assert store.search("nowhere", {"kind": "profile"}) == []
 
 
+@pytest.mark.parametrize(("limit", "kept"), [(None, 5), (3, 3), (9, 5)])
+def test_search_goes_on_to_the_last_page_or_the_limit(store, monkeypatch, limit, kept):
+    monkeypatch.setattr("airflow_mlops.backends.evidence.mlflow._PAGE", 2)
+    runs = [store.open(key(f"run-{n}"), {"kind": "profile"}) for n in range(5)]
+    assert store.find("flights", {"kind": "profile"}, limit=limit) == runs[::-1][:kept]
+
+
 def test_tags_metrics_and_end_are_accepted(store):
     run = store.open(key())
     store.set_tags(run, {"mlops.schema": "pass"})

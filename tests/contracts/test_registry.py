@@ -28,6 +28,27 @@ def test_registering_twice_for_one_run_makes_one_version(registry, name, model):
     assert first.evidence_run == "run-1"
 
 
+def test_searches_go_on_to_the_last_page(registry, name, model, monkeypatch):
+    monkeypatch.setattr("airflow_mlops.backends.registry.mlflow_ledger._PAGE", 2)
+    for number in range(1, 6):
+        registry.register(name, f"run-{number}", model, {})
+    registry.set_tags(name, "1", {"mlops.validation": "pass"})
+    assert [v.version for v in registry.versions(name)] == ["5", "4", "3", "2", "1"]
+    assert registry.version(name, "1").evidence_run == "run-1"
+    assert registry.register(name, "run-1", model, {}).version == "1"
+    assert registry.registered(name, "run-6") is None
+    assert len(registry.versions(name)) == 5
+
+
+def test_version_that_a_killed_try_left_behind_is_removed_and_the_first_stays(mlflow_server, name, model):
+    registry = MlflowRegistry(mlflow_server)
+    registry.register(name, "run-1", model, {})
+    with mlflow_server.session() as client:
+        client.create_model_version(name, model, tags={"mlops.evidence_run": "run-1"})
+    assert registry.registered(name, "run-1").version == "1"
+    assert [v.version for v in registry.versions(name)] == ["1"]
+
+
 def test_registered_model_without_alias_is_a_cold_start(registry, name, model):
     registry.register(name, "run-1", model, {})
     assert registry.alias(name, CHAMPION_ALIAS) is None
@@ -62,8 +83,17 @@ def test_champion_that_moved_meanwhile_is_not_overwritten(registry, name, model)
 
 def test_unknown_version_is_refused_by_name(registry, name, model):
     registry.register(name, "run-1", model, {})
-    with pytest.raises(InvalidConfigError, match="no version '7'"):
+    with pytest.raises(InvalidConfigError, match=r"no version '7'; versions: 1$"):
         registry.version(name, "7")
+    with pytest.raises(InvalidConfigError, match=r"no version 'newest'; versions: 1$"):
+        registry.version(name, "newest")
+
+
+def test_message_of_an_unknown_version_lists_the_newest_of_many(registry, name, model):
+    for number in range(12):
+        registry.register(name, f"run-{number}", model, {})
+    with pytest.raises(InvalidConfigError, match=r"12 versions, the newest: 12, 11, .*, 4, 3$"):
+        registry.version(name, "77")
 
 
 def test_tags_are_set_and_model_folder_comes_down(registry, name, model, tmp_path):

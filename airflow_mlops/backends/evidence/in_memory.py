@@ -65,7 +65,7 @@ class InMemoryEvidence:
         """Store the last value of each metric."""
         self.runs[evidence_run].metrics.update(metrics)
 
-    def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:
+    def find(self, model: str, tags: Mapping[str, str], *, limit: int | None = None) -> list[str]:
         """Return ids of runs that carry all tags, newest first."""
         matching = [
             run_id
@@ -75,7 +75,7 @@ class InMemoryEvidence:
         return matching[::-1][:limit]
 
     def search(
-        self, model: str, tags: Mapping[str, str], *, limit: int = 1000
+        self, model: str, tags: Mapping[str, str], *, limit: int | None = None
     ) -> list[tuple[str, dict[str, str]]]:
         """Return id and tags of runs that carry all tags, newest first."""
         return [(run, self.tags(run)) for run in self.find(model, tags, limit=limit)]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.evidence.protocol import EvidenceKey
     from airflow_mlops.backends.mlflow_server import MlflowServer
 
+_PAGE = 1000
+
 
 class MlflowEvidence:
     """Implements :class:`~airflow_mlops.backends.evidence.protocol.EvidenceStore`."""
@@ -80,12 +82,12 @@ class MlflowEvidence:
             for name, value in metrics.items():
                 client.log_metric(evidence_run, name, value, step=step)
 
-    def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:
+    def find(self, model: str, tags: Mapping[str, str], *, limit: int | None = None) -> list[str]:
         """Return ids of runs that carry all tags, newest first."""
         return [run for run, _ in self.search(model, tags, limit=limit)]
 
     def search(
-        self, model: str, tags: Mapping[str, str], *, limit: int = 1000
+        self, model: str, tags: Mapping[str, str], *, limit: int | None = None
     ) -> list[tuple[str, dict[str, str]]]:
         """Return id and tags of runs that carry all tags, newest first."""
         with self.server.session() as client:
@@ -113,13 +115,22 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _search(
-    client: MlflowClient, experiment: str, tags: Mapping[str, str], order: str, limit: int
+    client: MlflowClient, experiment: str, tags: Mapping[str, str], order: str, limit: int | None
 ) -> list[tuple[str, dict[str, str]]]:
+    """Return id and tags of runs, page by page up to the limit."""
     for value in tags.values():
         if "'" in value:
             msg = f"tag value {value!r} holds a quote; model, DAG and run names may not"
             raise InvalidConfigError(msg)
     where = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     order_by = [f"attributes.start_time {order}", f"attributes.run_id {order}"]
-    runs = client.search_runs([experiment], where, order_by=order_by, max_results=limit)
-    return [(str(run.info.run_id), dict(run.data.tags)) for run in runs]
+    found: dict[str, dict[str, str]] = {}  # a run that starts between two pages shifts one into both
+    token = None
+    while limit is None or len(found) < limit:
+        most = _PAGE if limit is None else min(_PAGE, limit - len(found))
+        page = client.search_runs([experiment], where, order_by=order_by, max_results=most, page_token=token)
+        found |= {str(run.info.run_id): dict(run.data.tags) for run in page}
+        token = page.token
+        if not token:
+            break
+    return list(found.items())

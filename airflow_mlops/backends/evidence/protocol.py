@@ -47,13 +47,16 @@ class EvidenceStore(Protocol):
     def log_metrics(self, evidence_run: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Log finite numbers under their names."""
 
-    def find(self, model: str, tags: Mapping[str, str], *, limit: int = 50) -> list[str]:
-        """Return ids of evidence runs of ``model`` that carry all ``tags``, newest first."""
+    def find(self, model: str, tags: Mapping[str, str], *, limit: int | None = None) -> list[str]:
+        """Return ids of evidence runs of ``model`` that carry all ``tags``, newest first.
+
+        :param limit: at most so many; ``None`` for all there are.
+        """
 
     def search(
-        self, model: str, tags: Mapping[str, str], *, limit: int = 1000
+        self, model: str, tags: Mapping[str, str], *, limit: int | None = None
     ) -> list[tuple[str, dict[str, str]]]:
-        """Return id and all tags of the runs that :meth:`find` finds, in one request; newest first."""
+        """Return id and all tags of the runs that :meth:`find` finds; newest first."""
 
     def close(self, evidence_run: str, *, succeeded: bool) -> None:
         """Mark the run finished or failed."""

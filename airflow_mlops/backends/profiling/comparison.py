@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.backends.profiling.files.dataset import list_partitions, read_window
+from airflow_mlops.backends.text_file import read_utf8
 from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.data.skew.calibration import calibrate
 from airflow_mlops.core.data.skew.compare import compare_profiles, with_multivariate
 from airflow_mlops.core.data.skew.policy import SkewPolicy, policy_from_yaml
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +54,7 @@ def read_policy(path: str) -> SkewPolicy:
 
     :raises InvalidConfigError: no such file, or what is not understood in it.
     """
-    try:
-        return policy_from_yaml(Path(path).read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8, allowed: text in UTF-8'}"
-        raise InvalidConfigError(msg) from error
+    return policy_from_yaml(read_utf8(path), path)
 
 
 def _blocks(reference: Window, on_bytes: Callable[[float], object] | None) -> list[Profile]:

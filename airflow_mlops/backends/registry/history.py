@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.registry.ledger_text import SUFFIX, decisions_of, ends_of, rows_of, valid
-from airflow_mlops.backends.registry.mlflow_ledger import safe_name
+from airflow_mlops.backends.registry.mlflow_ledger import OLDEST_FIRST, safe_name
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEntry, LedgerEntry
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.end import RolloutEnd
@@ -60,7 +60,7 @@ async def numbered_tags(server: MlflowServer, model: str) -> dict[int, dict[str,
     :raises ServiceUnavailableError: MLflow does not answer.
     """
     where = f"name = '{safe_name(model)}{SUFFIX}'"
-    listed = _pages(server, "model-versions/search", "model_versions", where)
+    listed = _pages(server, "model-versions/search", "model_versions", where, order_by=OLDEST_FIRST)
     return {int(one["version"]): _tags(one) async for one in listed}
 
 
@@ -74,12 +74,14 @@ async def models_with_a_ledger(server: MlflowServer) -> list[str]:
     return sorted([str(one["name"]).removesuffix(SUFFIX) async for one in listed])
 
 
-async def _pages(server: MlflowServer, path: str, key: str, where: str) -> AsyncIterator[dict[str, Any]]:
+async def _pages(
+    server: MlflowServer, path: str, key: str, where: str, **options: str
+) -> AsyncIterator[dict[str, Any]]:
     """Yield all results of a search, page by page."""
     token = ""
     while True:
         more = {"page_token": token} if token else {}
-        page = await server.ask(path, filter=where, max_results=_PAGE, **more) or {}
+        page = await server.ask(path, filter=where, max_results=_PAGE, **options, **more) or {}
         for one in page.get(key, ()):
             yield one
         token = page.get("next_page_token", "")

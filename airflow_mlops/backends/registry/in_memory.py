@@ -14,6 +14,7 @@ from airflow_mlops.backends.registry.protocol import (
     DecisionEntry,
     LedgerEntry,
     ModelVersion,
+    unknown_version,
 )
 from airflow_mlops.core.errors import InvalidConfigError
 
@@ -42,10 +43,10 @@ class InMemoryRegistry:
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
     ) -> ModelVersion:
         """Register once per evidence run."""
+        done = self.registered(model, evidence_run)
+        if done is not None:
+            return done
         known = self._versions.setdefault(model, [])
-        for version in known:
-            if version.evidence_run == evidence_run:
-                return version
         version = ModelVersion(
             model=model,
             version=str(len(known) + 1),
@@ -57,13 +58,17 @@ class InMemoryRegistry:
         self._sources[model, version.version] = model_uri
         return version
 
+    def registered(self, model: str, evidence_run: str) -> ModelVersion | None:
+        """Return the version of an evidence run."""
+        mine = (each for each in self._versions.get(model, ()) if each.evidence_run == evidence_run)
+        return next(mine, None)
+
     def version(self, model: str, version: str) -> ModelVersion:
         """Return a version."""
         for known in self.versions(model):
             if known.version == str(version):
                 return known
-        msg = f"model {model!r} has no version {version!r}"
-        raise InvalidConfigError(msg)
+        raise InvalidConfigError(unknown_version(model, version, self.versions(model)))
 
     def versions(self, model: str) -> list[ModelVersion]:
         """Return all versions, newest first."""

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 from airflow_mlops.backends.registry.ledger_order import decided_before, done_before, refuse_moved
 from airflow_mlops.backends.registry.ledger_text import APPLIED, VOID, valid
-from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN_MODEL_CODES, MlflowLedger, safe_name
+from airflow_mlops.backends.registry.mlflow_ledger import UNKNOWN_MODEL_CODES, MlflowLedger, every_version
 from airflow_mlops.backends.registry.protocol import (
     CHAMPION_ALIAS,
     PREVIOUS,
     DecisionEntry,
     LedgerEntry,
     ModelVersion,
+    unknown_version,
 )
 from airflow_mlops.core.errors import InvalidConfigError, RegistryConflictError
 
@@ -42,29 +43,42 @@ class MlflowRegistry:
         """Register once per evidence run; of concurrent registrations the lowest number stays."""
         import mlflow
 
+        known = self.registered(model, evidence_run)
+        if known is not None:
+            return known
+        named = {**tags, "mlops.evidence_run": evidence_run}
+        with self.server.session():
+            mlflow.register_model(model_uri, model, tags=named, await_registration_for=60)
+        made = self.registered(model, evidence_run)
+        if made is None:
+            msg = f"model {model!r}: the version of run {evidence_run} was deleted while it was registered"
+            raise RegistryConflictError(msg)
+        return made
+
+    def registered(self, model: str, evidence_run: str) -> ModelVersion | None:
+        """Return the version of an evidence run; of several the lowest number stays."""
         with self.server.session() as client:
-            if not _of_run(client, model, evidence_run):
-                named = {**tags, "mlops.evidence_run": evidence_run}
-                mlflow.register_model(model_uri, model, tags=named, await_registration_for=60)
-            first, *extra = _of_run(client, model, evidence_run)
-            for duplicate in extra:
-                client.delete_model_version(model, duplicate.version)
-        return first
+            mine = [v for v in map(_version, every_version(client, model)) if v.evidence_run == evidence_run]
+            for duplicate in mine[1:]:
+                _remove(client, duplicate)
+        return mine[0] if mine else None
 
     def version(self, model: str, version: str) -> ModelVersion:
         """Return a version."""
-        for known in self.versions(model):
-            if known.version == str(version):
-                return known
-        allowed = ", ".join(v.version for v in self.versions(model)) or "none registered yet"
-        msg = f"model {model!r} has no version {version!r}; versions: {allowed}"
-        raise InvalidConfigError(msg)
+        from mlflow.exceptions import MlflowException
+
+        with self.server.session() as client:
+            try:
+                return _version(client.get_model_version(model, str(version)))
+            except MlflowException as error:
+                if error.error_code not in UNKNOWN_MODEL_CODES:
+                    raise
+        raise InvalidConfigError(unknown_version(model, version, self.versions(model)))
 
     def versions(self, model: str) -> list[ModelVersion]:
         """Return all versions, newest first."""
         with self.server.session() as client:
-            found = client.search_model_versions(f"name = '{safe_name(model)}'", max_results=1000)
-        return sorted((_version(v) for v in found), key=lambda v: -int(v.version))
+            return [_version(found) for found in every_version(client, model)][::-1]
 
     def alias(self, model: str, alias: str) -> str | None:
         """Return the version an alias points to."""
@@ -185,10 +199,15 @@ def _registered(client: MlflowClient, model: str) -> Any:
         raise
 
 
-def _of_run(client: MlflowClient, model: str, evidence_run: str) -> list[ModelVersion]:
-    found = client.search_model_versions(f"name = '{safe_name(model)}'", max_results=1000)
-    mine = [v for v in map(_version, found) if v.evidence_run == evidence_run]
-    return sorted(mine, key=lambda v: int(v.version))
+def _remove(client: MlflowClient, version: ModelVersion) -> None:
+    """Delete a version, unless another process did so meanwhile."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.delete_model_version(version.model, version.version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def _version(found: Any) -> ModelVersion:

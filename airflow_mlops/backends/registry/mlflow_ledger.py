@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.end import RolloutEnd
 
 UNKNOWN_MODEL_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+OLDEST_FIRST = "version_number ASC"
 _PAGE = 1000
 
 
@@ -119,7 +120,8 @@ class MlflowLedger:
 
     def _numbered(self, model: str) -> dict[int, Mapping[str, str]]:
         with self.server.session() as client:
-            return {int(found.version): found.tags for found in _versions(client, safe_name(model) + SUFFIX)}
+            entries = every_version(client, safe_name(model) + SUFFIX)
+            return {int(found.version): found.tags for found in entries}
 
     def _model_tags(self, model: str) -> Mapping[str, str]:
         from mlflow.exceptions import MlflowException
@@ -134,10 +136,17 @@ class MlflowLedger:
         return tags
 
 
-def _versions(client: MlflowClient, name: str) -> Iterator[Any]:
+def every_version(client: MlflowClient, name: str) -> Iterator[Any]:
+    """Yield all versions of a registered model, oldest first, page by page.
+
+    A page is a range of places: in the order of the numbers, which never change, a version that is added or
+    tagged between two pages moves no other one out of the next page.
+    """
     token = None
     while True:
-        page = client.search_model_versions(f"name = '{name}'", max_results=_PAGE, page_token=token)
+        page = client.search_model_versions(
+            f"name = '{safe_name(name)}'", max_results=_PAGE, order_by=[OLDEST_FIRST], page_token=token
+        )
         yield from page
         token = page.token
         if not token:

@@ -9,7 +9,7 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.moved import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from airflow_mlops.core.rollout.end import RolloutEnd
@@ -20,6 +20,7 @@ CHAMPION_ALIAS = "champion"
 PREVIOUS = "previous"
 PROMOTION, ROLLBACK, DECISION, ANSWER = "promotion", "rollback", "decision", "answer"
 PERSON, TIMEOUT, NO_WARNING = "person", "timeout", "no warning"
+_TOLD = 10
 _DECIDED_BY = {
     PERSON: "a person",
     TIMEOUT: "the default, without an answer in time",
@@ -117,6 +118,16 @@ class DecisionEntry(Record):
         return f"{self.decision} by {self.by}" + (f": {self.comment}" if self.comment else "")
 
 
+def unknown_version(model: str, version: str, known: Sequence[ModelVersion]) -> str:
+    """Return the message that a model has no such version, with the newest it has.
+
+    :param known: all of its versions, newest first.
+    """
+    newest = ", ".join(each.version for each in known[:_TOLD])
+    there = f"{len(known)} versions, the newest: {newest}" if len(known) > _TOLD else f"versions: {newest}"
+    return f"model {model!r} has no version {version!r}; {there if known else 'none registered yet'}"
+
+
 class ModelRegistry(Protocol):
     """Versions, aliases by compare-and-set, and the ledger; an alias is never overwritten unseen."""
 
@@ -124,6 +135,12 @@ class ModelRegistry(Protocol):
         self, model: str, evidence_run: str, model_uri: str, tags: Mapping[str, str]
     ) -> ModelVersion:
         """Register one version for ``evidence_run``; a second call returns the first's version."""
+
+    def registered(self, model: str, evidence_run: str) -> ModelVersion | None:
+        """Return the version that was registered for ``evidence_run``, ``None`` if there is none.
+
+        Of several, left by a process that died between two calls, the lowest stays; others are deleted.
+        """
 
     def version(self, model: str, version: str) -> ModelVersion:
         """Return a version.

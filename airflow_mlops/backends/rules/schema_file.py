@@ -1,16 +1,14 @@
-"""Schema files: validated on reading, edited with comments kept, written atomically."""
+"""Schema files: validated on reading, edited with comments kept."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.rules.gx_signatures import gx_signature
+from airflow_mlops.backends.text_file import read_utf8
 from airflow_mlops.core.data.schema.diff import apply_changes
 from airflow_mlops.core.data.schema.schema import Schema, as_yaml, schema_from_yaml
 from airflow_mlops.core.errors import InvalidConfigError
@@ -39,44 +37,6 @@ def parse_schema(text: str, source: str) -> Schema:
     :raises InvalidConfigError: as :func:`schema_from_yaml` does.
     """
     return schema_from_yaml(text, source, gx_signature)
-
-
-def read_utf8(path: str) -> str:
-    """Return a file's text.
-
-    :raises InvalidConfigError: no such file, a directory, or not text in UTF-8.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"{path}: byte {error.start} is not UTF-8, allowed: text in UTF-8"
-        raise InvalidConfigError(msg) from error
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise InvalidConfigError(msg) from error
-
-
-def write_atomically(path: str, text: str) -> None:
-    """Replace a file by renaming: a reader sees the old text or the new one.
-
-    :raises InvalidConfigError: the folder is absent or cannot be written.
-    """
-    target = Path(path)
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(mode)
-            Path(name).replace(target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
-            raise
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise InvalidConfigError(msg) from error
 
 
 def evolve_text(text: str, source: str, changes: Sequence[Change]) -> tuple[str, bool]:

@@ -37,8 +37,16 @@ class DatasetSpec(Record):
         if not 0 < self.holdout_share < 1:
             msg = f"data.holdout_share: {self.holdout_share}, allowed: above 0 and below 1"
             raise InvalidConfigError(msg)
-        if self.features is not None and self.target in self.features:
-            msg = f"data.features: holds the target {self.target!r}, allowed: other columns"
+        for role in ("features", "key", "segments", "exclude"):
+            columns = getattr(self, role) or ()
+            twice = next((name for name in columns if columns.count(name) > 1), None)
+            if self.target in columns or twice is not None:
+                problem = f"holds the target {self.target!r}" if twice is None else f"names {twice!r} twice"
+                msg = f"data.{role}: {problem}, allowed: other columns, each once"
+                raise InvalidConfigError(msg)
+        both = [name for name in self.features or () if name in self.exclude]
+        if both:
+            msg = f"data.features: {both[0]!r} stands in data.exclude, too; allowed: one of them"
             raise InvalidConfigError(msg)
 
     def feature_names(self, columns: Sequence[str]) -> list[str]:

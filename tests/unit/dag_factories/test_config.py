@@ -52,7 +52,47 @@ def test_yaml_becomes_typed_policies(load):
         ("[manual, skew]", "[manual, boredom]", r"retrain\.triggers\.1: 'boredom', one of: cold_start, "),
         ("steps: [5, 25, 100]", "steps: [five]", r"rollout\.steps\.0"),
         ("rollout: {", "rollout: {backend: nomad, ", r"rollout\.backend: 'nomad', one of: local, kserve"),
-        ("model: churn", "{", "cannot be read as YAML"),
+        ("model: churn", "{", "no YAML: line"),
+        (
+            "model: churn",
+            "model: churn\nmodel: churn",
+            r"churn\.yaml: no YAML: line 3, .*'model' stands .* twice",
+        ),
+        (
+            "segments: [country]",
+            "segments: [no]",
+            r"data\.segments\.0: False, allowed: text; write it in quotes",
+        ),
+        ("segments: [country]", "history: 0", r"data\.history: 0, allowed: 1 or more"),
+        ("segments: [country]", "history: -3", r"data\.history: -3, allowed: 1 or more"),
+        ("segments: [country]", "segments: [churned]", r"data\.segments: holds the target 'churned'"),
+        ("segments: [country]", "features: [age, churned]", r"data\.features: holds the target 'churned'"),
+        ("segments: [country]", "key: [churned]", r"data\.key: holds the target 'churned'"),
+        ("segments: [country]", "exclude: [churned]", r"data\.exclude: holds the target 'churned'"),
+        ("segments: [country]", "segments: [a, a]", r"data\.segments: names 'a' twice"),
+        (
+            "segments: [country]",
+            "features: [a], exclude: [a]",
+            r"data\.features: 'a' stands in data\.exclude",
+        ),
+        ("segments: [country]", "holdout_share: 2", r"data\.holdout_share: 2\.0, allowed: above 0"),
+        ("cooldown: 24h", "cooldown: -1", r"retrain\.cooldown: -1 is no duration; allowed: seconds from 0"),
+        ("cooldown: 24h", "cooldown: .nan", r"retrain\.cooldown: nan is no duration"),
+        ("cooldown: 24h", "max_per_week: -1", r"churn\.yaml: retrain\.max_per_week: -1, allowed: 0 or more"),
+        ("model: churn", "model: churn\nretries: -1", r"retries: -1, allowed: 0 or more"),
+        ("model: churn", "model: churn\nmonitor: {max_missing: .nan}", "max_missing: nan, allowed: a finite"),
+        (
+            "model: churn",
+            "model: churn\nmonitor: {min_rows: 0}",
+            r"churn\.yaml: monitor\.min_rows: 0, allowed",
+        ),
+        (
+            "model: churn",
+            "model: churn\nschedule: weekly",
+            "schedule: 'weekly' is no schedule; allowed: a cron",
+        ),
+        ("model: churn", "model: churn\nschedule: '@once'", "schedule: '@once' is no schedule"),
+        ("model: churn", "model: churn\nschedule: 61 * * * *", r"schedule: '61 .*' is no schedule"),
     ],
 )
 def test_mistake_in_yaml_is_named_with_what_is_allowed(load, before, after, named):
@@ -63,6 +103,19 @@ def test_mistake_in_yaml_is_named_with_what_is_allowed(load, before, after, name
 def test_key_is_never_compared_for_skew(load):
     text = TEXT.replace("segments: [country]", "key: [customer]") + "skew: {ignore: [day]}\n"
     assert load(text).skew_policy().ignore == ("day", "customer")
+
+
+@pytest.mark.parametrize("schedule", ["'@weekly'", "'@monthly'", "'0 6 * * 1'", "null"])
+def test_schedule_is_a_preset_or_cron(load, schedule):
+    assert str(load(f"{TEXT}schedule: {schedule}\n").schedule) in ("@weekly", "@monthly", "0 6 * * 1", "None")
+
+
+@pytest.mark.parametrize(("text", "named"), [("", "empty"), ("- 1\n", "a list")])
+def test_file_without_keys_is_named_with_those_it_may_have(load, text, named):
+    with pytest.raises(
+        InvalidConfigError, match=rf"churn\.yaml: {named}, allowed: a mapping with keys of: model, "
+    ):
+        load(text)
 
 
 def test_file_that_is_not_there_is_named(tmp_path):

@@ -6,10 +6,11 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
+from airflow_mlops.backends.text_file import read_utf8
 from airflow_mlops.core.release.readiness import Difference
+from airflow_mlops.core.text_input import yaml_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,6 @@ def _python(model_dir: Path, here: str) -> list[Difference]:
     path = model_dir / "python_env.yaml"
     if not path.is_file():
         return []
-    recorded = str((yaml.safe_load(path.read_text()) or {}).get("python", here))
+    recorded = str((yaml_document(read_utf8(str(path)), path.name) or {}).get("python", here))
     same = recorded.split(".")[:2] == here.split(".")[:2]
     return [] if same else [Difference(package="python", recorded=recorded, found=here)]

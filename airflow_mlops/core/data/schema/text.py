@@ -7,13 +7,13 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airflow_mlops.core.data.expectations.rule import Environment
 from airflow_mlops.core.data.expectations.signatures import require_arguments
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.input_errors import explain
+from airflow_mlops.core.text_input import yaml_document
 from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:
@@ -25,21 +25,6 @@ VERSION_KEY = "great_expectations_version"
 """Key in ``meta``: the version of Great Expectations that wrote the suite; it says nothing about the data."""
 _FORMER_KEYS = {"expectation_suite_name": "name", "expectation_type": "type", "ge_cloud_id": "id"}
 """Keys of Great Expectations before version 1."""
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
-
-
-class _Loader(_Base):
-    """Safe loader that refuses duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - YAML's own signature
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1 and key != "<<":
-                problem = f"key {key!r} stands there more than once"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
 
 
 def as_plain(value: Any) -> Any:
@@ -146,16 +131,17 @@ def _parse(text: str, source: str) -> Any:
         msg = f"{source}: empty, allowed: a suite with name and expectations"
         raise InvalidConfigError(msg)
     if text.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError):
-            return json.loads(text)  # JSON may escape characters in a way that YAML does not know
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        msg = f"{source}: no YAML: {place}{problem}"
-        raise InvalidConfigError(msg) from error
+        with contextlib.suppress(ValueError):  # JSON may escape characters in a way that YAML does not know
+            return json.loads(text, object_pairs_hook=_once)
+    return yaml_document(text, source)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice in JSON; the reader of YAML then names its line."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
 
 
 def _rule(given: Any, where: str, signature_of: SignatureLookup) -> dict[str, Any]:

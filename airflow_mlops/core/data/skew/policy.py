@@ -11,6 +11,7 @@ from typing import Any
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.text_input import yaml_document
 
 NULL_SHARE, NEW_CATEGORIES = "null_share", "new_categories"
 LEAST_BLOCKS = 6
@@ -209,13 +210,7 @@ def policy_from_yaml(text: str, source: str) -> SkewPolicy:
     :param source: name of the file, for messages.
     :raises InvalidConfigError: the text is not YAML, or has an unknown key or a wrong value; names it.
     """
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        msg = f"{source}: not YAML: {' '.join(str(error).split())}"
-        raise InvalidConfigError(msg) from error
+    document = yaml_document(text, source)
     _require_keys(document, SkewPolicy, source)
     known_limits(document.get("columns"), f"{source}: columns")
     try:

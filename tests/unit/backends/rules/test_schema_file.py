@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema, read_schema, write_atomically
+from airflow_mlops.backends.rules.schema_file import evolve_text, parse_schema, read_schema
+from airflow_mlops.backends.text_file import write_atomically
 from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.diff import apply_changes, diff
 from airflow_mlops.core.data.schema.schema import Schema
@@ -91,8 +92,8 @@ def test_edited_text_says_exactly_what_the_evolved_schema_says(values, mostly, c
     ("content", "named"),
     [
         (b"", "empty"),
-        (b"\x00\x01\x02PAR1\xff\xfe", "byte 7 is not UTF-8"),
-        ("name: Größe".encode("latin-1"), "byte 8 is not UTF-8"),
+        (b"\x00\x01\x02PAR1\xff\xfe", "line 1: byte 0xff is not UTF-8"),
+        ("name: Größe".encode("latin-1"), "line 1: byte 0xf6 is not UTF-8"),
         (b"PAR1\x00\x00", "no YAML"),
         (b"name: s\nexpectations: [", "no YAML: line"),
     ],

@@ -117,7 +117,7 @@ def between(**kwargs):
         ("- a", "list, allowed: a mapping"),
         ("name: s\nexpectations: [a", r"no YAML: line \d+, column 1"),
         ("name: s\n\tmeta: {}", "no YAML: line 2, column 1"),
-        (RULE + "  type: b\n", "no YAML: line 3, column 3: key 'type' stands there more than once"),
+        (RULE + "  type: b\n", "no YAML: line 5, column 3: key 'type' stands there twice, first in line 3"),
         (RULE + "  severty: critical\n", "unknown key 'severty'.*did you mean 'severity'"),
         (RULE + "  severity: fatal\n", "severity: 'fatal', one of: info, warning, critical"),
         (RULE + "  severity: critcal\n", "did you mean 'critical'"),

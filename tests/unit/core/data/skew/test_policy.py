@@ -48,7 +48,7 @@ def test_distance_that_needs_numbers_gives_way_for_text():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "p.yaml: not YAML"),
+        ("a: [", "p.yaml: no YAML"),
         ("- a", "p.yaml: list, allowed: a mapping"),
         ("thresholds: 1", "unknown key 'thresholds'; one of: alpha"),
         ("ignored: [x]", "did you mean 'ignore'"),
