@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.errors import InvalidRecordError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict, summary
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.serving import ServingHook
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from airflow.sdk import Context
 
+    from airflow_mlops.backends.metrics.inference_log import InferenceLog
+    from airflow_mlops.backends.metrics.request_labels import RequestLabels
     from airflow_mlops.core.data.skew.report import SkewReport
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
-    from airflow_mlops.core.validation.metrics.base import Array
 
 _PREDICTION_DRIFT = "prediction_drift"
 
@@ -90,18 +91,25 @@ class MonitoringOperator(BaseOperator):
         except InvalidRecordError:
             return None
 
-    def served(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def served(self) -> tuple[RequestLabels, InferenceLog]:
         """Return the partition's labels and the logged requests they belong to."""
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
-        from airflow_mlops.backends.training.rows import read_frame
+        from airflow_mlops.backends.metrics.request_labels import RequestLabels
+        from airflow_mlops.backends.profiling.files.dataset import read_files
 
-        key = self.data.key[0]
         with fail_fast():
-            files = filesystem_of(self.uri)
-            _, labels = read_frame(self.uri, [self.partition], [key, self.data.target], files)
+            if not self.data.key:
+                msg = "data.key: empty, allowed: a column of request ids, by which labels are joined"
+                raise InvalidConfigError(msg)
+            key, target = self.data.key[0], self.data.target
+            columns = list(dict.fromkeys((key, target)))
+            _, table = read_files(self.uri, [self.partition], columns, filesystem_of(self.uri))
+            labels = RequestLabels.of(table, key, target)
             log_dir = ServingHook(self.serving_conn_id).inference_log_dir
-            log = read_inference_log(log_dir, self.model, request_ids=set(labels[key].astype(str)))
-        return labels, log.to_pandas()
+            log = read_inference_log(log_dir, self.model, request_ids=labels.ids)
+        for remark in (*labels.remarks(), *log.remarks()):
+            self.log.warning("partition %s: %s", self.partition, remark)
+        return labels, log
 
 
 class ProfileInferenceLogOperator(MonitoringOperator):
@@ -112,26 +120,25 @@ class ProfileInferenceLogOperator(MonitoringOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Profile and store; returns a ``ProfileRef`` as JSON."""
-        import pyarrow as pa
-
-        from airflow_mlops.backends.metrics.inference_log import BASE_SCHEMA
+        from airflow_mlops.backends.columns.servable import alike
         from airflow_mlops.backends.profiling.files.arrow import profile_table
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
-        _, log = self.served()
-        if log.empty:
+        labels, log = self.served()
+        rows = log.answers.num_rows
+        if not rows:
             evidence.store.close(evidence.run, succeeded=True)
-            msg = f"no request of partition {self.partition} was served"
+            msg = "; ".join((f"no request of partition {self.partition} was served", *labels.remarks()))
             raise AirflowSkipException(msg)
         registry, known = MlflowHook(self.mlflow_conn_id).registry(), newest_cells(evidence.store, self.model)
         key = evidence_key(self.model, context)
         stored = StoredProfiles(store=evidence.store, model=self.model, run=key)
         cells = stored.champion(registry, known)
-        inputs = log.drop(columns=list(BASE_SCHEMA.names))
-        profile = profile_table(pa.Table.from_pandas(inputs, preserve_index=False), bins_from=cells)
+        inputs = alike(log.inputs, cells) if cells else log.inputs
+        profile = profile_table(inputs, bins_from=cells)
         kept = keep_report(evidence, SERVING_PROFILE_PATH, profile, context)
-        window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=len(log))
-        return ProfileRef(window=window, rows=len(log), **kept).to_json()
+        window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=rows)
+        return ProfileRef(window=window, rows=rows, **kept).to_json()
 
 
 class CheckPerformanceOperator(MonitoringOperator):
@@ -148,30 +155,26 @@ class CheckPerformanceOperator(MonitoringOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure, store the report, return the verdict."""
+        from airflow_mlops.backends.metrics.inference_log import answers
+        from airflow_mlops.backends.validation.rows import labels_among
         from airflow_mlops.core.monitoring.performance import judge_performance
+        from airflow_mlops.core.validation.report import noted
 
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
         candidate = self.promised(champion, CANDIDATE_PATH) or {}
-        labels, scores = self._joined(champion, tuple(candidate.get("classes", ())))
-        verdict, seen = judge_performance(labels, scores, self._promised(champion, candidate), self.policy)
+        known, log = self.served()
+        joined = known.joined(log.of_version(champion))
+        labels = labels_among(joined["label"], tuple(candidate.get("classes", ())))
+        promised = self._promised(champion, candidate)
+        verdict, seen = judge_performance(labels, answers(joined), promised, self.policy)
+        notes = [noted("requests", remark) for remark in (*known.remarks(), *log.remarks())]
+        verdict = Verdict.of(verdict.gate, [*verdict.findings, *notes])
         report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
         keep_report(evidence, PERFORMANCE_PATH, report, context)
         if seen is not None:
             evidence.store.log_metrics(evidence.run, {f"production_{seen.metric}": seen.value})
         self.log.info(verdict.sentence())
         return verdict.to_json()
-
-    def _joined(self, champion: str | None, classes: tuple[str, ...]) -> tuple[Array, Array]:
-        """Return labels and scores of the labelled requests that the champion answered."""
-        from airflow_mlops.backends.metrics.inference_log import answers
-        from airflow_mlops.backends.validation.rows import labels_among
-
-        (key, target), (labels, log) = (self.data.key[0], self.data.target), self.served()
-        known = labels[labels[target].notna()]
-        mine = log.loc[log["version"] == champion, ["request_id", "prediction", "scores"]]
-        asked = known.assign(request_id=known[key].astype(str), label=known[target])
-        joined = mine.merge(asked[["request_id", "label"]], on="request_id")
-        return labels_among(joined["label"], classes), answers(joined)
 
     def _promised(self, champion: str | None, candidate: dict[str, Any]) -> float | None:
         """Return the metric's value in validation, or in training if there is none."""
@@ -199,7 +202,7 @@ class CheckPredictionsOperator(MonitoringOperator):
         """Compare, store the report, return the verdict."""
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
         _, log = self.served()
-        answers = log.loc[log["version"] == champion, "prediction"].dropna()
+        answers = log.of_version(champion)["prediction"].dropna()
         with fail_fast():
             report = self._compare(champion, answers)
         of = {"rule": "training", "version": champion}

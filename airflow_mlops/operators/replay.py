@@ -96,20 +96,21 @@ class ReplayTrainingOperator(BaseOperator):
     def _replay(
         self, version: ModelVersion, candidate: Candidate, recipe: Mapping[str, Any], tolerance: float
     ) -> Verdict:
+        from airflow_mlops.backends.profiling.files.dataset import read_files
         from airflow_mlops.backends.training.in_process import load_function
         from airflow_mlops.backends.training.mlflow_log import version_tags
-        from airflow_mlops.backends.training.rows import read_frame, split_rows
+        from airflow_mlops.backends.training.rows import split_rows
 
         spec, recorded = DatasetSpec.from_json(recipe["data"]), candidate.window
         function = load_function(self.function or recipe["function"])
         files = filesystem_of(recorded.uri)
-        window, frame = read_frame(recorded.uri, recorded.partitions, filesystem=files)
+        window, table = read_files(recorded.uri, recorded.partitions, filesystem=files)
         data = same_data(recorded, window)
         software = same_software(_software(version.tags), _software(version_tags(function)))
         if data.outcome is not Outcome.PASS:
             return replay_verdict([data, *software])
-        rows = split_rows(frame, spec, window)
-        del frame  # training needs the memory
+        rows = split_rows(table, spec, window)
+        del table  # training needs the memory
         _, _, metrics = fit_and_measure(function, rows, spec, dict(candidate.params))
         return replay_verdict([data, *same_metrics(candidate.metrics, metrics, tolerance), *software])
 

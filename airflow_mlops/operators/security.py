@@ -54,15 +54,15 @@ class CheckExtractionOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Count, store the report, return the verdict."""
-        from airflow_mlops.backends.metrics.inference_log import read_inference_log
+        from airflow_mlops.backends.metrics.inference_log import client_names, read_inference_log
         from airflow_mlops.core.validation.security.extraction import judge_extraction
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         with fail_fast():
             folder = ServingHook(self.serving_conn_id).inference_log_dir
-            log = read_inference_log(folder, self.model, since=time.time() - self.hours * _HOUR).to_pandas()
-        clients = log[self.policy.client].astype(str).to_numpy() if self.policy.client in log else None
-        verdict = judge_extraction(clients, log["time"].to_numpy(dtype=float), self.policy)
+            log = read_inference_log(folder, self.model, since=time.time() - self.hours * _HOUR)
+        clients = client_names(log, self.policy.client)
+        verdict = judge_extraction(clients, log.answers["time"].to_numpy(), self.policy)
         evidence.keep(EXTRACTION_PATH, verdict)
         self.log.info(verdict.sentence())
         return verdict.to_json()

@@ -121,11 +121,12 @@ class TrainModelOperator(BaseOperator):
         return candidate.to_json() | {"version": version.version}
 
     def _read(self) -> tuple[Window, Rows]:
-        from airflow_mlops.backends.training.rows import read_frame, split_rows
+        from airflow_mlops.backends.profiling.files.dataset import read_files
+        from airflow_mlops.backends.training.rows import split_rows
 
         uri = self.window["uri"]
-        window, frame = read_frame(uri, self.window["partitions"], filesystem=filesystem_of(uri))
-        return window, split_rows(frame, self.data, window)
+        window, table = read_files(uri, self.window["partitions"], filesystem=filesystem_of(uri))
+        return window, split_rows(table, self.data, window)
 
     def _tags(self, context: Context, window: Window, rows: int) -> dict[str, str]:
         from airflow_mlops.backends.training.mlflow_log import version_tags
@@ -149,12 +150,16 @@ class TrainModelOperator(BaseOperator):
 def fit_and_measure(
     function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dict[str, Any]
 ) -> tuple[Any, Any, dict[str, float]]:
-    """Train on the training rows; return the model with scores and metrics on the held-back rows."""
+    """Train on the training rows; return the model with scores and metrics on the held-back rows.
+
+    :raises TrainingError: no model, or one that does not know a class of the held-back rows.
+    """
     from airflow_mlops.backends.training import in_process
-    from airflow_mlops.backends.validation.rows import labels_of
+    from airflow_mlops.backends.validation.rows import labels_of, require_known_classes
     from airflow_mlops.core.validation.metrics.registry import default_metrics
 
     model = in_process.fit(function, rows, spec, params)
     scores = in_process.scores(model, rows.holdout[rows.features])
+    require_known_classes(model, rows, spec, is_matrix=scores.ndim == 2)
     labels = labels_of(rows, spec, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
     return model, scores, default_metrics(labels, scores)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
 
 _logger = logging.getLogger(__name__)
+_MOST_NAMED = 10
 
 
 def load_function(function: Callable[..., Any] | str, where: str = "train.function") -> Callable[..., Any]:
@@ -53,12 +54,21 @@ def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dic
         model = function(rows.training[[*rows.features, spec.target]].copy(), dict(params))
     except Exception as error:
         _logger.exception("training function failed")
-        msg = f"{name} raised {type(error).__name__}: {error}"
+        msg = f"{name} raised {type(error).__name__}: {error}{_text_among(rows)}"
         raise TrainingError(msg) from error
     if not callable(getattr(model, "predict", None)):
         msg = f"{name} returned {type(model).__name__}, allowed: a model with a predict method"
         raise TrainingError(msg)
     return model
+
+
+def _text_among(rows: Rows) -> str:
+    """Say which features are text: most often, that is why training fails."""
+    text = [name for name in rows.features if rows.frame[name].dtype == object]
+    named = (
+        f"; text among the features: {', '.join(text[:_MOST_NAMED])}; encode it, or name it in data.exclude"
+    )
+    return named if text else ""
 
 
 def scores(model: Any, features: pd.DataFrame) -> Any:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from airflow_mlops.backends.profiling.files.dataset import read_files, read_window
+from airflow_mlops.backends.columns.canonical import arrow_of, is_missing, row_hashes
+from airflow_mlops.backends.columns.servable import plain_columns, servable, target_values
+from airflow_mlops.backends.profiling.files.dataset import read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import fsspec
 
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
 
-HASH_KEY = "airflow_mlops_v1"  # 16 characters; changing it would hold back other rows
 _HASH_RANGE = float(2**64)
 
 
@@ -30,12 +31,14 @@ class Rows:
     :param features: names of the feature columns, in the order the model gets them.
     :param held_back: mask of the hold-out rows.
     :param unlabelled: rows of the window that are left out because their label is missing.
+    :param unkeyed: labelled rows without a whole key: they are always trained on, never held back.
     """
 
     frame: pd.DataFrame
     features: list[str]
     held_back: pd.Series[bool]
     unlabelled: int = 0
+    unkeyed: int = 0
 
     @property
     def training(self) -> pd.DataFrame:
@@ -54,66 +57,54 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :raises InvalidDataError: a column is missing, no row has a label, or one part has no rows.
     """
-    return split_rows(read_window(window, filesystem=filesystem).to_pandas(), spec, window)
+    return split_rows(read_window(window, filesystem=filesystem), spec, window)
 
 
-def read_frame(
-    uri: str,
-    partitions: Sequence[str],
-    columns: Sequence[str] | None = None,
-    filesystem: fsspec.AbstractFileSystem | None = None,
-) -> tuple[Window, pd.DataFrame]:
-    """Read rows as a data frame; return the window they are, with its digest, and the frame.
+def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
+    """Return the labelled rows of a window's table, with those held back marked.
 
-    :param columns: columns to be read, all if ``None``.
-    :raises InvalidDataError: nothing there, no rows, an unreadable file, a missing column.
+    :raises InvalidDataError: a column is missing or of a type that no model can use, the label is never
+        there, or one side has no rows.
     """
-    window, table = read_files(uri, partitions, columns, filesystem)
-    return window, table.to_pandas()
-
-
-def split_rows(frame: pd.DataFrame, spec: DatasetSpec, window: Window) -> Rows:
-    """Return the labelled rows of a window's frame, with those held back marked.
-
-    :raises InvalidDataError: a column is missing, the label is never there, or one side has no rows.
-    """
-    features = spec.feature_names(list(frame.columns))
-    labelled = frame[spec.target].notna()
-    frame = frame[labelled].reset_index(drop=True)
-    held_back = held_back_rows(frame, spec)
+    features = spec.feature_names(table.column_names)
+    table = plain_columns(table)
+    labelled = ~is_missing(table[spec.target])
+    table = table.filter(pa.array(labelled))
+    held_back, unkeyed = held_back_rows(table, spec), int(_without_key(table, spec).sum())
     if not held_back.any() or held_back.all():
-        msg = f"{window.uri}: window {window.label} has {len(frame)} labelled rows, too few to hold some back"
+        keyless = f", {unkeyed} of them without a whole key" if unkeyed else ""
+        msg = f"{window.uri}: window {window.label} has {table.num_rows} labelled rows{keyless}, "
+        msg += "too few to hold some back"
         raise InvalidDataError(msg)
+    kept = servable(table.select(features)) | {spec.target: target_values(spec.target, table[spec.target])}
     return Rows(
-        frame=frame.assign(**servable(frame[features])),
+        frame=pd.DataFrame(
+            {name: kept[name] if name in kept else table[name].to_pandas() for name in table.column_names}
+        ),
         features=features,
         held_back=held_back,
         unlabelled=int((~labelled).sum()),
+        unkeyed=unkeyed,
     )
 
 
-def held_back_rows(frame: pd.DataFrame, spec: DatasetSpec) -> pd.Series[bool]:
-    """Mark the rows whose key hashes into the hold-out share; without a key the whole row is hashed."""
-    keyed = frame[list(spec.key)] if spec.key else frame
-    hashes = pd.util.hash_pandas_object(keyed, index=False, hash_key=HASH_KEY)
-    return hashes / _HASH_RANGE < spec.holdout_share
+def held_back_rows(rows: pd.DataFrame | pa.Table, spec: DatasetSpec) -> pd.Series[bool]:
+    """Mark the rows whose key hashes into the hold-out share; without key columns the whole row is hashed.
 
-
-def servable(features: pd.DataFrame) -> pd.DataFrame:
-    """Convert features to what a JSON request holds: numbers as floats (null is NaN), booleans, text.
-
-    :raises InvalidDataError: a feature of another type; names it.
+    A row whose key is not whole, because one of its columns is null, is never held back. What is hashed is
+    the canonical form of the values: neither other rows nor the type that stores them have a say.
     """
-    return pd.DataFrame({name: _servable(features[name]) for name in features}, index=features.index)
+    if isinstance(rows, pa.Table):
+        table, index = rows, None
+    else:
+        table, index = pa.table({str(name): arrow_of(rows[name]) for name in rows}), rows.index
+    keyed = table.select(list(spec.key)) if spec.key else table
+    held_back = (row_hashes(keyed) / _HASH_RANGE < spec.holdout_share) & ~_without_key(table, spec)
+    return pd.Series(held_back, index=index, dtype=bool)
 
 
-def _servable(column: pd.Series) -> pd.Series:
-    if pd.api.types.is_bool_dtype(column):
-        return column.astype("bool")
-    if pd.api.types.is_numeric_dtype(column):
-        return column.astype("float64")
-    if pd.api.types.is_string_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
-        text = column.astype("object")
-        return text.where(text.notna(), None)
-    msg = f"feature {column.name!r} is {column.dtype}, allowed: numbers, booleans, text"
-    raise InvalidDataError(msg)
+def _without_key(table: pa.Table, spec: DatasetSpec) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    missing = np.zeros(table.num_rows, dtype=bool)
+    for name in spec.key:
+        missing |= is_missing(table[name])
+    return missing

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow.pyfunc
 import numpy as np
+import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.backends.training.rows import servable
+from airflow_mlops.backends.columns.canonical import canonical
+from airflow_mlops.backends.columns.servable import fitted, servable
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pandas as pd
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.core.validation.metrics.base import Array
@@ -33,7 +33,9 @@ class LoadedModel:
         self.model = model
         schema = model.metadata.get_input_schema()
         self.classes = _classes(model)
-        self.inputs = list(schema.input_names()) if schema and schema.has_input_names() else list(features)
+        has_names = bool(schema) and schema.has_input_names()
+        self.inputs = list(schema.input_names()) if has_names else list(features)
+        self.types = _declared(schema) if has_names else {}
 
     def predict(self, rows: pd.DataFrame) -> Array:
         """Return probabilities of the positive class, a matrix of k > 2 classes, or predictions.
@@ -44,7 +46,10 @@ class LoadedModel:
         if missing:
             msg = f"needs column {', '.join(missing)}, which the rows lack"
             raise InvalidDataError(msg)
-        predicted = self.model.predict(servable(rows[self.inputs]))
+        given = servable(rows[self.inputs])
+        predicted = self.model.predict(
+            pd.DataFrame({name: fitted(given[name], self.types.get(name, "")) for name in self.inputs})
+        )
         try:
             scores = np.asarray(predicted, dtype=float)
         except (TypeError, ValueError) as error:
@@ -54,22 +59,25 @@ class LoadedModel:
         return scores[:, -1] if scores.ndim == 2 and scores.shape[1] <= 2 else scores
 
 
-def class_name(one: Any) -> str:
-    """Return a class as text: 1, 1.0 and True are the same class."""
-    if not isinstance(one, int | float | np.number | np.bool_):
-        return str(one)
-    return str(int(one)) if float(one).is_integer() else str(float(one))
+def _declared(schema: Any) -> dict[str, str]:
+    """Return the type of each input that a signature declares."""
+    types: list[Any] = getattr(schema, "input_types", list)()
+    named = zip(schema.input_names(), types, strict=False)
+    return {str(name): getattr(one, "name", "") for name, one in named}
 
 
 def _classes(model: Any) -> list[str] | None:
-    """Return a scikit-learn estimator's ``classes_``; ``None`` if the model has none."""
     try:
         raw = model.get_raw_model()
     except (AttributeError, NotImplementedError, MlflowException):
         return None
-    raw = getattr(raw, "model", raw)
-    known = getattr(raw, "classes_", None)
-    return None if known is None else [class_name(one) for one in known]
+    return estimator_classes(getattr(raw, "model", raw))
+
+
+def estimator_classes(model: Any) -> list[str] | None:
+    """Return the ``classes_`` of a scikit-learn estimator as text; ``None`` if the model has none."""
+    known = getattr(model, "classes_", None)
+    return None if known is None else canonical(known).to_pylist()
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
-from airflow_mlops.backends.training.rows import HASH_KEY
-from airflow_mlops.backends.validation.models import class_name
-from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.backends.columns.canonical import HASH_KEY, canonical
+from airflow_mlops.backends.validation.models import estimator_classes
+from airflow_mlops.core.errors import InvalidDataError, TrainingError
 from airflow_mlops.core.validation.sample import BASELINE, Sample
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.policy import ValidationPolicy
 
 _MOST_CLASSES = 1000
+_MOST_NAMED = 10
 
 
 def sample_of(
@@ -87,15 +89,16 @@ def classes_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> tuple[str, 
     """Return the classes in the order of ``labels_of``'s codes; empty where labels are numbers."""
     if not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
         return ()
-    return tuple(map(class_name, np.unique(rows.frame[spec.target].to_numpy())))
+    return tuple(canonical(np.unique(rows.frame[spec.target].to_numpy())).to_pylist())
 
 
 def labels_among(target: pd.Series, classes: Sequence[str]) -> Array:
     """Return labels of other rows by the class codes of training; NaN for an unknown class."""
+    named = canonical(target).to_pandas()
     if not classes:
-        return np.asarray(pd.to_numeric(target, errors="coerce"), dtype=np.float64)
+        return np.asarray(pd.to_numeric(named, errors="coerce"), dtype=np.float64)
     places = {name: place for place, name in enumerate(classes)}
-    return np.asarray(target.map(class_name, na_action="ignore").map(places), dtype=np.float64)
+    return np.asarray(named.map(places), dtype=np.float64)
 
 
 def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
@@ -106,7 +109,25 @@ def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
 def class_names(rows: Rows, spec: DatasetSpec) -> list[str] | None:
     """Return the data's classes as text, in the order of their codes; ``None`` for more than a thousand."""
     found = np.unique(rows.frame[spec.target].to_numpy())
-    return [class_name(one) for one in found] if len(found) <= _MOST_CLASSES else None
+    return canonical(found).to_pylist() if len(found) <= _MOST_CLASSES else None
+
+
+def require_known_classes(model: Any, rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> None:
+    """Refuse a model that was not trained on every class of the held-back rows.
+
+    :raises TrainingError: names the classes, and what to do.
+    """
+    there, known = canonical(rows.training[spec.target]).unique().to_pylist(), estimator_classes(model)
+    if known is None and not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
+        return
+    held = set(canonical(rows.holdout[spec.target]).unique().to_pylist())
+    named_alike = known is not None and not held.isdisjoint(known)  # else its names are its own
+    unknown = sorted(held.difference(known if named_alike and known is not None else there))
+    if unknown:
+        named = ("class " if len(unknown) == 1 else "classes ") + ", ".join(unknown[:_MOST_NAMED])
+        msg = f"the model does not know {named} of target {spec.target!r}, which held-back rows have: "
+        msg += "no row of training has it; train on more partitions, or merge or leave out what is so rare"
+        raise TrainingError(msg)
 
 
 def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:
@@ -136,7 +157,7 @@ def _codes(frame: pd.DataFrame, names: Sequence[str]) -> Any:
 
 
 def _text(column: pd.Series) -> Any:
-    return column.astype("object").where(column.notna(), "missing").astype(str).to_numpy()
+    return pc.fill_null(canonical(column), "missing").to_numpy(zero_copy_only=False)
 
 
 def _values(column: pd.Series) -> Any:

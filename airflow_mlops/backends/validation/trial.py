@@ -79,6 +79,9 @@ class Trial:
         if rows.unlabelled:
             said = f"{rows.unlabelled} rows have no label and are left out, {len(rows.frame)} have one"
             findings.append(noted("labels", said))
+        if rows.unkeyed:
+            said = f"{rows.unkeyed} of {len(rows.frame)} rows lack a whole key: trained on, never held back"
+            findings.append(noted("key", said))
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)

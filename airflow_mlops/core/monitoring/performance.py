@@ -41,7 +41,8 @@ def judge_performance(
     :param scores: ``(n_rows,)`` or ``(n_rows, k)`` for k classes; NaN where an answer is not usable.
     :param promised: the metric at validation; ``None`` if unknown.
     """
-    known = np.isfinite(labels) & np.isfinite(scores.reshape(len(labels), -1)).all(axis=1)
+    usable = np.isfinite(scores)
+    known = np.isfinite(labels) & (usable if scores.ndim == 1 else usable.all(axis=1))
     short = _too_little(labels, known, policy)
     if short:
         return _verdict(Outcome.INCONCLUSIVE, policy, short), None

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops.backends.training.rows import Rows, held_back_rows, servable
+from airflow_mlops.backends.columns.servable import servable
+from airflow_mlops.backends.training.rows import Rows, held_back_rows
 from airflow_mlops.backends.validation.rows import rows_digest
 from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
