@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from airflow_mlops.core.data.profile.sketch import VALUES_SAMPLED
+
 if TYPE_CHECKING:
     AnyArray = np.ndarray[Any, Any]
 
-TEXTS_COUNTED = 1 << 12
-"""Text values without a bin that are counted at a time."""
+TEXTS_CUT = 1 << 12
+"""Text values without a bin whose counts are cut when there are too many (Misra-Gries)."""
+TEXTS_COUNTED = TEXTS_CUT + VALUES_SAMPLED
+"""Text values without a bin that are counted at a time: those, and the sampled ones, which are never cut."""
 TEXT_SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
@@ -206,21 +210,25 @@ def _slot(index: AnyArray, keys: AnyArray, key: np.uint64) -> np.int64:
 
 @compiled
 def _shrink(index: AnyArray, keys: AnyArray, counts: AnyArray, rows: AnyArray, seen: AnyArray) -> None:
-    """Cut so much off every entry without a bin that at most half of them are left.
+    """Cut so much off the entries without a bin that at most half of them are left, the sampled ones apart.
 
-    Misra-Gries: each cut takes as much from at least TEXTS_COUNTED / 2 values, so no value loses more than
-    all values / (TEXTS_COUNTED / 2).
+    Misra-Gries: each cut takes as much from at least TEXTS_CUT / 2 values, so no value loses more than all
+    values / (TEXTS_CUT / 2). The values with the smallest hashes are kept whole. A value among the smallest
+    in the end was among the smallest at every cut, so that its count is exact.
     """
     cut, bins = 0, seen[4]
-    over = seen[2] - bins
-    while over > (len(keys) - bins) // 2:
+    sampled = np.sort(keys[bins : seen[2]])[VALUES_SAMPLED - 1]
+    over = seen[2] - bins - VALUES_SAMPLED
+    while over > (len(keys) - bins - VALUES_SAMPLED) // 2:
         cut, over = cut + 1 if cut < 64 else cut * 2, 0
         for entry in range(bins, seen[2]):
-            over += counts[entry] > cut
+            over += counts[entry] > cut and keys[entry] > sampled
     left = bins
     for entry in range(bins, seen[2]):
-        if counts[entry] > cut:
-            keys[left], counts[left], rows[left] = keys[entry], counts[entry] - cut, rows[entry]
+        whole = keys[entry] <= sampled
+        if whole or counts[entry] > cut:
+            keys[left], rows[left] = keys[entry], rows[entry]
+            counts[left] = counts[entry] if whole else counts[entry] - cut
             left += 1
     index[:] = -1
     for entry in range(left):

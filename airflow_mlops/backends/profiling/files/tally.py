@@ -20,7 +20,13 @@ from airflow_mlops.backends.profiling.files.bins import (
     validity,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
-from airflow_mlops.core.data.profile.sketch import REGISTERS, join_heavy_hitters, pack_registers
+from airflow_mlops.core.data.profile.sketch import (
+    FNV,
+    REGISTERS,
+    VALUES_SAMPLED,
+    join_heavy_hitters,
+    pack_registers,
+)
 
 _ONCE = np.zeros(0, np.int64)
 
@@ -210,6 +216,7 @@ class TextTally(NullTally):
         found = {self.names[keys[i]]: counts[i] for i in range(bins, entries)}
         heavy_hitters, left_out = join_heavy_hitters(found, {})
         known = sum(counts[:bins])
+        sampled = sorted(zip(keys[bins:entries], counts[bins:entries], strict=True))[:VALUES_SAMPLED]
         return replace(
             self.empty,
             nulls=nulls,
@@ -221,5 +228,7 @@ class TextTally(NullTally):
             other=values - known,
             heavy_hitters=heavy_hitters,
             heavy_hitters_error=cut + left_out,
+            value_sample={f"{key:016x}": count for key, count in sampled},
+            value_hash=FNV,
             registers=pack_registers(self.registers),
         )

@@ -27,6 +27,11 @@ from airflow_mlops.core.data.skew.report import (
     multivariate_finding,
     skew_verdict,
 )
+from airflow_mlops.core.data.skew.tail_effects import (
+    new_values,
+    sampled_columns,
+    with_tails,
+)
 from airflow_mlops.core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -45,11 +50,18 @@ _DEFAULTS = SkewPolicy()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleCounts:
-    """Counts of one of two samples: bins ``(n_bins,)``, others and nulls ``(n_columns,)``."""
+    """Counts of one of two samples: bins ``(n_bins,)``, others and nulls ``(n_columns,)``.
+
+    :param tail: counts of the sampled values without a bin; ``frequent``: least counts of the frequent ones,
+        which may be higher by ``errors``, ``(n_columns,)``.
+    """
 
     counts: Floats
     others: Floats
     nulls: Floats
+    tail: Floats
+    frequent: Floats
+    errors: Floats
     rows: float
 
     @classmethod
@@ -62,6 +74,9 @@ class SampleCounts:
             counts=aligned.counts[profiles].sum(axis=0) * share,
             others=aligned.others[profiles].sum(axis=0) * share,
             nulls=aligned.nulls[profiles].sum(axis=0) * share,
+            tail=aligned.tails.counts[profiles].sum(axis=0) * share,
+            frequent=aligned.tails.frequent[profiles].sum(axis=0) * share,
+            errors=aligned.tails.errors[profiles].sum(axis=0) * share,
             rows=float(aligned.rows[profiles].sum()) * share,
         )
 
@@ -135,7 +150,6 @@ def measure_all(
 
     ``policy.alpha`` is divided among the tests (Bonferroni), so that the bounds hold simultaneously.
     """
-    values = [aligned.add(sample.counts) for sample in (reference, current)]
     main = _filled(aligned, reference, current)
     named = main & aligned.listed
     rows = np.full(len(aligned.names), bool(reference.rows and current.rows))
@@ -145,8 +159,7 @@ def measure_all(
         totals = (np.full(len(rows), reference.rows), np.full(len(rows), current.rows))
         parts.append(_rise_effects(NULL_SHARE, rows, (reference.nulls, current.nulls), totals, alpha))
     if named.any():
-        others = (reference.others, current.others)
-        parts.append(_rise_effects(NEW_CATEGORIES, named, others, (values[0], values[1]), alpha))
+        parts.append(_part(named, NEW_CATEGORIES, new_values(aligned, reference, current, named, alpha)))
     return _join(parts)
 
 
@@ -172,11 +185,14 @@ def _distance_effects(
 ) -> list[MeasuredEffects]:
     distances, alpha = how
     parts = []
+    levels = np.where(sampled_columns(aligned, reference, current), alpha / 2, alpha)
     for distance in Distance:
         chosen = main & np.asarray([d is distance for d in distances], bool)
         if chosen.any():
             bins = aligned.pair(reference.counts, current.counts, chosen)
-            parts.append(_part(chosen, distance, measure(distance, bins, alpha)))
+            effects = measure(distance, bins, levels[chosen])
+            samples = (aligned, reference, current)
+            parts.append(_part(chosen, distance, with_tails(distance, effects, chosen, samples, levels)))
     return parts
 
 
