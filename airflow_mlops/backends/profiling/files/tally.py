@@ -138,7 +138,7 @@ class TextTally(NullTally):
         self.keys, self.counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
         self.rows = np.zeros(size, np.int64)
         self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
-        self.seen = np.zeros(5, np.int64)
+        self.seen = np.array([0, 0, 0, 0, 0, np.iinfo(np.int64).max])
         self.registers = np.zeros(REGISTERS, np.uint8)
         self.names: dict[int, str] = {}
         self.codes: tuple[Any, Any] | None = None
@@ -148,7 +148,7 @@ class TextTally(NullTally):
         """Make the bins the table's first entries; what the loop notes of them is taken back."""
         if categories:
             self._count(pa.array(categories, pa.large_string()), _ONCE)
-        self.seen[:] = [0, 0, self.seen[2], 0, self.seen[2]]
+        self.seen[:5] = [0, 0, self.seen[2], 0, self.seen[2]]
         self.counts[:] = 0
         self.registers[:] = 0
         self.sums[:] = [math.inf, -math.inf, 0.0, 0.0]
@@ -211,7 +211,7 @@ class TextTally(NullTally):
     def column(self) -> Column:
         """Return what was counted."""
         self._flush()
-        nulls, values, entries, cut, bins = self.seen.tolist()
+        nulls, values, entries, cut, bins, _ = self.seen.tolist()
         counts, keys = self.counts.tolist(), self.keys.tolist()
         found = {self.names[keys[i]]: counts[i] for i in range(bins, entries)}
         heavy_hitters, left_out = join_heavy_hitters(found, {})

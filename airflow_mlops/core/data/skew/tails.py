@@ -158,11 +158,11 @@ def unseen(aligned: AlignedCounts, reference: SampleCounts, current: SampleCount
     double = np.where(known, shares[1][0], 0.0) * reference.others
     new = np.where(known, fresh[0], 1.0) * current.others
     hits_before = np.minimum(aligned.add(np.where(own, once, 0.0)) + single, n)
-    double = double + aligned.add(np.where(own, twice, 0.0)) + shares[0][1] * reference.others**2
+    double = double + aligned.add(np.where(own, twice, 0.0))
     hits_now = np.minimum(np.where(text, aligned.add(np.where(own & (r == 0), c, 0.0)), 0.0) + new, m)
     effects = (
-        _design_effect(hits_before, n, double),
-        _design_effect(hits_now, m, fresh[1] * current.others**2),
+        _design_effect(hits_before, n, double, shares[0][1] * reference.others**2),
+        _design_effect(hits_now, m, np.zeros(len(m)), fresh[1] * current.others**2),
     )
     return Unseen(
         expected=hits_before / n,
@@ -185,6 +185,10 @@ def _ratio(tails: Tails, part: Floats, whole: Floats, empty: Floats) -> tuple[Fl
     return share, np.divide(squares, total**2, out=np.zeros_like(total), where=total > 0)
 
 
-def _design_effect(hits: Floats, total: Floats, more: Floats) -> Floats:
-    """Return the ratio of a count's variance to the binomial one, ``more`` being what it has in addition."""
-    return 1 + more / np.maximum(np.maximum(hits * (1 - hits / total), more / 2), 1.0)
+def _design_effect(hits: Floats, total: Floats, twice: Floats, sampling: Floats) -> Floats:
+    """Return the ratio of a count's variance to the binomial one.
+
+    :param twice: count of values that occur twice, ``sampling``: sampling variance, added to the binomial one.
+    """
+    binomial = np.maximum(hits * (1 - hits / total), 1.0)
+    return 1 + twice / np.maximum(binomial, twice / 2) + sampling / binomial
