@@ -129,7 +129,7 @@ def _fits(reference: Column, kind: Kind) -> bool:
     if reference.kind is not Kind.UNSUPPORTED and kind is Kind.UNSUPPORTED:
         return True
     alike = reference.kind is kind or {reference.kind, kind} == {Kind.INTEGER, Kind.NUMBER}
-    return alike and bool(reference.edges or reference.categories)
+    return alike and bool(reference.edges or reference.categories or reference.other)
 
 
 def _present(first: pa.ChunkedArray | None, kind: Kind) -> Numbers:

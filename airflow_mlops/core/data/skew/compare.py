@@ -24,10 +24,12 @@ from airflow_mlops.core.data.skew.report import (
     SkewTest,
     distribution,
     effect_sentence,
+    identifier_sentence,
     multivariate_finding,
     skew_verdict,
 )
 from airflow_mlops.core.data.skew.tail_effects import (
+    comparability,
     new_values,
     sampled_columns,
     with_tails,
@@ -35,7 +37,7 @@ from airflow_mlops.core.data.skew.tail_effects import (
 from airflow_mlops.core.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.bins import AlignedCounts
@@ -123,18 +125,30 @@ def compare_profiles(
             details=details.get(column, {}) if effect.name in _DISTANCES else {},
         )
         tests.append(test)
-    ranked = tuple(sorted(tests, key=_rank))
+    told = comparability(aligned, samples[0], samples[1])
+    identifiers, blind = (_names_of(aligned, flags) for flags in (told.identifier, told.blind))
+    ranked = tuple(sorted(_telling(tests, {*identifiers, *blind}), key=_rank))
     kept, left_out = _distributions(ranked, reference, current)
     return SkewReport(
-        verdict=skew_verdict(ranked, skipped, policy, reference, current),
+        verdict=skew_verdict(ranked, skipped, blind, policy, (reference, current)),
         tests=ranked,
         reference_rows=reference.rows,
         current_rows=current.rows,
-        not_compared=skipped,
+        not_compared=(*skipped, *blind),
+        identifiers=identifiers,
         distributions=kept,
         distributions_left_out=left_out,
-        notes=_notes(policy, calibration),
+        notes=(*_notes(policy, calibration), *map(identifier_sentence, identifiers)),
     )
+
+
+def _names_of(aligned: AlignedCounts, chosen: Flags) -> tuple[str, ...]:
+    return tuple(name for name, use in zip(aligned.names, chosen, strict=True) if use)
+
+
+def _telling(tests: Iterable[SkewTest], untold: set[str]) -> list[SkewTest]:
+    """Leave out quiet tests of values of which nothing can be told; they are no sign that nothing changed."""
+    return [t for t in tests if t.skewed or t.effect.name == NULL_SHARE or t.column not in untold]
 
 
 def with_multivariate(report: SkewReport, result: MultivariateResult) -> SkewReport:

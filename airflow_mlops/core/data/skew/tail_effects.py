@@ -80,7 +80,7 @@ def with_tails(
         weight = weight * np.minimum(drawn, 1.0)[tail]
     factor = np.sqrt(weight) if distance is Distance.JENSEN_SHANNON else weight
     names = ("value", "corrected", "lower", "upper")
-    scaled = Effects(*(getattr(part, name) * factor for name in names), part.p_value)
+    scaled = Effects(**{name: getattr(part, name) * factor for name in names}, p_value=part.p_value)
     return _larger(effects, scaled, tail[chosen])
 
 
@@ -89,8 +89,8 @@ def new_values(
 ) -> Effects:
     """Measure the rise of the share of values that the reference does not have over that expected by chance.
 
-    Frequent new values of a column with too many values are also judged by themselves: the sample may have
-    missed them.
+    Frequent new values are also judged by themselves: they stand out of a long tail, and where there are too
+    many values the sample may have missed them.
     """
     found = unseen(aligned, reference, current)
     frequent = (reference.frequent == 0) & (current.frequent > 0) & chosen[aligned.tails.frequent_columns]
@@ -123,7 +123,7 @@ def _larger(effects: Effects, part: Effects, where: Flags) -> Effects:
     found = {}
     names = ("value", "corrected", "lower", "upper", "p_value")
     other = {name: _placed(getattr(part, name), where) for name in names}
-    better = where & (other["lower"] > effects.lower)
+    better = where & (other["lower"] > np.maximum(effects.lower, 0.0))
     for name in names[:4]:
         found[name] = np.where(better, other[name], getattr(effects, name))
     found["upper"] = np.maximum(effects.upper, other["upper"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_mlops.core.data.profile.sketch import join_heavy_hitters
 from airflow_mlops.core.data.skew.distance import Bins, Flags, Floats, Ints
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Tail:
     :param counts: per profile: value or its hash → count.
     :param known: whether they are all of these values, or a sample of them that is the same in all profiles.
     :param complete: whether they are all of these values.
-    :param frequent: per profile: value → least count of the frequent ones, of a column that is not complete.
+    :param frequent: per profile: value → least count, of those that are frequent in any.
     """
 
     counts: tuple[Mapping[str, int], ...]
@@ -52,9 +53,8 @@ def tail_of(columns: Sequence[Column], categories: Mapping[str, int]) -> Tail:
     there = [column for column in columns if column.present]
     if all(column.names_all for column in there):
         named = [{**(column.categories or {}), **column.heavy_hitters} for column in columns]
-        return Tail(
-            counts=tuple({n: c for n, c in side.items() if c and n not in categories} for side in named)
-        )
+        beyond = tuple({n: c for n, c in side.items() if c and n not in categories} for side in named)
+        return Tail(counts=beyond, frequent=_frequent(beyond))
     frequent = tuple(column.heavy_hitters for column in columns)
     hashes = {column.value_hash for column in there if column.value_sample}
     if len(hashes) > 1 or not all(column.samples_values for column in there):
@@ -62,15 +62,21 @@ def tail_of(columns: Sequence[Column], categories: Mapping[str, int]) -> Tail:
     full = [max(column.value_sample) for column in columns if not column.samples_all]
     limit = min(full, default="g")  # hashes are hexadecimal
     counts = tuple({k: c for k, c in column.value_sample.items() if k <= limit} for column in columns)
-    return Tail(counts=counts, complete=not full, frequent=frequent if full else ())
+    return Tail(counts=counts, complete=not full, frequent=frequent if full else _frequent(counts))
+
+
+def _frequent(counts: Sequence[Mapping[str, int]]) -> tuple[dict[str, int], ...]:
+    """Return the counts of the values that are among the most frequent of any side."""
+    top = {key for side in counts for key, _ in join_heavy_hitters(dict(side), {})[0].items()}
+    return tuple({key: side[key] for key in top & side.keys()} for side in counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tails:
-    """Tails that are not complete, of all columns, as arrays.
+    """Tails of all columns as arrays.
 
     :param columns: column of each sampled value, ascending, ``(n_values,)``; ``counts``: of each profile,
-        ``(n_profiles, n_values)``.
+        ``(n_profiles, n_values)``. Values of a complete tail are not among them: they have bins.
     :param known: per column: whether its tail is complete or sampled.
     :param frequent_columns: column of each frequent value; ``frequent``: least counts of each profile;
         ``errors``: how much higher they may be, ``(n_profiles, n_columns)``.
@@ -88,15 +94,18 @@ class Tails:
         """Join the tails of some columns, by the column's place."""
         partial = {place: tail for place, tail in tails.items() if not tail.complete}
         columns, counts = _table({i: tail.counts for i, tail in partial.items()}, profiles)
-        frequent_columns, frequent = _table({i: tail.frequent for i, tail in partial.items()}, profiles)
-        errors = np.asarray([[float(c.heavy_hitters_error) for c in side] for side in found])
+        frequent_columns, frequent = _table({i: tail.frequent for i, tail in tails.items()}, profiles)
+        errors = [
+            [float(column.heavy_hitters_error) if place in partial else 0.0 for column in side]
+            for place, side in enumerate(found)
+        ]
         return cls(
             columns=columns,
             counts=counts,
             known=np.asarray([i not in tails or tails[i].known for i in range(len(found))], bool),
             frequent_columns=frequent_columns,
             frequent=frequent,
-            errors=errors.reshape(-1, profiles).T,
+            errors=np.asarray(errors).reshape(-1, profiles).T,
         )
 
     def add(self, values: Floats) -> Floats:
@@ -188,7 +197,7 @@ def _ratio(tails: Tails, part: Floats, whole: Floats, empty: Floats) -> tuple[Fl
 def _design_effect(hits: Floats, total: Floats, twice: Floats, sampling: Floats) -> Floats:
     """Return the ratio of a count's variance to the binomial one.
 
-    :param twice: count of values that occur twice, ``sampling``: sampling variance, added to the binomial one.
+    :param twice: count of values that occur twice; ``sampling``: sampling variance. Both are added to it.
     """
     binomial = np.maximum(hits * (1 - hits / total), 1.0)
     return 1 + twice / np.maximum(binomial, twice / 2) + sampling / binomial
