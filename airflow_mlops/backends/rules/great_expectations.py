@@ -141,10 +141,16 @@ def _finding(rule: Rule, result: Any) -> Finding:
         return Finding(
             check=rule.type, subject=subject, outcome=Outcome.ERROR, reason=reason, severity=rule.severity
         )
-    share = result.result.get("unexpected_percent")
-    seen = result.result.get("observed_value", share)
+    seen = _observed(result.result)
     reason = f"{subject}: {rule.type}: observed {seen}, allowed {rule.kwargs}"
-    return rule_finding(rule, subject, passed=bool(result.success), observed=str(seen), reason=reason)
+    return rule_finding(rule, subject, passed=bool(result.success), observed=seen, reason=reason)
+
+
+def _observed(result: dict[str, Any]) -> str:
+    """Return what was observed; where it is a percentage, as a share of the values like everywhere else."""
+    if "observed_value" in result or result.get("unexpected_percent") is None:
+        return str(result.get("observed_value"))
+    return f"{result['unexpected_percent'] / 100:.3g} of values unexpected"
 
 
 def _problems(info: dict[str, Any]) -> list[str]:

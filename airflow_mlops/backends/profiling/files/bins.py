@@ -111,7 +111,11 @@ def empty_column(field: pa.Field, first: pa.ChunkedArray | None, reference: Colu
     if kind.is_numeric:
         edges = known.edges if known else edges_of(_present(first, kind))
         return Column(**empty, edges=edges, counts=(0,) * (len(edges) + 1))
-    return Column(**empty, categories=dict.fromkeys(known.categories or () if known else _frequent(first), 0))
+    if known:
+        names, listed_above = tuple(known.categories or ()), known.listed_above
+    else:
+        names, listed_above = _frequent(first)
+    return Column(**empty, categories=dict.fromkeys(names, 0), listed_above=listed_above)
 
 
 def needs_rows(field: pa.Field, reference: Profile | None) -> bool:
@@ -125,7 +129,7 @@ def _fits(reference: Column, kind: Kind) -> bool:
     if reference.kind is not Kind.UNSUPPORTED and kind is Kind.UNSUPPORTED:
         return True
     alike = reference.kind is kind or {reference.kind, kind} == {Kind.INTEGER, Kind.NUMBER}
-    return alike and bool(reference.edges or reference.categories)
+    return alike and bool(reference.edges or reference.categories or reference.other)
 
 
 def _present(first: pa.ChunkedArray | None, kind: Kind) -> Numbers:
@@ -152,16 +156,22 @@ def edges_of(numbers: Numbers) -> tuple[float, ...]:
     return tuple(np.unique(quantiles).tolist())
 
 
-def _frequent(first: pa.ChunkedArray | None) -> tuple[str, ...]:
+def _frequent(first: pa.ChunkedArray | None) -> tuple[tuple[str, ...], float]:
+    """Return the values that get a bin, and the share above which a value had hardly a chance to miss it.
+
+    A value whose expected count is ``least + 2.5 sqrt(least) + 3`` occurs less than ``least`` times with a
+    probability below 0.5 % (Poisson).
+    """
     if first is None:
-        return ()
+        return (), 0.0
     counted = pc.value_counts(
         pc.drop_null(pc.cast(decode_dictionary(first.combine_chunks()), pa.large_string()))
     )
     values, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
-    least = _RARE_SHARE * len(first) if len(values) > _CATEGORY_BINS else 0
+    least = _RARE_SHARE * len(first) if len(values) > _CATEGORY_BINS else 1.0
+    sure = (least + 2.5 * math.sqrt(least) + 3) / max(1, sum(counts))
     ranked = sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    return tuple(value for count, value in ranked[:_CATEGORY_BINS] if count >= least)
+    return tuple(value for count, value in ranked[:_CATEGORY_BINS] if count >= least), min(1.0, sure)
 
 
 def grid_of(edges: tuple[float, ...]) -> tuple[Any, Any]:

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from airflow_mlops.core.data.profile.sketch import VALUES_SAMPLED
+
 if TYPE_CHECKING:
     AnyArray = np.ndarray[Any, Any]
 
-TEXTS_COUNTED = 1 << 12
-"""Text values without a bin that are counted at a time."""
+TEXTS_CUT = 1 << 12
+"""Text values without a bin whose counts are cut when there are too many (Misra-Gries)."""
+_NEVER_CUT = 2 * VALUES_SAMPLED
+TEXTS_COUNTED = TEXTS_CUT + _NEVER_CUT
+"""Text values without a bin that are counted at a time: those, and the sampled ones."""
 TEXT_SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
@@ -168,7 +173,8 @@ def tally_text(
     :param weights: how often each text occurs; empty for once each. Weight 0 is passed over.
     :param table: slot to entry (-1 if free), then by entry: hash, count, row of this batch in which it was
         first met. The first ``seen[4]`` entries are those of the bins and never given up.
-    :param seen: nulls, values, entries, what was cut off each entry without a bin, bins.
+    :param seen: nulls, values, entries, what was cut off each entry without a bin, bins, half the hash up to
+        which entries are never cut.
     """
     index, keys, counts, rows = table
     for i in range(hashes.size):
@@ -206,21 +212,28 @@ def _slot(index: AnyArray, keys: AnyArray, key: np.uint64) -> np.int64:
 
 @compiled
 def _shrink(index: AnyArray, keys: AnyArray, counts: AnyArray, rows: AnyArray, seen: AnyArray) -> None:
-    """Cut so much off every entry without a bin that at most half of them are left.
+    """Cut so much off the entries without a bin that half of TEXTS_CUT are left, the sampled ones apart.
 
-    Misra-Gries: each cut takes as much from at least TEXTS_COUNTED / 2 values, so no value loses more than
-    all values / (TEXTS_COUNTED / 2).
+    Misra-Gries: each cut takes as much from at least TEXTS_CUT / 2 values, so no value loses more than all
+    values / (TEXTS_CUT / 2). The values with the smallest hashes are kept whole. A value among the smallest
+    in the end was among the smallest at every cut, so that its count is exact.
     """
-    cut, bins = 0, seen[4]
+    cut, bins = 1, seen[4]
+    halves = (keys[bins : seen[2]] >> np.uint64(1)).astype(np.int64)
+    if (halves <= seen[5]).sum() > _NEVER_CUT:
+        seen[5] = np.sort(halves)[VALUES_SAMPLED - 1]
     over = seen[2] - bins
-    while over > (len(keys) - bins) // 2:
-        cut, over = cut + 1 if cut < 64 else cut * 2, 0
+    while over > TEXTS_CUT // 2:
+        over = 0
         for entry in range(bins, seen[2]):
-            over += counts[entry] > cut
+            over += counts[entry] > cut and halves[entry - bins] > seen[5]
+        cut = cut if over <= TEXTS_CUT // 2 else cut + 1 if cut < 64 else cut * 2
     left = bins
     for entry in range(bins, seen[2]):
-        if counts[entry] > cut:
-            keys[left], counts[left], rows[left] = keys[entry], counts[entry] - cut, rows[entry]
+        whole = halves[entry - bins] <= seen[5]
+        if whole or counts[entry] > cut:
+            keys[left], rows[left] = keys[entry], rows[entry]
+            counts[left] = counts[entry] if whole else counts[entry] - cut
             left += 1
     index[:] = -1
     for entry in range(left):

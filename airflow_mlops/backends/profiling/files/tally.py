@@ -20,7 +20,13 @@ from airflow_mlops.backends.profiling.files.bins import (
     validity,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
-from airflow_mlops.core.data.profile.sketch import REGISTERS, join_heavy_hitters, pack_registers
+from airflow_mlops.core.data.profile.sketch import (
+    FNV,
+    REGISTERS,
+    VALUES_SAMPLED,
+    join_heavy_hitters,
+    pack_registers,
+)
 
 _ONCE = np.zeros(0, np.int64)
 
@@ -132,7 +138,7 @@ class TextTally(NullTally):
         self.keys, self.counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
         self.rows = np.zeros(size, np.int64)
         self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
-        self.seen = np.zeros(5, np.int64)
+        self.seen = np.array([0, 0, 0, 0, 0, np.iinfo(np.int64).max])
         self.registers = np.zeros(REGISTERS, np.uint8)
         self.names: dict[int, str] = {}
         self.codes: tuple[Any, Any] | None = None
@@ -142,7 +148,7 @@ class TextTally(NullTally):
         """Make the bins the table's first entries; what the loop notes of them is taken back."""
         if categories:
             self._count(pa.array(categories, pa.large_string()), _ONCE)
-        self.seen[:] = [0, 0, self.seen[2], 0, self.seen[2]]
+        self.seen[:5] = [0, 0, self.seen[2], 0, self.seen[2]]
         self.counts[:] = 0
         self.registers[:] = 0
         self.sums[:] = [math.inf, -math.inf, 0.0, 0.0]
@@ -205,11 +211,12 @@ class TextTally(NullTally):
     def column(self) -> Column:
         """Return what was counted."""
         self._flush()
-        nulls, values, entries, cut, bins = self.seen.tolist()
+        nulls, values, entries, cut, bins, _ = self.seen.tolist()
         counts, keys = self.counts.tolist(), self.keys.tolist()
         found = {self.names[keys[i]]: counts[i] for i in range(bins, entries)}
         heavy_hitters, left_out = join_heavy_hitters(found, {})
         known = sum(counts[:bins])
+        sampled = sorted(zip(keys[bins:entries], counts[bins:entries], strict=True))[:VALUES_SAMPLED]
         return replace(
             self.empty,
             nulls=nulls,
@@ -221,5 +228,7 @@ class TextTally(NullTally):
             other=values - known,
             heavy_hitters=heavy_hitters,
             heavy_hitters_error=cut + left_out,
+            value_sample={f"{key:016x}": count for key, count in sampled},
+            value_hash=FNV,
             registers=pack_registers(self.registers),
         )

@@ -56,6 +56,10 @@ def _whole_numbers(column: Column) -> KnownValues | None:
         return None if column.present else KnownValues({}, complete=True)
     counts: dict[Any, int] = {}
     complete = True
+    if _at_edges(column):
+        return KnownValues(
+            {int(e): n for e, n in zip(column.edges, column.counts[1:], strict=True) if n}, complete=True
+        )
     for found in occupied_bins(column):
         first = math.ceil(found.low)
         last = math.ceil(found.high) - 1 if found.open_end else math.floor(found.high)
@@ -64,6 +68,13 @@ def _whole_numbers(column: Column) -> KnownValues | None:
         else:
             complete = False
     return KnownValues(counts, complete)
+
+
+def _at_edges(column: Column) -> bool:
+    """Say whether every integer is its bin's lower edge: only then their sum is that of the edges."""
+    parts = [n * (edge - column.origin) for edge, n in zip(column.edges, column.counts[1:], strict=True)]
+    is_whole = all(edge.is_integer() for edge in column.edges)
+    return is_whole and not column.counts[0] and sum(map(abs, parts)) < EXACT and sum(parts) == column.total
 
 
 def is_exact(column: Column) -> bool:

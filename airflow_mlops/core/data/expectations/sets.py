@@ -37,8 +37,9 @@ def _not_in_set(query: ProfileQuery) -> ProfileAnswer | None:
 def _answer_share(query: ProfileQuery, known: KnownValues, good: int, what: str) -> ProfileAnswer | None:
     present = query.column.present
     unknown = 0 if known.complete else present - sum(known.counts.values())
-    bad = 1 - good / present if present else 0.0
-    reason = f"{bad:.3g} of values {what}, allowed {1 - query.mostly:.3g}"
+    bad = (present - good - unknown) / present if present else 0.0
+    least = "at least " if unknown else ""
+    reason = f"{least}{bad:.3g} of values {what}, allowed {1 - query.mostly:.3g}"
     passed = query.judge_share(good, good + unknown)
     return query.answer(passed=passed, observed=round(bad, 6), reason=reason)
 

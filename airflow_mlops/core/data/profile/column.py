@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from airflow_mlops.core.data.profile.sketch import (
+    VALUES_SAMPLED,
     estimate_distinct,
+    hash_text,
     join_heavy_hitters,
     join_registers,
+    join_samples,
     unpack_registers,
 )
 from airflow_mlops.core.errors import InvalidRecordError
@@ -57,6 +60,10 @@ class Column(Record):
     :param heavy_hitters: frequent values among the others (Misra-Gries summary). Each count is at most
         ``heavy_hitters_error`` too low, and a value that is not listed occurred at most
         ``heavy_hitters_error`` times. In JSON: ``hitters``, ``hitters_error``.
+    :param listed_above: share above which a text surely was frequent enough, in the rows that the categories
+        are from, to be one of them; 0 if they are not from rows.
+    :param value_sample: of the values without a bin, the ``VALUES_SAMPLED`` with the smallest hashes: hash →
+        exact count; all if they are fewer. ``value_hash``: which hash; ``""`` if values are not sampled.
     :param registers: HyperLogLog sketch, see :mod:`~airflow_mlops.core.data.profile.sketch`.
     :param exact_distinct: number of distinct values if the engine counted them; ``None`` after merging.
     """
@@ -77,6 +84,9 @@ class Column(Record):
     other: int = 0
     heavy_hitters: Annotated[dict[str, int], Field(alias="hitters")] = field(default_factory=dict)
     heavy_hitters_error: Annotated[int, Field(alias="hitters_error")] = 0
+    listed_above: float = 0.0
+    value_sample: dict[str, int] = field(default_factory=dict)
+    value_hash: str = ""
     registers: str = ""
     exact_distinct: int | None = None
 
@@ -123,6 +133,16 @@ class Column(Record):
         return dict(sorted(((n, c) for n, c in known.items() if c), key=lambda pair: (-pair[1], pair[0])))
 
     @property
+    def samples_values(self) -> bool:
+        """Whether the values without a bin are sampled, or all have one."""
+        return not self.other or bool(self.value_sample)
+
+    @property
+    def samples_all(self) -> bool:
+        """Whether the sample has every value without a bin."""
+        return self.samples_values and len(self.value_sample) < VALUES_SAMPLED
+
+    @property
     def distinct(self) -> float | None:
         """Number of distinct values, exact or within ``DISTINCT_ERROR``; ``None`` if not known."""
         if self.exact_distinct is not None:
@@ -151,8 +171,13 @@ class Column(Record):
             n: self.heavy_hitters.get(n, 0) for n in names if n not in self.categories
         }
         heavy_hitters = {name: count for name, count in self.heavy_hitters.items() if name not in counts}
+        hashes = [hash_text(name, self.value_hash) for name in heavy_hitters if self.value_hash]
         return replace(
-            self, categories=counts, heavy_hitters=heavy_hitters, other=sum(heavy_hitters.values())
+            self,
+            categories=counts,
+            heavy_hitters=heavy_hitters,
+            other=sum(heavy_hitters.values()),
+            value_sample={key: self.value_sample[key] for key in hashes if key in self.value_sample},
         )
 
 
@@ -208,6 +233,9 @@ def add_columns(one: Column, other: Column) -> Column:
         other=one.other + other.other,
         heavy_hitters=heavy_hitters,
         heavy_hitters_error=one.heavy_hitters_error + other.heavy_hitters_error + cut,
+        listed_above=max(one.listed_above, other.listed_above),
+        value_sample=_join_samples(one, other),
+        value_hash=one.value_hash or other.value_hash,
         registers=join_registers(one.registers, other.registers) if _sketched(one, other) else "",
         exact_distinct=None,
     )
@@ -226,6 +254,14 @@ def _leading(one: Column, other: Column) -> tuple[Column, Column]:
 def _sketched(*columns: Column) -> bool:
     """Say whether the HyperLogLog sketches cover all values; databases make none."""
     return all(column.registers or not column.present for column in columns)
+
+
+def _join_samples(one: Column, other: Column) -> dict[str, int]:
+    """Join the samples if they cover all values, by the same hash."""
+    hashes = {column.value_hash for column in (one, other) if column.value_sample}
+    if len(hashes) > 1 or not (one.samples_values and other.samples_values):
+        return {}
+    return join_samples(one.value_sample, other.value_sample)
 
 
 def _join_types(one: str, other: str) -> str:

@@ -1,8 +1,13 @@
-"""Mergeable sketches of bounded size: distinct values (HyperLogLog), heavy hitters (Misra-Gries)."""
+"""Mergeable sketches of bounded size: distinct values (HyperLogLog), heavy hitters (Misra-Gries), a sample.
+
+The sample is of the values, not of the rows (bottom-k, Cohen & Kaplan 2007): those with the smallest hashes,
+with their exact counts. Two windows sample the same values, whichever occur in both.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from typing import Any
 
@@ -14,6 +19,12 @@ REGISTERS = 2048
 DISTINCT_ERROR = 1.04 / REGISTERS**0.5
 """Relative standard error of the distinct estimate: 2.3 %."""
 HEAVY_HITTERS_KEPT = 64
+VALUES_SAMPLED = 1024
+"""Text values without a bin that are sampled; of fewer all are."""
+FNV, MD5 = "fnv1a", "md5"
+"""Hashes by which values are sampled: of files, of databases. Samples by different hashes do not compare."""
+
+_64_BITS = 2**64 - 1
 
 Registers = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -85,3 +96,24 @@ def join_heavy_hitters(
     ranked = sorted(together.items(), key=lambda pair: (-pair[1], pair[0]))
     cut = ranked[kept][1] if len(ranked) > kept else 0
     return {value: count - cut for value, count in ranked if count > cut}, cut
+
+
+def hash_text(text: str, by: str) -> str:
+    """Return a text's hash as 16 hexadecimal digits, by which values are sampled: ``fnv1a`` or ``md5``."""
+    data = text.encode()
+    if by == MD5:
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()[:16]
+    h = 0xCBF29CE484222325
+    for byte in data:
+        h = (h ^ byte) * 0x100000001B3 & _64_BITS
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64's finaliser
+        h = (h ^ (h >> shift)) * factor & _64_BITS
+    return f"{h ^ (h >> 31):016x}"
+
+
+def join_samples(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    """Return the sample of the values of both: those with the smallest hashes, their counts added."""
+    together = dict(one)
+    for key, count in other.items():
+        together[key] = together.get(key, 0) + count
+    return dict(sorted(together.items())[:VALUES_SAMPLED])

@@ -10,6 +10,7 @@ import numpy as np
 
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.skew.distance import Bins, Flags, Floats, Ints
+from airflow_mlops.core.data.skew.tails import Tails, tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +27,10 @@ class AlignedCounts:
     :param numeric: whether the bins of a column are intervals; ``categorical``: whether they are categories;
         ``listed``: whether each bin is a single value or category, so that new ones can be recognised.
     :param sizes: bins per column; a column of which only the null share is comparable has one empty bin.
+    :param cut: share above which each value of a column surely has a bin, 0 if all have one.
     :param counts: ``(n_profiles, n_bins)``, column after column; the last bin of categories is all others.
     :param others: values without a bin of their own, ``(n_profiles, n_columns)``; ``nulls`` likewise.
+    :param tails: values of categorical columns without a bin.
     :param rows: rows per profile, ``(n_profiles,)``.
     """
 
@@ -36,19 +39,35 @@ class AlignedCounts:
     categorical: Flags
     listed: Flags
     sizes: Ints
+    cut: Floats
     points: Floats
     counts: Floats
     others: Floats
     nulls: Floats
+    tails: Tails
     rows: Floats
 
     def add(self, counts: Floats) -> Floats:
         """Sum counts per column."""
         return np.add.reduceat(counts, np.cumsum(self.sizes) - self.sizes) if self.names else counts[:0]
 
+    @property
+    def is_rest(self) -> Flags:
+        """Whether a bin is of all categories without one, ``(n_bins,)``."""
+        last = np.zeros(int(self.sizes.sum()), bool)
+        last[(np.cumsum(self.sizes) - 1)[self.categorical]] = True
+        return last
+
     def pair(self, reference: Floats, current: Floats, columns: Flags) -> Bins:
         """Return the bins of some columns with the counts of two samples."""
-        every = Bins(sizes=self.sizes, reference=reference, current=current, points=self.points)
+        every = Bins(
+            sizes=self.sizes,
+            reference=reference,
+            current=current,
+            points=self.points,
+            rest=self.categorical,
+            cut=self.cut,
+        )
         return every.select(columns)
 
 
@@ -84,11 +103,22 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
     leading = [next((c for c in columns if c.present), columns[0]) for columns in found.values()]
     numeric = np.asarray([bool(c.edges) and len(c.counts) > 1 for c in leading], bool)
     named = np.asarray([c.categories is not None for c in leading], bool) & ~numeric
-    sizes = [_size(*column) for column in zip(leading, numeric, named, strict=True)]
+    tails = {
+        i: tail_of(columns, leading[i].categories or {})
+        for i, columns in enumerate(found.values())
+        if named[i]
+    }
+    more = [tails[i].values if i in tails and tails[i].complete else [] for i in range(len(leading))]
+    sizes = [_size(*column) for column in zip(leading, numeric, named, more, strict=True)]
     counts = np.stack(
         [
-            _flat([_counts(*column) for column in zip(side, leading, sizes, strict=True)])
-            for side in zip(*found.values(), strict=True)
+            _flat(
+                [
+                    _counts(column, leading[i], sizes[i], [tails[i].counts[k].get(v, 0) for v in more[i]])
+                    for i, column in enumerate(side)
+                ]
+            )
+            for k, side in enumerate(zip(*found.values(), strict=True))
         ]
         or [np.zeros(0)] * len(profiles)
     )
@@ -104,6 +134,9 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
         categorical=named,
         listed=listed,
         sizes=np.asarray(sizes, np.int64),
+        cut=np.asarray(
+            [0.0 if i in tails and tails[i].complete else c.listed_above for i, c in enumerate(leading)]
+        ),
         points=_flat([_points(*column) for column in zip(leading, numeric, sizes, strict=True)]),
         counts=counts,
         others=np.where(
@@ -112,6 +145,7 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
             np.asarray(others, float).reshape(-1, len(profiles)).T,
         ),
         nulls=np.asarray(nulls, float).reshape(-1, len(profiles)).T,
+        tails=Tails.of(tails, list(found.values()), len(profiles)),
         rows=np.asarray([float(p.rows) for p in profiles]),
     )
 
@@ -144,24 +178,24 @@ def _beside(column: Column) -> float:
     return beside if beside > 1e-9 * max(span, abs(column.total)) else 0.0
 
 
-def _size(column: Column, numeric: bool, named: bool) -> int:  # noqa: FBT001 - private
+def _size(column: Column, numeric: bool, named: bool, more: list[str]) -> int:  # noqa: FBT001 - private
     if numeric:
         return len(column.counts)
-    return len(column.categories or ()) + 1 if named else 1
+    return len(column.categories or ()) + len(more) + 1 if named else 1
 
 
-def _counts(column: Column, leading: Column, size: int) -> Sequence[float]:
-    """Return a column's counts in the leading column's bins."""
+def _counts(column: Column, leading: Column, size: int, more: Sequence[int]) -> Sequence[float]:
+    """Return a column's counts in the leading column's bins and in those of further values."""
     if leading.edges and size > 1:
         return column.counts if column.present else (0,) * size
     if leading.categories is None:
         return (0,)
     own = column.categories or {}
     if own.keys() == leading.categories.keys():
-        return [*(own[name] for name in leading.categories), column.other]
+        return [*(own[name] for name in leading.categories), *more, column.other - sum(more)]
     known = own | column.heavy_hitters
     counts = [known.get(name, 0) for name in leading.categories]
-    return [*counts, column.present - sum(counts)]
+    return [*counts, *more, column.present - sum(counts) - sum(more)]
 
 
 def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noqa: FBT001 - private

@@ -51,7 +51,7 @@ class Effects:
     p_value: Floats
 
 
-def measure(distance: Distance, bins: Bins, alpha: float) -> Effects:
+def measure(distance: Distance, bins: Bins, alpha: Floats | float) -> Effects:
     """Measure a distance with one-sided bounds, each of error probability at most ``alpha``."""
     effects = _MEASURES[distance](bins, alpha)
     return Effects(
@@ -63,7 +63,7 @@ def measure(distance: Distance, bins: Bins, alpha: float) -> Effects:
     )
 
 
-def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: float) -> Effects:
+def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: Floats | float) -> Effects:
     """Measure the rise of a share (nulls, new categories), reference first.
 
     Bounds: hybrid score interval for a difference (Newcombe 1998) on the exact intervals of Clopper and
@@ -82,14 +82,28 @@ def rises(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: flo
     )
 
 
-def _kolmogorov_smirnov(bins: Bins, alpha: float) -> Effects:
+def gains(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats], alpha: Floats) -> Effects:
+    """Measure how much shares rose, each with its own error probability; falls are 0.
+
+    For shares picked because they are large: the bounds of both samples hold for all of them simultaneously,
+    unlike the interval of :func:`rises`.
+    """
+    low_now, _ = _exact_interval(hits[1], totals[1], alpha / 2)
+    _, high_before = _exact_interval(hits[0], totals[0], alpha / 2)
+    lower = np.maximum(low_now - high_before, 0.0)
+    rise = np.maximum(hits[1] / totals[1] - hits[0] / totals[0], 0.0)
+    p_value = np.where(rise > 0, stats.norm.sf(_arc_sines(hits, totals)), 1.0)
+    return Effects(rise, rise, lower, rise, p_value)
+
+
+def _kolmogorov_smirnov(bins: Bins, alpha: Floats | float) -> Effects:
     """Dvoretzky-Kiefer-Wolfowitz bound (Massart 1990); Kolmogorov's law, conservative for binned data."""
     gap, unit = kolmogorov_smirnov(bins), np.sqrt(bins.unit)
     noise, typical = (np.sqrt(np.log(2 / level) / 2) * unit for level in (alpha, 0.5))
     return Effects(gap, gap - typical, gap - noise, gap + noise, special.kolmogorov(gap / unit))
 
 
-def _total_variation(bins: Bins, alpha: float) -> Effects:
+def _total_variation(bins: Bins, alpha: Floats | float) -> Effects:
     """Lower bound by a gamma approximation, upper bound by McDiarmid (1989), chi-square test.
 
     Under no change the sum of absolute changes of shares is close to a gamma law. Its mean and variance are
@@ -106,7 +120,7 @@ def _total_variation(bins: Bins, alpha: float) -> Effects:
     return Effects(moved, moved - typical, moved - noise, moved + higher, _homogeneity(bins))
 
 
-def _largest_change(bins: Bins, alpha: float) -> Effects:
+def _largest_change(bins: Bins, alpha: Floats | float) -> Effects:
     """Bound all bins simultaneously (Bonferroni, normal law), with the larger of two variance estimates."""
     bins = join_rare(bins)
     p, q, pooled = bins.p, bins.q, bins.pooled
@@ -124,7 +138,7 @@ def _largest_change(bins: Bins, alpha: float) -> Effects:
     )
 
 
-def _jensen_shannon(bins: Bins, alpha: float) -> Effects:
+def _jensen_shannon(bins: Bins, alpha: Floats | float) -> Effects:
     """Under no change 8 ln 2 times the divergence is chi-square; the root obeys the triangle inequality."""
     bins = join_rare(bins)
     distance = jensen_shannon(bins)
@@ -132,7 +146,7 @@ def _jensen_shannon(bins: Bins, alpha: float) -> Effects:
     return Effects(distance, distance - typical, distance - noise, distance + noise, _homogeneity(bins))
 
 
-def _population_stability(bins: Bins, alpha: float) -> Effects:
+def _population_stability(bins: Bins, alpha: Floats | float) -> Effects:
     """Under no change the scaled index is chi-square (Yurdakul 2018); the bounds are on its root."""
     bins = join_rare(bins)
     index = population_stability(bins)
@@ -142,7 +156,7 @@ def _population_stability(bins: Bins, alpha: float) -> Effects:
     return Effects(index, corrected, lower, (root + noise) ** 2, _homogeneity(bins))
 
 
-def _wasserstein(bins: Bins, alpha: float) -> Effects:
+def _wasserstein(bins: Bins, alpha: Floats | float) -> Effects:
     """Gamma law with mean and variance of the integrated absolute Brownian bridge."""
     moved = wasserstein(bins)
     mean, variance = _moved_by_chance(bins)
@@ -158,7 +172,7 @@ def _gamma(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     return mean**2 / variance, variance / mean
 
 
-def _gamma_quantiles(mean: Floats, variance: Floats, alpha: float) -> tuple[Floats, Floats]:
+def _gamma_quantiles(mean: Floats, variance: Floats, alpha: Floats | float) -> tuple[Floats, Floats]:
     """Return the upper quantile of level ``alpha`` and the median."""
     shape, scale = _gamma(mean, variance)
     return stats.gamma.isf(alpha, shape, scale=scale), stats.gamma.isf(0.5, shape, scale=scale)
@@ -197,7 +211,7 @@ def _degrees(bins: Bins) -> Floats:
     return bins.add((bins.reference + bins.current > 0).astype(float)) - 1
 
 
-def _chi_square(bins: Bins, level: float) -> Floats:
+def _chi_square(bins: Bins, level: Floats | float) -> Floats:
     """Return the upper quantile of the sum of squared relative changes of shares under no change.
 
     A chi-square quantile with a small-sample correction like that of Williams (1976): the next term in the
@@ -230,7 +244,7 @@ def _arc_sines(hits: tuple[Floats, Floats], totals: tuple[Floats, Floats]) -> Fl
     return np.asarray((now - before) / np.sqrt(0.25 / (totals[0] + 0.5) + 0.25 / (totals[1] + 0.5)))
 
 
-def _exact_interval(hits: Floats, trials: Floats, alpha: float) -> tuple[Floats, Floats]:
+def _exact_interval(hits: Floats, trials: Floats, alpha: Floats | float) -> tuple[Floats, Floats]:
     """Return the Clopper-Pearson bounds of a share, each of error probability ``alpha``.
 
     Not by ``scipy.stats.binomtest``, which takes one pair of integers: counts are scaled to an effective

@@ -24,13 +24,20 @@ from airflow_mlops.core.data.skew.report import (
     SkewTest,
     distribution,
     effect_sentence,
+    identifier_sentence,
     multivariate_finding,
     skew_verdict,
+)
+from airflow_mlops.core.data.skew.tail_effects import (
+    comparability,
+    new_values,
+    sampled_columns,
+    with_tails,
 )
 from airflow_mlops.core.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.bins import AlignedCounts
@@ -45,11 +52,18 @@ _DEFAULTS = SkewPolicy()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleCounts:
-    """Counts of one of two samples: bins ``(n_bins,)``, others and nulls ``(n_columns,)``."""
+    """Counts of one of two samples: bins ``(n_bins,)``, others and nulls ``(n_columns,)``.
+
+    :param tail: counts of the sampled values without a bin; ``frequent``: least counts of the frequent ones,
+        which may be higher by ``errors``, ``(n_columns,)``.
+    """
 
     counts: Floats
     others: Floats
     nulls: Floats
+    tail: Floats
+    frequent: Floats
+    errors: Floats
     rows: float
 
     @classmethod
@@ -62,6 +76,9 @@ class SampleCounts:
             counts=aligned.counts[profiles].sum(axis=0) * share,
             others=aligned.others[profiles].sum(axis=0) * share,
             nulls=aligned.nulls[profiles].sum(axis=0) * share,
+            tail=aligned.tails.counts[profiles].sum(axis=0) * share,
+            frequent=aligned.tails.frequent[profiles].sum(axis=0) * share,
+            errors=aligned.tails.errors[profiles].sum(axis=0) * share,
             rows=float(aligned.rows[profiles].sum()) * share,
         )
 
@@ -108,18 +125,30 @@ def compare_profiles(
             details=details.get(column, {}) if effect.name in _DISTANCES else {},
         )
         tests.append(test)
-    ranked = tuple(sorted(tests, key=_rank))
+    told = comparability(aligned, samples[0], samples[1])
+    identifiers, blind = (_names_of(aligned, flags) for flags in (told.identifier, told.blind))
+    ranked = tuple(sorted(_telling(tests, {*identifiers, *blind}), key=_rank))
     kept, left_out = _distributions(ranked, reference, current)
     return SkewReport(
-        verdict=skew_verdict(ranked, skipped, policy, reference, current),
+        verdict=skew_verdict(ranked, skipped, blind, policy, (reference, current)),
         tests=ranked,
         reference_rows=reference.rows,
         current_rows=current.rows,
-        not_compared=skipped,
+        not_compared=(*skipped, *blind),
+        identifiers=identifiers,
         distributions=kept,
         distributions_left_out=left_out,
-        notes=_notes(policy, calibration),
+        notes=(*_notes(policy, calibration), *map(identifier_sentence, identifiers)),
     )
+
+
+def _names_of(aligned: AlignedCounts, chosen: Flags) -> tuple[str, ...]:
+    return tuple(name for name, use in zip(aligned.names, chosen, strict=True) if use)
+
+
+def _telling(tests: Iterable[SkewTest], untold: set[str]) -> list[SkewTest]:
+    """Leave out quiet tests of values of which nothing can be told; they are no sign that nothing changed."""
+    return [t for t in tests if t.skewed or t.effect.name == NULL_SHARE or t.column not in untold]
 
 
 def with_multivariate(report: SkewReport, result: MultivariateResult) -> SkewReport:
@@ -135,7 +164,6 @@ def measure_all(
 
     ``policy.alpha`` is divided among the tests (Bonferroni), so that the bounds hold simultaneously.
     """
-    values = [aligned.add(sample.counts) for sample in (reference, current)]
     main = _filled(aligned, reference, current)
     named = main & aligned.listed
     rows = np.full(len(aligned.names), bool(reference.rows and current.rows))
@@ -145,8 +173,7 @@ def measure_all(
         totals = (np.full(len(rows), reference.rows), np.full(len(rows), current.rows))
         parts.append(_rise_effects(NULL_SHARE, rows, (reference.nulls, current.nulls), totals, alpha))
     if named.any():
-        others = (reference.others, current.others)
-        parts.append(_rise_effects(NEW_CATEGORIES, named, others, (values[0], values[1]), alpha))
+        parts.append(_part(named, NEW_CATEGORIES, new_values(aligned, reference, current, named, alpha)))
     return _join(parts)
 
 
@@ -172,11 +199,14 @@ def _distance_effects(
 ) -> list[MeasuredEffects]:
     distances, alpha = how
     parts = []
+    levels = np.where(sampled_columns(aligned, reference, current), alpha / 2, alpha)
     for distance in Distance:
         chosen = main & np.asarray([d is distance for d in distances], bool)
         if chosen.any():
             bins = aligned.pair(reference.counts, current.counts, chosen)
-            parts.append(_part(chosen, distance, measure(distance, bins, alpha)))
+            effects = measure(distance, bins, levels[chosen])
+            samples = (aligned, reference, current)
+            parts.append(_part(chosen, distance, with_tails(distance, effects, chosen, samples, levels)))
     return parts
 
 

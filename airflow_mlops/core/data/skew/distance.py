@@ -27,12 +27,16 @@ class Bins:
     :param reference: counts, ``(n_bins,)``; each column has one or more values. Effective counts need not be
         whole numbers. ``current`` likewise.
     :param points: position of each bin on the real line, ``(n_bins,)``; used by the Wasserstein distance.
+    :param rest: whether a column's last bin is of all values without a bin of their own, ``(n_columns,)``.
+    :param cut: share below which a bin is pooled, ``(n_columns,)``.
     """
 
     sizes: Ints
     reference: Floats
     current: Floats
     points: Floats
+    rest: Flags | None = None
+    cut: Floats | None = None
 
     @property
     def starts(self) -> Ints:
@@ -94,6 +98,8 @@ class Bins:
             reference=self.reference[keep],
             current=self.current[keep],
             points=self.points[keep],
+            rest=None if self.rest is None else self.rest[columns],
+            cut=None if self.cut is None else self.cut[columns],
         )
 
 
@@ -156,13 +162,24 @@ def steps(bins: Bins) -> Floats:
     return np.asarray(step / bins.spread(scale), float)
 
 
-def join_rare(bins: Bins) -> Bins:
-    """Pool rare bins into one bin at the end of their column.
+def common_bins(bins: Bins) -> Flags:
+    """Say which bins are compared by themselves, by a rule that does not look at the samples apart.
 
     A bin is rare when its expected count in the smaller sample, by the pooled shares, is below
-    :data:`RARE_EXPECTED_COUNT`: the normal approximation of counts does not hold for it.
+    :data:`RARE_EXPECTED_COUNT`: the normal approximation of counts does not hold for it. Which rare values
+    have a bin depends on the reference alone, so they are pooled with those that have none.
     """
     common = bins.pooled * bins.spread(np.minimum(bins.n, bins.m)) >= RARE_EXPECTED_COUNT
+    if bins.cut is not None:
+        common &= bins.pooled >= bins.spread(bins.cut)
+    if bins.rest is not None:
+        common[(bins.starts + bins.sizes - 1)[bins.rest]] = False
+    return np.asarray(common)
+
+
+def join_rare(bins: Bins) -> Bins:
+    """Pool rare bins, see :func:`common_bins`, into one bin at the end of their column."""
+    common = common_bins(bins)
     column = np.repeat(np.arange(len(bins.sizes)), bins.sizes)
     kept = bins.add(common.astype(float)).astype(np.int64)
     rest = np.cumsum(kept) + np.arange(len(kept))

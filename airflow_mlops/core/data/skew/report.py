@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.shown import shown_value
 from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, Role
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.record import Record
@@ -120,7 +121,9 @@ class SkewReport(Record):
     """All tests of a window, strongest first, and the verdict that follows from them.
 
     :param tests: skewed ones first, then by the ratio of lower bound to threshold.
-    :param not_compared: columns that do not have the same bins in both windows.
+    :param not_compared: columns that do not have the same bins in both windows, or whose values mostly have
+        none and are not sampled.
+    :param identifiers: text columns in which nearly every value occurs once: only their nulls are compared.
     :param distributions: of the strongest columns, in the order of the tests.
     :param distributions_left_out: number of columns whose distributions are not kept.
     :param notes: remarks on thresholds and sample sizes.
@@ -131,6 +134,7 @@ class SkewReport(Record):
     reference_rows: int
     current_rows: int
     not_compared: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
     distributions: tuple[Distribution, ...] = ()
     distributions_left_out: int = 0
     notes: tuple[str, ...] = ()
@@ -148,23 +152,51 @@ def effect_sentence(effect: EffectSize, threshold: float, before: Column, now: C
     moved = f"{what} moved by {effect.value:.3f} (at least {effect.lower:.3f}), allowed {threshold:.3g}"
     if effect.name != NEW_CATEGORIES or effect.lower <= 0:
         return f"{before.name}: {moved}"
-    unknown = [repr(name) for name in now.heavy_hitters if name not in before.heavy_hitters]
-    new = unknown[:_NEW_CATEGORIES_NAMED]
-    if now.edges and now.minimum is not None and now.maximum is not None:
-        new = [f"values of {now.minimum:g} to {now.maximum:g}"]
+    new = _new_ranges(before, now) if now.edges else _new_names(before, now)
     return f"{before.name}: {moved}" + (f"; new: {', '.join(new)}" if new else "")
+
+
+def identifier_sentence(name: str) -> str:
+    """Say that a column holds identifiers or free text."""
+    return f"{name}: nearly every value occurs once (identifier or free text): only its nulls are compared"
+
+
+def _new_names(before: Column, now: Column) -> list[str]:
+    """Name the most frequent values that the reference does not have, as far as that is certain."""
+    listed = before.named.keys() | (before.categories or {}).keys()
+    share = before.heavy_hitters_error / max(1, before.present)
+    new = [name for name, n in now.named.items() if name not in listed and n > share * now.present]
+    return [repr(name) for name in new[:_NEW_CATEGORIES_NAMED]]
+
+
+def _new_ranges(before: Column, now: Column) -> list[str]:
+    """Name the values below and above those of the reference, or say that they are between them."""
+    low, high, least, most = before.minimum, before.maximum, now.minimum, now.maximum
+    found = []
+    if low is not None and least is not None and least < low:
+        found.append(f"values from {shown_value(least, now.kind)} to below {shown_value(low, now.kind)}")
+    if high is not None and most is not None and most > high:
+        found.append(f"values above {shown_value(high, now.kind)} to {shown_value(most, now.kind)}")
+    if now.infinite and not before.infinite:
+        found.append("infinity")
+    return found or ["values between those of the reference"]
 
 
 def skew_verdict(
     tests: Sequence[SkewTest],
     skipped: Sequence[str],
+    blind: Sequence[str],
     policy: SkewPolicy,
-    reference: Profile,
-    current: Profile,
+    profiles: tuple[Profile, Profile],
 ) -> Verdict:
-    """Return the verdict on all tests, columns not compared, and names the policy got wrong."""
+    """Return the verdict on all tests, columns not compared, and names the policy got wrong.
+
+    :param blind: columns whose values mostly have no bin and are not sampled.
+    """
+    reference, current = profiles
     findings = [_test_finding(test) for test in tests] or [_nothing_compared()]
     findings += [_skipped_finding(name, reference, current) for name in skipped]
+    findings += [_blind_finding(name, *profiles) for name in blind]
     findings += _policy_findings(policy, {**reference.by_name, **current.by_name})
     return Verdict.of("skew", findings)
 
@@ -229,6 +261,14 @@ def _skipped_finding(name: str, reference: Profile, current: Profile) -> Finding
         reason = f"{name}: not in the reference, or of another kind or with other bins there: not compared"
     assert reference.column(name) or current.column(name)  # noqa: S101 - the name came from one of them
     return _warning("comparable", name, Outcome.WARN, reason)
+
+
+def _blind_finding(name: str, reference: Profile, current: Profile) -> Finding:
+    columns = [profile.by_name[name] for profile in (reference, current)]
+    hashes = {column.value_hash for column in columns if column.value_sample}
+    why = "the profiles are of different engines" if len(hashes) > 1 else "a profile has no sample of them"
+    reason = f"{name}: not comparable: most values are too rare to be counted each, and {why}"
+    return _warning("comparable", name, Outcome.INCONCLUSIVE, reason)
 
 
 def _policy_findings(policy: SkewPolicy, known: dict[str, Column]) -> list[Finding]:
