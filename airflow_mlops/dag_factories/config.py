@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import yaml
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
+from airflow_mlops.core.data.dataset_uri import CsvOptions, DatasetUri
 from airflow_mlops.core.data.reference import Reference as ReferenceRule
 from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_limits
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
@@ -29,10 +31,17 @@ from airflow_mlops.moved import names_of
 
 
 @config
-class DataConfig:
-    """Where the data is and what its columns are.
+class CsvConfig(CsvOptions):
+    """How csv files are read, all of ``CsvOptions``."""
 
-    :param uri: dataset of partitions, parquet or csv. Templated when the DAG runs.
+
+@config
+class DataConfig:
+    """Where the data is, how it is read and what its columns are.
+
+    :param uri: dataset of partitions, parquet or csv, or a Delta or Iceberg table. Templated when the DAG
+        runs.
+    :param csv: how csv files are read; what is not stated is found. See ``CsvOptions``.
     :param key: columns that identify a row; the first is also the request id of live predictions.
     :param history: how many of the newest partitions a model is trained on.
     :param schema: path of the YAML suite.
@@ -47,6 +56,15 @@ class DataConfig:
     exclude: tuple[str, ...] = ()
     holdout_share: float = 0.25
     history: int = 3
+    csv: CsvConfig = field(default_factory=CsvConfig)
+
+    @property
+    def dataset(self) -> str:
+        """The URI with how it is read: all that read the data, from profile to monitoring, read it so."""
+        if not (stated := self.csv.pairs()):
+            return self.uri
+        has_options = DatasetUri.parse(self.uri).location != self.uri
+        return f"{self.uri}{'&' if has_options else '#'}{urlencode(stated)}"
 
     def spec(self) -> DatasetSpec:
         """Return the columns' roles."""

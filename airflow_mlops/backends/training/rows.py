@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from airflow_mlops.backends.profiling.files.dataset import read_files, read_window
+from airflow_mlops.backends.profiling.files.dataset import PARTITION_COLUMN, read_files, read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import fsspec
+    import pyarrow as pa
 
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
 
 HASH_KEY = "airflow_mlops_v1"  # 16 characters; changing it would hold back other rows
+_PARTITION_COLUMN = PARTITION_COLUMN.decode()
 _HASH_RANGE = float(2**64)
 
 
@@ -54,7 +56,7 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :raises InvalidDataError: a column is missing, no row has a label, or one part has no rows.
     """
-    return split_rows(read_window(window, filesystem=filesystem).to_pandas(), spec, window)
+    return split_rows(_as_frame(read_window(window, filesystem=filesystem)), spec, window)
 
 
 def read_frame(
@@ -69,7 +71,25 @@ def read_frame(
     :raises InvalidDataError: nothing there, no rows, an unreadable file, a missing column.
     """
     window, table = read_files(uri, partitions, columns, filesystem)
-    return window, table.to_pandas()
+    return window, _as_frame(table)
+
+
+def _as_frame(table: pa.Table) -> pd.DataFrame:
+    """Return rows as a data frame that knows which column, if any, names the window's partitions."""
+    frame: pd.DataFrame = table.to_pandas()
+    key = (table.schema.metadata or {}).get(PARTITION_COLUMN, b"").decode()
+    frame.attrs[_PARTITION_COLUMN] = key
+    return frame
+
+
+def _without_partition_column(frame: pd.DataFrame, spec: DatasetSpec) -> pd.DataFrame:
+    """Leave out the column that names the window's partitions, unless it has a role of its own.
+
+    Requests to a model do not have it, and rows are held back whatever the folders are called.
+    """
+    key = frame.attrs.get(_PARTITION_COLUMN, "")
+    roles = (spec.target, *spec.key, *spec.segments, *(spec.features or ()))
+    return frame.drop(columns=key) if key in frame and key not in roles else frame
 
 
 def split_rows(frame: pd.DataFrame, spec: DatasetSpec, window: Window) -> Rows:
@@ -77,6 +97,7 @@ def split_rows(frame: pd.DataFrame, spec: DatasetSpec, window: Window) -> Rows:
 
     :raises InvalidDataError: a column is missing, the label is never there, or one side has no rows.
     """
+    frame = _without_partition_column(frame, spec)
     features = spec.feature_names(list(frame.columns))
     labelled = frame[spec.target].notna()
     frame = frame[labelled].reset_index(drop=True)
