@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.cli import data, ledger, rollout, schema, status, stop
+from airflow_mlops.cli.csv_options import add_csv_options
 from airflow_mlops.cli.terminal import NOT_MEASURED
 from airflow_mlops.core.errors import MlopsError
 
@@ -88,12 +89,15 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 
 def _data_arguments(parser: argparse.ArgumentParser, run: Any) -> argparse.ArgumentParser:
-    parser.add_argument("uri", help="directory or file, parquet or csv")
+    parser.add_argument(
+        "uri", help="directory or file, parquet or csv; a Delta or Iceberg table; a database's"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return _partition_argument(parser, run)
 
 
 def _partition_argument(parser: argparse.ArgumentParser, run: Any) -> argparse.ArgumentParser:
     parser.add_argument("--partition", action="append", default=[], help="partition key, may be repeated")
+    add_csv_options(parser)
     parser.set_defaults(run=run)
     return parser

@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.terminal import CODES, NOT_MEASURED, PASSED, print_verdict, reading, scan, write
-from airflow_mlops.core.data.window import Window
+from airflow_mlops.cli.csv_options import window_of
+from airflow_mlops.cli.terminal import (
+    CODES,
+    NOT_MEASURED,
+    PASSED,
+    print_verdict,
+    reading,
+    scan,
+    tell_notes,
+    write,
+)
 
 if TYPE_CHECKING:
     import argparse
 
+    from airflow_mlops.core.data.window import Window
+
 
 def run_profile(options: argparse.Namespace) -> int:
     """Summarise a dataset."""
-    found = scan(options.uri, options.partition)
+    found = scan(window_of(options, options.uri, options.partition))
     text = json.dumps(found.to_json(), allow_nan=False)
     if options.output:
         write(options.output, text)
     if options.json:
         print(text)
         return PASSED
-    print(f"{found.rows} rows")
+    print("\n".join([f"{found.rows} rows", *found.notes]))
     for column in found.columns:
         span = "" if column.minimum is None else f"{column.minimum:g} to {column.maximum:g}"
         distinct = "" if column.distinct is None else f"{column.distinct:.0f} distinct"
@@ -41,9 +52,10 @@ def run_check(options: argparse.Namespace) -> int:
     require_environment(options.environment)
     schema = read_schema(options.schema)
     require_known(schema)
-    window = Window(uri=options.uri, partitions=tuple(options.partition))
+    window = window_of(options, options.uri, options.partition)
     with reading(window) as on_bytes:
         profiled = profile_window(window, on_bytes=on_bytes)
+    tell_notes(profiled)
     return print_verdict(check_schema(schema, profiled, window, options.environment), options)
 
 
@@ -52,8 +64,8 @@ def run_skew(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.profiling.comparison import compare_windows, read_policy
     from airflow_mlops.backends.reporting.skew import skew_text, write_skew
 
-    reference = Window(uri=options.reference, partitions=tuple(options.reference_partition))
-    current = Window(uri=options.uri, partitions=tuple(options.partition))
+    reference = window_of(options, options.reference, options.reference_partition)
+    current = window_of(options, options.uri, options.partition)
     with reading(reference, current) as on_bytes:
         report = compare_windows(
             reference,

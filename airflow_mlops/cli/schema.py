@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.terminal import FAILED, PASSED, reading, scan, write
-from airflow_mlops.core.data.window import Window
+from airflow_mlops.cli.csv_options import window_of
+from airflow_mlops.cli.terminal import FAILED, PASSED, reading, scan, tell_notes, write
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from airflow_mlops.core.data.schema.diff import SchemaDiff
     from airflow_mlops.core.data.schema.schema import Schema
@@ -25,9 +24,10 @@ def run_infer(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.rules.confirm import confirm_estimates
     from airflow_mlops.core.data.schema.infer import infer_schema
 
-    window = Window(uri=options.uri, partitions=tuple(options.partition))
+    window = window_of(options, options.uri, options.partition)
     with reading(window) as on_bytes:
         profile = profile_window(window, on_bytes=on_bytes)
+    tell_notes(profile)
     proposed = infer_schema(profile, options.name, labels=options.label)
     schema = confirm_estimates(proposed, window)
     text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()
@@ -43,7 +43,7 @@ def run_diff(options: argparse.Namespace) -> int:
     """Compare a schema with another one, or with the one inferred from data."""
     from airflow_mlops.backends.rules.schema_file import read_schema
 
-    found = _changes(read_schema(options.old), options.new, options.partition)
+    found = _changes(read_schema(options.old), options.new, options)
     if options.json:
         print(json.dumps(found.to_json(), allow_nan=False))
     else:
@@ -59,7 +59,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     from airflow_mlops.backends.text_file import read_utf8
 
     text = read_utf8(options.schema)
-    found = _changes(parse_schema(text, options.schema), options.data, options.partition)
+    found = _changes(parse_schema(text, options.schema), options.data, options)
     accepted = found.pick(_accepted(found, options))
     changed, kept = evolve_text(text, options.schema, accepted)
     if accepted or options.output:
@@ -82,11 +82,13 @@ def _accepted(found: SchemaDiff, options: argparse.Namespace) -> list[str]:
     )
 
 
-def _changes(schema: Schema, new: str, partitions: Sequence[str]) -> SchemaDiff:
+def _changes(schema: Schema, new: str, options: argparse.Namespace) -> SchemaDiff:
     """Compare a schema with another one, or with data."""
     from airflow_mlops.backends.rules.schema_file import read_schema
     from airflow_mlops.core.data.schema.diff import diff, diff_from_data
 
     if Path(new).suffix in _SCHEMA_SUFFIXES:
         return diff(schema, read_schema(new))
-    return diff_from_data(schema, scan(new, partitions))
+    profile = scan(window_of(options, new, options.partition))
+    tell_notes(profile)
+    return diff_from_data(schema, profile)

@@ -7,14 +7,14 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from airflow_mlops.core.data.profile.profile import Profile
+    from airflow_mlops.core.data.window import Window
 
 PASSED, FAILED, NOT_MEASURED = 0, 1, 2
 CODES = {Outcome.PASS: PASSED, Outcome.WARN: PASSED, Outcome.FAIL: FAILED}
@@ -22,14 +22,13 @@ _LONG_BYTES = 100_000_000
 """Bytes from which a terminal shows a progress bar."""
 
 
-def scan(uri: str, partitions: Sequence[str]) -> Profile:
+def scan(window: Window) -> Profile:
     """Profile files, or a table of a database."""
     from airflow_mlops.backends.profiling.files.arrow import profile_window
     from airflow_mlops.backends.profiling.tables.sql_table import is_table_uri, profile_table_uri
 
-    if is_table_uri(uri):
-        return profile_table_uri(uri, partitions)[1]
-    window = Window(uri=uri, partitions=tuple(partitions))
+    if is_table_uri(window.uri):
+        return profile_table_uri(window.uri, window.partitions)[1]
     with reading(window) as on_bytes:
         return profile_window(window, on_bytes=on_bytes)
 
@@ -49,6 +48,12 @@ def reading(*windows: Window) -> Iterator[Callable[[float], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"{size / 1e6:,.0f} MB", total=size)
         yield lambda more: bar.advance(task, more)
+
+
+def tell_notes(*profiles: Profile) -> None:
+    """Say on the standard error stream how the data was read, where that was found and not stated."""
+    for note in dict.fromkeys(note for profile in profiles for note in profile.notes):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def print_verdict(verdict: Verdict, options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Typed configuration in, DAGs and task groups out: the names an author's DAG file imports."""
 
 from airflow_mlops.dag_factories.config import (
+    CsvConfig,
     DataConfig,
     MonitorConfig,
     ReferenceConfig,
@@ -17,6 +18,7 @@ from airflow_mlops.moved import names_of
 __all__ = [
     "ApprovalConfig",
     "CardConfig",
+    "CsvConfig",
     "DataConfig",
     "LoadConfig",
     "ModelDag",

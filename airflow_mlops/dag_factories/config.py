@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from airflow_mlops.backends.text_file import read_utf8
+from airflow_mlops.core.data.dataset_uri import CsvOptions, DatasetUri
 from airflow_mlops.core.data.reference import Reference as ReferenceRule
 from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_limits
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
@@ -32,10 +34,17 @@ if TYPE_CHECKING:
 
 
 @config
-class DataConfig:
-    """Where the data is and what its columns are.
+class CsvConfig(CsvOptions):
+    """How csv files are read, all of ``CsvOptions``."""
 
-    :param uri: dataset of partitions, parquet or csv. Templated when the DAG runs.
+
+@config
+class DataConfig:
+    """Where the data is, how it is read and what its columns are.
+
+    :param uri: dataset of partitions, parquet or csv, or a Delta or Iceberg table. Templated when the DAG
+        runs.
+    :param csv: how csv files are read; what is not stated is found. See ``CsvOptions``.
     :param key: columns that identify a row; the first is also the request id of live predictions.
     :param history: how many of the newest partitions a model is trained on, 1 or more.
     :param schema: path of the YAML suite.
@@ -50,10 +59,19 @@ class DataConfig:
     exclude: tuple[str, ...] = ()
     holdout_share: float = 0.25
     history: Annotated[int, Field(ge=1)] = 3
+    csv: CsvConfig = field(default_factory=CsvConfig)
 
     def __post_init__(self) -> None:
         """Refuse roles that contradict each other."""
         self.spec()
+
+    @property
+    def dataset(self) -> str:
+        """The URI with how it is read: all that read the data, from profile to monitoring, read it so."""
+        if not (stated := self.csv.pairs()):
+            return self.uri
+        has_options = DatasetUri.parse(self.uri).location != self.uri
+        return f"{self.uri}{'&' if has_options else '#'}{urlencode(stated)}"
 
     def spec(self) -> DatasetSpec:
         """Return the columns' roles."""

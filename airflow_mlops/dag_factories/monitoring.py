@@ -29,7 +29,7 @@ def monitor_dag(config: ModelConfig) -> DAG:
     """Build ``<model>__monitor``: started when a partition's labels arrive."""
     common: dict[str, Any] = {"model": config.model, "mlflow_conn_id": config.mlflow_conn_id}
     served: dict[str, Any] = {
-        "uri": config.data.uri,
+        "uri": config.data.dataset,
         "partition": "{{ dag_run.partition_key }}",
         "data": config.data.spec(),
         "serving_conn_id": config.rollout.conn_id,

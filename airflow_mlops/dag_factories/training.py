@@ -45,7 +45,7 @@ def training_dag(config: ModelConfig) -> DAG:
 def _request(config: ModelConfig) -> ReadTrainingRequestOperator:
     return ReadTrainingRequestOperator(
         task_id="read_request",
-        uri=config.data.uri,
+        uri=config.data.dataset,
         history=config.data.history,
         train_params=config.train.params,
         multiple_outputs=True,
@@ -58,7 +58,7 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
     common = _common(config)
     profile = ProfileDataOperator(
         task_id="profile_data",
-        uri=config.data.uri,
+        uri=config.data.dataset,
         partitions=request.output["partition"],
         multiple_outputs=True,
         **common,

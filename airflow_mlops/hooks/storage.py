@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.errors import InvalidConfigError, MissingDependencyError
 from airflow_mlops.core.text_input import utf8_text
 
@@ -56,6 +57,7 @@ def filesystem_of(uri: str) -> AbstractFileSystem | None:
     _refuse_password(uri)
     if is_local(uri) or is_table(uri):
         return None
+    uri = DatasetUri.parse(uri).location
     scheme = urlsplit(uri).scheme
     import fsspec
     from airflow.sdk import ObjectStoragePath
@@ -74,7 +76,8 @@ def filesystem_of(uri: str) -> AbstractFileSystem | None:
 
 
 def path_of(uri: str) -> str:
-    """Return where a URI lies on its file system: without scheme and connection."""
+    """Return where a URI lies on its file system: without scheme, connection and options of reading."""
+    uri = DatasetUri.parse(uri).location
     parts = urlsplit(uri)
     if parts.scheme in _LOCAL:
         return unquote(parts.path) if parts.scheme else uri

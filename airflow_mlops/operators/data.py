@@ -75,7 +75,8 @@ class ProfileDataOperator(DataOperator):
     """Reads a window once and stores its profile in the evidence run; returns a ``ProfileRef`` as JSON.
 
     :param model: the model the data is for; names the experiment. Templated.
-    :param uri: dataset: directory or file, parquet or csv; ``s3://conn_id@bucket/prefix`` too. Templated.
+    :param uri: dataset: directory or file, parquet or csv; ``s3://conn_id@bucket/prefix`` too; a Delta or
+        Iceberg table. How it is read may follow: ``#delimiter=%3B&version=3``. Templated.
         Or a table, profiled by its database: ``#table=public.trips&partition=day``.
     :param partitions: one partition key, a list of keys, or ``None`` for the whole dataset. Templated.
     :param table_conn_id: Airflow connection of the table's database. Templated.
@@ -107,6 +108,8 @@ class ProfileDataOperator(DataOperator):
         evidence.store.set_tags(evidence.run, data_profile_tags(window))
         self._measured = MeasuredWindow(window=window, profile=profile)
         self.log.info("%s: %d rows, %d columns", window.label, profile.rows, len(profile.columns))
+        for note in profile.notes:
+            self.log.info(note)
         return _hand_over(ProfileRef(window=window, rows=profile.rows, **kept), evidence).to_json()
 
     def _measure(self, keys: list[str], cells: Profile | None) -> tuple[Window, Profile]:

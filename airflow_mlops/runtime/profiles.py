@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
+from airflow_mlops.core.data.dataset_uri import same_dataset
 from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
@@ -170,7 +171,8 @@ def _is_mended(store: EvidenceStore, model: str, key: str) -> bool:
 
 
 def _is_of(tags: dict[str, str], uri: str) -> bool:
-    return tags.get(_URI_TAG, uri).rstrip("/") == uri.rstrip("/")
+    """Say whether a profile is of this dataset, read the same way; of a table at any version."""
+    return same_dataset(tags.get(_URI_TAG, uri), uri)
 
 
 def _load(store: EvidenceStore, run: str) -> Profile | None:

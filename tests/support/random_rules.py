@@ -19,6 +19,21 @@ MOMENTS = [
     dt.datetime.fromisoformat(f"2013-01-{d}T{t}") for d in ("01", "02", "31") for t in ("00:00", "23:00:59")
 ]
 MOMENTS += [dt.datetime.fromisoformat(text) for text in ("1970-01-01", "2013-01-01T00:00:00.000001")]
+SINGLE = [
+    (st.floats(-50, 50, width=32), pa.float32()),
+    (st.floats(-50, 50, width=16), pa.float16()),
+]
+WHOLE = [(st.integers(-50, 50), kind) for kind in (pa.int64(), pa.int32(), pa.int16(), pa.int8())]
+WHOLE += [(st.integers(0, 50), kind) for kind in (pa.uint64(), pa.uint32(), pa.uint16(), pa.uint8())]
+TEXTS = [pa.string(), pa.string(), pa.large_string(), pa.string_view()]
+CODES = [pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int8(), pa.large_string(), ordered=True)]
+DECIMALS = [pa.decimal128(10, 2), pa.decimal256(40, 2), pa.decimal32(5, 2), pa.decimal64(12, 2)]
+NESTED = [
+    (st.lists(st.integers(-3, 5), max_size=2), pa.list_(pa.int64())),
+    (st.binary(max_size=2), pa.binary()),
+    (st.times(), pa.time64("us")),
+    (st.timedeltas(), pa.duration("us")),
+]
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.1, 0.3, 2.5, 1e9, -1e9, 1e-9, 1e300, math.nan]
 
 
@@ -49,23 +64,20 @@ def tables(draw):
     kinds = {
         "number": (numbers, pa.float64()),
         "infinite": (st.one_of(infinite, numbers), pa.float64()),
-        "single": (st.floats(-50, 50, width=32), pa.float32()),
-        "whole": (
-            st.integers(-50, 50),
-            draw(st.sampled_from([pa.int64(), pa.int64(), pa.int32(), pa.int8()])),
-        ),
+        "single": draw(st.sampled_from(SINGLE)),
+        "whole": draw(st.sampled_from(WHOLE)),
         "flag": (st.integers(0, 1), pa.int64()),
         "code": (small, pa.int64()),
         "big": (st.sampled_from([2**53 - 1, 2**53, -(2**53), 3]), pa.int64()),
         "truth": (st.booleans(), pa.bool_()),
-        "text": (st.one_of(st.sampled_from(WORDS), st.text(max_size=4)), pa.string()),
-        "word": (st.sampled_from(WORDS[:4]), pa.dictionary(pa.int32(), pa.string())),
+        "text": (st.one_of(st.sampled_from(WORDS), st.text(max_size=4)), draw(st.sampled_from(TEXTS))),
+        "word": (st.sampled_from(WORDS[:4]), draw(st.sampled_from(CODES))),
         "moment": (cut, pa.timestamp(unit)),
         "zoned": (zoned, pa.timestamp("us", "UTC")),
-        "date": (moment.map(lambda m: m.date()), pa.date32()),
-        "money": (decimals, pa.decimal128(10, 2)),
+        "date": (moment.map(lambda m: m.date()), draw(st.sampled_from([pa.date32(), pa.date64()]))),
+        "money": (decimals, draw(st.sampled_from(DECIMALS))),
         "nothing": (st.none(), pa.null()),
-        "pairs": (st.lists(small, max_size=2), pa.list_(pa.int64())),
+        "pairs": draw(st.sampled_from(NESTED)),
     }
     return pa.table({name: _column(draw, values, kind, rows) for name, (values, kind) in kinds.items()})
 
@@ -150,7 +162,7 @@ def _types(draw, kind):
     if kind.endswith("of_type"):
         return {"type_": draw(st.sampled_from([*sorted(KNOWN_TYPES), "Timestamp"]))}
     some = st.lists(st.sampled_from(sorted(KNOWN_TYPES)), min_size=1, max_size=3)
-    return {"type_list": draw(st.one_of(st.sampled_from([*TYPE_NAMES.values()]), some))}
+    return {"type_list": draw(st.one_of(st.none(), st.sampled_from([*TYPE_NAMES.values()]), some))}
 
 
 def _share_limits(draw):

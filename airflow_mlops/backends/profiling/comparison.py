@@ -46,7 +46,8 @@ def compare_windows(
     from airflow_mlops.backends.profiling.domain_classifier import tell_windows_apart
 
     rows = (read_window(reference), read_window(current))
-    return with_multivariate(report, tell_windows_apart(*rows, ignore=policy.ignore, alpha=policy.alpha))
+    ignored = (*policy.ignore, known.partition_column, profiled.partition_column)
+    return with_multivariate(report, tell_windows_apart(*rows, ignore=ignored, alpha=policy.alpha))
 
 
 def read_policy(path: str) -> SkewPolicy:

@@ -35,8 +35,6 @@ _RULE_KEYS = (
     "severity",
 )
 """Properties of the schemas that are no arguments: keys of a rule, and what is derived from them."""
-_REQUIRED = {"expect_column_values_to_be_in_type_list": ("type_list",)}
-"""Optional in the schema; but without it Great Expectations passes whatever the column holds."""
 _LIKE = "expect_column_values_to_not_be_null"
 """Expectation whose arguments those without a schema take, too."""
 _WITHOUT_SCHEMA: Mapping[str, Signature] = {
@@ -70,7 +68,7 @@ def gx_signature(expectation: str) -> Signature | None:
     """
     path = _schema_files().get(expectation)
     if path is not None:
-        return MappingProxyType(_read_signature(expectation, json.loads(path.read_bytes())))
+        return MappingProxyType(_read_signature(json.loads(path.read_bytes())))
     like = gx_signature(_LIKE) if expectation in _WITHOUT_SCHEMA else None
     return MappingProxyType({**like, **_WITHOUT_SCHEMA[expectation]}) if like is not None else None
 
@@ -87,9 +85,9 @@ def _schema_files() -> Mapping[str, Path]:
     return {name: folder / entry["schema_file"] for name, entry in listed.items()}
 
 
-def _read_signature(expectation: str, schema: Mapping[str, Any]) -> dict[str, Argument]:
+def _read_signature(schema: Mapping[str, Any]) -> dict[str, Argument]:
     properties = {name: found for name, found in schema["properties"].items() if name not in _RULE_KEYS}
-    required = {*schema.get("required", ()), *_REQUIRED.get(expectation, ())}
+    required = {*schema.get("required", ())}
     return {
         name: Argument(_kind_of(name, properties[name], schema.get("definitions", {})), name in required)
         for name in sorted(properties, key=_COMMON.__contains__)

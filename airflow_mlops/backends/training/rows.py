@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from airflow_mlops.backends.columns.canonical import arrow_of, is_missing, row_hashes
 from airflow_mlops.backends.columns.servable import plain_columns, servable, target_values
-from airflow_mlops.backends.profiling.files.dataset import read_window
+from airflow_mlops.backends.profiling.files.dataset import PARTITION_COLUMN, read_window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
     :raises InvalidDataError: a column is missing or of a type that no model can use, the label is never
         there, or one side has no rows.
     """
+    table = _without_partition_column(table, spec)
     features = spec.feature_names(table.column_names)
     table = plain_columns(table)
     labelled = ~is_missing(table[spec.target])
@@ -86,6 +87,16 @@ def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
         unlabelled=int((~labelled).sum()),
         unkeyed=unkeyed,
     )
+
+
+def _without_partition_column(table: pa.Table, spec: DatasetSpec) -> pa.Table:
+    """Leave out the column that names the window's partitions, unless it has a role of its own.
+
+    Requests to a model do not have it, and rows are held back whatever the folders are called.
+    """
+    key = (table.schema.metadata or {}).get(PARTITION_COLUMN, b"").decode()
+    roles = (spec.target, *spec.key, *spec.segments, *(spec.features or ()))
+    return table.drop_columns(key) if key in table.column_names and key not in roles else table
 
 
 def held_back_rows(rows: pd.DataFrame | pa.Table, spec: DatasetSpec) -> pd.Series[bool]:

@@ -89,7 +89,7 @@ SCHEMAS = {
     "value_set_that_is_a_number": RULE.format(
         "expect_column_values_to_be_in_set", "{column: c, value_set: 5}"
     ),
-    "argument_missing": RULE.format("expect_column_values_to_be_in_type_list", "{column: x}"),
+    "argument_missing": RULE.format("expect_column_values_to_be_of_type", "{column: x}"),
     "python_object": "name: !!python/object/apply:os.getcwd []\n"
     + RULE[8:].format("expect_column_to_exist", ""),
 }

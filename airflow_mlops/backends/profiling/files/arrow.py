@@ -83,7 +83,12 @@ def _profile(window: Window, source: Source, bins_from: Profile | None) -> Profi
         streams = source.streams(_BATCH_ROWS, THREADS)
         with ThreadPoolExecutor(max(1, len(streams))) as pool:
             parts = list(pool.map(lambda stream: _scan(stream, columns), streams))
-    profile = replace(merge(_scan([], columns), *parts), partitions=window.partitions)
+    profile = replace(
+        merge(_scan([], columns), *parts),
+        partitions=window.partitions,
+        partition_column=source.data.key if source.data.key in source.schema.names else "",
+        notes=source.notes,
+    )
     require_rows(window, profile.rows)
     return profile
 

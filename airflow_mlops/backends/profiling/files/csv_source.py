@@ -2,202 +2,115 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import re
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from pathlib import PurePosixPath
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 
-from airflow_mlops.backends.profiling.files.kernels import (
-    VALUE_PLAIN,
-    VALUE_QUOTED,
-    VALUE_START,
-    follow_quotes,
-)
-from airflow_mlops.backends.profiling.files.source import THREADS, require_unique
+from airflow_mlops.backends.profiling.files.csv.file import CsvFile
+from airflow_mlops.backends.profiling.files.csv.parser import CsvParser, FoundTypes, as_text
+from airflow_mlops.backends.profiling.files.source import THREADS, told_of
+from airflow_mlops.core.data.dataset_uri import CsvOptions
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from airflow_mlops.backends.profiling.files.source import PlacedBatch
-    from airflow_mlops.backends.profiling.files.storage import Storage
+    from airflow_mlops.backends.profiling.files.source import DataFiles, PlacedBatch
 
-BLOCK_BYTES = 1 << 20
-"""Csv is read and parsed in blocks of so many bytes; a row may be as long as one."""
 _HELD_BYTES = 1 << 25
 """Bytes of first blocks that are kept in memory until their files are read; what is beyond is read again."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_ROW_OF_BLOCK = re.compile(r"(?<=Row #)\d+")
-
-
-class CsvFile:
-    """One csv file, read from its start to its end as blocks of whole rows, each byte once.
-
-    Arrow takes the end of a file for the end of a row and of a quoted value, so it cannot see that a file was
-    cut: here quotes are followed, and the digest is taken, while the bytes pass. ``rows`` are those parsed.
-    """
-
-    def __init__(self, storage: Storage, path: str) -> None:
-        self.name, self.size, self.rows = PurePosixPath(path).name, 0, 0
-        self._file, self._ended = storage.files.open(path, "rb"), False
-        self._hash, self._value, self._last = hashlib.sha256(), VALUE_START, b""
-        self._rest = self._whole_rows()
-        self.first = next(self._rest, b"")
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the bytes read so far."""
-        return self._hash.digest()
-
-    def blocks(self) -> Iterator[bytes]:
-        """Return the blocks: all bytes of the file, if it ends with a row.
-
-        :raises InvalidDataError: a file that ends within a row, or a row that is longer than a block.
-        """
-        return itertools.chain([self.first], self._rest)
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._ended = True
-        self._file.close()
-
-    @contextmanager
-    def parsing(self) -> Iterator[None]:
-        """Name the file in what the parser refuses; that it was cut explains more, where it was.
-
-        :raises InvalidDataError: a file that cannot be parsed, or ends within a row.
-        """
-        try:
-            yield
-        except pa.ArrowInvalid as error:
-            self._require_end()
-            reason = _ROW_OF_BLOCK.sub(lambda row: str(self.rows + int(row[0])), str(error))
-            msg = f"{self.name}: cannot be read: {' '.join(reason.split())}"
-            raise InvalidDataError(msg) from error
-
-    def _whole_rows(self) -> Iterator[bytes]:
-        begun = b""
-        while chunk := self._read():
-            end = self._follow(chunk)
-            if end:
-                yield begun + chunk[:end]
-                begun = chunk[end:]
-            elif len(begun) < BLOCK_BYTES:
-                begun += chunk
-            else:
-                start = self.size - len(chunk) - len(begun)
-                self._require_end()
-                msg = f"{self.name}: the row at byte {start} is longer than a block of {BLOCK_BYTES} bytes"
-                raise InvalidDataError(msg)
-        self._require_end()
-
-    def _read(self) -> bytes:
-        """Return the next bytes: a block of them, fewer at the file's end only."""
-        parts: list[bytes] = []
-        left = BLOCK_BYTES
-        while left and not self._ended:
-            parts.append(self._file.read(left))
-            left -= len(parts[-1])
-            if not parts[-1]:
-                self.close()
-        return b"".join(parts)
-
-    def _follow(self, chunk: bytes) -> int:
-        """Note what digest and end check need; return where the chunk's last whole row ends, 0 for none."""
-        text = chunk if self.size else chunk.removeprefix(_BYTE_ORDER_MARK)
-        self._hash.update(chunk)
-        self.size, self._last = self.size + len(chunk), chunk[-1:]
-        if self._value != VALUE_QUOTED and b'"' not in text:
-            self._value = VALUE_START if text[-1:] in (b"\n", b"\r", b",") else VALUE_PLAIN
-            return 1 + max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-        self._value, end = follow_quotes(np.frombuffer(text, np.uint8), self._value)
-        return int(end) + len(chunk) - len(text) if end else 0
-
-    def _require_end(self) -> None:
-        """Read what is left and refuse a file that ends within a row.
-
-        A file whose last line has no line break may be whole, but this cannot be told from the file.
-
-        :raises InvalidDataError: says where the file ends and how to mend one that is whole.
-        """
-        while chunk := self._read():
-            self._follow(chunk)
-        if self._value == VALUE_QUOTED:
-            msg = f"{self.name}: ends within a quoted value, after {self.size} bytes: the file was cut, or a "
-            msg += "quote is missing"
-            raise InvalidDataError(msg)
-        if self.size and self._last not in (b"\n", b"\r"):
-            msg = f"{self.name}: the last line has no line break, so the file may have been cut; add one if "
-            msg += "it is whole"
-            raise InvalidDataError(msg)
 
 
 class CsvSource:
-    """Csv files, parsed by Arrow; types are those of each file's first block.
+    """Csv files, parsed by Arrow; types are those of each file's first block, if they are not stated.
 
     The types of all files are needed before the first row: the blocks that were read to learn them wait in
     memory, with the files open, until their turn comes. So a file is read once, whichever method reads it.
     """
 
     def __init__(
-        self, storage: Storage, files: Sequence[str], on_bytes: Callable[[float], object] | None = None
+        self,
+        data: DataFiles,
+        options: CsvOptions | None = None,
+        on_bytes: Callable[[float], object] | None = None,
     ) -> None:
-        self.storage, self.files, self.on_bytes = storage, list(files), on_bytes
+        self.storage, self.files, self.on_bytes = data.storage, list(data.paths), on_bytes
+        self.options = options or CsvOptions()
         self._begun: dict[str, CsvFile] = {}
         self._held = 0
         self._digests: dict[str, bytes] = {}
-        schemas = [self._types(path) for path in files]
-        self.schema = pa.unify_schemas(schemas, promote_options="permissive")
-        self._names = {path: schema.names for path, schema in zip(files, schemas, strict=True)}
+        self._parsers: dict[str, CsvParser] = {}
+        types = [self._types(path) for path in self.files]
+        kept = frozenset[str]().union(*(found.kept for found in types))
+        parts = [as_text(found.schema, kept) for found in types]
+        own = pa.unify_schemas(parts, promote_options="permissive")
+        self.data = data.beside(own.names)
+        self.schema = self.data.with_folders(own)
+        self._require_stated()
+        self._names = {path: part.names for path, part in zip(self.files, parts, strict=True)}
+        self.notes = (*self._told(types), *data.notes)
         self._later, self._first = self.batches(self.schema), list[pa.RecordBatch]()
 
-    def _types(self, path: str) -> pa.Schema:
-        file = CsvFile(self.storage, path)
+    def _types(self, path: str) -> FoundTypes:
+        file = CsvFile(self.storage, path, self.options)
         _require_utf8(file)
+        self._parsers[path] = CsvParser(name=file.name, dialect=file.dialect, options=self.options)
         with file.parsing():
-            schema = _parsed(file.first, None, pacsv.ConvertOptions()).schema
-        require_unique(schema.names, path)
+            found = self._parsers[path].types(file.first)
         if self._held + file.size <= _HELD_BYTES:
             self._begun[path], self._held = file, self._held + file.size
         else:
             file.close()
-        return schema
+        return found
+
+    def _require_stated(self) -> None:
+        """Refuse a type that is stated of a column that no file has.
+
+        :raises InvalidDataError: names it, and the columns.
+        """
+        missing = next((name for name in self.options.dtypes if name not in self.schema.names), None)
+        if missing is not None:
+            msg = (
+                f"{self.storage.uri}: dtypes: no column {missing!r}; columns: {', '.join(self.schema.names)}"
+            )
+            raise InvalidDataError(msg)
+
+    def _told(self, types: Sequence[FoundTypes]) -> tuple[str, ...]:
+        """Return how the files are read, in words."""
+        pairs = list(zip(self.files, types, strict=True))
+        notes = [(path, f"csv: {self._parsers[path].dialect.text}") for path, _ in pairs]
+        return told_of([*notes, *((path, note) for path, found in pairs for note in found.notes)])
 
     def batches(self, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Parse some columns of all files, a block each time; those that a file lacks are null.
 
         :raises InvalidDataError: a file that cannot be parsed, or ends within a row.
         """
-        options = pacsv.ConvertOptions(
-            column_types=wanted, include_columns=wanted.names, include_missing_columns=True
-        )
         with ThreadPoolExecutor(THREADS) as pool:
             for path in self.files:
-                file = self._begun.pop(path) if path in self._begun else CsvFile(self.storage, path)
+                begun = self._begun.pop(path, None)
+                file = begun if begun is not None else CsvFile(self.storage, path, self.options)
                 with closing(file), file.parsing():
-                    for table in self._tables(file, self._names[path], options, pool):
+                    for table in self._tables(file, path, wanted, pool):
                         file.rows += table.num_rows + (not file.rows)  # the first row names the columns
-                        yield from table.to_batches()
+                        yield from self.data.fill_folders(table, path).to_batches()
                 self._digests[path] = file.digest
 
     def _tables(
-        self, file: CsvFile, names: list[str], options: pacsv.ConvertOptions, pool: ThreadPoolExecutor
+        self, file: CsvFile, path: str, wanted: pa.Schema, pool: ThreadPoolExecutor
     ) -> Iterator[pa.Table]:
         """Parse blocks in threads, ahead of the one that is asked for; return them in their order."""
         waiting: deque[Future[pa.Table]] = deque()
+        parser, names = self._parsers[path], self._names[path]
         for block in file.blocks():
             if self.on_bytes:
                 self.on_bytes(len(block))
-            waiting.append(pool.submit(_parsed, block, names if waiting or file.rows else None, options))
+            waiting.append(pool.submit(parser.rows, block, names if waiting or file.rows else None, wanted))
             if len(waiting) > THREADS:
                 yield waiting.popleft().result()
         while waiting:
@@ -238,17 +151,6 @@ class CsvSource:
                 yield 0, batch.slice(start, rows)
 
 
-def _parsed(block: bytes, names: list[str] | None, options: pacsv.ConvertOptions) -> pa.Table:
-    """Parse whole rows.
-
-    :param names: names of the columns; of the first row if ``None``.
-    """
-    if names and block.startswith(_BYTE_ORDER_MARK):
-        block = b"\n" + block  # part of a value here; blank lines are passed over
-    whole = pacsv.ReadOptions(column_names=names, use_threads=False, block_size=max(1, len(block)))
-    return pacsv.read_csv(pa.BufferReader(block), read_options=whole, convert_options=options)
-
-
 def _require_utf8(file: CsvFile) -> None:
     """Refuse another encoding, which Arrow would take for binary values.
 
@@ -257,5 +159,5 @@ def _require_utf8(file: CsvFile) -> None:
     try:
         file.first.decode("utf-8")
     except UnicodeDecodeError as error:
-        msg = f"{file.name}: no UTF-8 csv: {error}"
+        msg = f"{file.name}: no UTF-8 csv: {error}; state its encoding: latin-1, cp1252, …"
         raise InvalidDataError(msg) from error

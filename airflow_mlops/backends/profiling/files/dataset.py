@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from airflow_mlops.backends.profiling.files.layout import find_files, list_partitions
 from airflow_mlops.backends.profiling.files.parquet_source import ParquetSource
-from airflow_mlops.backends.profiling.files.storage import FORMATS, data_files, list_partitions, locate
+from airflow_mlops.backends.profiling.files.storage import format_of, locate
+from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     import fsspec
 
-    from airflow_mlops.backends.profiling.files.source import Source
+    from airflow_mlops.backends.profiling.files.source import DataFiles, Source
 
 __all__ = [
     "describe_window",
@@ -33,6 +35,9 @@ __all__ = [
     "require_rows",
     "window_bytes",
 ]
+
+PARTITION_COLUMN = b"partition_column"
+"""Key of a table's metadata: the column that names the window's partitions, the same in all of its rows."""
 
 
 def describe_window(
@@ -89,8 +94,8 @@ def window_bytes(window: Window, filesystem: fsspec.AbstractFileSystem | None = 
     :raises InvalidDataError: nothing there.
     """
     with readable(window):
-        storage = locate(window.uri, filesystem)
-        return storage.size(data_files(storage, window.partitions))
+        found = _files_of(window, filesystem)
+        return found.storage.size(found.paths)
 
 
 def open_window(
@@ -104,17 +109,23 @@ def open_window(
     :raises InvalidDataError: nothing there, an unreadable file, files that do not fit together.
     """
     with readable(window):
-        storage = locate(window.uri, filesystem)
-        files = data_files(storage, window.partitions)
-        if FORMATS[PurePosixPath(files[0]).suffix] == "parquet":
-            return ParquetSource(storage, files, on_bytes)
+        files = _files_of(window, filesystem)
+        if format_of(files.paths[0]) == "parquet":
+            return ParquetSource(files, on_bytes)
         from airflow_mlops.backends.profiling.files.csv_source import CsvSource  # needs numba
 
-        return CsvSource(storage, files, on_bytes)
+        return CsvSource(files, DatasetUri.parse(window.uri).csv, on_bytes)
+
+
+def _files_of(window: Window, filesystem: fsspec.AbstractFileSystem | None) -> DataFiles:
+    uri = DatasetUri.parse(window.uri)
+    return find_files(locate(uri.location, filesystem), window.partitions, uri.version)
 
 
 def described_window(window: Window, source: Source, rows: int) -> Window:
     """Return the window with the rows that were read, or counted, and the digest of its files.
+
+    The version of a table is part of the window's URI from then on, and of its digest.
 
     :raises InvalidDataError: no rows.
     """
@@ -122,7 +133,10 @@ def described_window(window: Window, source: Source, rows: int) -> Window:
     digest = hashlib.sha256()
     for path, content in zip(source.files, source.digests(), strict=True):
         digest.update(PurePosixPath(path).name.encode() + content)
-    return replace(window, digest=f"sha256:{digest.hexdigest()}", rows=rows)
+    version = source.data.version
+    digest.update(f"version {version}".encode() if version else b"")
+    uri = str(DatasetUri.parse(window.uri).at(version)) if version else window.uri
+    return replace(window, uri=uri, digest=f"sha256:{digest.hexdigest()}", rows=rows)
 
 
 def require_rows(window: Window, rows: int) -> None:
@@ -142,7 +156,9 @@ def _rows(window: Window, source: Source, columns: Sequence[str] | None) -> pa.T
         msg = f"{window.uri}: window {window.label} lacks column {', '.join(missing)}; columns: {there}"
         raise InvalidDataError(msg)
     with readable(window):
-        return source.to_table(columns)
+        table = source.to_table(columns)
+    key = {PARTITION_COLUMN: source.data.key} if source.data.key in table.column_names else None
+    return table.replace_schema_metadata(key)
 
 
 @contextmanager

@@ -25,7 +25,8 @@ TEXT_SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
 """Where in a csv value a byte stands; after ``VALUE_CLOSED`` another quote goes on with the same value."""
-_QUOTE, _COMMA, _LINE_FEED, _RETURN = 34, 44, 10, 13
+_LINE_FEED, _RETURN = 10, 13
+_PLUS, _MINUS, _COMMA, _POINT, _ZERO, _NINE = 43, 45, 44, 46, 48, 57
 
 
 def compiled(function: Any) -> Any:
@@ -95,25 +96,47 @@ def tally_codes(codes: AnyArray, bitmap: AnyArray, offset: int, counts: AnyArray
 
 
 @compiled
-def follow_quotes(text: AnyArray, state: int) -> tuple[int, int]:
+def follow_quotes(text: AnyArray, state: int, quote: int, delimiter: int) -> tuple[int, int]:
     """Return where in a csv value a text ends, and where the last row ends that ends in it, 0 if none does.
 
     :param state: where in a value the text begins: one of the ``VALUE_`` constants, as the first result.
+    :param quote: the byte that quotes values; ``delimiter``: the one that separates them.
     """
     end = 0
     for i in range(text.size):
         byte = text[i]
         if state == VALUE_QUOTED:
-            state = VALUE_CLOSED if byte == _QUOTE else VALUE_QUOTED
-        elif byte == _COMMA:
+            state = VALUE_CLOSED if byte == quote else VALUE_QUOTED
+        elif byte == delimiter:
             state = VALUE_START
         elif byte in (_LINE_FEED, _RETURN):
             state, end = VALUE_START, i + 1
-        elif byte == _QUOTE and state != VALUE_PLAIN:
+        elif byte == quote and state != VALUE_PLAIN:
             state = VALUE_QUOTED
         else:
             state = VALUE_PLAIN
     return state, end
+
+
+@compiled
+def has_leading_zeros(text: AnyArray, quote: int, delimiter: int) -> bool:
+    """Say whether some csv value looks like a number with zeros before it: 00123, -01.5."""
+    i = 0
+    while i < text.size:
+        at = i  # the start of a value
+        at += at < text.size and text[at] == quote
+        at += at < text.size and (text[at] in (_PLUS, _MINUS))
+        if at + 1 < text.size and text[at] == _ZERO and _ZERO <= text[at + 1] <= _NINE:
+            while at < text.size and (_ZERO <= text[at] <= _NINE or text[at] in (_POINT, _COMMA)):
+                if text[at] == delimiter:
+                    break
+                at += 1
+            if at == text.size or text[at] in (quote, delimiter, _LINE_FEED, _RETURN):
+                return True
+        while i < text.size and text[i] not in (delimiter, _LINE_FEED, _RETURN):
+            i += 1
+        i += 1
+    return False
 
 
 @compiled

@@ -16,10 +16,9 @@ from airflow_mlops.backends.profiling.files.source import require_unique
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_mlops.backends.profiling.files.source import PlacedBatch
-    from airflow_mlops.backends.profiling.files.storage import Storage
+    from airflow_mlops.backends.profiling.files.source import DataFiles, PlacedBatch
 
 _SAMPLED_GROUPS = 8
 _CODED_BYTES = 2.5
@@ -32,15 +31,16 @@ _READ_BUFFER = 1 << 18
 class ParquetSource:
     """Parquet files; row groups are the unit of parallel work."""
 
-    def __init__(
-        self, storage: Storage, files: Sequence[str], on_bytes: Callable[[float], object] | None = None
-    ) -> None:
-        self.storage, self.files, self.on_bytes = storage, list(files), on_bytes
+    def __init__(self, data: DataFiles, on_bytes: Callable[[float], object] | None = None) -> None:
+        self.storage, self.files, self.on_bytes = data.storage, list(data.paths), on_bytes
         self.metadata = [self._open(path).metadata for path in self.files]
         self.parts = [part.schema.to_arrow_schema() for part in self.metadata]
         for path, part in zip(self.files, self.parts, strict=True):
             require_unique(part.names, path)
-        self.schema = _unified(self.parts)
+            _require_field_ids(part, data.field_ids, path)
+        own = _unified(self.parts)
+        self.data, self.notes = data.beside(own.names), data.notes
+        self.schema = self.data.with_folders(own)
         self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
 
     def _groups(self, file: int) -> list[RowGroup]:
@@ -81,7 +81,7 @@ class ParquetSource:
             else pa.nulls(table.num_rows, field.type)
             for field in wanted
         ]
-        return pa.Table.from_arrays(columns, schema=wanted)
+        return self.data.fill_folders(pa.Table.from_arrays(columns, schema=wanted), path)
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
         """Return the first rows of some row groups, spread evenly over the window."""
@@ -149,15 +149,23 @@ class RowGroup:
         left, there = self.rows, set(self.source.parts[self.file].names)
         columns = [name for name in wanted.names if name in there]
         if not columns:
-            yield pa.RecordBatch.from_arrays([pa.nulls(left, f.type) for f in wanted], names=wanted.names)
+            yield self._filled(conform(pa.RecordBatch.from_arrays([], names=[]), wanted, left))
             return
         for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
             left -= batch.num_rows
-            yield conform(batch, wanted)
+            yield self._filled(conform(batch, wanted, batch.num_rows))
         if left:
             name = PurePosixPath(self.source.files[self.file]).name
             msg = f"{name}: row group {self.group} lacks {left} rows of those its footer names"
             raise InvalidDataError(msg)
+
+    def _filled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch with the columns that the file's folders give."""
+        data, path = self.source.data, self.source.files[self.file]
+        for i, name in enumerate(batch.schema.names if len(data.types) else ()):
+            if (values := data.constant(path, name, batch.num_rows)) is not None:
+                batch = batch.set_column(i, batch.schema.field(i), values)
+        return batch
 
     def reader(self) -> pq.ParquetFile:
         """Open the file to read this row group."""
@@ -182,10 +190,10 @@ class RowGroup:
         return coded
 
 
-def conform(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
+def conform(batch: pa.RecordBatch, wanted: pa.Schema, rows: int) -> pa.RecordBatch:
     """Return a batch with the wanted columns in their order; codes of texts stay codes."""
     there = dict(zip(batch.schema.names, batch.columns, strict=True))
-    columns = [_as(there.get(field.name), field.type, batch.num_rows) for field in wanted]
+    columns = [_as(there.get(field.name), field.type, rows) for field in wanted]
     return pa.RecordBatch.from_arrays(columns, names=wanted.names)
 
 
@@ -206,6 +214,23 @@ def _table(batches: list[pa.RecordBatch], wanted: pa.Schema) -> pa.Table:
 
 def _decoded(values: Any, wanted: pa.DataType) -> Any:
     return values if values.type == wanted else pc.cast(values, wanted)
+
+
+def _require_field_ids(part: pa.Schema, known: Mapping[int, str], path: str) -> None:
+    """Refuse a file whose columns were renamed in its table, or are others of the same name.
+
+    :raises InvalidDataError: names file and column.
+    """
+    for field in part if known else ():
+        number = int((field.metadata or {}).get(b"PARQUET:field_id", -1))
+        if number >= 0 and known.get(number, field.name) != field.name:
+            now = f"{known[number]!r} in its table: compact the table, so that its files have the new name"
+            msg = f"{PurePosixPath(path).name}: column {field.name!r} is {now}"
+            raise InvalidDataError(msg)
+        if number >= 0 and number not in known and field.name in known.values():
+            msg = f"{PurePosixPath(path).name}: column {field.name!r} is not that of its table, which was "
+            msg += "dropped and added again: compact the table"
+            raise InvalidDataError(msg)
 
 
 def _unified(parts: list[pa.Schema]) -> pa.Schema:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.profiling.files.storage import Storage, data_files, list_partitions, locate
+from airflow_mlops.backends.profiling.files.layout import find_files, list_partitions
+from airflow_mlops.backends.profiling.files.storage import Storage, locate
+from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.data.partitions import Contents
 from airflow_mlops.core.errors import InvalidDataError
 
@@ -22,7 +24,7 @@ def list_contents(
 ) -> dict[str, Contents]:
     """Return the contents of the partitions that are waited for; of none while the dataset is not there."""
     try:
-        storage = locate(uri, filesystem)
+        storage = locate(DatasetUri.parse(uri).location, filesystem)
     except InvalidDataError:
         return {}
     storage.files.invalidate_cache()
@@ -32,7 +34,7 @@ def list_contents(
 
 def _contents(storage: Storage, key: str) -> Contents:
     try:
-        files = data_files(storage, [key])
+        files = find_files(storage, [key]).paths
     except (InvalidDataError, FileNotFoundError):
         return Contents()
     return Contents(files=len(files), size=storage.size(files), marker=_has_marker(storage, files[0]))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from airflow_mlops.backends.profiling.files.storage import Storage
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
 
 THREADS = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 PlacedBatch = tuple[int, pa.RecordBatch]
@@ -28,6 +32,8 @@ class Source(Protocol):
 
     files: list[str]
     schema: pa.Schema
+    data: DataFiles
+    notes: tuple[str, ...]
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
         """Return some rows from which bins are taken."""
@@ -48,6 +54,74 @@ class Source(Protocol):
     def digests(self) -> list[bytes]:
         """Return what identifies each file's content; asked for after the rows were read."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFiles:
+    """The files of one window, and what is known of them besides their content.
+
+    :param folders: by file, values of columns that its folders give, or its table's log.
+    :param types: types of these columns.
+    :param key: the column among them that names the window's partitions, ``""`` if none does.
+    :param version: version or snapshot of the table whose files they are.
+    :param schema: the table's, ``None`` if the files' own hold.
+    :param field_ids: names of the table's columns by the numbers that its files know them by.
+    :param notes: what the reader should know.
+    """
+
+    storage: Storage
+    paths: tuple[str, ...]
+    folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    types: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    key: str = ""
+    version: str = ""
+    schema: pa.Schema | None = None
+    field_ids: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def beside(self, names: Sequence[str]) -> DataFiles:
+        """Return the files without the columns of folders that the files themselves have."""
+        return replace(self, types=pa.schema([f for f in self.types if f.name not in names]))
+
+    def with_folders(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema of the files with the columns that their folders give."""
+        if self.schema is not None:
+            return self.schema
+        return pa.schema([*schema, *self.types])
+
+    def constant(self, path: str, column: str, rows: int) -> pa.Array | None:
+        """Return a column's values where they are a folder's, not in the file."""
+        if column not in self.types.names:
+            return None
+        value = self.folders.get(path, {}).get(column)
+        return pa.repeat(pa.scalar(value, self.types.field(column).type), rows)
+
+    def fill_folders(self, table: pa.Table, path: str) -> pa.Table:
+        """Return a table of one file's rows with the columns that its folders give filled in."""
+        for i, name in enumerate(table.schema.names if len(self.types) else ()):
+            if name in self.types.names and table.column(i).null_count == table.num_rows:
+                values = self.constant(path, name, table.num_rows)
+                table = table.set_column(i, table.schema.field(i), values)
+        return table
+
+
+def told_of(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return notes on files, each once; with the file's name if it is not one of all.
+
+    :param notes: path and note.
+    """
+    files = dict.fromkeys(path for path, _ in notes)
+    by_note: dict[str, list[str]] = {}
+    for path, note in notes:
+        by_note.setdefault(note, []).append(PurePosixPath(path).name)
+    return tuple(
+        note if len(names) == len(files) else f"{names[0]}{_more(len(names) - 1)}: {note}"
+        for note, names in by_note.items()
+    )
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count else ""
 
 
 def require_unique(names: Sequence[str], path: str) -> None:

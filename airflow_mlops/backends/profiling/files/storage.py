@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs", "http", "https")
-FORMATS = {".parquet": "parquet", ".csv": "csv"}
+_FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+_PACKED = (".gz", ".bz2", ".xz")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
 _HASHED_BYTES = 1 << 20
@@ -115,68 +116,78 @@ def _remote_path(files: fsspec.AbstractFileSystem, scheme: str, rest: str) -> st
     return str(files._strip_protocol(address))
 
 
-def list_partitions(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> list[str]:
-    """Return the partition keys below ``uri``, ascending.
-
-    A partition is ``<uri>/<key>.parquet``, ``<uri>/<key>/*.parquet`` or ``<uri>/<name>=<key>/*.parquet``
-    (or csv).
-    """
-    return sorted(key for key in _children(locate(uri, filesystem)) if KEY.fullmatch(key))
-
-
-def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
-    """Return the paths of the data files of some partitions, of all if none is named.
-
-    :raises InvalidDataError: no such partition, no data files, or files of several formats.
-    """
-    if not partitions:
-        return _below(storage, storage.path, storage.uri)
-    children = _children(storage)
-    for key in partitions:
-        if not KEY.fullmatch(key):
-            msg = (
-                f"partition {key!r}: letters, digits and '_.:+-' are allowed, starting with a letter or digit"
-            )
-            raise InvalidDataError(msg)
-        if key not in children:
-            there = ", ".join(sorted(k for k in children if KEY.fullmatch(k))) or "none"
-            msg = f"{storage.uri}: no partition {key!r}; partitions: {there}"
-            raise InvalidDataError(msg)
-    return [
-        path
-        for key in partitions
-        for path in _below(storage, children[key], f"{storage.uri} partition {key}")
-    ]
+def format_of(path: str) -> str | None:
+    """Return ``parquet`` or ``csv`` by a file's name, in capitals too; ``None`` if it is no data."""
+    name = PurePosixPath(path.lower())
+    inner = PurePosixPath(name.stem) if name.suffix in _PACKED else name
+    found = _FORMATS.get(inner.suffix)
+    return None if found == "parquet" and inner is not name else found
 
 
-def _children(storage: Storage) -> dict[str, str]:
+def key_of(path: str) -> str:
+    """Return the partition key that a data file's name, or a folder's, stands for."""
+    name = PurePosixPath(path).name
+    if format_of(name) is None:
+        return name.rpartition("=")[2]
+    packed = PurePosixPath(name).suffix.lower() in _PACKED
+    return PurePosixPath(PurePosixPath(name).stem if packed else name).stem
+
+
+def children(storage: Storage) -> dict[str, str]:
     """Return what may be a partition directly below, by key."""
     if storage.files.isfile(storage.path):
         return {}
     found = {}
     for entry in storage.files.ls(storage.path, detail=True):
-        path = PurePosixPath(entry["name"])
-        if entry["type"] == "directory":
-            found[path.name.rpartition("=")[2]] = entry["name"].rstrip("/")
-        elif path.suffix in FORMATS:
-            found[path.stem] = entry["name"]
+        if entry["type"] == "directory" or format_of(entry["name"]):
+            found[key_of(entry["name"].rstrip("/"))] = entry["name"].rstrip("/")
     return found
 
 
-def _below(storage: Storage, path: str, name: str) -> list[str]:
-    """Return data files below a path; what starts with ``_`` or ``.`` is not data (half-written, markers)."""
+def files_below(storage: Storage, path: str, name: str) -> list[str]:
+    """Return data files below a path; what starts with ``_`` or ``.`` is not data (half-written, markers).
+
+    :raises InvalidDataError: none there, several formats, or a table within.
+    """
     if storage.files.isfile(path):
         found = [path]
     else:
-        found = [file for file in sorted(storage.files.find(path)) if _is_data(file, path)]
-    kinds = {PurePosixPath(file).suffix for file in found}
-    if not found or len(kinds) > 1 or not kinds <= set(FORMATS):
-        there = f"mixed {', '.join(sorted(kinds))}" if found else "none"
-        msg = f"{name}: data files: {there}; allowed: {' or '.join(FORMATS)}, one kind"
+        there = sorted(storage.files.find(path))
+        require_no_table_within(there, path, name)
+        found = [file for file in there if _is_data(file, path)]
+    kinds = {format_of(file) for file in found}
+    if not found or len(kinds) > 1 or None in kinds:
+        suffixes = sorted({PurePosixPath(file).suffix for file in found})
+        held = f"mixed {', '.join(suffixes)}" if found else "none"
+        msg = f"{name}: data files: {held}; allowed: .parquet, or .csv, .tsv (.gz, .bz2, .xz too), one kind"
         raise InvalidDataError(msg)
     return found
 
 
+def require_no_table_within(files: Sequence[str], root: str, name: str) -> None:
+    """Refuse folders that hold a table: its log, not its folder, says which files are its rows.
+
+    :raises InvalidDataError: names the table and its kind.
+    """
+    for file in files:
+        parts = PurePosixPath(file).parts
+        kind = next((kind for mark, kind in _TABLE_MARKS.items() if mark in parts), None)
+        kind = "an Iceberg table" if _is_iceberg_metadata(parts) else kind
+        if kind is not None:
+            mark = next(i for i, part in enumerate(parts) if part in (*_TABLE_MARKS, "metadata"))
+            table = str(PurePosixPath(*parts[:mark]))
+            msg = f"{name}: {table if table != root else 'it'} is {kind}: allowed is its own path, read as a "
+            msg += "table, or folders without one"
+            raise InvalidDataError(msg)
+
+
+_TABLE_MARKS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
+
+
+def _is_iceberg_metadata(parts: Sequence[str]) -> bool:
+    return len(parts) > 1 and parts[-2] == "metadata" and parts[-1].endswith(".metadata.json")
+
+
 def _is_data(file: str, root: str) -> bool:
     parts = PurePosixPath(file).parts[len(PurePosixPath(root).parts) :]
-    return PurePosixPath(file).suffix in FORMATS and not any(part[0] in "_." for part in parts)
+    return format_of(file) is not None and not any(part[0] in "_." for part in parts)

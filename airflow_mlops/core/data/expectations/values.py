@@ -75,6 +75,8 @@ def _numbers_between(query: ProfileQuery, bounds: Bounds) -> ProfileAnswer | Non
         return None
     if column.kind is Kind.INTEGER and column.present and not is_exact(column):
         return None
+    if not column.present and "halffloat" in column.arrow_type:
+        return None  # pandas cannot index half floats: Great Expectations may not be able to measure these
     largest = max(abs(column.minimum or 0.0), abs(column.maximum or 0.0))
     slack = _DECIMAL_ERROR * largest if "decimal" in column.arrow_type else 0.0
     return _answer_span(query, query.judge_share(*_count_inside(column, bounds, slack)))

@@ -18,11 +18,18 @@ _FORMAT = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Profile(Record):
-    """Summary of a window: the number of rows, and one :class:`Column` per column."""
+    """Summary of a window: the number of rows, and one :class:`Column` per column.
+
+    :param partition_column: column that names the window's partitions, so that it differs between windows
+        by definition; ``""`` if there is none.
+    :param notes: how the data was read, where that was found and not stated.
+    """
 
     rows: int
     columns: tuple[Column, ...]
     partitions: tuple[str, ...] = ()
+    partition_column: str = ""
+    notes: tuple[str, ...] = ()
     format: int = _FORMAT
 
     @classmethod
@@ -74,6 +81,8 @@ def _add(one: Profile, other: Profile) -> Profile:
         rows=one.rows + other.rows,
         columns=tuple(_add_column(one, other, name) for name in names),
         partitions=tuple(sorted({*one.partitions, *other.partitions})),
+        partition_column=one.partition_column or other.partition_column,
+        notes=tuple(dict.fromkeys((*one.notes, *other.notes))),
     )
 
 

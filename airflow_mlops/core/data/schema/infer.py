@@ -70,9 +70,18 @@ def infer_schema(
     source = ", ".join(profile.partitions) or "the reference"
     rules = [_row_count(profile.rows, source, options.row_slack)]
     for column in profile.columns:
+        if column.name == profile.partition_column:
+            rules.append(_names_the_window(column))
+            continue
         environments = ["training"] if column.name in labels else []
         rules.extend(_column_rules(column, profile.rows, source, environments, options))
     return Schema(name=name, expectations=tuple(rules), meta={"inferred_from": source, "rows": profile.rows})
+
+
+def _names_the_window(column: Column) -> Rule:
+    """Return the only rule of a column that has another value in each window."""
+    why = "names the window's partition: its values differ by definition"
+    return Rule(type="expect_column_to_exist", kwargs={"column": column.name}, meta={"why": why})
 
 
 def _row_count(rows: int, source: str, slack: int) -> Rule:

@@ -35,7 +35,7 @@ REPRESENTATIVE = {
     "expect_column_value_z_scores_to_be_less_than": f"{ROWS} threshold:number! double_sided:flag!",
     "expect_column_values_to_be_between": f"{ROWS} min_value:bound max_value:bound {STRICT}",
     "expect_column_values_to_be_in_set": f"{ROWS} value_set:list!",
-    "expect_column_values_to_be_in_type_list": f"{ROWS} type_list:list!",
+    "expect_column_values_to_be_in_type_list": f"{ROWS} type_list:list",
     "expect_column_values_to_be_increasing": f"{ROWS} strictly:flag",
     "expect_column_values_to_match_json_schema": f"{ROWS} json_schema:mapping!",
     "expect_column_values_to_match_regex": f"{ROWS} regex:text",
@@ -70,8 +70,6 @@ def test_arguments_are_those_that_great_expectations_itself_takes():
         found.expectation_type: {n: f.required for n, f in found.__fields__.items() if n not in RULE_KEYS}
         for found in core
     }
-    # optional for Great Expectations, which then passes whatever the column holds
-    theirs["expect_column_values_to_be_in_type_list"]["type_list"] = True
     ours = {name: {n: a.required for n, a in gx_signature(name).items()} for name in theirs}
     assert theirs.keys() >= INDEX["expectations"].keys()
     assert ours == theirs

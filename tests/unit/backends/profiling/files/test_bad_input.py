@@ -81,11 +81,11 @@ BAD_CSV = {
     "latin_1": ("x,c\n1,é\n2,b\n".encode("latin-1"), "(?i)utf-?8"),
     "latin_1_header": ("é,c\n1,a\n".encode("latin-1"), "(?i)utf-?8"),
     "latin_1_after_the_first_block": (b"x,c\n" + b"1,bb\n" * (BLOCK // 4) + b"1,\xe9\n", "(?i)utf-?8"),
-    "utf_16": ("x,c\n1,é\n2,b\n".encode("utf-16"), "(?i)utf-?8"),
+    "utf_16_cut": ("x,c\n1,é\n2,b\n".encode("utf-16")[:-1], "no utf-16 csv"),
     "junk": (bytes(range(256)) * 20, "csv|cannot be read"),
     "column_twice": (b"x,x\n1,2\n", "'x' stands there more than once"),
     "text_among_numbers_after_the_first_block": (b"x\n" + b"1234567\n" * (BLOCK // 4) + b"oops\n", "oops"),
-    "field_longer_than_a_block": (b"x,c\n1," + b"a" * 3 * BLOCK + b"\n", "block"),
+    "field_longer_than_a_row_may_be": (b"x,c\n1," + b"a" * 65 * BLOCK + b"\n", "row at byte 4 is longer"),
 }
 
 
@@ -96,6 +96,8 @@ def test_csv_that_cannot_be_read_is_named(tmp_path, data, named):
 
 
 GOOD_CSV = {
+    "utf_16": ("x,c\n1,é\n2,b\n".encode("utf-16"), {"x", "c"}),
+    "field_longer_than_a_block": (b"x,c\n1," + b"a" * 3 * BLOCK + b"\n2,b\n", {"x", "c"}),
     "byte_order_mark": ("x,c\n1,é\n2,b\n".encode("utf-8-sig"), {"x", "c"}),
     "nul_in_a_text": (b"x,c\n1,a\0b\n2,b\n", {"x", "c"}),
     "line_break_in_quotes": (b'"x\ny",c\n1,"a\nb"\n2,c\n', {"x\ny", "c"}),

@@ -1,0 +1,171 @@
+"""Parser of one csv file: Arrow reads its blocks in the file's dialect; types are those of the first block.
+
+Arrow would make a number of 00123, and a float of more digits than one holds: columns of such values stay
+text. One whose first leading zero comes after the first block is refused, since its type is decided by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from airflow_mlops.backends.profiling.files.csv.dialect import Dialect
+from airflow_mlops.backends.profiling.files.csv.file import BYTE_ORDER_MARK
+from airflow_mlops.backends.profiling.files.kernels import has_leading_zeros
+from airflow_mlops.backends.profiling.files.source import require_unique
+from airflow_mlops.core.data.dataset_uri import CsvOptions, CsvType
+from airflow_mlops.core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+_TYPES = {
+    CsvType.TEXT: pa.string(),
+    CsvType.INTEGER: pa.int64(),
+    CsvType.NUMBER: pa.float64(),
+    CsvType.BOOLEAN: pa.bool_(),
+    CsvType.DATE: pa.date32(),
+    CsvType.DATETIME: pa.timestamp("us"),
+}
+_LEADING_ZEROS = r"^[+-]?0[0-9]"
+_LONG_NUMBER = r"^[+-]?[0-9]{19,}$"
+_LARGEST = 2.0**63
+_MOST_WORDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundTypes:
+    """Types of a file's columns.
+
+    :param kept: columns that stay text although their values look like numbers.
+    :param notes: what was decided, for the reader.
+    """
+
+    schema: pa.Schema
+    kept: frozenset[str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvParser:
+    """The dialect and the stated types of one file."""
+
+    name: str
+    dialect: Dialect
+    options: CsvOptions
+
+    def types(self, block: bytes) -> FoundTypes:
+        """Return the types of the columns, from the first block.
+
+        :raises InvalidDataError: a column that stands there twice.
+        """
+        stated = {name: _TYPES[kind] for name, kind in self.options.dtypes.items()}
+        table = self._parse(block, None, column_types=stated)
+        require_unique(table.schema.names, self.name)
+        numbers = self._numbers(table.schema)
+        examples = self._matching(block, None, numbers, _LEADING_ZEROS) if self._zeros(block, numbers) else {}
+        notes = [f"{name} kept as text: {found!r} has leading zeros" for name, found in examples.items()]
+        large = [name for name in numbers if _exceeds(table.column(name))]
+        long = self._matching(block, None, large, _LONG_NUMBER) if large else {}
+        notes += [f"{name} kept as text: no number holds {found}" for name, found in long.items()]
+        notes += self._missing_words(block, [f.name for f in table.schema if pa.types.is_string(f.type)])
+        kept = frozenset({*examples, *long})
+        return FoundTypes(schema=as_text(table.schema, kept), kept=kept, notes=tuple(notes))
+
+    def rows(self, block: bytes, names: Sequence[str] | None, wanted: pa.Schema) -> pa.Table:
+        """Parse whole rows.
+
+        :param names: names of the columns; of the first row if ``None``.
+        :raises InvalidDataError: a number with leading zeros, which would be lost.
+        """
+        table = self._parse(
+            block, names, column_types=wanted, include_columns=wanted.names, include_missing_columns=True
+        )
+        numbers = self._numbers(wanted)
+        if self._zeros(block, numbers):
+            there = [name for name in numbers if names is None or name in names]
+            for name, found in self._matching(block, names, there, _LEADING_ZEROS).items():
+                msg = f"{self.name}: column {name!r} holds {found!r}, with leading zeros, after numbers "
+                msg += f"without; state its type: dtypes: {{{name}: text}} keeps them, integer drops them"
+                raise InvalidDataError(msg)
+        return table
+
+    def _parse(self, block: bytes, names: Sequence[str] | None, **convert: Any) -> pa.Table:
+        if names and block.startswith(BYTE_ORDER_MARK):
+            block = b"\n" + block  # part of a value here; blank lines are passed over
+        words = {"null_values": list(self.dialect.na_values), "strings_can_be_null": True}
+        return pacsv.read_csv(
+            pa.BufferReader(block),
+            read_options=pacsv.ReadOptions(
+                column_names=names, use_threads=False, block_size=max(1, len(block))
+            ),
+            parse_options=pacsv.ParseOptions(
+                delimiter=self.dialect.delimiter, quote_char=self.dialect.quote or False
+            ),
+            convert_options=pacsv.ConvertOptions(
+                **(words | {"decimal_point": self.dialect.decimal} | convert)
+            ),
+        )
+
+    def _numbers(self, schema: pa.Schema) -> list[str]:
+        """Return the columns that are numbers and were not stated to be."""
+        found = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+        return [name for name in found if name not in self.options.dtypes]
+
+    def _zeros(self, block: bytes, numbers: Sequence[str]) -> bool:
+        quote = ord(self.dialect.quote) if self.dialect.quote else -1
+        data = np.frombuffer(block, np.uint8)
+        return bool(numbers) and bool(has_leading_zeros(data, quote, ord(self.dialect.delimiter)))
+
+    def _matching(
+        self, block: bytes, names: Sequence[str] | None, columns: Sequence[str], pattern: str
+    ) -> dict[str, str]:
+        """Return the first value of each column that matches, as it stands in the file."""
+        texts = self._texts(block, names, columns)
+        found = {name: _first(texts.column(name), pattern) for name in columns}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _texts(
+        self, block: bytes, names: Sequence[str] | None, columns: Sequence[str], **more: Any
+    ) -> pa.Table:
+        wanted = dict.fromkeys(columns, pa.string())
+        return self._parse(block, names, column_types=wanted, include_columns=list(columns), **more)
+
+    def _missing_words(self, block: bytes, texts: Sequence[str]) -> Iterator[str]:
+        """Tell which words of text columns are read as missing: they may be values, ``NA`` for Namibia."""
+        if not texts or self.dialect.na_values == ("",):
+            return
+        read, plain = (self._texts(block, None, texts, **more) for more in ({}, {"null_values": [""]}))
+        for name in texts:
+            there = pc.and_(pc.is_null(read.column(name)), pc.is_valid(plain.column(name)))
+            words = pc.unique(plain.column(name).filter(there)).to_pylist()
+            if words:
+                yield f"{name}: {', '.join(map(repr, words[:_MOST_WORDS]))} read as missing (na_values)"
+
+
+def as_text(schema: pa.Schema, names: frozenset[str]) -> pa.Schema:
+    """Return the schema with some columns as text, if they are numbers or empty."""
+    return pa.schema([f.with_type(pa.string()) if f.name in names and _is_number(f) else f for f in schema])
+
+
+def _is_number(field: pa.Field) -> bool:
+    kind = field.type
+    return any(map(bool, (pa.types.is_integer(kind), pa.types.is_floating(kind), pa.types.is_null(kind))))
+
+
+def _exceeds(values: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(values.type):
+        return False
+    ends = pc.min_max(values).as_py().values()
+    return any(bool(end is not None and abs(end) >= _LARGEST) for end in ends)
+
+
+def _first(values: pa.ChunkedArray, pattern: str) -> str | None:
+    found = values.filter(pc.match_substring_regex(values, pattern))
+    return str(found[0]) if len(found) else None

@@ -1,0 +1,1 @@
+"""Tables of files: Delta and Iceberg, whose logs say which files are the rows of a version."""

@@ -1,0 +1,89 @@
+"""One version of a table of files: the log says which of the files that lie there are its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pyarrow as pa
+
+from airflow_mlops.backends.profiling.files.source import DataFiles
+from airflow_mlops.backends.profiling.files.storage import Storage
+from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LakeTable:
+    """One version of a Delta or Iceberg table.
+
+    :param paths: its files, with the values of its partition columns in ``values``.
+    :param partition: by file, the key of the window's partition it belongs to; ``None`` if it has none.
+    :param field_ids: names of the columns by the numbers that the files know them by.
+    """
+
+    storage: Storage
+    version: str
+    paths: tuple[str, ...]
+    schema: pa.Schema
+    values: Mapping[str, Mapping[str, Any]]
+    partition: Mapping[str, str | None]
+    column: str = ""
+    field_ids: Mapping[int, str] = field(default_factory=dict)
+
+    def keys(self) -> dict[str, str]:
+        """Return the partition keys: the values of its first partition column."""
+        return {key: key for key in self.partition.values() if key is not None}
+
+    def files(self, partitions: Sequence[str]) -> DataFiles:
+        """Return the files of some partitions, of all if none is named.
+
+        :raises InvalidDataError: no files.
+        """
+        wanted = [p for p in self.paths if not partitions or self.partition.get(p) in partitions]
+        if not wanted:
+            msg = f"{self.storage.uri}: version {self.version} of the table has no files"
+            raise InvalidDataError(msg)
+        names = list(dict.fromkeys(name for values in self.values.values() for name in values))
+        return DataFiles(
+            storage=self.storage,
+            paths=tuple(wanted),
+            folders=self.values,
+            types=pa.schema([self.schema.field(name) for name in names]),
+            key=self.column,
+            version=self.version,
+            schema=self.schema,
+            field_ids=self.field_ids,
+            notes=(f"table at version {self.version}",),
+        )
+
+
+def refuse_without(extra: str, kind: str, storage: Storage, error: ImportError) -> NoReturn:
+    """Refuse a table whose library is not there.
+
+    :raises MissingDependencyError: names the extra to install.
+    """
+    msg = f"{storage.uri}: is {kind}; install airflow-provider-mlops[{extra}] to read it as one"
+    raise MissingDependencyError(msg) from error
+
+
+def whole_number(storage: Storage, version: str) -> int | None:
+    """Return a version as a number; ``None`` for the newest.
+
+    :raises InvalidDataError: it is none.
+    """
+    if not version:
+        return None
+    if not version.isascii() or not version.isdigit():
+        msg = f"{storage.uri}: version {version!r}, allowed: a number"
+        raise InvalidDataError(msg)
+    return int(version)
+
+
+def plain_types(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with texts as files hold them, not as large ones, and without notes on fields."""
+    plain = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
+    return pa.schema([pa.field(f.name, plain.get(f.type, f.type)) for f in schema])

@@ -1,0 +1,128 @@
+"""Layout of a dataset: which files a window consists of, and what their folders or their table's log say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from airflow_mlops.backends.profiling.files.lake.find import open_lake_table, require_outside_tables
+from airflow_mlops.backends.profiling.files.source import DataFiles
+from airflow_mlops.backends.profiling.files.storage import KEY, Storage, children, files_below, locate
+from airflow_mlops.core.data.dataset_uri import DatasetUri
+from airflow_mlops.core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import fsspec
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_WHOLE = re.compile(r"-?\d+")
+_LARGEST = 2**31
+
+
+def list_partitions(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> list[str]:
+    """Return the partition keys below ``uri``, ascending.
+
+    A partition is ``<uri>/<key>.parquet``, ``<uri>/<key>/*.parquet`` or ``<uri>/<name>=<key>/*.parquet``
+    (or csv); of a Delta or Iceberg table a value of its first partition column.
+    """
+    parsed = DatasetUri.parse(uri)
+    storage = locate(parsed.location, filesystem)
+    table = open_lake_table(storage, parsed.version)
+    keys = table.keys() if table is not None else children(storage)
+    return sorted(key for key in keys if KEY.fullmatch(key))
+
+
+def find_files(storage: Storage, partitions: Sequence[str], version: str = "") -> DataFiles:
+    """Return the data files of some partitions, of all if none is named.
+
+    :param version: of a table.
+    :raises InvalidDataError: no such partition, no data files, files of several formats, no such version.
+    :raises MissingDependencyError: a table whose format is not installed; names what to install.
+    """
+    _require_keys(partitions)
+    table = open_lake_table(storage, version)
+    if table is not None:
+        _require_there(storage, partitions, table.keys())
+        return table.files(partitions)
+    require_outside_tables(storage)
+    if version:
+        msg = f"{storage.uri}: version {version!r} is stated, but it is no Delta or Iceberg table"
+        raise InvalidDataError(msg)
+    return with_folders(storage, data_files(storage, partitions))
+
+
+def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
+    """Return the paths of the data files of some partitions of plain folders, of all if none is named."""
+    if not partitions:
+        return files_below(storage, storage.path, storage.uri)
+    there = children(storage)
+    _require_there(storage, partitions, there)
+    return [
+        path
+        for key in partitions
+        for path in files_below(storage, there[key], f"{storage.uri} partition {key}")
+    ]
+
+
+def with_folders(storage: Storage, paths: Sequence[str]) -> DataFiles:
+    """Return files with the columns that their ``name=value`` folders give, typed as Arrow types them.
+
+    The outermost folder names the window's partitions, if all files have it.
+    """
+    folders = {path: folder_values(path, storage.path) for path in paths}
+    names = list(dict.fromkeys(name for values in folders.values() for name in values))
+    types = {name: _type_of([values.get(name) for values in folders.values()]) for name in names}
+    typed = {
+        path: {name: _typed(value, types[name]) for name, value in values.items()}
+        for path, values in folders.items()
+    }
+    outermost = {next(iter(values), "") for values in folders.values()}
+    return DataFiles(
+        storage=storage,
+        paths=tuple(paths),
+        folders=typed,
+        types=pa.schema(list(types.items())),
+        key=outermost.pop() if len(outermost) == 1 else "",
+        notes=(f"columns of folders: {', '.join(names)}",) if names else (),
+    )
+
+
+def folder_values(path: str, root: str) -> dict[str, str | None]:
+    """Return the values that ``name=value`` folders between a dataset's root and a file give."""
+    inside = PurePosixPath(path).parts[len(PurePosixPath(root).parts) : -1]
+    pairs = (part.partition("=") for part in inside if "=" in part)
+    return {unquote(name): None if value == _NO_VALUE else unquote(value) for name, _, value in pairs if name}
+
+
+def _type_of(values: Sequence[str | None]) -> pa.DataType:
+    """Return int32 if all values fit, else text: what Arrow's Hive partitioning infers."""
+    there = [value for value in values if value is not None]
+    whole = bool(there) and all(_WHOLE.fullmatch(v) and -_LARGEST <= int(v) < _LARGEST for v in there)
+    return pa.int32() if whole else pa.string()
+
+
+def _typed(value: str | None, kind: pa.DataType) -> int | str | None:
+    return int(value) if value is not None and pa.types.is_integer(kind) else value
+
+
+def _require_keys(partitions: Sequence[str]) -> None:
+    for key in partitions:
+        if not KEY.fullmatch(key):
+            msg = (
+                f"partition {key!r}: letters, digits and '_.:+-' are allowed, starting with a letter or digit"
+            )
+            raise InvalidDataError(msg)
+
+
+def _require_there(storage: Storage, partitions: Sequence[str], there: Mapping[str, object]) -> None:
+    for key in partitions:
+        if key not in there:
+            known = ", ".join(sorted(k for k in there if KEY.fullmatch(k))) or "none"
+            msg = f"{storage.uri}: no partition {key!r}; partitions: {known}"
+            raise InvalidDataError(msg)
