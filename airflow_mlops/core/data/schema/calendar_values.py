@@ -25,17 +25,26 @@ class CalendarLimits(NamedTuple):
     is_part: bool = False
 
 
-_PARTS: dict[str, tuple[tuple[str, ...], float, float]] = {
-    "months": (("month", "mon", "mth", "moy"), 1, 12),
-    "days of a month": (("day", "mday", "dom"), 1, 31),
-    "days of a week": (("weekday", "wday", "dow", "dayofweek"), 1, 7),
-    "days of a year": (("doy", "yday", "dayofyear"), 1, 366),
-    "weeks": (("week", "isoweek", "woy"), 1, 53),
-    "quarters": (("quarter", "qtr"), 1, 4),
-    "hours": (("hour", "hr", "hod"), 0, 24),
-    "minutes": (("minute", "min", "minutes"), 0, 60),
-}
-"""Words in the names of parts of a date or time, and the range of each; a 0 allows one less on both sides."""
+class _Part(NamedTuple):
+    """Parts of a date or time: how a column of them is named, and what they lie between."""
+
+    what: str
+    name: re.Pattern[str]
+    first: float
+    last: float
+    from_zero: bool = True
+
+
+_PARTS = (
+    _Part("days of a year", re.compile(r".*(dayofyear|doy|yday)"), 1, 366),
+    _Part("days of a month", re.compile(r".*(dayofmonth|mday|dom)"), 1, 31, from_zero=False),
+    _Part("days of a week", re.compile(r".*(dayofweek|weekday|wday|dow)"), 1, 7),
+    _Part("months", re.compile(r"(.*[ _.-])?(month|mon|mth)|monthofyear"), 1, 12),
+    _Part("weeks", re.compile(r"(.*[ _.-])?(iso_?)?week|weekofyear|woy"), 1, 53),
+    _Part("quarters", re.compile(r"(.*[ _.-])?(quarter|qtr)"), 1, 4),
+    _Part("hours", re.compile(r"(.*[ _.-])?(hour|hr|hod)|hourofday"), 0, 24),
+    _Part("minutes", re.compile(r"(.*[ _.-])?minutes?"), 0, 60),
+)
 _YEARS = (1800.0, 2200.0)
 _EPOCH_YEARS = (2000, 2050)
 _YEAR_WORDS = {"year", "yr"}
@@ -88,15 +97,19 @@ def calendar_names(values: Collection[str]) -> list[str] | None:
 
 
 def _part(name: str, low: float, high: float, _days: int) -> CalendarLimits | None:
-    said = words(name)
-    for what, (named, first, last) in _PARTS.items():
-        if said & set(named) and (low >= first or low == 0) and high <= last:
-            return CalendarLimits(min(low, first), last, f"taken for {what}", is_part=True)
+    said = name.lower(), re.sub(r"[^a-z]", "", name.lower())
+    for part in _PARTS:
+        if any(part.name.fullmatch(text) for text in said):
+            first = 0.0 if low == 0 and part.from_zero else part.first
+            if first <= low and high <= part.last:
+                return CalendarLimits(first, part.last, f"taken for {part.what}", is_part=True)
     return None
 
 
 def _years(name: str, low: float, high: float, days: int) -> CalendarLimits | None:
     if not (_YEARS[0] <= low <= high <= _YEARS[1] or words(name) & _YEAR_WORDS):
+        return None
+    if high - low > _MOST_YEARS:
         return None
     room = round(calendar_room((high - low) * _DAYS, days) / _DAYS)
     return CalendarLimits(math.floor(low) - room, math.ceil(high) + room, _told("years", room))

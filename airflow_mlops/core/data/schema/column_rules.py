@@ -33,6 +33,8 @@ _NULL_ODDS = 20
 """Factor by which the odds of a null may grow in a column that has nulls."""
 _MOSTLY_NULL = 0.5
 """Share of nulls of a window from which nulls are no fault."""
+_NEARLY_GONE = 0.1
+"""Share of values below which a column counts as lost."""
 _FEW_OUTSIDE = 2
 """Values of a small window that may lie outside a range."""
 _OPEN_SET = 0.5
@@ -80,21 +82,26 @@ class ColumnRules:
             yield self._rule("expect_column_values_to_be_in_type_list", why, type_list=list(names))
 
     def _nulls(self) -> Iterator[Rule]:
-        """Leave the room that chance needs; in a column that has nulls their odds may grow."""
+        """Leave the room that chance needs; in a column that has nulls their odds may grow.
+
+        More nulls than that are told; a run is stopped by nulls in a key, and where nearly all is missing.
+        """
         seen, share = self.seen, self.seen.null_share
-        by_odds = _NULL_ODDS * share / (1 + (_NULL_ODDS - 1) * share)
-        by_chance = largest_share(seen.column.nulls, seen.rows, seen.window_rows)
-        allowed = rounded_up(max(self.options.null_slack, by_odds, by_chance))
         if share > _MOSTLY_NULL:
             self.doubts.append("mostly missing: nulls are not limited")
             return
+        by_odds = _NULL_ODDS * share / (1 + (_NULL_ODDS - 1) * share)
+        by_chance = largest_share(seen.column.nulls, seen.rows, seen.window_rows)
+        allowed = rounded_up(max(self.options.null_slack, by_odds, by_chance))
         why = f"null share {seen.column.null_share(seen.rows):.3f} in {self.source}"
         why += f", up to {share:.3f} in a window" if seen.windows else ""
-        yield self._rule(
-            "expect_column_values_to_not_be_null",
-            f"{why}, up to {allowed:.2f} allowed",
-            mostly=round(1 - allowed, 2),
-        )
+        severity = Severity.CRITICAL if self._key_evidence else Severity.WARNING
+        told, kwargs = f"{why}, up to {allowed:.2f} allowed", {"mostly": round(1 - allowed, 2)}
+        yield self._rule("expect_column_values_to_not_be_null", told, severity, **kwargs)
+        if severity is not Severity.CRITICAL:
+            told = f"{why}: a column of which less than {_NEARLY_GONE:.0%} is left is lost"
+            expectation = "expect_column_proportion_of_non_null_values_to_be_between"
+            yield self._rule(expectation, told, min_value=_NEARLY_GONE)
 
     def _values(self) -> Iterator[Rule]:
         column, options = self.seen.column, self.options
@@ -108,7 +115,7 @@ class ColumnRules:
             limits = number_limits(self.seen, options.range_slack, options.days_slack, is_key=self._counts_up)
             yield from self._between(limits, mostly=self._inside)
         elif column.kind is Kind.STRING:
-            yield self._texts(column.minimum, column.maximum)
+            yield from self._texts(column.minimum, column.maximum)
 
     @property
     def _inside(self) -> float:
@@ -132,21 +139,25 @@ class ColumnRules:
             **kwargs,
         )
 
-    def _texts(self, shortest: float, longest: float) -> Rule:
+    def _texts(self, shortest: float, longest: float) -> Iterator[Rule]:
+        """Propose a set of few values, else limits of the length; nothing for a single value."""
         column, known = self.seen.column, sorted(self.seen.column.named)
-        if column.names_all and len(known) <= self.options.largest_domain:
+        most = self.options.largest_domain * (2 if self.seen.windows else 1)
+        if column.names_all and len(known) <= most:
             names = calendar_names(known)
             others = self._others(sum(count == 1 for count in column.named.values()))
             doubt = "" if names else self._open(known, others)
             if not doubt:
                 why = f"{len(known)} values in {self.source}; {others:.0%} others allowed"
-                return self._in_set(names or known, others, why)
+                yield self._in_set(names or known, others, why)
+                return
             self.doubts.append(doubt)
+            if len(known) == 1:
+                return
         factor = self.options.length_slack
-        why = f"{shortest:g} to {longest:g} characters in {self.source}, {factor:g} times less or more"
-        return self._rule(
+        yield self._rule(
             "expect_column_value_lengths_to_be_between",
-            why,
+            f"{shortest:g} to {longest:g} characters in {self.source}, {factor:g} times less or more",
             Severity.WARNING,
             min_value=math.floor(shortest / factor),
             max_value=math.ceil(max(1, longest) * factor),

@@ -15,19 +15,30 @@ _KEY_WORDS = frozenset(
 )
 _LEAST_REPEATS = 5.0
 """Repeats to be expected if values were drawn at random: that none occurs has then a chance of e^-5."""
+_ENOUGH = 1000
+"""Fewest texts whose name alone makes them keys."""
+AXIS_WORDS = frozenset("time t date day period wave season step tick round year yr".split())
+"""Words of columns that say when a row was made, or in which order."""
 _LEAST_NAMED = 20
 """Fewest texts whose shapes are compared."""
 
 
 def key_evidence(column: Column, distinct: int) -> str:
-    """Return why a column whose ``distinct`` values all differ is taken for a key; empty if nothing says so."""
-    if words(column.name) & _KEY_WORDS:
-        return "by its name"
+    """Return why a column whose ``distinct`` values all differ is taken for a key; empty if nothing says so.
+
+    Neither names of times and axes nor names alone of few values are enough: an id may be of what is
+    measured again and again.
+    """
+    said = words(column.name)
+    if said & AXIS_WORDS:
+        return ""
     if column.kind is Kind.INTEGER:
         return _crowded(column, distinct)
-    if column.kind is Kind.STRING and _one_shape(column.named):
+    if column.kind is not Kind.STRING:
+        return ""
+    if _one_shape(column.named):
         return "its values are of one shape"
-    return ""
+    return "by its name" if said & _KEY_WORDS and distinct >= _ENOUGH else ""
 
 
 def words(name: str) -> set[str]:

@@ -11,14 +11,17 @@ from airflow_mlops.core.data.expectations.query import EXACT
 from airflow_mlops.core.data.expectations.types import pandas_type
 from airflow_mlops.core.data.profile.column import Kind, quantiles
 from airflow_mlops.core.data.schema.calendar_values import calendar_limits, calendar_room
+from airflow_mlops.core.data.schema.keys import AXIS_WORDS
 
 if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.schema.seen import Seen
 
 _FLAG = {0, 1}
-_AXES = frozenset("time t date day period wave season step tick round index idx".split())
-"""Names of columns that say when or in which order a row was made; longer names (``air_time``) are durations."""
+_RATIO = 3.0
+"""Factor by which numbers may grow or shrink however narrow their range is: prices do over the years."""
+_ONE_WINDOW = 2.0
+"""Factor by which the room is wider if the reference is one window: it does not show how windows differ."""
 _TREND = 3.0
 """Factor by which the room is wider where the mean rises or falls in every window."""
 _FEW = 30
@@ -43,8 +46,13 @@ class Limits(NamedTuple):
 
 def is_flag(column: Column) -> bool:
     """Whether an integer column holds 0 and 1 and nothing else."""
-    known = known_values(column)
+    known = None if is_axis(column) else known_values(column)
     return bool(known and known.complete and known.counts.keys() == _FLAG)
+
+
+def is_axis(column: Column) -> bool:
+    """Whether a column is an axis of time or order; a longer name, such as ``air_time``, is of a duration."""
+    return column.name.lower() in AXIS_WORDS
 
 
 def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limits | None:
@@ -58,23 +66,40 @@ def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limit
     if low is None or high is None or column.infinite or max(abs(low), abs(high)) >= EXACT:
         return None
     span = f"{low:g} to {high:g}"
+    found = None if is_key else calendar_limits(column, days)
+    if found is not None:
+        return Limits(float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told)
+    open_ended = _open_ended(seen, is_key=is_key)
+    if open_ended:
+        return Limits(None, None, span, f"{open_ended}: no range of values")
+    lowest, highest, factor = _widened(seen, slack)
+    why = f"{span}, {factor:.2g} times the span more allowed"
+    return Limits(_down(lowest), _up(highest), why)
+
+
+def _widened(seen: Seen, slack: float) -> tuple[float, float, float]:
+    """Return limits with room on both sides, and the room above as a multiple of the span."""
+    column = seen.column
+    low, high = column.minimum or 0.0, column.maximum or 0.0
+    below, above = _room(seen, slack)
+    lowest = min(low - below, low / _RATIO if low > 0 else low * _RATIO)
+    highest = max(high + above, high * _RATIO if high > 0 else high / _RATIO)
+    if low >= 0:
+        lowest = 0.0 if _is_unsigned(column) else max(lowest, -high)  # as far below zero as the values above
+    if high < 0:
+        highest = min(highest, -low)
+    return lowest, highest, above / (high - low)
+
+
+def _open_ended(seen: Seen, *, is_key: bool) -> str:
+    """Return why values that were seen say nothing of those to come; empty if they do."""
     if is_key:
-        return Limits(None, None, span, "a key: no range of values")
+        return "a key or a counter"
+    if is_axis(seen.column):
+        return "an axis of time or order by its name"
     if seen.direction:
-        return Limits(None, None, span, f"{_moves(seen.direction)} from window to window: no range of values")
-    found = calendar_limits(column, days)
-    if found is None and column.name.lower() in _AXES:
-        return Limits(None, None, span, "an axis of time or order by its name: no range of values")
-    if low == high and found is None:
-        return Limits(None, None, span, "only one value seen: no range of values")
-    room_below, room_above = _room(seen, slack)
-    if found is None:
-        why = f"{span}, {_times(room_above / (high - low))} the span more allowed"
-        lowest = 0.0 if _is_unsigned(column) else low - room_below
-        return Limits(_down(lowest), _up(high + room_above), why)
-    if found.is_part:
-        return Limits(found.low, found.high, f"{span}, {found.told}")
-    return Limits(float(found.low), float(found.high), f"{span}, {found.told}", found.told)
+        return f"{'rises' if seen.direction > 0 else 'falls'} from window to window"
+    return "only one value seen" if seen.column.minimum == seen.column.maximum else ""
 
 
 def moment_limits(column: Column, days: int) -> Limits | None:
@@ -98,7 +123,7 @@ def _room(seen: Seen, slack: float) -> tuple[float, float]:
     column = seen.column
     low, high = column.minimum or 0.0, column.maximum or 0.0
     room = slack * (high - low) * max(1.0, _FEW / max(1, column.present))
-    room *= _TREND if seen.trend else 1.0
+    room *= _TREND if seen.trend else (1.0 if seen.windows else _ONE_WINDOW)
     tails = _tails(column)
     return room * tails[0], room * tails[1]
 
@@ -117,14 +142,6 @@ def _tails(column: Column) -> tuple[float, float]:
 def _is_unsigned(column: Column) -> bool:
     middle = quantiles(column, (0.5,)).get(0.5, column.mean or 0.0)
     return column.minimum is not None and 0 <= column.minimum <= _NEAR_ZERO * middle
-
-
-def _moves(direction: int) -> str:
-    return "rises" if direction > 0 else "falls"
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.2g} times"
 
 
 def _down(value: float) -> float:
