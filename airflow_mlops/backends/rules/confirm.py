@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.schema.infer import ESTIMATED
+from airflow_mlops.core.data.schema.column_rules import ESTIMATED
 from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:

@@ -1,0 +1,168 @@
+"""Ranges: limits of numbers and moments that later windows keep, and of which columns there are none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.core.data.expectations.known_values import known_values
+from airflow_mlops.core.data.expectations.query import EXACT
+from airflow_mlops.core.data.expectations.types import pandas_type
+from airflow_mlops.core.data.profile.column import Kind, quantiles
+from airflow_mlops.core.data.schema.calendar_values import calendar_limits, calendar_room
+from airflow_mlops.core.data.schema.keys import AXIS_WORDS
+
+if TYPE_CHECKING:
+    from airflow_mlops.core.data.profile.column import Column
+    from airflow_mlops.core.data.schema.seen import Seen
+
+_FLAG = {0, 1}
+_RATIO = 3.0
+"""Factor by which numbers may grow or shrink however narrow their range is: prices do over the years."""
+_ONE_WINDOW = 2.0
+"""Factor by which the room is wider if the reference is one window: it does not show how windows differ."""
+_TREND = 3.0
+"""Factor by which the room is wider where the mean rises or falls in every window."""
+_FEW = 30
+"""Values of a window below which its range says little: with half as many the room is twice as wide."""
+_NEAR_ZERO = 0.1
+"""A smallest value below this share of the median is near zero: the quantity is taken for one without sign."""
+_TAIL = 4.0
+"""Distance of the largest value from the median, in quartile distances, from which a tail is heavy."""
+
+
+class Limits(NamedTuple):
+    """Limits of a column; none where ``low`` and ``high`` are ``None``, and why.
+
+    :param doubt: what inference was not sure of; empty if nothing.
+    """
+
+    low: Any
+    high: Any
+    why: str
+    doubt: str = ""
+
+
+def is_flag(column: Column) -> bool:
+    """Whether an integer column holds 0 and 1 and nothing else."""
+    known = None if is_axis(column) else known_values(column)
+    return bool(known and known.complete and known.counts.keys() == _FLAG)
+
+
+def is_axis(column: Column) -> bool:
+    """Whether a column is an axis of time or order; a longer name, such as ``air_time``, is of a duration."""
+    return column.name.lower() in AXIS_WORDS
+
+
+def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limits | None:
+    """Return the limits of a numeric column, ``None`` if its values cannot be compared exactly.
+
+    :param slack: room on each side, as a multiple of the span.
+    :param days: room of calendar values.
+    """
+    column = seen.column
+    low, high = column.minimum, column.maximum
+    if low is None or high is None or column.infinite or max(abs(low), abs(high)) >= EXACT:
+        return None
+    span = f"{low:g} to {high:g}"
+    found = None if is_key else calendar_limits(column, days)
+    if found is not None:
+        return Limits(float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told)
+    open_ended = _open_ended(seen, is_key=is_key)
+    if open_ended:
+        return Limits(None, None, span, f"{open_ended}: no range of values")
+    lowest, highest, factor = _widened(seen, slack)
+    why = f"{span}, {factor:.2g} times the span more allowed"
+    return Limits(_down(lowest), _up(highest), why)
+
+
+def _widened(seen: Seen, slack: float) -> tuple[float, float, float]:
+    """Return limits with room on both sides, and the room above as a multiple of the span."""
+    column = seen.column
+    low, high = column.minimum or 0.0, column.maximum or 0.0
+    below, above = _room(seen, slack)
+    lowest = min(low - below, low / _RATIO if low > 0 else low * _RATIO)
+    highest = max(high + above, high * _RATIO if high > 0 else high / _RATIO)
+    if low >= 0:
+        lowest = 0.0 if _is_unsigned(column) else max(lowest, -high)  # as far below zero as the values above
+    if high < 0:
+        highest = min(highest, -low)
+    return lowest, highest, above / (high - low)
+
+
+def _open_ended(seen: Seen, *, is_key: bool) -> str:
+    """Return why values that were seen say nothing of those to come; empty if they do."""
+    if is_key:
+        return "a key or a counter"
+    if is_axis(seen.column):
+        return "an axis of time or order by its name"
+    if seen.direction:
+        return f"{'rises' if seen.direction > 0 else 'falls'} from window to window"
+    return "only one value seen" if seen.column.minimum == seen.column.maximum else ""
+
+
+def moment_limits(column: Column, days: int) -> Limits | None:
+    """Return limits as Great Expectations compares them with such a column; ``None`` beyond the year 9999."""
+    if column.minimum is None or column.maximum is None:
+        return None
+    zone = dt.UTC if "tz=" in column.arrow_type else None
+    try:
+        room = calendar_room((column.maximum - column.minimum) / 86_400, days)
+        low, high = _moment(column.minimum, -room, zone), _moment(column.maximum, room, zone)
+        first, last = (_moment(value, 0, zone).isoformat() for value in (column.minimum, column.maximum))
+    except OverflowError:
+        return None
+    as_date = pandas_type(column) == "date"
+    limits = [(moment.date() if as_date else moment).isoformat() for moment in (low, high)]
+    return Limits(*limits, f"{first} to {last}, {room} days more allowed on both sides")
+
+
+def _room(seen: Seen, slack: float) -> tuple[float, float]:
+    """Return the room below and above: wider for few values, for heavy tails, and where the values move."""
+    column = seen.column
+    low, high = column.minimum or 0.0, column.maximum or 0.0
+    room = slack * (high - low) * max(1.0, _FEW / max(1, column.present))
+    room *= _TREND if seen.trend else (1.0 if seen.windows else _ONE_WINDOW)
+    tails = _tails(column)
+    return room * tails[0], room * tails[1]
+
+
+def _tails(column: Column) -> tuple[float, float]:
+    """Return how heavy both tails are: 1 for light ones."""
+    found = quantiles(column, (0.25, 0.5, 0.75))
+    if len(found) < 3 or column.minimum is None or column.maximum is None:
+        return 1.0, 1.0
+    low, middle, high = (found[share] for share in (0.25, 0.5, 0.75))
+    below = (middle - column.minimum) / (middle - low) if middle > low else 1.0
+    above = (column.maximum - middle) / (high - middle) if high > middle else 1.0
+    return tuple(math.sqrt(max(1.0, tail / _TAIL)) for tail in (below, above))  # type: ignore[return-value]
+
+
+def _is_unsigned(column: Column) -> bool:
+    middle = quantiles(column, (0.5,)).get(0.5, column.mean or 0.0)
+    return column.minimum is not None and 0 <= column.minimum <= _NEAR_ZERO * middle
+
+
+def _down(value: float) -> float:
+    return _rounded(value, math.floor)
+
+
+def _up(value: float) -> float:
+    return _rounded(value, math.ceil)
+
+
+def _rounded(value: float, outward: Any) -> float:
+    """Round outward to three digits, so that limits are short to read."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    digits = 2 - math.floor(math.log10(abs(value)))
+    if digits > 0:
+        return float(outward(value * 10**digits) / 10**digits)
+    return float(outward(value / 10**-digits) * 10**-digits)
+
+
+def _moment(seconds: float, days: int, zone: dt.tzinfo | None) -> dt.datetime:
+    """Return a moment, in whole seconds, ``days`` later."""
+    moment = dt.datetime(1970, 1, 1, tzinfo=zone) + dt.timedelta(seconds=math.floor(seconds))
+    return moment + dt.timedelta(days=days)
