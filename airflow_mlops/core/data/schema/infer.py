@@ -21,6 +21,7 @@ from airflow_mlops.core.verdict import Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
 
 _TOGETHER = 2
