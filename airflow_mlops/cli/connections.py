@@ -67,11 +67,9 @@ def end_ledger(options: argparse.Namespace, *, tracking_uri: str | None) -> EndL
     :param tracking_uri: the server unless ``--mlflow-conn`` names one.
     :raises InvalidConfigError: a connection that is not there or not understood.
     """
-    from airflow_mlops.backends.mlflow_server import MlflowServer
-
     if options.mlflow_conn:
         return _ledger_at(_connected(options.mlflow_conn))
-    return _ledger_at(MlflowServer(tracking_uri, **_credentials())) if tracking_uri else None
+    return _ledger_at(server_at(tracking_uri)) if tracking_uri else None
 
 
 def _ledger_at(server: MlflowServer) -> EndLedger:
@@ -79,13 +77,21 @@ def _ledger_at(server: MlflowServer) -> EndLedger:
     from airflow_mlops.backends.registry.mlflow import MlflowRegistry
     from airflow_mlops.backends.registry.rest_ledger import RestLedger
 
-    return RestLedger(server) if server.uri.startswith("http") else MlflowRegistry(server)
+    return RestLedger(server) if server.is_server else MlflowRegistry(server)
 
 
-def _credentials() -> dict[str, str]:
-    """Return what MLflow's own variables say."""
+def server_at(tracking_uri: str) -> MlflowServer:
+    """Return the server at an address, with the credentials of MLflow's own variables.
+
+    A command reads a ledger or adds to one that is there: a database that is not there is not made.
+
+    :raises InvalidConfigError: an address of another kind.
+    """
+    from airflow_mlops.backends.mlflow_server import MlflowServer
+
     names = {"username": "USERNAME", "password": "PASSWORD", "token": "TOKEN"}
-    return {key: os.environ.get(f"MLFLOW_TRACKING_{name}", "") for key, name in names.items()}
+    secrets = {key: os.environ.get(f"MLFLOW_TRACKING_{name}", "") for key, name in names.items()}
+    return MlflowServer(tracking_uri, **secrets, create=False)
 
 
 def _connected(conn_id: str) -> MlflowServer:

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.connections import TRACKING_URI
+from airflow_mlops.cli.connections import TRACKING_URI, server_at
 from airflow_mlops.cli.terminal import PASSED
 from airflow_mlops.core.errors import InvalidConfigError
 
@@ -24,18 +24,17 @@ def run_ledger(options: argparse.Namespace) -> int:
 
     :raises InvalidConfigError: no address, or an unknown model.
     """
-    from airflow_mlops.backends.mlflow_server import MlflowServer
     from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 
     address = options.tracking_uri or os.environ.get(TRACKING_URI, "")
     if not address:
         msg = f"no MLflow server: give --tracking-uri or set {TRACKING_URI}"
         raise InvalidConfigError(msg)
-    registry = MlflowRegistry(MlflowServer(address))
+    registry = MlflowRegistry(server_at(address))
     entries, decisions = registry.ledger(options.model), registry.decisions(options.model)
     ends = registry.ends(options.model)
     if not (entries or decisions or ends or registry.versions(options.model)):
-        msg = f"MLflow at {address} has no model {options.model!r}"
+        msg = f"MLflow at {registry.server.uri} has no model {options.model!r}"
         raise InvalidConfigError(msg)
     if options.json:
         every: list[LedgerEntry | DecisionEntry | RolloutEnd] = [*entries, *decisions, *ends]

@@ -79,6 +79,10 @@ class AccessDeniedError(PermanentError):
     """Credentials are missing or do not allow what is needed; names the verb and the object."""
 
 
+class RegistryRefusedError(PermanentError):
+    """The registry or evidence store refuses a request, e.g. for what was deleted there; it says why."""
+
+
 class RegistryConflictError(PermanentError):
     """A registry alias moved since it was read; nothing was overwritten."""
 

@@ -20,6 +20,7 @@ from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.release.clearance import ReleaseGate, ReleaseRule
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.text_input import yaml_document
+from airflow_mlops.core.training.candidate import plain_params
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.dag_factories.checked import Duration, config, field_values
 from airflow_mlops.dag_factories.release import ApprovalConfig, CardConfig, ReadinessConfig, approval_of
@@ -85,6 +86,10 @@ class TrainConfig:
 
     function: Callable[..., Any] | str
     params: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that could not be recorded."""
+        plain_params(self.params or {})
 
 
 @config

@@ -58,12 +58,16 @@ class MlflowHook(BaseHook):
             )
             msg = f"connection {self.mlflow_conn_id!r}: {problem}"
             raise InvalidConfigError(msg)
-        return MlflowServer(
-            _uri(connection.host, connection.port),
-            username=connection.login or "",
-            password=connection.password or "",
-            token=extra.get("token", ""),
-        )
+        try:
+            return MlflowServer(
+                _uri(connection.host, connection.port),
+                username=connection.login or "",
+                password=connection.password or "",
+                token=extra.get("token", ""),
+            )
+        except InvalidConfigError as error:
+            msg = f"connection {self.mlflow_conn_id!r}: {error}"
+            raise InvalidConfigError(msg) from error
 
     def evidence(self) -> EvidenceStore:
         """Return the evidence store."""
@@ -85,11 +89,11 @@ class MlflowHook(BaseHook):
     def ui_url(self, evidence_run: str) -> str:
         """Return the URL of the run in MLflow's UI; empty for a store without a server."""
         server = self.server()
-        if not server.uri.startswith("http"):
+        if not server.is_server:
             return ""
         with server.session() as client:
             experiment = client.get_run(evidence_run).info.experiment_id
-        return f"{server.uri.rstrip('/')}/#/experiments/{experiment}/runs/{evidence_run}"
+        return f"{server.uri}/#/experiments/{experiment}/runs/{evidence_run}"
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether MLflow answers."""
@@ -102,7 +106,6 @@ class MlflowHook(BaseHook):
 
 
 def _uri(host: str, port: int | None) -> str:
-    if host.startswith(("sqlite:", "postgresql", "mysql", "file:")):
-        return host
-    address = host if "://" in host else f"http://{host}"
-    return f"{address}:{port}" if port else address
+    from airflow_mlops.backends.mlflow_address import with_port
+
+    return with_port(host, port)

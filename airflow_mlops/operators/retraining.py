@@ -12,6 +12,7 @@ from airflow_mlops.assets import announce, announced_partitions
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.partitions import partitions_up_to
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
+from airflow_mlops.core.training.candidate import plain_params
 from airflow_mlops.core.verdict import Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
@@ -79,7 +80,7 @@ class ReadTrainingRequestOperator(BaseOperator):
             "trigger": trigger[0],
             "reason": form.get("reason") or trigger[1],
             "force": bool(form.get("force")),
-            "params": {**(self.train_params or {}), **(form.get("params") or {})},
+            "params": plain_params({**(self.train_params or {}), **(form.get("params") or {})}),
         }
 
     def _window(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.core.errors import TrainingError
-from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.training.candidate import Candidate, plain_params
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
@@ -89,17 +89,19 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
         from airflow_mlops.backends.validation.rows import classes_of
 
-        (window, rows), params = self._read(), dict(self.train_params or {})
+        params = plain_params(self.train_params or {})
+        window, rows = self._read()
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
         log = TrainingLog(hook.server(), evidence.run)
         tags = self._tags(context, window, len(rows.training))
         evidence.store.set_tags(evidence.run, tags)
-        log.inputs(window, rows, self.data, params)
+        log.inputs(window, rows, self.data)
         evidence.keep(RECIPE_PATH, {"function": in_process.address(function), "data": self.data.to_json()})
         model, scores, metrics = fit_and_measure(function, rows, self.data, params)
         classes = classes_of(rows, self.data, is_matrix=scores.ndim == 2)
         evidence.store.log_metrics(evidence.run, metrics)
+        log.params({**params, "holdout_share": self.data.holdout_share})
         logged = scores if scores.ndim == 1 else scores[:, -1]  # the value that monitoring compares
         evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
         uri = log.model(model, rows, in_process.source_file(function))

@@ -10,6 +10,7 @@ from airflow_mlops.backends.evidence.protocol import EvidenceKey, EvidenceStore
 from airflow_mlops.core.record import Record
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import EvidenceRunLink, FullReportLink
+from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import page_path, report_path
 
 if TYPE_CHECKING:
@@ -50,13 +51,17 @@ def evidence_key(model: str, context: Context) -> EvidenceKey:
 
 
 def open_evidence(mlflow_conn_id: str, model: str, context: Context) -> RunEvidence:
-    """Open the evidence run of the running DAG run; the first task creates it."""
+    """Open the evidence run of the running DAG run; the first task creates it.
+
+    :raises AirflowFailException: MLflow refuses, e.g. the login or a deleted experiment: no retry helps.
+    """
     key = evidence_key(model, context)
     tags = {"mlops.partition": str(context["dag_run"].partition_key or "")}
     hook = MlflowHook(mlflow_conn_id)
-    store = hook.evidence()
-    run = store.open(key, tags)
-    evidence = RunEvidence(store=store, run=run, url=hook.ui_url(run))
+    with fail_fast():
+        store = hook.evidence()
+        run = store.open(key, tags)
+        evidence = RunEvidence(store=store, run=run, url=hook.ui_url(run))
     EvidenceRunLink().record(context, evidence.url)
     return evidence
 

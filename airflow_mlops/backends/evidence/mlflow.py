@@ -6,12 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.mlflow_server import is_outage
-from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
+from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError, RegistryRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
     from airflow_mlops.backends.evidence.protocol import EvidenceKey
     from airflow_mlops.backends.mlflow_server import MlflowServer
@@ -92,7 +93,7 @@ class MlflowEvidence:
         """Return id and tags of runs that carry all tags, newest first."""
         with self.server.session() as client:
             experiment = client.get_experiment_by_name(model)
-            return _search(client, experiment.experiment_id, tags, "DESC", limit) if experiment else []
+            return _search(client, _usable(experiment), tags, "DESC", limit) if experiment else []
 
     def close(self, evidence_run: str, *, succeeded: bool) -> None:
         """Mark the run finished or failed."""
@@ -111,7 +112,23 @@ def _experiment(client: MlflowClient, name: str) -> str:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
-    return str(found.experiment_id)
+    return _usable(found)
+
+
+def _usable(experiment: Experiment) -> str:
+    """Return an experiment's id.
+
+    :raises RegistryRefusedError: a person deleted it, and with it the evidence of all runs.
+    """
+    number = str(experiment.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        msg = (
+            f"experiment {experiment.name!r} is deleted in MLflow, and with it the model's evidence; "
+            f"restore it: mlflow experiments restore --experiment-id {number}; or delete it for good: "
+            f"mlflow gc --experiment-ids {number}"
+        )
+        raise RegistryRefusedError(msg)
+    return number
 
 
 def _search(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from importlib import metadata
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.training.in_process import load_function, source_file
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 _EXAMPLE_ROWS = 5
 _PACKAGES = ("mlflow", "scikit-learn", "numpy", "pandas", "airflow-provider-mlops")
 _SERVED_WITH = ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle", "scipy")
+_LONGEST_NAME = 200
 _LONGEST_PARAM = 500
+_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]|(?<=[./])[./]+|^[./]+|[./]+$", re.ASCII)
 
 
 class TrainingLog:
@@ -36,13 +40,27 @@ class TrainingLog:
         self.server = server
         self.run = run
 
-    def inputs(self, window: Window, rows: Rows, spec: DatasetSpec, params: Mapping[str, Any]) -> None:
-        """Log the inputs before training starts: parameters, dataset, its digest and source."""
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log the parameters of a training that succeeded; the candidate's record holds them as they are.
+
+        MLflow never changes a parameter of a run: where an earlier try logged another value, the newest
+        stands under ``<name>.2``, ``<name>.3`` and so on. Characters that MLflow refuses in a name are
+        replaced by ``_``.
+        """
+        with self.server.session() as client:
+            known = dict(client.get_run(self.run).data.params)
+            for name, value in params.items():
+                text, plain = str(value)[:_LONGEST_PARAM], _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
+                names = (plain if number == 1 else f"{plain}.{number}" for number in count(1))
+                free = next(each for each in names if known.get(each, text) == text)
+                client.log_param(self.run, free, text)
+                known[free] = text
+
+    def inputs(self, window: Window, rows: Rows, spec: DatasetSpec) -> None:
+        """Log the dataset before training starts: its digest and source."""
         import mlflow
 
-        with self.server.session() as client:
-            for name, value in {**params, "holdout_share": spec.holdout_share}.items():
-                client.log_param(self.run, name, str(value)[:_LONGEST_PARAM])
+        with self.server.session():
             dataset = mlflow.data.from_pandas(
                 rows.training[[*rows.features, spec.target]].head(1000),
                 source=window.uri,

@@ -13,7 +13,7 @@ from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.models import LoadedModel, loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
 from airflow_mlops.backends.validation.rows import class_names, sample_of
-from airflow_mlops.core.errors import InvalidDataError, TransientError
+from airflow_mlops.core.errors import AccessDeniedError, InvalidDataError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.comparison import judge_candidate
@@ -70,7 +70,7 @@ class Trial:
                 try:
                     found = stack.enter_context(loaded(registry, model, version, rows.features))
                     scores[role] = self._scored(found, rows)
-                except TransientError:
+                except (TransientError, AccessDeniedError):
                     raise
                 except Exception as error:  # noqa: BLE001 - any model may fail in any way
                     unusable[role] = _why(version, error)

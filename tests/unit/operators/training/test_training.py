@@ -149,6 +149,40 @@ def test_kill_after_the_model_was_logged_never_makes_a_second_version(mlflow_wor
     assert [v.version for v in mlflow_world.registry.versions("m")] == ["1"]
 
 
+@pytest.mark.integration
+def test_parameters_may_be_corrected_by_a_later_try(mlflow_world, run, lake, monkeypatch):
+    """MLflow never changes a parameter of a run, be it that training failed or what follows it."""
+    with pytest.raises(AirflowFailException, match="'C' parameter"):
+        run(train(lake, train_params={"C": -1.0}))
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowRegistry, "register", raises)
+        with pytest.raises(TypeError):
+            run(train(lake, train_params={"C": 2.0}))
+    candidate = run(train(lake, train_params={"C": 1.0}))
+    assert (candidate["version"], candidate["params"]) == ("1", {"C": 1.0})
+    with mlflow_world.server.session() as client:
+        logged = client.get_run(candidate["evidence_run"]).data.params
+    assert {name: value for name, value in logged.items() if name.startswith("C")} == {
+        "C": "2.0",
+        "C.2": "1.0",
+    }
+
+
+def any_parameters(data, params):
+    return LogisticRegression().fit(data.drop(columns="late"), data["late"])
+
+
+@pytest.mark.integration
+def test_odd_names_and_values_of_numpy_are_recorded(mlflow_world, run, lake):
+    params = {"a=b": np.float64(0.5), "λ": (np.int64(1), 2), "../x": "y" * 9000, "n" * 300: 1, "it's": True}
+    candidate = run(train(lake, any_parameters, train_params=params))
+    assert candidate["params"] == {**params, "a=b": 0.5, "λ": [1, 2]}
+    with mlflow_world.server.session() as client:
+        logged = client.get_run(candidate["evidence_run"]).data.params
+    assert {"a_b", "_", "it_s", "n" * 200} <= set(logged)
+    assert logged["a_b"] == "0.5"
+
+
 def test_rows_are_held_back_alike_in_every_window(lake):
     both = read_rows(Window(uri=lake, partitions=("2013-01", "2013-02")), SPEC)
     one = read_rows(Window(uri=lake, partitions=("2013-02",)), SPEC)
