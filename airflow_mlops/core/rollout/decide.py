@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.counters import COUNTED_STATUSES, ReadingStatus
 from airflow_mlops.core.rollout.evidence.share import StepDecision
+from airflow_mlops.core.rollout.outage import outage
 from airflow_mlops.core.rollout.plan import RolloutMetric, RolloutPlan, Strategy
 from airflow_mlops.core.rollout.state import TracePoint
 
@@ -81,7 +82,7 @@ def is_alone(state: RolloutState) -> bool:
 
 
 def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
-    """Return the first test whose e-value reaches 1/alpha; empty if there is none."""
+    """Return the first test whose e-value reaches 1/alpha, or the outage; empty if there is none."""
     bar = state.bar
     tests = {RolloutMetric.ERRORS: state.share} if RolloutMetric.ERRORS in plan.metrics else {}
     for metric, test in {**tests, **state.others}.items():
@@ -90,7 +91,8 @@ def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
             return f"{state.percent} %: {why}: e-value {test.e_value:.3g}, rolls back at {bar:g}"
     if is_alone(state) and state.alone.above_e_value >= bar:
         return f"{state.percent} %: {_errors(state)}, allowed {plan.max_error_rate:g}"
-    return ""
+    down = outage(plan, state, alone=is_alone(state))
+    return f"{state.percent} %: {down}" if down else ""
 
 
 def _baked_judgement(plan: RolloutPlan, state: RolloutState) -> Judgement | None:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 TRACE_LIMIT = 400
 RESERVE = 0.25
 """Share of a test's capital kept for later steps, which detects failures there several times as early."""
+EARLY = 0.3
+"""Share of what is bet that takes each window of a step's first ``retry_horizon`` as an observation."""
 
 
 def begin(
@@ -183,6 +185,8 @@ def _share_test(plan: RolloutPlan, alpha: float) -> ErrorShareTest:
     test = ErrorShareTest(alpha=alpha, retry_horizon=plan.linked_seconds)
     if len(plan.percents) > 1:
         test.keep_back(RESERVE)
+    if plan.linked_seconds:
+        test.hasten(EARLY)
     return test
 
 
@@ -223,7 +227,8 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta, *, since
     share, rate, alone = tests
     span = {"since": since, "until": state.clock}
     answered = fresh.answered
-    share.observe(answered, **span)
+    is_early = since < state.step_since + plan.warm_up_seconds + plan.linked_seconds
+    share.observe(answered, **span, is_early=is_early)
     rate.observe(answered, **span)
     if is_alone(state):
         alone.observe(answered, **span)
@@ -235,7 +240,8 @@ def _apply(plan: RolloutPlan, state: RolloutState, fresh: CounterDelta, *, since
         rate=rate,
         alone=alone,
         others={
-            metric: _watched(test, _counts_of(fresh, metric), span) for metric, test in state.others.items()
+            metric: _watched(test, _counts_of(fresh, metric), span, is_early=is_early)
+            for metric, test in state.others.items()
         },
         predictions=_predicted(state.predictions, fresh),
         interval=_compared(plan, state.interval, fresh),
@@ -265,10 +271,12 @@ def _counts_of(fresh: CounterDelta, metric: RolloutMetric) -> ArmCounts | None:
     return known.get(metric)
 
 
-def _watched(test: ErrorShareTest, window: ArmCounts | None, span: dict[str, float]) -> ErrorShareTest:
+def _watched(
+    test: ErrorShareTest, window: ArmCounts | None, span: dict[str, float], *, is_early: bool
+) -> ErrorShareTest:
     after = copy.copy(test)
     if window is not None:
-        after.observe(window, **span)
+        after.observe(window, **span, is_early=is_early)
     return after
 
 

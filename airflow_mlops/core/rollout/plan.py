@@ -93,6 +93,9 @@ class RolloutPlan(Record):
     :param retry_horizon_seconds: how long after a failure the same cause may fail again: the longest pause
         between a client's retries and its time-out. Windows that one cause may link are one observation.
         0: a cause's failures are in one window.
+    :param outage_share: share of the canary's requests, up to 1, whose failure rolls back at once, whatever
+        the tests say (:mod:`.outage`); 0: never. It has no part of ``alpha``.
+    :param outage_requests: least requests of the canary for that.
     :param metrics: metrics by which the canary may be rolled back or held; they share ``alpha``. A source
         that cannot measure one of them is refused, and a step without data on one of them does not advance.
     :param optional_metrics: metrics that are watched, too, where the source measures them and a champion
@@ -113,6 +116,8 @@ class RolloutPlan(Record):
     max_error_rate: float = 0.02
     burst: int | None = None
     retry_horizon_seconds: float = 0.0
+    outage_share: float = 0.5
+    outage_requests: int = 40
     metrics: tuple[RolloutMetric, ...] = (RolloutMetric.ERRORS,)
     optional_metrics: tuple[RolloutMetric, ...] = ()
     alpha: float = 0.05
@@ -263,6 +268,13 @@ class RolloutPlan(Record):
             _unless(
                 0 <= self.retry_horizon_seconds < math.inf,
                 f"rollout.retry_horizon: {self.retry_horizon_seconds} s, allowed: 0 or more",
+            ),
+            _unless(
+                0 <= self.outage_share <= 1, f"rollout.outage_share: {self.outage_share}, allowed: 0 to 1"
+            ),
+            _unless(
+                self.outage_requests >= 1 and self.outage_requests == int(self.outage_requests),
+                f"rollout.outage_requests: {self.outage_requests}, allowed: 1 or more",
             ),
             _unless(0 < self.alpha <= 0.5, f"rollout.alpha: {self.alpha}, allowed: above 0 up to 0.5"),
             *(

@@ -44,11 +44,15 @@ def bet(logs: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:
     )
 
 
-def add_capital(logs: Sequence[float], capital: float) -> tuple[float, ...]:
-    """Add the same capital to each running product, given as logarithm."""
-    return (
-        tuple(math.log(math.exp(min(log, _LOG_LIMIT)) + capital) for log in logs) if capital else tuple(logs)
-    )
+def even(capital: float, size: int) -> tuple[float, ...]:
+    """Return running products, as logarithms, of so much capital each."""
+    return (math.log(capital) if capital > 0 else _LOG_OF_ZERO,) * size
+
+
+def add_logs(logs: Sequence[float], others: Sequence[float]) -> tuple[float, ...]:
+    """Add capital to each running product, both given as logarithms."""
+    pairs = zip(logs, others, strict=True)
+    return tuple(max(pair) + math.log1p(math.exp(min(pair) - max(pair))) for pair in pairs)
 
 
 def factor(null_share: float, bet_share: float, seen: float) -> float:

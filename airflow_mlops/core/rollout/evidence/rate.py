@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 BELOW_TILTS = (3.0, 0.9)
-ABOVE_STAKES = (0.02, 0.05, 0.1, 0.25, 0.5)
+ABOVE_STAKES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.9)
 RECENT = 30
 LEAST_BLOCK = 10
 
@@ -32,7 +32,9 @@ class ErrorRateTest(Record):
     largest number of requests in a recent window or this one (Waudby-Smith & Ramdas 2023).
 
     With ``retry_horizon`` the bets on "above" are on blocks of windows of that length: a burst of errors goes
-    on in the windows after its beginning.
+    on in the windows after its beginning. A block is up to half as long again while one goes on. That may
+    depend on what was seen: ``k - m n`` has no positive mean at any stopping time, and more requests, C, only
+    make the bet smaller.
 
     A rate below 2 % takes 182 error-free batches, one below 5 % takes 73. The test lets a healthy canary
     advance; it rolls back only where there is no stable arm to compare with.
@@ -90,9 +92,8 @@ class ErrorRateTest(Record):
             for log, tilt in zip(self.below_logs, BELOW_TILTS, strict=True)
         )
         self.recent = (*self.recent, asked)[-RECENT:]
-        before = self.block or RateBlock(since=since)
-        self.block = replace(before, requests=before.requests + asked, errors=before.errors + failed)
-        if until - before.since >= self.retry_horizon:
+        self.block = (self.block or RateBlock(since=since)).plus(asked, failed)
+        if self.block.has_ended(until, self.retry_horizon, failed=failed / asked, allowed=self.allowed):
             self._bet_above(self.block)
 
     def _bet_above(self, block: RateBlock) -> None:
@@ -100,5 +101,6 @@ class ErrorRateTest(Record):
             self.recent_blocks = (*self.recent_blocks, block.requests)[-RECENT:]
         most = max(self.recent_blocks or self.recent)
         over = (block.errors - self.allowed * block.requests) / self.allowed / most
-        self.above_logs = bet(self.above_logs, [1 + stake * over for stake in ABOVE_STAKES])
+        stakes = ABOVE_STAKES[: len(self.above_logs)]  # the last was added: a state from before is without it
+        self.above_logs = bet(self.above_logs, [1 + stake * over for stake in stakes])
         self.block = None

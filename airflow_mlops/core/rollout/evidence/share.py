@@ -9,8 +9,9 @@ from enum import StrEnum
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.evidence.betting import (
-    add_capital,
+    add_logs,
     bet,
+    even,
     factor,
     lowest_share,
     mean_exp,
@@ -19,6 +20,7 @@ from airflow_mlops.core.rollout.evidence.betting import (
     require_share,
 )
 from airflow_mlops.core.rollout.evidence.block import ErrorBlock
+from airflow_mlops.core.rollout.evidence.echo import StableOutage
 
 WORSE_RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 TOLERATED_RATIO = 2.0
@@ -87,6 +89,16 @@ class ErrorShareTest(Record):
     are so frequent that it would not end, it ends with more than one cause makes (:mod:`.block`). A block's
     null share is that of its errors' windows, weighted by their errors. An open block is no evidence yet.
 
+    A canary that fails mostly does so from a step's first requests on, and in the first ``retry_horizon`` a
+    block would be one bet or two. :meth:`hasten` therefore sets part of the capital apart for bets on single
+    windows at the beginning of a step. It is a martingale, too, while no cause fails in two windows; where
+    one does, it can blame a healthy canary only if that happens in these seconds. After them what it won
+    joins the bets on blocks.
+
+    An outage of both arms that a slower canary reports later is matched: for ``retry_horizon`` after it the
+    canary's errors are compared with stable's share in that outage (:mod:`.echo`). That only lowers the share
+    of errors seen on the canary, and each bet that it is worse grows with that share.
+
     "Error" is any bad answer: a failed request, one slower than the champion's p99, a wrong prediction.
 
     While the canary is healthy its wealth shrinks, so that one that fails only at a later step would be
@@ -96,7 +108,8 @@ class ErrorShareTest(Record):
     :param alpha: probability of rolling back at any time a canary that is as good as stable, (0, 1).
     :param reserve: capital that is not yet bet, from 0 up to 1; part of the e-value.
     :param retry_horizon: seconds after a failure in which its cause may fail again; 0: windows are bets.
-    :param block: windows of the next bet, so far; ``due``: investments that wait for its end.
+    :param early: part of the capital for bets on single windows; ``early_logs``: these bets.
+    :param block: windows of the next bet, so far; ``waiting``: capital that is bet from its end on.
 
     >>> test = ErrorShareTest(alpha=0.05)
     >>> test.update(10, 0, 190, 1).decision.value
@@ -111,7 +124,10 @@ class ErrorShareTest(Record):
     reserve: float = 0.0
     retry_horizon: float = 0.0
     block: ErrorBlock | None = None
-    due: int = 0
+    waiting: float = 0.0
+    early: float = 0.0
+    early_logs: tuple[float, ...] = ()
+    stable: StableOutage = field(default_factory=StableOutage)
     worse_logs: tuple[float, ...] = field(default=(0.0,) * len(WORSE_RATIOS))
     harmless_logs: tuple[float, ...] = field(default=(0.0,) * len(HARMLESS_RATIOS))
 
@@ -122,7 +138,8 @@ class ErrorShareTest(Record):
     @property
     def e_value(self) -> float:
         """Evidence that the canary is worse."""
-        return self.reserve + mean_exp(self.worse_logs)
+        early = mean_exp(self.early_logs) if self.early_logs else 0.0
+        return self.reserve + self.waiting + early + mean_exp(self.worse_logs)
 
     @property
     def harmless_e_value(self) -> float:
@@ -135,13 +152,21 @@ class ErrorShareTest(Record):
         self.reserve += share * mean_exp(self.worse_logs)
         self.worse_logs = tuple(log + math.log1p(-share) for log in self.worse_logs)
 
+    def hasten(self, share: float) -> None:
+        """Move a share, (0, 1), of what is bet, now and whenever capital is invested, to bets on windows."""
+        require_share("early", share)
+        self.early = share
+        self.early_logs = tuple(log + math.log(share) for log in self.worse_logs)
+        self.worse_logs = tuple(log + math.log1p(-share) for log in self.worse_logs)
+
     def invest(self) -> None:
         """Bet half of the reserve from the next bet on, independently of earlier losses."""
-        if self.block is not None:
-            self.due += 1
-            return
         self.reserve /= 2
-        self.worse_logs = add_capital(self.worse_logs, self.reserve)
+        self.waiting += self.reserve * (1 - self.early)
+        if self.early:
+            early = even(self.reserve * self.early, len(WORSE_RATIOS))
+            self.early_logs = add_logs(self.early_logs, early) if self.early_logs else early
+        self._join()
 
     def update(
         self, canary_requests: int, canary_errors: int, stable_requests: int, stable_errors: int
@@ -160,29 +185,51 @@ class ErrorShareTest(Record):
         )
         return self.conclude()
 
-    def observe(self, window: ArmCounts, *, since: float = 0.0, until: float = 0.0) -> None:
+    def observe(
+        self, window: ArmCounts, *, since: float = 0.0, until: float = 0.0, is_early: bool = False
+    ) -> None:
         """Bet on one window, or merge it; one without errors, or with one arm only, is no bet.
 
         :param since: beginning of the window, seconds; ``until``: its end. Needed with ``retry_horizon``.
+        :param is_early: whether it is at the beginning of a step; known before it is seen.
         """
         self._end_block(since)
-        fresh = _block_of(window, since, until)
-        if fresh is not None:
-            self.block = fresh if self.block is None else self.block.plus(fresh)
+        if not is_early:
+            self._join(over=True)
+        matched = self.stable.matching(window, since, self.retry_horizon) if self.retry_horizon else 0.0
+        self.stable = self.stable.plus(window, since, until, self.retry_horizon)
+        fresh = _block_of(window, matched, since, until)
+        if fresh is None:
+            self._end_block(until)
+            return
+        if self.early_logs and is_early:
+            self.early_logs = bet(self.early_logs, _worse(fresh))
+        self.block = fresh if self.block is None else self.block.plus(fresh)
         self._end_block(until)
 
     def _end_block(self, now: float) -> None:
         block = self.block
         if block is None or not (self.retry_horizon == 0 or block.has_ended(now, self.retry_horizon)):
             return
-        share, seen = block.mean(block.expected), block.mean(block.canary_errors)
-        worse = [factor(share, rate_share(ratio, share), seen) for ratio in WORSE_RATIOS]
+        seen = block.mean(block.canary_errors)
         tolerated, claims = block.mean(block.tolerated), [block.mean(claim) for claim in block.claims]
-        self.worse_logs = bet(self.worse_logs, worse)
+        self.worse_logs = bet(self.worse_logs, _worse(block))
         self.harmless_logs = bet(self.harmless_logs, [factor(tolerated, b, seen) for b in claims])
-        self.block, due, self.due = None, self.due, 0
-        for _ in range(due):
-            self.invest()
+        self.block = None
+        self._join()
+
+    def _join(self, *, over: bool = False) -> None:
+        """Bet what waits on the next block, unless one is open: its beginning has been seen.
+
+        :param over: the step's beginning is over, so what the early bets won joins, too.
+        """
+        if self.block is not None:
+            return
+        self.worse_logs = add_logs(self.worse_logs, even(self.waiting, len(WORSE_RATIOS)))
+        self.waiting = 0.0
+        if over and self.early_logs:
+            self.worse_logs = add_logs(self.worse_logs, self.early_logs)
+            self.early_logs = ()
 
     def conclude(self, *, at_deadline: bool = False) -> Evidence:
         """Return the decision after the windows so far.
@@ -201,7 +248,13 @@ class ErrorShareTest(Record):
         return Evidence(e_value=self.e_value, decision=undecided, reasons=(why,))
 
 
-def _block_of(window: ArmCounts, since: float, until: float) -> ErrorBlock | None:
+def _worse(block: ErrorBlock) -> list[float]:
+    """Return the factor of each bet that the canary is worse."""
+    share = block.mean(block.expected)
+    return [factor(share, rate_share(ratio, share), block.seen) for ratio in WORSE_RATIOS]
+
+
+def _block_of(window: ArmCounts, matched: float, since: float, until: float) -> ErrorBlock | None:
     asked, others = window.canary_requests, window.stable_requests
     errors = window.canary_errors + window.stable_errors
     if 0 in (errors, asked, others):
@@ -212,6 +265,7 @@ def _block_of(window: ArmCounts, since: float, until: float) -> ErrorBlock | Non
         expected=errors * (asked / (asked + others)),
         tolerated=errors * lowest_share(TOLERATED_RATIO, asked, others, errors),
         claims=tuple(errors * odds_share(ratio, asked, others, errors) for ratio in HARMLESS_RATIOS),
+        matched=matched,
         since=since,
         until=until,
     )
