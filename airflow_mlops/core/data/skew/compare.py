@@ -175,7 +175,8 @@ def _distance_effects(
     for distance in Distance:
         chosen = main & np.asarray([d is distance for d in distances], bool)
         if chosen.any():
-            bins = aligned.pair(reference.counts, current.counts, chosen)
+            coarse = distance is not Distance.KS
+            bins = aligned.pair(reference.counts, current.counts, chosen, coarse=coarse)
             parts.append(_part(chosen, distance, measure(distance, bins, alpha)))
     return parts
 
@@ -212,7 +213,7 @@ def _details(
     chosen = _filled(aligned, reference, current)
     if not chosen.any():
         return {}
-    bins = aligned.pair(reference.counts, current.counts, chosen)
+    bins = aligned.pair(reference.counts, current.counts, chosen, coarse=True)
     known = zip(jensen_shannon(bins).tolist(), population_stability(bins).tolist(), strict=True)
     names = [name for name, use in zip(aligned.names, chosen, strict=True) if use]
     return {name: {"jensen_shannon": js, "psi": psi} for name, (js, psi) in zip(names, known, strict=True)}
