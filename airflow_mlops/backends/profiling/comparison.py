@@ -59,14 +59,13 @@ def read_policy(path: str) -> SkewPolicy:
 
 
 def _blocks(reference: Window, on_bytes: Callable[[float], object] | None) -> list[Profile]:
-    """Profile each partition in the bins of the first."""
+    """Profile each partition, texts in the bins of those before."""
     keys = reference.partitions or tuple(list_partitions(reference.uri))
     if not keys:
         return [profile_window(reference, on_bytes=on_bytes)]
     blocks: list[Profile] = []
-    known: Profile | None = None
     for key in keys:
         window = Window(uri=reference.uri, partitions=(key,))
+        known = merge(*blocks) if blocks else None
         blocks.append(profile_window(window, bins_from=known, on_bytes=on_bytes))
-        known = blocks[-1] if known is None else merge(known, blocks[-1])
     return blocks

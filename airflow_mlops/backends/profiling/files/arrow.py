@@ -18,7 +18,7 @@ from airflow_mlops.backends.profiling.files.dataset import (
 )
 from airflow_mlops.backends.profiling.files.source import THREADS, require_unique
 from airflow_mlops.backends.profiling.files.tally import tally
-from airflow_mlops.core.data.profile.profile import Profile, merge
+from airflow_mlops.core.data.profile.profile import Profile
 from airflow_mlops.core.data.window import Window
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.backends.profiling.files.source import PlacedBatch, Source
+    from airflow_mlops.backends.profiling.files.tally import NullTally
     from airflow_mlops.core.data.profile.column import Column
+
+    _Counted = tuple[int, list[NullTally]]
 
 _BATCH_ROWS = 1 << 16
 FIRST_ROWS = 1 << 15
@@ -66,8 +69,8 @@ def profile_window(
 ) -> Profile:
     """Profile a window without taking its digest.
 
-    :param bins_from: profile whose bins are used, so that the two add up and compare; columns it does
-        not know, or knows as another kind, get bins from some of the window's own rows.
+    :param bins_from: profile whose bins of texts are used, so that the two add up and compare. Numbers
+        have bins of their own, placed by all their values.
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :param on_bytes: called from several threads with the bytes got through.
     :raises InvalidDataError: nothing there, no rows, a file that cannot be read to its end.
@@ -82,9 +85,9 @@ def _profile(window: Window, source: Source, bins_from: Profile | None) -> Profi
         columns = _empty_columns(source.schema, first, bins_from)
         streams = source.streams(_BATCH_ROWS, THREADS)
         with ThreadPoolExecutor(max(1, len(streams))) as pool:
-            parts = list(pool.map(lambda stream: _scan(stream, columns), streams))
+            parts = list(pool.map(lambda stream: _scan(stream, columns, unknown), streams))
     profile = replace(
-        merge(_scan([], columns), *parts),
+        _together([_scan([], columns, unknown), *parts]),
         partitions=window.partitions,
         partition_column=source.data.key if source.data.key in source.schema.names else "",
         notes=source.notes,
@@ -100,7 +103,8 @@ def profile_table(table: pa.Table, *, bins_from: Profile | None = None) -> Profi
     """
     require_unique(table.column_names, "table")
     columns = _empty_columns(table.schema, table.slice(0, FIRST_ROWS), bins_from)
-    return _scan(((0, batch) for batch in table.to_batches(_BATCH_ROWS)), columns)
+    unknown = [field.name for field in table.schema if needs_rows(field, bins_from)]
+    return _together([_scan(((0, batch) for batch in table.to_batches(_BATCH_ROWS)), columns, unknown)])
 
 
 def _empty_columns(schema: pa.Schema, first: pa.Table | None, reference: Profile | None) -> list[Column]:
@@ -110,11 +114,20 @@ def _empty_columns(schema: pa.Schema, first: pa.Table | None, reference: Profile
     return [empty_column(field, there.get(field.name), known.get(field.name)) for field in schema]
 
 
-def _scan(parts: Iterable[PlacedBatch], columns: list[Column]) -> Profile:
+def _scan(parts: Iterable[PlacedBatch], columns: list[Column], own_bins: Sequence[str]) -> _Counted:
     """Count batches of neighbouring columns; rows are those of the first column."""
-    tallies, rows = [tally(column) for column in columns], 0
+    tallies, rows = [tally(column, own_bins=column.name in own_bins) for column in columns], 0
     for first, batch in parts:
         rows += batch.num_rows if first == 0 else 0
         for i, values in enumerate(batch.columns):
             tallies[first + i].add(values)
-    return Profile(rows=rows, columns=tuple(column.column() for column in tallies))
+    return rows, tallies
+
+
+def _together(parts: Sequence[_Counted]) -> Profile:
+    """Return the profile of all parts, the same in whatever way the rows were shared out to them."""
+    (_, tallies), *others = parts
+    for _, counted in others:
+        for mine, theirs in zip(tallies, counted, strict=True):
+            mine.join(theirs)
+    return Profile(rows=sum(rows for rows, _ in parts), columns=tuple(t.column() for t in tallies))

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from airflow_mlops.core.data.profile.column import Column, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_mlops.core.data.profile.profile import Profile
 
-_NUMERIC_BINS = 64
 _CATEGORY_BINS = 1000
 _RARE_SHARE = 1e-3
 """Of a column with more than ``_CATEGORY_BINS`` values only those with a larger share get a bin."""
-_GRID_PLACES = 1 << 13
 _EXACT_DIGITS = 15
 """Whole numbers of so many digits are exact as floats, so that one division rounds correctly."""
 
@@ -96,32 +96,29 @@ def validity(values: Any) -> Any:
 
 
 def empty_column(field: pa.Field, first: pa.ChunkedArray | None, reference: Column | None) -> Column:
-    """Return a column without counts, with the bins to count a field in.
+    """Return a column without counts; of text with the bins to count a field in.
 
-    :param first: some of its rows, needed without a reference.
+    :param first: some of its rows, needed for text without a reference.
     """
     kind = kind_of(field.type)
     known = reference if reference is not None and _fits(reference, kind) else None
     kind = known.kind if known and pa.types.is_null(field.type) else kind
     empty = {"name": field.name, "kind": kind, "arrow_type": str(field.type)}
-    if kind is Kind.UNSUPPORTED:
-        return Column(**empty)
     if kind is Kind.BOOLEAN:
         return Column(**empty, categories={"false": 0, "true": 0})
-    if kind.is_numeric:
-        edges = known.edges if known else edges_of(_present(first, kind))
-        return Column(**empty, edges=edges, counts=(0,) * (len(edges) + 1))
+    if kind is not Kind.STRING:
+        return Column(**empty)
     if known:
         names, listed_above = tuple(known.categories or ()), known.listed_above
     else:
-        names, listed_above = _frequent(first)
+        names, listed_above = _common(first)
     return Column(**empty, categories=dict.fromkeys(names, 0), listed_above=listed_above)
 
 
 def needs_rows(field: pa.Field, reference: Profile | None) -> bool:
     """Say whether a field's bins have to be found from the window's own rows."""
     kind, known = kind_of(field.type), reference.column(field.name) if reference else None
-    return kind not in (Kind.UNSUPPORTED, Kind.BOOLEAN) and (known is None or not _fits(known, kind))
+    return kind is Kind.STRING and (known is None or not _fits(known, kind))
 
 
 def _fits(reference: Column, kind: Kind) -> bool:
@@ -132,63 +129,34 @@ def _fits(reference: Column, kind: Kind) -> bool:
     return alike and bool(reference.edges or reference.categories or reference.other)
 
 
-def _present(first: pa.ChunkedArray | None, kind: Kind) -> Numbers:
-    if first is None:
-        return np.zeros(0)
-    chunks = [numbers_of(pc.drop_null(decode_dictionary(chunk)), kind)[0] for chunk in first.chunks]
-    return np.concatenate([np.zeros(0), *chunks])
-
-
 def decode_dictionary(values: Any) -> Any:
     """Return values instead of dictionary codes."""
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
-def edges_of(numbers: Numbers) -> tuple[float, ...]:
-    """Return bin edges at quantiles; each value gets a bin of its own if they are few."""
-    finite = numbers[np.isfinite(numbers)]
-    if not finite.size:
-        return (0.0,) if np.isinf(numbers).any() else ()  # infinity alone lies on either side of 0
-    few = np.unique(finite)
-    if few.size <= _NUMERIC_BINS:
-        return tuple(few.tolist())
-    quantiles = np.quantile(finite, np.linspace(0, 1, _NUMERIC_BINS + 1)[:-1], method="higher")
-    return tuple(np.unique(quantiles).tolist())
-
-
-def _frequent(first: pa.ChunkedArray | None) -> tuple[tuple[str, ...], float]:
-    """Return the values that get a bin, and the share above which a value had hardly a chance to miss it.
-
-    A value whose expected count is ``least + 2.5 sqrt(least) + 3`` occurs less than ``least`` times with a
-    probability below 0.5 % (Poisson).
-    """
+def _common(first: pa.ChunkedArray | None) -> tuple[tuple[str, ...], float]:
     if first is None:
         return (), 0.0
     counted = pc.value_counts(
         pc.drop_null(pc.cast(decode_dictionary(first.combine_chunks()), pa.large_string()))
     )
-    values, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
-    least = _RARE_SHARE * len(first) if len(values) > _CATEGORY_BINS else 1.0
-    sure = (least + 2.5 * math.sqrt(least) + 3) / max(1, sum(counts))
-    ranked = sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    return tuple(value for count, value in ranked[:_CATEGORY_BINS] if count >= least), min(1.0, sure)
+    counts = dict(zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True))
+    return frequent(counts, len(first))
 
 
-def grid_of(edges: tuple[float, ...]) -> tuple[Any, Any]:
-    """Return a lookup grid that finds a value's bin without a search: (low, scale), first bin by place.
+def frequent(counts: Mapping[str, int], values: int) -> tuple[tuple[str, ...], float]:
+    """Return which texts get a bin, most frequent first, and the share above which hardly one misses it.
 
-    A place says "not below the bin of the place before", so that rounding cannot skip a bin.
+    All that occur get one if they are few. A value whose expected count is ``least + 2.5 sqrt(least) + 3``
+    occurs less than ``least`` times with a probability below 0.5 % (Poisson).
     """
-    if not edges:
-        return (0.0, 1.0), np.zeros(1, np.int16)
-    low, span = edges[0], min(edges[-1] - edges[0], sys.float_info.max)
-    scale = _GRID_PLACES / span if span > 0 else 1.0
-    scale = scale if np.isfinite(scale) else 1.0
-    with np.errstate(over="ignore"):  # places beyond the largest float are past every bin
-        places = low + np.arange(-1, _GRID_PLACES - 1) / scale
-    start = np.searchsorted(edges, places, side="right").astype(np.int16)
-    start[:2] = 0
-    return (low, scale), start
+    least = _RARE_SHARE * values if sum(map(bool, counts.values())) > _CATEGORY_BINS else 1.0
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    names = tuple(name for name, count in ranked[:_CATEGORY_BINS] if count >= least)
+    if len(names) == _CATEGORY_BINS and len(ranked) > _CATEGORY_BINS:
+        least = max(least, ranked[_CATEGORY_BINS][1] + 1.0)
+    sure = (least + 2.5 * math.sqrt(least) + 3) / max(1, sum(counts.values()))
+    return names, min(1.0, sure)
 
 
 def finite(value: float) -> float:

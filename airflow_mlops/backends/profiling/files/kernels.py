@@ -25,6 +25,7 @@ TEXT_SLOTS = 1 << 14
 """Slots of the index of a text table: a power of two, at least twice its entries."""
 VALUE_START, VALUE_PLAIN, VALUE_QUOTED, VALUE_CLOSED = 0, 1, 2, 3
 """Where in a csv value a byte stands; after ``VALUE_CLOSED`` another quote goes on with the same value."""
+_LEAST = np.int64(np.iinfo(np.int64).min)
 _LINE_FEED, _RETURN = 10, 13
 _PLUS, _MINUS, _COMMA, _POINT, _ZERO, _NINE = 43, 45, 44, 46, 48, 57
 
@@ -40,47 +41,100 @@ def compiled(function: Any) -> Any:
 @compiled
 def tally_numbers(
     values: AnyArray,
+    bits: AnyArray,
     bitmap: AnyArray,
     offset: int,
-    borders: AnyArray,
-    grid: AnyArray,
-    start: AnyArray,
-    counts: AnyArray,
+    first: int,
+    cells: AnyArray,
+    state: AnyArray,
+    passed: AnyArray,
     sums: AnyArray,
     seen: AnyArray,
-) -> None:
-    """Count values in bins and add up the sums for the moments.
+) -> int:
+    """Count values in cells and add up the sums for the moments; return how far it came before room ran out.
 
-    :param values: float64. ``borders``: the bins' edges and infinity at the end.
-    :param grid: low, scale, origin; low and scale map a value to a place in ``start``, which holds the
-        first bin it may be in. Moments are about the origin.
-    :param counts: per bin. ``sums``: minimum, maximum, total, squares. ``seen``: nulls, NaN, infinite.
+    :param values: float64. ``bits``: the same memory as int64. ``first``: where to begin.
+    :param cells: open-addressed table of key and count. A count of 0 is a free slot; a negative one, -1 - n,
+        a cell with n values whose further ones are passed on, to be counted in finer cells.
+    :param state: shift from a value's key to its cell, cells in use, most cells, most values of a cell with a
+        shift, values passed on.
+    :param passed: receives the keys passed on.
+    :param sums: minimum, maximum, total, squares, origin; moments are about the origin.
+    :param seen: nulls, NaN, positive infinity, negative infinity.
     """
-    low, scale, origin, last = grid[0], grid[1], grid[2], float(len(start) - 1)
-    least, greatest, total, squares = sums[0], sums[1], 0.0, 0.0
-    for i in range(values.size):
+    shift, used, most, large, given = state[0], state[1], state[2], state[3], 0
+    least, greatest, total, squares, origin = sums[0], sums[1], 0.0, 0.0, sums[4]
+    count = values.size
+    i = first
+    while i < count:
         if bitmap.size and not (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
             seen[0] += 1
+            i += 1
             continue
         x = values[i]
         if not x - x == 0.0:  # noqa: SIM201 - NaN and infinity in one comparison
-            if x != x:
-                seen[1] += 1
-                continue
-            seen[2] += 1
-            counts[len(counts) - 1 if x > 0 else 0] += 1
+            seen[1 if x != x else (2 if x > 0 else 3)] += 1
+            i += 1
             continue
-        index = start[int(min(max((x - low) * scale, 0.0), last))]
-        while x >= borders[index]:
-            index += 1
-        counts[index] += 1
+        key = bits[i] if bits[i] >= 0 else _LEAST - bits[i]
+        slot = _cell(cells, key >> shift)
+        held = cells[slot, 1]
+        if held == 0:
+            if used == most:
+                break
+            cells[slot, 0] = key >> shift
+            used += 1
+        if held < 0:
+            passed[given] = key
+            given += 1
+        else:
+            cells[slot, 1] = held + 1 if held < large or shift == 0 else -2 - held
         least, greatest = min(least, x), max(greatest, x)
         about = x - origin
         total += about
         squares += about * about
+        i += 1
+    state[1], state[4] = used, given
     sums[0], sums[1] = least, greatest
     sums[2] += total
     sums[3] += squares
+    return i
+
+
+@compiled
+def count_keys(
+    keys: AnyArray, weights: AnyArray, first: int, cells: AnyArray, state: AnyArray, passed: AnyArray
+) -> int:
+    """Count keys as :func:`tally_numbers` does values; ``passed`` receives the places of those passed on."""
+    shift, used, most, large, given = state[0], state[1], state[2], state[3], 0
+    i = first
+    while i < keys.size:
+        slot = _cell(cells, keys[i] >> shift)
+        held = cells[slot, 1]
+        if held == 0:
+            if used == most:
+                break
+            cells[slot, 0] = keys[i] >> shift
+            used += 1
+        if held < 0:
+            passed[given] = i
+            given += 1
+        else:
+            held += weights[i]
+            cells[slot, 1] = held if held <= large or shift == 0 else -1 - held
+        i += 1
+    state[1], state[4] = used, given
+    return i
+
+
+@compiled
+def _cell(cells: AnyArray, key: np.int64) -> np.int64:
+    """Return the slot of a cell, or the free one where it belongs (linear probing)."""
+    last = len(cells) - 1
+    slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & last
+    while cells[slot, 1] != 0 and cells[slot, 0] != key:
+        slot = (slot + 1) & last
+    return slot
 
 
 @compiled

@@ -15,10 +15,12 @@ from airflow_mlops.backends.profiling.files.bins import (
     ALL_THERE,
     decode_dictionary,
     finite,
-    grid_of,
+    frequent,
     numbers_of,
     validity,
 )
+from airflow_mlops.backends.profiling.files.grid import Grid
+from airflow_mlops.core.data.profile.bins import keys_of, place_bins
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.sketch import (
     FNV,
@@ -31,14 +33,17 @@ from airflow_mlops.core.data.profile.sketch import (
 _ONCE = np.zeros(0, np.int64)
 
 
-def tally(empty: Column) -> NullTally:
+def tally(empty: Column, *, own_bins: bool = False) -> NullTally:
     """Return the tally for a column of this kind.
 
-    :param empty: the column without counts, with the bins to count in.
+    :param empty: the column without counts; of text with the bins to count in.
+    :param own_bins: whether bins of text may be exchanged for those that all values show to be better.
     """
     if empty.kind.is_numeric:
         return NumberTally(empty)
-    return {Kind.STRING: TextTally, Kind.BOOLEAN: FlagTally}.get(empty.kind, NullTally)(empty)
+    if empty.kind is Kind.STRING:
+        return TextTally(empty, own_bins=own_bins)
+    return FlagTally(empty) if empty.kind is Kind.BOOLEAN else NullTally(empty)
 
 
 class NullTally:
@@ -51,6 +56,10 @@ class NullTally:
         """Count one batch."""
         self.nulls += values.null_count
         self.other += len(values) - values.null_count
+
+    def join(self, other: Any) -> None:
+        """Count what another tally of the same column has counted."""
+        self.nulls, self.other = self.nulls + other.nulls, self.other + other.other
 
     def column(self) -> Column:
         """Return what was counted."""
@@ -69,6 +78,11 @@ class FlagTally(NullTally):
         super().add(values)
         self.true += pc.sum(decode_dictionary(values)).as_py() or 0
 
+    def join(self, other: Any) -> None:
+        """Count what another tally of the same column has counted."""
+        super().join(other)
+        self.true += other.true
+
     def column(self) -> Column:
         """Return what was counted."""
         return replace(
@@ -77,16 +91,13 @@ class FlagTally(NullTally):
 
 
 class NumberTally(NullTally):
-    """Counts numbers and datetimes in bins, adds up moments, notes distinct integers."""
+    """Counts numbers and datetimes in cells, adds up moments, notes distinct integers."""
 
     def __init__(self, empty: Column) -> None:
         super().__init__(empty)
-        (low, scale), self.start = grid_of(empty.edges)
-        self.grid = np.array([low, scale, empty.origin])
-        self.borders = np.array([*empty.edges, math.inf])
-        self.counts = np.zeros(len(self.borders), np.int64)
-        self.sums = np.array([math.inf, -math.inf, 0.0, 0.0])
-        self.seen = np.zeros(3, np.int64)
+        self.grid, self.rows = Grid(), 0
+        self.sums = np.array([math.inf, -math.inf, 0.0, 0.0, math.nan])
+        self.seen = np.zeros(4, np.int64)
         self.registers = np.zeros(REGISTERS, np.uint8)
 
     def add(self, values: Any) -> None:
@@ -96,43 +107,88 @@ class NumberTally(NullTally):
             return
         values = decode_dictionary(values)
         (numbers, whole), bits = numbers_of(values, self.empty.kind), validity(values)
-        kernels.tally_numbers(
-            numbers,
-            bits,
-            values.offset,
-            self.borders,
-            self.grid,
-            self.start,
-            self.counts,
-            self.sums,
-            self.seen,
-        )
+        self._count(numbers, bits, values.offset)
         if whole is not None:
             kernels.tally_distinct(whole, bits, values.offset, self.registers)
 
+    def _count(self, numbers: Any, bits: Any, offset: int) -> None:
+        grid, passed, done = self.grid, np.empty(len(numbers), np.int64), 0
+        self.rows += len(numbers)
+        grid.expect(self.rows)
+        if math.isnan(self.sums[4]):
+            self.sums[4] = _amid(numbers)
+        keys = numbers.view(np.int64)
+        while done < len(numbers):
+            done = kernels.tally_numbers(
+                numbers, keys, bits, offset, done, grid.cells, grid.state, passed, self.sums, self.seen
+            )
+            given = passed[: grid.state[4]]
+            grid.pass_on(given, np.ones(len(given), np.int64))
+            if done < len(numbers):
+                grid.make_room(int(keys_of(numbers[done : done + 1])[0]))
+
+    def join(self, other: Any) -> None:
+        """Count what another tally of the same column has counted."""
+        if math.isnan(self.sums[4]):
+            self.sums[4] = other.sums[4]
+        total, squares = _about(self.sums[4], other)
+        self.sums[:4] = [*_ends(self.sums, other.sums), self.sums[2] + total, self.sums[3] + squares]
+        self.rows, self.seen = self.rows + other.rows, self.seen + other.seen
+        self.registers = np.maximum(self.registers, other.registers)
+        self.grid.join(other.grid)
+
     def column(self) -> Column:
         """Return what was counted."""
-        least, greatest, total, squares = self.sums.tolist()
-        nulls, nans, infinite = self.seen.tolist()
+        nulls, nans, above, below = self.seen.tolist()
+        least, greatest = self.sums[:2].tolist()
+        edges, counts = self._bins()
+        if above or below:
+            edges, counts = edges or (0.0,), counts or (0, 0)
+            counts = (counts[0] + below, *counts[1:-1], counts[-1] + above)
+        placed = replace(self.empty, edges=edges, counts=counts)
+        total, squares = _about(placed.origin, self)
         return replace(
-            self.empty,
+            placed,
             nulls=nulls + nans,
             nans=nans,
-            infinite=infinite,
+            infinite=above + below,
             minimum=least if least <= greatest else None,
             maximum=greatest if least <= greatest else None,
             total=finite(total),
             total_squares=finite(squares),
-            counts=tuple(self.counts.tolist()),
             registers=pack_registers(self.registers),
         )
+
+    def _bins(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        lows, highs, counts = self.grid.leaves()
+        if not len(lows):
+            return (), ()
+        return place_bins((lows, highs), counts, whole=self.empty.kind is Kind.INTEGER)
+
+
+def _amid(numbers: Any) -> float:
+    """Return a value amid others, of which it is subtracted before these are added up."""
+    some = numbers[:: max(1, len(numbers) // 1000)]
+    some = some[np.isfinite(some)]
+    some = some if len(some) else numbers[np.isfinite(numbers)]
+    return float(np.sort(some)[len(some) // 2]) if len(some) else math.nan
+
+
+def _about(origin: float, tally: NumberTally) -> tuple[float, float]:
+    """Return sum and sum of squares about an origin."""
+    _, _, total, squares, before = tally.sums.tolist()
+    count, moved = tally.rows - int(tally.seen.sum()), before - origin
+    if not count or math.isnan(before):
+        return 0.0, 0.0
+    return total + count * moved, squares + moved * (2 * total + count * moved)
 
 
 class TextTally(NullTally):
     """Counts texts: those with a bin exactly, the heavy hitters of the others within a stated error."""
 
-    def __init__(self, empty: Column) -> None:
+    def __init__(self, empty: Column, *, own_bins: bool) -> None:
         super().__init__(empty)
+        self.own_bins = own_bins
         self.index = np.full(kernels.TEXT_SLOTS, -1, np.int16)
         size = kernels.TEXTS_COUNTED + len(empty.categories or ())
         self.keys, self.counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
@@ -208,15 +264,38 @@ class TextTally(NullTally):
         known = self.names | dict(zip(fresh, texts, strict=True))
         self.names = {key: known[key] for key in keys}
 
+    def join(self, other: Any) -> None:
+        """Count what another tally of the same column has counted."""
+        self._flush()
+        other._flush()
+        bins, entries = other.seen[4], other.seen[2]
+        self.sums[:] = [*_ends(self.sums, other.sums), *(self.sums[2:] + other.sums[2:])]
+        sums, values = self.sums.copy(), self.seen[1] + other.seen[1]
+        if entries > bins:
+            names = [other.names[key] for key in other.keys[bins:entries].tolist()]
+            self._count(pa.array(names, pa.large_string()), other.counts[bins:entries].copy())
+        self.counts[:bins] += other.counts[:bins]
+        self.sums[:], self.seen[1] = sums, values
+        self.seen[[0, 3]] += other.seen[[0, 3]]
+        self.registers = np.maximum(self.registers, other.registers)
+
     def column(self) -> Column:
         """Return what was counted."""
         self._flush()
         nulls, values, entries, cut, bins, _ = self.seen.tolist()
         counts, keys = self.counts.tolist(), self.keys.tolist()
-        found = {self.names[keys[i]]: counts[i] for i in range(bins, entries)}
+        places = {name: i for i, name in enumerate(self.empty.categories or ())}
+        places |= {self.names[keys[i]]: i for i in range(bins, entries)}
+        binned, listed_above = list(self.empty.categories or ()), self.empty.listed_above
+        if self.own_bins and not cut and entries <= kernels.TEXTS_COUNTED:
+            names, listed_above = frequent({name: counts[i] for name, i in places.items()}, values)
+            binned = list(names)
+        chosen = set(binned)
+        found = {name: counts[i] for name, i in places.items() if counts[i] and name not in chosen}
         heavy_hitters, left_out = join_heavy_hitters(found, {})
-        known = sum(counts[:bins])
-        sampled = sorted(zip(keys[bins:entries], counts[bins:entries], strict=True))[:VALUES_SAMPLED]
+        sampled = sorted(
+            (keys[i], counts[i]) for name, i in places.items() if counts[i] and name not in chosen
+        )[:VALUES_SAMPLED]
         return replace(
             self.empty,
             nulls=nulls,
@@ -224,11 +303,16 @@ class TextTally(NullTally):
             maximum=self.sums[1].item() if values else None,
             total=self.sums[2].item(),
             total_squares=self.sums[3].item(),
-            categories=dict(zip(self.empty.categories or (), counts, strict=False)),
-            other=values - known,
+            categories={name: counts[places[name]] for name in binned},
+            other=values - sum(counts[places[name]] for name in binned),
             heavy_hitters=heavy_hitters,
             heavy_hitters_error=cut + left_out,
+            listed_above=listed_above,
             value_sample={f"{key:016x}": count for key, count in sampled},
             value_hash=FNV,
             registers=pack_registers(self.registers),
         )
+
+
+def _ends(one: Any, other: Any) -> tuple[float, float]:
+    return min(one[0], other[0]), max(one[1], other[1])

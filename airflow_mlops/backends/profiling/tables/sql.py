@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from airflow_mlops.backends.profiling.files.arrow import FIRST_ROWS
@@ -17,8 +19,17 @@ from airflow_mlops.backends.profiling.tables.sql_text import (
     NEGATIVE,
     NULL,
     TOTALS,
+    distinct_text,
     profile_text,
     sample_text,
+)
+from airflow_mlops.core.data.profile.bins import (
+    BIN_SHARE,
+    SINGLE_VALUES,
+    bins_between,
+    keys_of,
+    place_bins,
+    thin,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.profile import Profile
@@ -36,6 +47,9 @@ if TYPE_CHECKING:
 _STATEMENT_CHARACTERS = 500_000
 """Longest statement; BigQuery allows 1 MB. Wider tables are read by several statements."""
 STATEMENT_COLUMNS = 64
+_MOST_READINGS = 12
+_MOST_PARTS = 256
+"""Most bins that one with a large share is split into at a time."""
 
 
 def profile_relation(
@@ -43,11 +57,12 @@ def profile_relation(
 ) -> Profile:
     """Return the profile of a table, view or query of DuckDB, Postgres, Spark, BigQuery or Snowflake.
 
-    The result equals that of the Arrow engine on the same rows. Each column is read once. The driver's
-    errors are passed through: the connection is the caller's.
+    The result equals that of the Arrow engine on the same rows, but for the edges of numbers with more than
+    ``SINGLE_VALUES`` distinct values. Columns are read until no bin holds a large share, usually once or twice.
+    The driver's errors are passed through: the connection is the caller's.
 
-    :param bins_from: profile whose bins are used; columns that it does not have, or has as another kind, get
-        bins from ``FIRST_ROWS`` rows of the table.
+    :param bins_from: profile whose bins of texts are used, and tried for numbers; what it does not have, or
+        has as another kind, gets bins from ``FIRST_ROWS`` rows of the table at first.
     :param partitions: the window's partition keys, recorded in the profile.
     :raises InvalidDataError: a database that is not supported.
     :raises WindowChangedError: rows were added or deleted between the statements of a very wide table.
@@ -56,13 +71,11 @@ def profile_relation(
     dialect = dialect_of(connection.name)
     relation = str(connection.compile(table))
     columns = _empty_columns(table, connection, relation, bins_from)
-    counted: list[Column] = []
-    for part in _parts(relation, columns, dialect):
-        answer = _answer(connection, profile_text(relation, part, dialect))
-        by_column: dict[int, list[Any]] = {i: [] for i in range(len(part))}
-        for position, *row in answer:
-            by_column[int(position)].append(row)
-        counted += [_column(column, by_column[i]) for i, column in enumerate(part)]
+    placed = _placed(connection, relation, [column for column in columns if column.kind.is_numeric])
+    texts = [column for column in columns if not column.kind.is_numeric]
+    answers = zip(texts, _answers(connection, relation, texts), strict=True)
+    found = placed | {column.name: _column(column, rows) for column, rows in answers}
+    counted = [found[column.name] for column in columns]
     rows = [column.nulls + column.present for column in counted]
     if len(set(rows)) > 1:
         msg = (
@@ -94,19 +107,99 @@ def field_of(name: str, kind: dt.DataType) -> pa.Field:
 def _empty_columns(
     table: ibis.Table, connection: Any, relation: str, reference: Profile | None
 ) -> list[Column]:
-    """Return per column of the table an empty column with the bins to count in."""
+    """Return per column of the table an empty column with the bins to count in, of numbers with a guess."""
     fields = {name: field_of(name, kind) for name, kind in table.schema().items()}
-    unknown = [field for field in fields.values() if needs_rows(field, reference)]
-    first = _sample(connection, relation, unknown) if unknown else {}
     known = reference.by_name if reference else {}
-    columns = [empty_column(field, first.get(name), known.get(name)) for name, field in fields.items()]
-    plain = {name: str(kind).lower() for name, kind in table.schema().items()}
-    return [
-        replace(column, arrow_type=plain[column.name])
-        if pa.types.is_binary(fields[column.name].type)
-        else column
-        for column in columns
+    columns = {name: empty_column(field, None, known.get(name)) for name, field in fields.items()}
+    unknown = [
+        field
+        for name, field in fields.items()
+        if needs_rows(field, reference) or (columns[name].kind.is_numeric and not _edges(known.get(name)))
     ]
+    first = _sample(connection, relation, unknown) if unknown else {}
+    plain = {name: str(kind).lower() for name, kind in table.schema().items()}
+    for name, field in fields.items():
+        column = empty_column(field, first.get(name), known.get(name))
+        if column.kind.is_numeric:
+            edges = _edges(known.get(name)) or _guess(first.get(name), column.kind)
+            column = replace(column, edges=edges, counts=(0,) * (len(edges) + 1))
+        if pa.types.is_binary(field.type):
+            column = replace(column, arrow_type=plain[name])
+        columns[name] = column
+    return list(columns.values())
+
+
+def _edges(known: Column | None) -> tuple[float, ...]:
+    return known.edges if known is not None and known.kind.is_numeric else ()
+
+
+def _guess(first: pa.ChunkedArray | None, kind: Kind) -> tuple[float, ...]:
+    """Return edges at which some of the values would be counted."""
+    values = first.drop_null().to_numpy() if first is not None else np.zeros(0)
+    keys, counts = np.unique(keys_of(values[np.isfinite(values)]), return_counts=True)
+    if not len(keys):
+        return ()
+    return place_bins((keys, keys + 1), counts.astype(float), whole=kind is Kind.INTEGER)[0]
+
+
+def _placed(connection: Any, relation: str, columns: Sequence[Column]) -> dict[str, Column]:
+    """Count numbers, again in more bins while one holds a large share; return columns by name."""
+    single = _single_values(connection, relation, columns)
+    found: dict[str, Column] = {}
+    left = [
+        replace(column, edges=edges, counts=(0,) * (len(edges) + 1))
+        for column, edges in zip(columns, single, strict=True)
+    ]
+    for _ in range(_MOST_READINGS):
+        again = []
+        for column, rows in zip(left, _answers(connection, relation, left), strict=True):
+            found[column.name] = _number(column, rows)
+            edges = refined(column.edges, rows, whole=column.kind is Kind.INTEGER)
+            if edges != column.edges:
+                again.append(replace(column, edges=edges, counts=(0,) * (len(edges) + 1)))
+        left = again
+        if not left:
+            break
+    return found
+
+
+def _single_values(connection: Any, relation: str, columns: Sequence[Column]) -> list[tuple[float, ...]]:
+    """Return the columns' edges; of those that may have few distinct values, an edge at each of these."""
+    few = [i for i, column in enumerate(columns) if len(column.edges) <= 2 * SINGLE_VALUES]
+    edges = [column.edges for column in columns]
+    if not few:
+        return edges
+    values: dict[int, list[float]] = {i: [] for i in few}
+    asked = {i: columns[i] for i in few}
+    text = distinct_text(relation, asked, SINGLE_VALUES + 1, dialect_of(connection.name))
+    for i, x in _answer(connection, text):
+        values[int(i)].append(float(x))
+    for i, found in values.items():
+        if not found:
+            edges[i] = ()
+        elif len(found) <= SINGLE_VALUES:
+            keys = np.unique(keys_of(np.asarray(found)))
+            whole = columns[i].kind is Kind.INTEGER
+            edges[i] = place_bins((keys, keys + 1), np.ones(len(keys)), whole=whole)[0]
+    return edges
+
+
+def refined(edges: Sequence[float], rows: Sequence[Sequence[Any]], *, whole: bool) -> tuple[float, ...]:
+    """Return edges with more of them in bins that hold a large share of several values.
+
+    :param rows: result rows of the column: bin index, count, ..., minimum, maximum, sum, sum of squares.
+    """
+    bins = [(int(row[1]), float(row[-4]), float(row[-3])) for row in rows if row[0] >= 0]
+    large = BIN_SHARE * sum(count for count, _, _ in bins)
+    more: set[float] = set()
+    for count, low, high in bins:
+        tight = low, math.nextafter(high, math.inf)
+        if count > large and low < high:
+            parts = min(_MOST_PARTS, math.ceil(2 * count / large))
+            inside = (low + (high / parts - low / parts) * part for part in range(1, parts))
+            more |= {*tight, *inside}
+    wanted = {math.ceil(edge) if whole else edge for edge in more if math.isfinite(edge)}
+    return tuple(sorted({*edges, *map(float, wanted)}))
 
 
 def _sample(connection: Any, relation: str, fields: Sequence[pa.Field]) -> dict[str, pa.ChunkedArray]:
@@ -119,6 +212,18 @@ def _sample(connection: Any, relation: str, fields: Sequence[pa.Field]) -> dict[
     }
     first = connection.sql(text, schema=types).to_pyarrow()
     return {field.name: first.column(f"c{i}") for i, field in enumerate(fields)}
+
+
+def _answers(connection: Any, relation: str, columns: Sequence[Column]) -> list[list[Any]]:
+    """Return the result rows of each column."""
+    dialect = dialect_of(connection.name)
+    found: list[list[Any]] = []
+    for part in _parts(relation, columns, dialect):
+        by_column: list[list[Any]] = [[] for _ in part]
+        for position, *row in _answer(connection, profile_text(relation, part, dialect)):
+            by_column[int(position)].append(row)
+        found += by_column
+    return found
 
 
 def _parts(relation: str, columns: Sequence[Column], dialect: Dialect) -> Iterator[list[Column]]:
@@ -157,24 +262,47 @@ def _column(column: Column, rows: list[Any]) -> Column:
 
 
 def _number(column: Column, rows: list[Any]) -> Column:
-    """Sum over the bins; infinite values are counted in the outer bins only."""
-    count = {int(index): int(n) for index, n, *_ in rows}
-    sums = [row[-4:] for row in rows if row[0] >= 0]
-    counts = [count.get(index, 0) for index in range(len(column.edges) + 1)]
-    counts[0] += count.get(NEGATIVE, 0)
-    counts[-1] += count.get(INFINITE, 0)
-    nans = count.get(NAN, 0)
+    """Sum over the bins; infinite values are counted beyond the edges only."""
+    special = {int(row[0]): int(row[1]) for row in rows if row[0] < 0}
+    bins = sorted((int(row[0]), int(row[1]), *map(float, row[-4:])) for row in rows if row[0] >= 0)
+    nans, above, below = special.get(NAN, 0), special.get(INFINITE, 0), special.get(NEGATIVE, 0)
+    edges, counts = _bins(column, bins)
+    if above or below:
+        edges, counts = edges or (0.0,), counts or (0, 0)
+        counts = (counts[0] + below, *counts[1:-1], counts[-1] + above)
+    placed = replace(column, edges=edges, counts=counts)
+    finite_values, moved = sum(found[1] for found in bins), column.origin - placed.origin
+    total, squares = (sum(found[i] for found in bins) for i in (4, 5))
     return replace(
-        column,
-        nulls=count.get(NULL, 0) + nans,
+        placed,
+        nulls=special.get(NULL, 0) + nans,
         nans=nans,
-        infinite=count.get(NEGATIVE, 0) + count.get(INFINITE, 0),
-        minimum=min((float(low) for low, *_ in sums), default=None),
-        maximum=max((float(high) for _, high, *_ in sums), default=None),
-        total=finite(sum(float(total) for *_, total, _ in sums)),
-        total_squares=finite(sum(float(squares) for *_, squares in sums)),
-        counts=tuple(counts),
+        infinite=above + below,
+        minimum=min((found[2] for found in bins), default=None),
+        maximum=max((found[3] for found in bins), default=None),
+        total=finite(total + finite_values * moved),
+        total_squares=finite(squares + moved * (2 * total + finite_values * moved)),
     )
+
+
+def _bins(column: Column, bins: Sequence[tuple[Any, ...]]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return edges and counts; bins without an end, and those with a large share, end at their values."""
+    if not bins:
+        return (), ()
+    index, count, least, greatest = (
+        np.asarray(values, float) for values in list(zip(*bins, strict=True))[:4]
+    )
+    ends = np.array([-math.inf, *column.edges, math.inf])
+    place = index.astype(int)
+    tight = (place == 0) | (place == len(column.edges)) | (count > BIN_SHARE * count.sum())
+    with np.errstate(over="ignore"):
+        beyond = np.nextafter(greatest, math.inf)
+    beyond = np.ceil(beyond) if column.kind is Kind.INTEGER else beyond
+    low, high = np.where(tight, least, ends[place]), np.where(tight, beyond, ends[place + 1])
+    edges, counts = bins_between(low, high, count)
+    points, below = thin(np.asarray(edges), np.cumsum(np.asarray(counts, float))[:-1])
+    counts = np.diff(np.concatenate([[0.0], below, [count.sum()]])).astype(int)
+    return tuple(points.tolist()), tuple(counts.tolist())
 
 
 def _text(

@@ -15,7 +15,7 @@ from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_mlops.core.data.profile.column import Column
 
@@ -108,6 +108,19 @@ def sample_text(relation: str, columns: Sequence[Column], rows: int, dialect: Di
     names = (dialect.identifier(f"c{i}") for i in range(len(columns)))
     values = (f"{value_expression(column, dialect)} AS {n}" for column, n in zip(columns, names, strict=True))
     return f"SELECT {', '.join(values)} FROM ({relation}) AS b LIMIT {rows}"
+
+
+def distinct_text(relation: str, columns: Mapping[int, Column], most: int, dialect: Dialect) -> str:
+    """Return a query for the finite values of numeric columns, at most so many each: position, value."""
+    greatest = dialect.literal(sys.float_info.max)
+    least = dialect.literal(-sys.float_info.max)
+    arms = []
+    for i, column in columns.items():
+        source = f"(SELECT {value_expression(column, dialect)} AS x FROM ({relation}) AS b) AS s"
+        finite = f"x >= {least} AND x <= {greatest}"
+        found = f"(SELECT DISTINCT x FROM {source} WHERE {finite} LIMIT {most}) AS t"
+        arms.append(f"SELECT {i} AS c, x FROM {found}")
+    return " UNION ALL ".join(arms)
 
 
 def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import reduce
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 from pydantic import Field
 
+from airflow_mlops.core.data.profile.bins import read_below, thin
 from airflow_mlops.core.data.profile.sketch import (
     VALUES_SAMPLED,
     estimate_distinct,
@@ -25,6 +29,11 @@ from airflow_mlops.core.record import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
+
+    from airflow_mlops.core.data.profile.bins import Floats
+
+_FEW_EDGES = 64
+"""So many edges were most until bins were closed: an edge then may be a value, with nothing up to the next."""
 
 
 class Kind(StrEnum):
@@ -53,7 +62,8 @@ class Column(Record):
     :param minimum: of finite values; strings: length in characters; datetimes: epoch seconds.
     :param total: sum of (value - ``origin``) over finite values (strings: lengths); ``total_squares``: sum of
         the squares. The origin keeps both accurate for values far from zero.
-    :param edges: ascending bin edges of a numeric column; bin i holds edges[i-1] <= x < edges[i].
+    :param edges: ascending bin edges of a numeric column; bin i holds edges[i-1] <= x < edges[i]. Each column
+        has its own, placed by its own values: see :mod:`~airflow_mlops.core.data.profile.bins`.
     :param counts: values per bin, one more than edges.
     :param categories: counts of the categories that have a bin of their own.
     :param other: number of values in none of these bins.
@@ -155,13 +165,41 @@ class Column(Record):
         """Share of missing values."""
         return self.nulls / rows if rows else 0.0
 
+    @property
+    def below(self) -> tuple[Floats, Floats]:
+        """Points between which a numeric column's values lie, and how many values are below each.
+
+        Values that are known to be single ones, or at the end of an open bin, get a point right behind them.
+        """
+        points, below = np.asarray(self.edges), np.cumsum(np.asarray(self.counts, float))[:-1]
+        if len(points) <= _FEW_EDGES and self.counts and not self.counts[0] and _beside(self) == 0:
+            points = np.column_stack([points, np.nextafter(points, math.inf)]).ravel()
+            below = np.column_stack([below, below + np.asarray(self.counts[1:], float)]).ravel()
+            points, first = np.unique(points, return_index=True)
+            return points, below[first]
+        if len(points) and self.minimum is not None and self.minimum < points[0]:
+            points, below = np.append(self.minimum, points), np.append(0.0, below)
+        if len(points) and self.maximum is not None and self.maximum >= points[-1]:
+            points = np.append(points, np.nextafter(self.maximum, math.inf))
+            below = np.append(below, float(self.present))
+        return points, below
+
+    @property
+    def single_values(self) -> Floats | None:
+        """Values of a numeric column if each is counted apart; ``None`` if any may be anywhere in its bin."""
+        points, below = self.below
+        held = np.diff(below) > 0
+        apart = points[1:] == np.nextafter(points[:-1], math.inf)
+        apart |= (self.kind is Kind.INTEGER) & (np.diff(points) == 1)
+        return points[:-1][held] if not self.infinite and apart[held].all() else None
+
     def fits(self, other: Column) -> bool:
-        """Say whether both have the same bins, so that they can be merged and compared."""
+        """Say whether both can be merged and compared: the same kind, texts in the same bins."""
         if not self.present or not other.present:
             return True
         alike = self.kind is other.kind or {self.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
         same_names = (self.categories or {}).keys() == (other.categories or {}).keys()
-        return alike and self.edges == other.edges and (same_names or (self.names_all and other.names_all))
+        return alike and (same_names or (self.names_all and other.names_all))
 
     def with_bins(self, names: AbstractSet[str]) -> Column:
         """Return the column with bins for these categories too; it has to list all its values."""
@@ -204,11 +242,47 @@ def _quantile(rank: float, edges: Sequence[float], cumulative: Sequence[int]) ->
     return edges[index] + part * (edges[index + 1] - edges[index])
 
 
-def add_columns(one: Column, other: Column) -> Column:
-    """Return the column of the rows of both windows; a column without values fits any other.
+def add_columns(columns: Sequence[Column]) -> Column:
+    """Return the column of the rows of all windows; a column without values fits any other.
 
-    :raises InvalidRecordError: different bins or kinds.
+    Counts of numbers are exact at the edges that all have, else off by at most a bin of those that lack one;
+    added at once, in any order, they are the same.
+
+    :param columns: one or more.
+    :raises InvalidRecordError: texts in different bins, or different kinds.
     """
+    together = reduce(_add, columns)
+    if len(columns) == 1 or not together.kind.is_numeric:
+        return together
+    edges, counts = _join_bins([column for column in columns if column.present])
+    joined = replace(together, edges=edges, counts=counts)
+    finite = [(column, column.present - column.infinite, column.origin - joined.origin) for column in columns]
+    return replace(
+        joined,
+        total=_finite(math.fsum(c.total + n * moved for c, n, moved in finite)),
+        total_squares=_finite(
+            math.fsum(c.total_squares + moved * (2 * c.total + n * moved) for c, n, moved in finite)
+        ),
+    )
+
+
+def _join_bins(columns: Sequence[Column]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return edges and counts over all columns: in every bin that any has, until these are too many."""
+    if not columns:
+        return (), ()
+    if all(column.edges == columns[0].edges for column in columns):
+        return columns[0].edges, tuple(map(sum, zip(*(column.counts for column in columns), strict=True)))
+    known = [column.below for column in columns]
+    points = np.unique(np.concatenate([edges for edges, _ in known]))
+    parts = np.sort([read_below(edges, below, points) for edges, below in known], axis=0)
+    below = np.rint(parts.sum(axis=0))
+    points, below = thin(points, below)
+    total = float(sum(column.present for column in columns))
+    counts = np.diff(np.concatenate([[0.0], below, [total]])).astype(np.int64)
+    return tuple(points.tolist()), tuple(counts.tolist())
+
+
+def _add(one: Column, other: Column) -> Column:
     if not one.fits(other):
         msg = f"column {one.name}: different bins or kinds ({one.kind}, {other.kind}) do not add up"
         raise InvalidRecordError(msg)
@@ -276,6 +350,20 @@ def _add_counts(counts: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ..
 
 def _add_categories(counts: dict[str, int] | None, rest: dict[str, int] | None) -> dict[str, int] | None:
     return {name: n + (rest or {}).get(name, 0) for name, n in counts.items()} if counts else counts
+
+
+def _beside(column: Column) -> float:
+    """Return the sum of the values' distances to their bins' lower edges; 0 if it is rounding error."""
+    if column.infinite:
+        return math.inf
+    parts = [n * (edge - column.origin) for edge, n in zip(column.edges, column.counts[1:], strict=True)]
+    beside = abs(column.total - math.fsum(parts))
+    return beside if beside > 1e-9 * max(math.fsum(map(abs, parts)), abs(column.total)) else 0.0
+
+
+def _finite(value: float) -> float:
+    """Return the nearest number that JSON can hold; sums of the largest floats overflow."""
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
 
 
 def _least(*values: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Profile: mergeable per-column summary of a window; profiles with the same bins add up exactly."""
+"""Profile: mergeable per-column summary of a window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _FORMAT = 2
 
@@ -59,38 +59,31 @@ class Profile(Record):
 
 
 def merge(*profiles: Profile) -> Profile:
-    """Return the profile of the rows of all profiles together.
+    """Return the profile of the rows of all profiles together; a window without a column has nulls there.
 
-    Associative and commutative except for the order of columns, the rounding of sums, and the heavy
-    hitters, whose stated error holds in any order.
+    Commutative except for the order of columns and the heavy hitters, whose stated error holds in any order.
+    What belongs together is best merged at once: see :func:`~airflow_mlops.core.data.profile.column.add_columns`.
 
-    :raises InvalidRecordError: no profile given, or a column with different bins or kinds.
+    :raises InvalidRecordError: no profile given, or a column of different kinds, or texts in different bins.
     """
     if not profiles:
         msg = "no profiles to merge, allowed: one or more"
         raise InvalidRecordError(msg)
-    merged = profiles[0]
-    for other in profiles[1:]:
-        merged = _add(merged, other)
-    return merged
-
-
-def _add(one: Profile, other: Profile) -> Profile:
-    names = dict.fromkeys((*one.names, *other.names))
+    if len(profiles) == 1:
+        return profiles[0]
+    names = dict.fromkeys(name for profile in profiles for name in profile.names)
     return Profile(
-        rows=one.rows + other.rows,
-        columns=tuple(_add_column(one, other, name) for name in names),
-        partitions=tuple(sorted({*one.partitions, *other.partitions})),
-        partition_column=one.partition_column or other.partition_column,
-        notes=tuple(dict.fromkeys((*one.notes, *other.notes))),
+        rows=sum(profile.rows for profile in profiles),
+        columns=tuple(_add_up(name, profiles) for name in names),
+        partitions=tuple(sorted({key for profile in profiles for key in profile.partitions})),
+        partition_column=next((p.partition_column for p in profiles if p.partition_column), ""),
+        notes=tuple(dict.fromkeys(note for profile in profiles for note in profile.notes)),
     )
 
 
-def _add_column(one: Profile, other: Profile, name: str) -> Column:
+def _add_up(name: str, profiles: Sequence[Profile]) -> Column:
     """Add one column; a window without it counts as null in all its rows."""
-    mine, theirs = one.column(name), other.column(name)
-    if mine is not None and theirs is not None:
-        return add_columns(mine, theirs)
-    there, missing = (mine, other.rows) if mine is not None else (theirs, one.rows)
-    assert there is not None  # noqa: S101 - the name came from one of the two
-    return replace(there, nulls=there.nulls + missing)
+    there = [(profile, column) for profile in profiles if (column := profile.column(name)) is not None]
+    missing = sum(profile.rows for profile in profiles) - sum(profile.rows for profile, _ in there)
+    together = add_columns([column for _, column in there])
+    return replace(together, nulls=together.nulls + missing)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.core.data.expectations.known_values import known_values
 from airflow_mlops.core.data.expectations.query import EXACT
 from airflow_mlops.core.data.expectations.types import pandas_type
-from airflow_mlops.core.data.profile.column import Kind, quantiles
+from airflow_mlops.core.data.profile.column import quantiles
 from airflow_mlops.core.data.schema.calendar_values import calendar_limits, calendar_room
 from airflow_mlops.core.data.schema.keys import AXIS_WORDS
 
@@ -68,7 +68,9 @@ def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limit
     span = f"{low:g} to {high:g}"
     found = None if is_key else calendar_limits(column, days)
     if found is not None:
-        return Limits(float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told)
+        return Limits(
+            float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told
+        )
     open_ended = _open_ended(seen, is_key=is_key)
     if open_ended:
         return Limits(None, None, span, f"{open_ended}: no range of values")

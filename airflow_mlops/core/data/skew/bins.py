@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain, pairwise
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_mlops.core.data.profile.bins import read_below
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.skew.distance import Bins, Flags, Floats, Ints
 from airflow_mlops.core.data.skew.tails import Tails, tail_of
@@ -19,9 +20,18 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.profile import Profile
 
 
+_LISTED_VALUES = 64
+"""Most values of a numeric column for which those that are none of them are told apart."""
+COARSE_BINS = 64
+"""Most bins of a numeric column for distances that add up over bins: of more, chance adds more than change."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedCounts:
     """Counts of several profiles in the same columns and bins.
+
+    A numeric column has an edge wherever any of its profiles has one; what a profile has between two of its
+    own edges is taken to be evenly spread.
 
     :param names: of the columns.
     :param numeric: whether the bins of a column are intervals; ``categorical``: whether they are categories;
@@ -58,8 +68,11 @@ class AlignedCounts:
         last[(np.cumsum(self.sizes) - 1)[self.categorical]] = True
         return last
 
-    def pair(self, reference: Floats, current: Floats, columns: Flags) -> Bins:
-        """Return the bins of some columns with the counts of two samples."""
+    def pair(self, reference: Floats, current: Floats, columns: Flags, *, coarse: bool = False) -> Bins:
+        """Return the bins of some columns with the counts of two samples.
+
+        :param coarse: join numeric bins until at most ``COARSE_BINS`` are left, each with an equal share.
+        """
         every = Bins(
             sizes=self.sizes,
             reference=reference,
@@ -68,7 +81,27 @@ class AlignedCounts:
             rest=self.categorical,
             cut=self.cut,
         )
-        return every.select(columns)
+        chosen = every.select(columns)
+        return _joined(chosen, self.numeric[columns]) if coarse else chosen
+
+
+def _joined(bins: Bins, numeric: Flags) -> Bins:
+    """Join neighbouring bins of numeric columns that have more than ``COARSE_BINS``."""
+    share = bins.pooled
+    place = np.floor((bins.running(share) - share / 2) * COARSE_BINS)
+    many = bins.spread(numeric & (bins.sizes > COARSE_BINS))
+    new = np.append(True, place[1:] != place[:-1]) | ~many
+    new[bins.starts] = True
+    first = np.flatnonzero(new)
+    weight = np.add.reduceat(share, first)
+    middle = np.add.reduceat(share * bins.points, first)
+    return replace(
+        bins,
+        sizes=bins.add(new.astype(float)).astype(np.int64),
+        reference=np.add.reduceat(bins.reference, first),
+        current=np.add.reduceat(bins.current, first),
+        points=np.divide(middle, weight, out=bins.points[first], where=weight > 0),
+    )
 
 
 def align_columns(
@@ -101,7 +134,7 @@ def _comparable(columns: list[Column]) -> bool:
 
 def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> AlignedCounts:
     leading = [next((c for c in columns if c.present), columns[0]) for columns in found.values()]
-    numeric = np.asarray([bool(c.edges) and len(c.counts) > 1 for c in leading], bool)
+    numeric = np.asarray([c.kind.is_numeric and bool(c.edges) for c in leading], bool)
     named = np.asarray([c.categories is not None for c in leading], bool) & ~numeric
     tails = {
         i: tail_of(columns, leading[i].categories or {})
@@ -109,12 +142,19 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
         if named[i]
     }
     more = [tails[i].values if i in tails and tails[i].complete else [] for i in range(len(leading))]
-    sizes = [_size(*column) for column in zip(leading, numeric, named, more, strict=True)]
+    edges = [edges_of(c) if n else None for c, n in zip(found.values(), numeric, strict=True)]
+    sizes = [_size(*column) for column in zip(leading, edges, named, more, strict=True)]
     counts = np.stack(
         [
-            _flat(
+            np.concatenate(
                 [
-                    _counts(column, leading[i], sizes[i], [tails[i].counts[k].get(v, 0) for v in more[i]])
+                    _counts(
+                        column,
+                        leading[i],
+                        edges[i],
+                        sizes[i],
+                        [tails[i].counts[k].get(value, 0) for value in more[i]],
+                    )
                     for i, column in enumerate(side)
                 ]
             )
@@ -122,22 +162,22 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
         ]
         or [np.zeros(0)] * len(profiles)
     )
-    listed = named | np.asarray([n and _is_listed(c) for c, n in zip(leading, numeric, strict=True)], bool)
+    single = [c.single_values if n else None for c, n in zip(leading, numeric, strict=True)]
+    single = [values if values is not None and len(values) <= _LISTED_VALUES else None for values in single]
     others = [
-        [_others(c, n, t) for c in columns]
-        for columns, n, t in zip(found.values(), numeric, listed, strict=True)
+        [_others(c, known) for c in columns] for columns, known in zip(found.values(), single, strict=True)
     ]
     nulls = [[float(c.nulls) for c in columns] for columns in found.values()]
     return AlignedCounts(
         names=tuple(found),
         numeric=numeric,
         categorical=named,
-        listed=listed,
+        listed=named | np.asarray([values is not None for values in single], bool),
         sizes=np.asarray(sizes, np.int64),
         cut=np.asarray(
             [0.0 if i in tails and tails[i].complete else c.listed_above for i, c in enumerate(leading)]
         ),
-        points=_flat([_points(*column) for column in zip(leading, numeric, sizes, strict=True)]),
+        points=np.concatenate([np.zeros(0), *map(_points, edges, sizes)]),
         counts=counts,
         others=np.where(
             named,
@@ -150,46 +190,43 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
     )
 
 
-def _is_listed(column: Column) -> bool:
-    """Say whether every value of a numeric column is a bin edge: few values, each with its own bin."""
-    return not column.infinite and not column.counts[0] and _beside(column) == 0
+def edges_of(columns: Sequence[Column]) -> Floats:
+    """Return every edge that any of these columns has."""
+    return np.unique(np.concatenate([c.below[0] for c in columns if c.present]))
 
 
-def _others(column: Column, numeric: bool, listed: bool) -> float:  # noqa: FBT001 - private
-    """Return a lower bound of the number of values of a numeric column that are not a bin edge."""
-    if not (numeric and listed and column.present):
+def counts_between(column: Column, edges: Floats) -> Floats:
+    """Return a numeric column's counts in bins of these edges, one more than edges."""
+    if not column.present:
+        return np.zeros(len(edges) + 1)
+    below = read_below(*column.below, edges)
+    return np.diff(np.concatenate([[0.0], below, [float(column.present)]]))
+
+
+def _others(column: Column, known: Floats | None) -> float:
+    """Return a lower bound of the number of values of a numeric column that are none of the known ones."""
+    if known is None or not column.present:
         return 0.0
-    unseen = max(column.infinite, column.counts[0])  # negative infinity is in both
-    if unseen or column.maximum is None:
-        return float(unseen)
-    edges = (*column.edges, max(column.maximum, column.edges[-1]))
-    return _beside(column) / max(1e-300, *(high - low for low, high in pairwise(edges)))
+    points, below = column.below
+    found = np.searchsorted(known, points, side="left")
+    holds = np.diff(found) > 0  # a known value in [low, high)
+    return float(np.diff(below)[~holds].sum()) + column.infinite
 
 
-def _beside(column: Column) -> float:
-    """Return the sum of the values' distances to their bins' lower edges; 0 if it is rounding error."""
-    at_edges = sum(
-        count * (edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
-    )
-    span = sum(
-        count * abs(edge - column.origin) for edge, count in zip(column.edges, column.counts[1:], strict=True)
-    )
-    beside = abs(column.total - at_edges)
-    return beside if beside > 1e-9 * max(span, abs(column.total)) else 0.0
-
-
-def _size(column: Column, numeric: bool, named: bool, more: list[str]) -> int:  # noqa: FBT001 - private
-    if numeric:
-        return len(column.counts)
+def _size(column: Column, edges: Floats | None, named: bool, more: list[str]) -> int:  # noqa: FBT001 - private
+    if edges is not None:
+        return len(edges) + 1
     return len(column.categories or ()) + len(more) + 1 if named else 1
 
 
-def _counts(column: Column, leading: Column, size: int, more: Sequence[int]) -> Sequence[float]:
-    """Return a column's counts in the leading column's bins and in those of further values."""
-    if leading.edges and size > 1:
-        return column.counts if column.present else (0,) * size
+def _counts(
+    column: Column, leading: Column, edges: Floats | None, size: int, more: Sequence[int]
+) -> Sequence[float] | Floats:
+    """Return a column's counts in common bins, and in those of further values."""
+    if edges is not None:
+        return counts_between(column, edges)
     if leading.categories is None:
-        return (0,)
+        return np.zeros(size)
     own = column.categories or {}
     if own.keys() == leading.categories.keys():
         return [*(own[name] for name in leading.categories), *more, column.other - sum(more)]
@@ -198,18 +235,14 @@ def _counts(column: Column, leading: Column, size: int, more: Sequence[int]) -> 
     return [*counts, *more, column.present - sum(counts) - sum(more)]
 
 
-def _points(column: Column, numeric: bool, size: int) -> Sequence[float]:  # noqa: FBT001 - private
+def _points(edges: Floats | None, size: int) -> Floats:
     """Return the position of each bin: its middle, of the open outer bins their inner edge.
 
     Scaled to [0, 1]; edges are halved first, because spans near the largest float would overflow.
     """
-    if not numeric:
-        return (0.0,) * size
-    edges = [edge / 2 for edge in column.edges]
-    middles = [low / 2 + high / 2 for low, high in pairwise(edges)]
-    span = edges[-1] - edges[0] or 1.0
-    return [(point - edges[0]) / span for point in (edges[0], *middles, edges[-1])]
-
-
-def _flat(parts: list[Sequence[float]]) -> Floats:
-    return np.fromiter(chain.from_iterable(parts), float)
+    if edges is None:
+        return np.zeros(size)
+    half = edges / 2
+    middles = half[:-1] / 2 + half[1:] / 2
+    span = half[-1] - half[0] or 1.0
+    return np.asarray((np.concatenate([half[:1], middles, half[-1:]]) - half[0]) / span)

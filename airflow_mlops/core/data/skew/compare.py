@@ -203,7 +203,8 @@ def _distance_effects(
     for distance in Distance:
         chosen = main & np.asarray([d is distance for d in distances], bool)
         if chosen.any():
-            bins = aligned.pair(reference.counts, current.counts, chosen)
+            coarse = distance is not Distance.KS
+            bins = aligned.pair(reference.counts, current.counts, chosen, coarse=coarse)
             effects = measure(distance, bins, levels[chosen])
             samples = (aligned, reference, current)
             parts.append(_part(chosen, distance, with_tails(distance, effects, chosen, samples, levels)))
@@ -242,7 +243,7 @@ def _details(
     chosen = _filled(aligned, reference, current)
     if not chosen.any():
         return {}
-    bins = aligned.pair(reference.counts, current.counts, chosen)
+    bins = aligned.pair(reference.counts, current.counts, chosen, coarse=True)
     known = zip(jensen_shannon(bins).tolist(), population_stability(bins).tolist(), strict=True)
     names = [name for name, use in zip(aligned.names, chosen, strict=True) if use]
     return {name: {"jensen_shannon": js, "psi": psi} for name, (js, psi) in zip(names, known, strict=True)}

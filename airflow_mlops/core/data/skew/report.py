@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.shown import shown_value
+from airflow_mlops.core.data.skew.bins import counts_between, edges_of
 from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, Role
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.record import Record
@@ -219,7 +222,8 @@ def distribution(reference: Profile, current: Profile, name: str) -> Distributio
     before, now = reference.column(name), current.column(name)
     if before is None or now is None:
         return None
-    edges, names, counts = _numeric(before, now) if before.edges or now.edges else _categorical(before, now)
+    numbers = any(column.edges and column.present for column in (before, now))
+    edges, names, counts = _numeric(before, now) if numbers else _categorical(before, now)
     shares = [tuple(count / max(1, sum(side)) for count in side) for side in counts]
     return Distribution(
         column=name,
@@ -297,21 +301,22 @@ def _warning(check: str, subject: str, outcome: Outcome, reason: str) -> Finding
     return Finding(check=check, subject=subject, outcome=outcome, severity=Severity.WARNING, reason=reason)
 
 
-_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[int], list[int]]]
+_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[float], list[float]]]
 """Bin edges, category names, and the counts of both samples."""
 
 
 def _numeric(before: Column, now: Column) -> _BinnedShares:
-    """Merge the two neighbouring bins with the fewest values until few enough are left."""
-    leading = before if before.present else now
-    edges = list(leading.edges)
-    one, other = ([*(c.counts if c.present else [0] * len(leading.counts))] for c in (before, now))
-    while len(one) > _MAX_BINS:
-        first = min(range(len(one) - 1), key=lambda i: one[i] + one[i + 1] + other[i] + other[i + 1])
-        del edges[first]
-        for counts in (one, other):
-            counts[first : first + 2] = [counts[first] + counts[first + 1]]
-    return tuple(edges), (), (one, other)
+    """Join neighbouring bins, each with an equal share of both windows, until few enough are left."""
+    edges = edges_of([before, now])
+    sides = np.stack([counts_between(column, edges) for column in (before, now)])
+    share = (sides / np.maximum(1.0, sides.sum(axis=1, keepdims=True))).sum(axis=0)
+    if len(share) > _MAX_BINS:
+        place = np.floor((np.cumsum(share) - share / 2) / share.sum() * _MAX_BINS)
+        apart = place[1:] != place[:-1]
+        first = np.append(0, np.flatnonzero(apart) + 1)
+        edges, sides = edges[apart], np.add.reduceat(sides, first, axis=1)
+    one, other = sides.tolist()
+    return tuple(edges.tolist()), (), (one, other)
 
 
 def _categorical(before: Column, now: Column) -> _BinnedShares:

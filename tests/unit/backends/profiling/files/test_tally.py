@@ -7,41 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from airflow_mlops.backends.profiling.files import kernels
 from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
-from airflow_mlops.backends.profiling.files.bins import grid_of
 from airflow_mlops.backends.profiling.files.dataset import describe_window
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.data.profile.sketch import DISTINCT_ERROR
-
-EDGES = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=64, unique=True).map(sorted)
-VALUES = st.lists(st.floats(), max_size=50)
-
-
-def counted(values, edges, kernel=kernels.tally_numbers):
-    (low, scale), start = grid_of(tuple(edges))
-    counts, seen = np.zeros(len(edges) + 1, np.int64), np.zeros(3, np.int64)
-    sums = np.array([math.inf, -math.inf, 0.0, 0.0])
-    grid, borders = np.array([low, scale, 0.0]), np.array([*edges, math.inf])
-    kernel(np.array(values, float), np.zeros(0, np.uint8), 0, borders, grid, start, counts, sums, seen)
-    return counts, sums, seen
-
-
-@given(EDGES, VALUES)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # Python tells of overflow where compiled code does not
-def test_each_number_is_in_the_cell_a_search_finds_when_edges_are_anything(edges, values):
-    probes = values + edges + np.nextafter(edges, -math.inf).tolist()
-    there = [v for v in probes if not math.isnan(v)]
-    expected = np.bincount(np.searchsorted(edges, there, side="right"), minlength=len(edges) + 1)
-    for kernel in (kernels.tally_numbers, kernels.tally_numbers.py_func):
-        counts, _, seen = counted(probes, edges, kernel)
-        assert counts.tolist() == expected.tolist()
-        assert seen.tolist() == [0, len(probes) - len(there), sum(map(math.isinf, there))]
-
 
 def zipf(rows, seed=0):
     return np.char.add("v", (np.random.default_rng(seed).zipf(1.2, rows) % 10**9).astype(str))
