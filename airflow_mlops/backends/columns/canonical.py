@@ -55,7 +55,7 @@ def is_missing(values: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def row_hashes(table: pa.Table) -> _Words:
     """Return a hash of each row, of the canonical values of its columns, in their order.
 
-    _Numbers are hashed as 64-bit integers where they are whole, else in single precision, so that a value has
+    Numbers are hashed as 64-bit integers where they are whole, else in single precision, so that a value has
     one hash in every width; all else as its canonical text; null is a value of its own.
     """
     columns = {place: _hashable(column) for place, column in enumerate(table.columns)}
