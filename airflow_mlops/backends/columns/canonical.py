@@ -19,8 +19,8 @@ _NEAR = 9.0e18
 """Whole numbers below this are 64-bit integers without a doubt."""
 _EXACT = 2.0**53
 _WORD = (1 << 64) - 1
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
-Words = np.ndarray[Any, np.dtype[np.uint64]]
+_Numbers = np.ndarray[Any, np.dtype[np.float64]]
+_Words = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 def canonical(values: Any) -> pa.Array:
@@ -52,7 +52,7 @@ def is_missing(values: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(pc.is_null(arrow_of(values), nan_is_null=True), dtype=bool)
 
 
-def row_hashes(table: pa.Table) -> Words:
+def row_hashes(table: pa.Table) -> _Words:
     """Return a hash of each row, of the canonical values of its columns, in their order.
 
     Numbers are hashed as 64-bit integers where they are whole, else in single precision, so that a value has
@@ -108,13 +108,13 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _floats(values: Any) -> Numbers:
+def _floats(values: Any) -> _Numbers:
     """Return numbers as doubles, NaN for null."""
     doubles = pc.cast(values, pa.float64(), safe=False)
     return np.asarray(pc.fill_null(doubles, float("nan")), dtype=np.float64)
 
 
-def _float_text(floats: Numbers) -> pa.Array:
+def _float_text(floats: _Numbers) -> pa.Array:
     whole = np.isfinite(floats) & (floats == np.trunc(floats))
     near = whole & (np.abs(floats) < _NEAR)
     digits = pc.cast(pa.array(np.where(near, floats, 0).astype(np.int64)), _TEXT)
@@ -164,7 +164,7 @@ def _hashable(column: Any) -> Any:
     return pd.Categorical.from_codes(np.where(missing, -1, codes), categories=pd.Index(known))
 
 
-def _words(values: pa.Array) -> Words:
+def _words(values: pa.Array) -> _Words:
     """Return numbers as 64-bit words; what stands for a null is undefined."""
     if pa.types.is_boolean(values.type) or pa.types.is_integer(values.type):
         is_wide = pa.types.is_uint64(values.type)

@@ -61,7 +61,7 @@ def fitted(column: pd.Series, declared: str) -> pd.Series:
     if declared == "boolean" and column.dtype.kind == "f":
         return column.fillna(0).astype(bool)
     if declared == "string" and column.dtype.kind == "f" and column.isna().all():
-        return pd.Series(None, index=column.index, dtype=object, name=column.name)
+        return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
     if declared == "double" and column.dtype.kind == "O" and column.isna().all():
         return column.astype(float)
     return column

@@ -121,7 +121,7 @@ def require_known_classes(model: Any, rows: Rows, spec: DatasetSpec, *, is_matri
     if known is None and not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
         return
     held = set(canonical(rows.holdout[spec.target]).unique().to_pylist())
-    named_alike = known is not None and not held.isdisjoint(known)  # else its names are its own
+    named_alike = known is not None and not set(there).isdisjoint(known)  # else it has names of its own
     unknown = sorted(held.difference(known if named_alike and known is not None else there))
     if unknown:
         named = ("class " if len(unknown) == 1 else "classes ") + ", ".join(unknown[:_MOST_NAMED])

@@ -33,7 +33,7 @@ def test_frames_that_a_check_changed_are_made_servable_again():
             "n": pd.array([1, None], dtype="Int64"),
             "b": pd.array([True, None], dtype="boolean"),
             "d": [Decimal("1.5"), None],
-            "t": pd.Series(["a", None], dtype="category"),
+            "t": pd.Categorical(["a", None]),
             "f": [0.5, NAN],
         },
         index=[7, 9],

@@ -24,7 +24,7 @@ def labels(ids, values=(0, 1, 1, 0)):
         pa.array(["7", "8", "9", None], pa.string_view()),
         pa.array(["7", "8", "9", None]).dictionary_encode(),
     ],
-    ids=lambda ids: str(ids.type),
+    ids=["integers", "doubles", "NaN", "decimals", "text", "views", "codes"],
 )
 def test_request_without_id_is_left_out_and_the_others_are_joined(ids):
     found = labels(ids)

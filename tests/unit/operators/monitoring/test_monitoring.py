@@ -95,7 +95,8 @@ def binary(world, tmp_path):
     trained = candidate(metrics={"roc_auc": 0.83}, classes=())
     world.evidence.write_json(run, "candidate.json", trained.to_json())
     world.evidence.write_json(run, "score_profile.json", profile_scores(share).to_json())
-    version = world.registry.register("m", run, "models:/m-1", {})
+    tags = {"mlops.partitions": '["2012-12"]', "mlops.uri": str(tmp_path / "lake")}
+    version = world.registry.register("m", run, "models:/m-1", tags)
     world.registry.promote(promotion("m", None, version.version))
 
     def write(ids, feature="x", repeat=0):
@@ -161,7 +162,7 @@ def test_partition_without_any_id_says_so(binary, monitored):
 
 def test_model_without_key_is_told_what_monitoring_needs(binary, monitored):
     binary(pa.array(IDS))
-    with pytest.raises(AirflowFailException, match="data.key: empty, allowed: a column of request ids"):
+    with pytest.raises(AirflowFailException, match=r"data\.key: empty, allowed: a column of request ids"):
         monitored(CheckPerformanceOperator, data=DatasetSpec(target="y"), policy=POLICY)
 
 
@@ -170,8 +171,8 @@ def test_model_without_key_is_told_what_monitoring_needs(binary, monitored):
 )
 def test_feature_may_have_the_name_of_a_column_of_the_log(binary, monitored, world, name):
     binary(pa.array(IDS), feature=name)
-    reference = monitored(ProfileInferenceLogOperator)["profile"]
-    profile = world.evidence.read_json(reference["evidence_run"], "serving_profile.json")
+    reference = monitored(ProfileInferenceLogOperator)
+    profile = world.evidence.read_json(reference["evidence_run"], reference["path"])
     assert [column["name"] for column in profile["columns"]] == ["x", name]
     assert profile["columns"][1]["categories"] == {"a": SERVED}
     verdict = monitored(CheckPerformanceOperator, policy=POLICY)
