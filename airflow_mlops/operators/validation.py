@@ -138,10 +138,11 @@ def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
     if not last:
         return {}
     was = last[0].to_version
-    return {
-        CHAMPION_ALIAS: f"version {was} by the ledger, but no version has the alias {CHAMPION_ALIAS!r}; "
-        "roll back to it"
-    }
+    if any(v.version == was and not last[0].names(v) for v in registry.versions(model)):
+        what = " is another model now: it was deleted and made again; restore a version by force"
+    else:
+        what = f", but no version has the alias {CHAMPION_ALIAS!r}; roll back to it"
+    return {CHAMPION_ALIAS: f"version {was} by the ledger{what}"}
 
 
 class NominateChallengerOperator(CandidateOperator):
