@@ -93,7 +93,8 @@ class ValidateModelOperator(BaseOperator):
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
         recorded = {ReleaseGate.VALIDATION.tag: str(report.verdict.outcome)}
-        recorded |= compared_tag(report.versions.get(CHAMPION_ALIAS)) | {ANCHOR_TAG: next_anchor(report)}
+        if report.versions:
+            recorded |= compared_tag(report.versions.get(CHAMPION_ALIAS)) | {ANCHOR_TAG: next_anchor(report)}
         MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, recorded)
         keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:

@@ -106,7 +106,7 @@ def test_dataset_that_does_not_exist_yet_is_waited_for_then_given_up(world, tmp_
 
 
 def test_dataset_without_news_is_skipped_if_that_is_no_failure(known, lake, wait):
-    with pytest.raises(AirflowSkipException, match="no complete new partition after 0.05 s"):
+    with pytest.raises(AirflowSkipException, match=r"no complete new partition after 0\.05 s"):
         wait(lake, after="2013-02", timeout_seconds=0.05, soft_fail=True)
 
 
