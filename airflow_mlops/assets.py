@@ -57,7 +57,7 @@ def announce(context: Context, assets: Iterable[Asset], keys: Iterable[str]) -> 
     for asset in assets:
         event = context["outlet_events"][asset]
         event.add_partitions(ordered)
-        event.partition_keys = ordered  # type: ignore[assignment]  # Airflow collects a set, without order
+        event.partition_keys = ordered  # Airflow collects a set, which has no order
 
 
 def announced_partitions(context: Context, assets: Iterable[Asset]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
@@ -49,6 +49,8 @@ class DataConfig:
     :param key: columns that identify a row; the first is also the request id of live predictions.
     :param history: how many of the newest partitions a model is trained on, 1 or more.
     :param schema: path of the YAML suite.
+    :param watch: time between two looks for new partitions, by a DAG of its own; ``null``: others announce.
+    :param complete: when a partition that is watched for is complete; see ``NewPartitionSensor``.
     """
 
     uri: str
@@ -61,10 +63,15 @@ class DataConfig:
     holdout_share: float = 0.25
     history: Annotated[int, Field(ge=1)] = 3
     csv: CsvConfig = field(default_factory=CsvConfig)
+    watch: Duration | None = None
+    complete: Literal["stable", "marker", "present"] = "stable"
 
     def __post_init__(self) -> None:
-        """Refuse roles that contradict each other."""
+        """Refuse roles that contradict each other, and a time that is none."""
         self.spec()
+        if self.watch == 0:
+            msg = "data.watch: 0 s, allowed: above 0"
+            raise InvalidConfigError(msg)
 
     @property
     def dataset(self) -> str:

@@ -11,7 +11,7 @@ from airflow_mlops.dag_factories.config import ModelConfig, load_config
 from airflow_mlops.dag_factories.dag import is_wanted
 from airflow_mlops.dag_factories.monitoring import monitor_dag, schedule_dag
 from airflow_mlops.dag_factories.rollout import rollout_dag
-from airflow_mlops.dag_factories.training import training_dag
+from airflow_mlops.dag_factories.training import training_dag, watch_dag
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -26,12 +26,14 @@ _BUILDERS = {
     "rollout": rollout_dag,
     "monitor": monitor_dag,
     "schedule": schedule_dag,
+    "watch": watch_dag,
 }
 
 
 def model_dags(config: ModelConfig) -> list[DAG]:
     """Build the model's DAGs; Airflow finds them, wherever in a DAG file this is called."""
-    stages = [stage for stage in _BUILDERS if stage != "schedule" or config.schedule]
+    asked = {"schedule": config.schedule, "watch": config.data.watch}
+    stages = [stage for stage in _BUILDERS if asked.get(stage, True)]
     return [_BUILDERS[stage](config) for stage in stages if is_wanted(config, stage)]
 
 

@@ -1,4 +1,7 @@
-"""The training DAG: window → schema → skew → decision → model → verdict → release → challenger."""
+"""The training DAG: window → schema → skew → decision → model → verdict → release → challenger.
+
+And the DAG that announces new windows, where nobody else does.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from airflow_mlops.operators.readiness import CheckReadinessOperator
 from airflow_mlops.operators.retraining import ReadTrainingRequestOperator, RetrainGateOperator
 from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
+from airflow_mlops.sensors.data import NewPartitionSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseOperator
 
     from airflow_mlops.dag_factories.config import ModelConfig
 
+_LOOK_SECONDS, _WEEK_SECONDS = 600.0, 7 * 86400.0
 TRAINING_FORM = {
     "partition": Param(None, type=["null", "string"], title="Partition", description="Newest if empty."),
     "reason": Param(
@@ -39,6 +44,25 @@ def training_dag(config: ModelConfig) -> DAG:
         request = _request(config)
         checks = _checks(config, request)
         chain(request, *checks, *_model(config, request))
+    return dag
+
+
+def watch_dag(config: ModelConfig) -> DAG:
+    """Build ``<model>__watch``: announces complete partitions, the oldest first and each once.
+
+    Its one task waits on the triggerer; the next run begins when it ends. A week without data is skipped.
+    """
+    with model_dag(config, "watch", schedule="@continuous") as dag:
+        NewPartitionSensor(
+            task_id="new_partition",
+            uri=config.data.uri,
+            complete=config.data.complete,
+            poll_seconds=config.data.watch or _LOOK_SECONDS,
+            timeout_seconds=_WEEK_SECONDS,
+            soft_fail=True,
+            outlets=[data_asset(config.model)],
+            **_common(config),
+        )
     return dag
 
 

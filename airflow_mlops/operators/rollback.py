@@ -10,6 +10,7 @@ from airflow_mlops.core.errors import (
     EndpointBusyError,
     InvalidConfigError,
     MlopsError,
+    ModelReplacedError,
     RegistryConflictError,
 )
 from airflow_mlops.core.rollout.notice import Event
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.backends.registry.protocol import ModelRegistry, ModelVersion
     from airflow_mlops.backends.serving.protocol import ServingBackend
 
 
@@ -57,16 +58,21 @@ class RestoreVersionOperator(RolloutOperator):
         """Roll back and return the ledger entry."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
         with fail_fast():
-            version = registry.version(self.model, self.version).version
-            self._refuse(registry, version)
+            known = registry.version(self.model, self.version)
+            self._refuse(registry, known)
+            version = known.version
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             champion = registry.settle(self.model)
             backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
             self._claim(backend, context)
-            before = _serve(backend, registry, self.model, version, holder)
+            try:
+                before = _serve(backend, registry, self.model, version, holder)
+            except ModelReplacedError:
+                backend.release(self.model, holder)
+                raise
             self._tell(backend, registry)
             try:
-                entry = self._write(registry, version, champion, context, evidence.run)
+                entry = self._write(registry, known, champion, context, evidence.run)
             except RegistryConflictError:
                 _back(backend, registry, self.model, before, holder)
                 raise
@@ -81,15 +87,20 @@ class RestoreVersionOperator(RolloutOperator):
         self.log.warning("%s: version %s serves again, was %s", self.model, version, before)
         return document
 
-    def _refuse(self, registry: ModelRegistry, version: str) -> None:
+    def _refuse(self, registry: ModelRegistry, version: ModelVersion) -> None:
         """Refuse a rollback without a reason, or to a version that never was champion."""
         if not (self.reason or "").strip():
             msg = f"{self.model}: a rollback needs a reason"
             raise InvalidConfigError(msg)
-        served = {v for e in registry.ledger(self.model) for v in (e.from_version, e.to_version) if v}
-        if version not in served and not self._forced:
+        entries = registry.ledger(self.model)
+        served = {v for e in entries for v in (e.from_version, e.to_version) if v}
+        made = [entry for entry in entries if entry.to_version == version.version]
+        was = version.version in served and (not made or any(entry.names(version) for entry in made))
+        if not was and not self._forced:
             known = ", ".join(sorted(served, key=int)) or "none"
-            msg = f"{self.model}: version {version} never was champion, allowed: {known}, or any by force"
+            why = "; it is another model of that number, made later" if made else ""
+            it = f"{self.model}: version {version.version}"
+            msg = f"{it} never was champion{why}, allowed: {known}, or any by force"
             raise InvalidConfigError(msg)
 
     @property
@@ -128,15 +139,20 @@ class RestoreVersionOperator(RolloutOperator):
             self.log.warning("the ends of other rollouts are not in the ledger yet: %s", error)
 
     def _write(
-        self, registry: ModelRegistry, version: str, champion: str | None, context: Context, evidence_run: str
+        self,
+        registry: ModelRegistry,
+        version: ModelVersion,
+        champion: str | None,
+        context: Context,
+        evidence_run: str,
     ) -> LedgerEntry:
         last = registry.ledger(self.model)[-1:]
-        if champion == version and last and last[0].to_version == version:
+        if champion == version.version and last and last[0].names(version):
             return last[0]
         claim = LedgerEntry(
             model=self.model,
             from_version=champion,
-            to_version=version,
+            to_version=version.version,
             reason=str(self.reason),
             kind=ROLLBACK,
             evidence_run=evidence_run,
@@ -147,8 +163,13 @@ class RestoreVersionOperator(RolloutOperator):
 def _serve(
     backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
 ) -> str | None:
-    """Route all requests to a version under a claim; return the version that had them."""
+    """Route all requests to a version under a claim; return the version that had them.
+
+    :raises ModelReplacedError: another model serves under this number.
+    """
     before = backend.traffic(model)
+    if before.stable == version:
+        deploy(backend, registry, model, version, holder)  # starts nothing: only its identity is compared
     if before.canary not in (None, version):
         backend.roll_back(model, str(before.canary), holder=holder)
     if before.stable != version:

@@ -30,6 +30,7 @@ from airflow_mlops.runtime.deployment import (
     ledger_entry,
     promote_version,
     promotion_claim,
+    require_champion_of_ledger,
     restore_champion,
     return_traffic,
 )
@@ -155,6 +156,7 @@ class DeployCanaryOperator(ClearedOperator):
             metrics = hook.metrics(self.model, backend, self.plan.metrics, self.plan.optional_metrics)
             version = registry.version(self.model, self.version)
             champion = registry.settle(self.model)
+            require_champion_of_ledger(registry, self.model, champion)
             if champion == version.version:
                 msg = f"{self.model} version {champion} already is champion"
                 raise AirflowSkipException(msg)

@@ -93,7 +93,8 @@ class ValidateModelOperator(BaseOperator):
         tags = {"mlops.validation": str(report.verdict.outcome), "mlops.holdout_digest": report.rows_digest}
         evidence.store.set_tags(evidence.run, tags)
         recorded = {ReleaseGate.VALIDATION.tag: str(report.verdict.outcome)}
-        recorded |= compared_tag(report.versions.get(CHAMPION_ALIAS)) | {ANCHOR_TAG: next_anchor(report)}
+        if report.versions:
+            recorded |= compared_tag(report.versions.get(CHAMPION_ALIAS)) | {ANCHOR_TAG: next_anchor(report)}
         MlflowHook(self.mlflow_conn_id).registry().set_tags(self.model, candidate.version, recorded)
         keep_update(evidence, candidate, context)
         for finding in report.verdict.findings:
@@ -138,10 +139,11 @@ def _lost(registry: ModelRegistry, model: str) -> dict[str, str]:
     if not last:
         return {}
     was = last[0].to_version
-    return {
-        CHAMPION_ALIAS: f"version {was} by the ledger, but no version has the alias {CHAMPION_ALIAS!r}; "
-        "roll back to it"
-    }
+    if any(v.version == was and not last[0].names(v) for v in registry.versions(model)):
+        what = " is another model now: it was deleted and made again; restore a version by force"
+    else:
+        what = f", but no version has the alias {CHAMPION_ALIAS!r}; roll back to it"
+    return {CHAMPION_ALIAS: f"version {was} by the ledger{what}"}
 
 
 class NominateChallengerOperator(CandidateOperator):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.core.errors import TrafficConflictError
+from airflow_mlops.core.errors import ModelReplacedError, TrafficConflictError
 from airflow_mlops.runtime.clearance import last_decision
 from airflow_mlops.runtime.paths import VALIDATION_PATH, state_path
 
@@ -72,6 +72,22 @@ def restore_champion(
         raise TrafficConflictError(msg)
     deploy(backend, registry, model, str(champion), holder)
     backend.promote(model, str(champion), holder=holder)
+
+
+def require_champion_of_ledger(registry: ModelRegistry, model: str, champion: str | None) -> None:
+    """Refuse a champion whose number the ledger gave to another model, which may still serve under it.
+
+    :raises ModelReplacedError: the registered model was deleted and made again since.
+    """
+    entries = [entry for entry in registry.ledger(model) if entry.to_version == champion]
+    if champion is None or not entries or entries[-1].names(registry.version(model, champion)):
+        return
+    msg = (
+        f"{model}: the champion, version {champion}, is another model than the one that ledger entry "
+        f"{entries[-1].number} made champion: the registered model was deleted and made again; nothing was "
+        "changed; give the new model a name of its own, or restore a version by mlops__rollback with force"
+    )
+    raise ModelReplacedError(msg)
 
 
 def promote_version(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:

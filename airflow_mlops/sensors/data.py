@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_mlops.assets import announce, announced_partitions
 from airflow_mlops.core.data.partitions import Complete, Contents, PartitionWait, complete_partitions
@@ -37,6 +37,7 @@ class NewPartitionSensor(BaseOperator):
     :param after: wait for one newer than this key instead of the newest known. Templated.
     :param poll_seconds: time between two listings.
     :param timeout_seconds: time after which the task fails without a retry.
+    :param soft_fail: skip instead.
     :param deferrable: wait on the triggerer; otherwise on the worker, with the same decision function.
     """
 
@@ -57,6 +58,7 @@ class NewPartitionSensor(BaseOperator):
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
+        self.soft_fail = bool(kwargs.pop("soft_fail", False))
         kwargs["inlets"] = [*(kwargs.get("inlets") or ()), *(kwargs.get("outlets") or ())]
         super().__init__(**kwargs)
         self.model = model
@@ -82,12 +84,12 @@ class NewPartitionSensor(BaseOperator):
         return self.execute_complete(context, self._wait(wait))
 
     def execute_complete(self, context: Context, event: list[str]) -> list[str]:
-        """Add the partitions to the outlets' events and return them, or fail at the deadline."""
+        """Add the partitions to the outlets' events and return them, or fail or skip at the deadline."""
         if not event:
             wanted = self.partition or "new partition"
             msg = f"{self.uri}: no complete {wanted} after {self.timeout_seconds:g} s; "
             msg += f"complete: {self.complete}"
-            raise AirflowSensorTimeout(msg)
+            raise (AirflowSkipException if self.soft_fail else AirflowSensorTimeout)(msg)
         announce(context, self.outlets, event)
         self.log.info("arrived: %s", ", ".join(event))
         return list(event)

@@ -22,7 +22,6 @@ UNUSED = {
     "InMemoryRegistry": "for tests of what is written against the protocol",
     "InMemoryServing": "for tests of what is written against the protocol",
     "ModelRegistryTrigger": "for DAGs written by hand: docs/how-to/ledger.md",
-    "NewPartitionSensor": "for DAGs written by hand: docs/reference/operators.md",
     "create_module": "the import system calls it",
     "describe_window": "for programs: docs/how-to/profile.md",
     "exec_module": "the import system calls it",

@@ -80,7 +80,7 @@ class InMemoryRegistry:
 
     def promote(self, entry: LedgerEntry) -> LedgerEntry:
         """Move the aliases and append to the ledger."""
-        self.version(entry.model, entry.to_version)
+        entry = replace(entry, identity=self.version(entry.model, entry.to_version).identity)
         kept, current = self.ledger(entry.model), self.alias(entry.model, CHAMPION_ALIAS)
         done = done_before(entry, kept)
         if done is not None and current == entry.to_version:

@@ -93,7 +93,7 @@ class MlflowRegistry:
         The ledger is read before the alias: a promotion between the two is then a later entry than the one
         this claim follows, and the claim is not valid.
         """
-        self.version(entry.model, entry.to_version)
+        entry = replace(entry, identity=self.version(entry.model, entry.to_version).identity)
         rows = self._ledger.rows(entry.model)
         self._complete(rows)
         current, kept = self.alias(entry.model, CHAMPION_ALIAS), valid(rows)
@@ -160,12 +160,12 @@ class MlflowRegistry:
             self._apply(rows[-1].entry)
 
     def _apply(self, entry: LedgerEntry) -> bool:
-        """Move the aliases to an entry that won; if its version was deleted, the entry becomes void.
+        """Move the aliases to an entry that won; if its version is gone, or another model, it becomes void.
 
         Reads the ledger again afterwards: a slow process must not leave an older champion than the ledger's.
         """
         with self.server.session() as client:
-            moved = _point(client, entry.model, CHAMPION_ALIAS, entry.to_version)
+            moved = self._is_there(entry) and _point(client, entry.model, CHAMPION_ALIAS, entry.to_version)
             if moved and entry.from_version is not None:
                 _point(client, entry.model, PREVIOUS, entry.from_version)
         self._ledger.close(entry, APPLIED if moved else VOID)
@@ -173,6 +173,9 @@ class MlflowRegistry:
         if last and last[0].entry.number > entry.number:
             self._apply(last[0].entry)
         return moved
+
+    def _is_there(self, entry: LedgerEntry) -> bool:
+        return any(entry.names(version) for version in self.versions(entry.model))
 
 
 def _point(client: MlflowClient, model: str, alias: str, version: str) -> bool:

@@ -43,6 +43,11 @@ class ModelVersion(Record):
     created_at: float
     tags: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def identity(self) -> str:
+        """Return what tells it from a version of the same number, of a model deleted and made again."""
+        return self.evidence_run or f"created {self.created_at:.3f}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry(Record):
@@ -57,6 +62,7 @@ class LedgerEntry(Record):
         the registry.
     :param after: number of the entry it follows, 0 for the first. Set by the registry.
     :param claim: unique id of this attempt. Set by the registry.
+    :param identity: of ``to_version``; empty for entries of earlier releases. Set by the registry.
     """
 
     model: str
@@ -74,6 +80,11 @@ class LedgerEntry(Record):
     number: int = 0
     after: int = 0
     claim: str = ""
+    identity: str = ""
+
+    def names(self, version: ModelVersion) -> bool:
+        """Return whether the entry made this very version champion: the same number is not enough."""
+        return self.to_version == version.version and self.identity in ("", version.identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +177,10 @@ class ModelRegistry(Protocol):
         """
 
     def settle(self, model: str) -> str | None:
-        """Complete a promotion that won but was interrupted before the alias; return the champion."""
+        """Complete a promotion that won but was interrupted before the alias; return the champion.
+
+        One of a version that is another model by now, of the same number, is void.
+        """
 
     def ledger(self, model: str) -> list[LedgerEntry]:
         """Return all changes of champion, oldest first."""

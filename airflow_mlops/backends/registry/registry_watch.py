@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -19,10 +19,17 @@ class RegistrySnapshot(Record):
     """Aliases and newest version of a model at one moment; empty for a model that is not registered.
 
     :param newest: number of the newest version, 0 for none.
+    :param created_at: when the model was registered, in milliseconds since the epoch, 0 if not known: it
+        tells a model from one of the same name that was deleted.
     """
 
     aliases: dict[str, str] = field(default_factory=dict)
     newest: int = 0
+    created_at: int = 0
+
+    def is_another(self, before: RegistrySnapshot) -> bool:
+        """Return whether the model was deleted and made again since."""
+        return bool(before.created_at and self.created_at and before.created_at != self.created_at)
 
 
 async def read_snapshot(
@@ -42,11 +49,20 @@ async def read_snapshot(
     found = document["registered_model"]
     versions = [int(version["version"]) for version in found.get("latest_versions", ())]
     aliases = {str(alias["alias"]): str(alias["version"]) for alias in found.get("aliases", ())}
-    return RegistrySnapshot(aliases=aliases, newest=max([*versions, before.newest if before else 0]))
+    created_at = int(found.get("creation_timestamp") or 0)
+    now = RegistrySnapshot(aliases=aliases, newest=max(versions, default=0), created_at=created_at)
+    if before is None or now.is_another(before):
+        return now
+    return replace(now, newest=max(now.newest, before.newest))
 
 
 def changes(model: str, before: RegistrySnapshot, now: RegistrySnapshot) -> list[dict[str, Any]]:
-    """Return changes between two snapshots, new versions first; a deleted alias moved to ``None``."""
+    """Return changes between two snapshots, new versions first; a deleted alias moved to ``None``.
+
+    Of a model that was deleted and made again every version is new, and every alias was set.
+    """
+    if now.is_another(before):
+        before = RegistrySnapshot()
     new = [
         {"model": model, "change": _VERSION, "version": str(number)}
         for number in range(before.newest + 1, now.newest + 1)

@@ -40,6 +40,7 @@ def require_same_model(where: str, version: str, *, known: str, wanted: str) -> 
     if known and wanted and known != wanted:
         msg = (
             f"{where}: version {version} is another model (MLmodel {known}) than is asked for ({wanted}): "
-            "a registered model that was deleted and made again counts its versions anew; nothing was changed"
+            "a registered model that was deleted and made again counts its versions anew; nothing was "
+            "changed; give the new model a name of its own, or register it again, for a number that is free"
         )
         raise ModelReplacedError(msg)

@@ -127,6 +127,8 @@ def _comparison(report: Report) -> str:
     note = f" {rest} more comparisons are in the report." if rest else ""
     if any(one.rival == "baseline" for one in shown):
         note = " The *baseline* is the best constant prediction." + note
+    if any(one.rival == "anchor" for one in shown):
+        note = " The *anchor* is the best earlier champion: losses of several versions count from it." + note
     return "\n\n".join(
         [
             "### Compared with other models on the same rows",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_mlops.assets import data_asset
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.dag_factories.checked import seconds
 from airflow_mlops.dag_factories.config import (
@@ -11,6 +12,7 @@ from airflow_mlops.dag_factories.config import (
     TrainConfig,
     load_config,
 )
+from airflow_mlops.dag_factories.model import model_dags
 from airflow_mlops.dag_factories.validate import ValidateConfig
 
 TEXT = """
@@ -93,6 +95,12 @@ def test_yaml_becomes_typed_policies(load):
         ),
         ("model: churn", "model: churn\nschedule: '@once'", "schedule: '@once' is no schedule"),
         ("model: churn", "model: churn\nschedule: 61 * * * *", r"schedule: '61 .*' is no schedule"),
+        ("schema: churn.yaml", "schema: churn.yaml, watch: 0s", "data.watch: 0 s, allowed: above 0"),
+        (
+            "schema: churn.yaml",
+            "schema: churn.yaml, complete: ok",
+            "data.complete: 'ok', one of: stable, marker",
+        ),
     ],
 )
 def test_mistake_in_yaml_is_named_with_what_is_allowed(load, before, after, named):
@@ -262,3 +270,13 @@ def test_skew_takes_all_that_its_policy_takes(load):
 def test_skew_that_is_not_understood_is_named(load, skew, named):
     with pytest.raises(InvalidConfigError, match=named):
         load(TEXT + f"skew: {skew}\n")
+
+
+def test_dag_that_watches_for_partitions_is_there_when_it_is_asked_for(load):
+    text = TEXT.replace("schema: churn.yaml", "schema: churn.yaml, watch: 10m, complete: marker")
+    (watch,) = (dag for dag in model_dags(load(text)) if dag.dag_id == "churn__watch")
+    (sensor,) = watch.tasks
+    assert (sensor.poll_seconds, sensor.complete, sensor.soft_fail) == (600, "marker", True)
+    assert sensor.outlets == sensor.inlets == [data_asset("churn")]
+    assert watch.max_active_runs == 1
+    assert "churn__watch" not in {dag.dag_id for dag in model_dags(load(TEXT))}

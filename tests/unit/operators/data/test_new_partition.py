@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowRuntimeError,
     AirflowSensorTimeout,
+    AirflowSkipException,
     ErrorType,
     TaskDeferred,
 )
@@ -102,6 +103,11 @@ def test_marker_is_waited_for(known, lake, wait):
 def test_dataset_that_does_not_exist_yet_is_waited_for_then_given_up(world, tmp_path, wait):
     with pytest.raises(AirflowSensorTimeout, match="no complete 2013-01 after"):
         wait(tmp_path / "later", partition="2013-01", timeout_seconds=0.05)
+
+
+def test_dataset_without_news_is_skipped_if_that_is_no_failure(known, lake, wait):
+    with pytest.raises(AirflowSkipException, match=r"no complete new partition after 0\.05 s"):
+        wait(lake, after="2013-02", timeout_seconds=0.05, soft_fail=True)
 
 
 def test_arrived_partitions_are_announced(known, lake, wait, run):

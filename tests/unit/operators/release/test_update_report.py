@@ -31,7 +31,7 @@ def judged(world, run, monkeypatch):
 
     def say(outcome=Outcome.PASS):
         said = report(comparison(), outcome=outcome)
-        monkeypatch.setattr(ValidateModelOperator, "_judge", lambda self, candidate, registry: said)
+        monkeypatch.setattr(ValidateModelOperator, "_judge", lambda self, *known: said)
         task = ValidateModelOperator(task_id="v", data=None, policy=None, **COMMON)
         return run(task), task
 
