@@ -90,7 +90,8 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.validation.rows import classes_of
 
         params = plain_params(self.train_params or {})
-        window, rows = self._read()
+        rows = self._read()
+        window = rows.window
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
         log = TrainingLog(hook.server(), evidence.run)
@@ -122,13 +123,12 @@ class TrainModelOperator(BaseOperator):
         self.log.info("%s version %s: %s", self.model, version.version, metrics)
         return candidate.to_json() | {"version": version.version}
 
-    def _read(self) -> tuple[Window, Rows]:
-        from airflow_mlops.backends.profiling.files.dataset import read_files
-        from airflow_mlops.backends.training.rows import split_rows
+    def _read(self) -> Rows:
+        from airflow_mlops.backends.training.rows import read_rows
+        from airflow_mlops.core.data.window import Window
 
-        uri = self.window["uri"]
-        window, table = read_files(uri, self.window["partitions"], filesystem=filesystem_of(uri))
-        return window, split_rows(table, self.data, window)
+        asked = Window(uri=self.window["uri"], partitions=tuple(self.window["partitions"]))
+        return read_rows(asked, self.data, filesystem_of(asked.uri))
 
     def _tags(self, context: Context, window: Window, rows: int) -> dict[str, str]:
         from airflow_mlops.backends.training.mlflow_log import version_tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -12,7 +13,7 @@ from airflow_mlops.assets import announce
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
-from airflow_mlops.core.verdict import Verdict
+from airflow_mlops.core.verdict import Outcome, Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink, UpdateReportLink
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.evidence.protocol import EvidenceStore
     from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
     from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.report import Report
+    from airflow_mlops.core.verdict import Finding
     from airflow_mlops.runtime.evidence import RunEvidence
 
 
@@ -46,7 +49,8 @@ class ValidateModelOperator(BaseOperator):
 
     The anchor is the best earlier champion, by the champion's tag ``mlops.anchor``. Candidates of other runs
     that were judged on the same held-back rows are counted: the significance level shrinks with them.
-    The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it.
+    The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it. A
+    window that was written again since the candidate was trained is inconclusive.
 
     :param model: registered model. Templated.
     :param candidate: what ``TrainModelOperator`` returned. Templated.
@@ -112,7 +116,22 @@ class ValidateModelOperator(BaseOperator):
         versions = {"challenger": candidate.version, **_rivals(registry, self.model, champion)}
         lost = {} if champion is not None else _lost(registry, self.model)
         tries = _tries(evidence, self.model, held_back_digest(rows, self.data))
-        return trial.judge(registry, self.model, versions, rows, unusable=lost, tries=tries)
+        besides = _rewritten(candidate.window, rows.window)
+        return trial.judge(registry, self.model, versions, rows, unusable=lost, tries=tries, besides=besides)
+
+
+def _rewritten(recorded: Window, now: Window) -> list[Finding]:
+    """Return why nothing can be concluded if the window is not the one that was trained on.
+
+    The comparison itself would be fair, but what would go into service was not trained on what its record,
+    its profile and a replay name: train again.
+    """
+    from airflow_mlops.core.training.replay import same_data
+
+    found = same_data(recorded, now)
+    if not recorded.digest or found.outcome is Outcome.PASS:
+        return []
+    return [replace(found, reason=f"{found.reason}; train again, in a new run")]
 
 
 def _rivals(registry: ModelRegistry, model: str, champion: str | None) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from airflow_mlops.backends.columns.canonical import arrow_of, is_missing, row_hashes
 from airflow_mlops.backends.columns.servable import plain_columns, servable, target_values
-from airflow_mlops.backends.profiling.files.dataset import PARTITION_COLUMN, read_window
+from airflow_mlops.backends.profiling.files.dataset import PARTITION_COLUMN, read_files
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import fsspec
 
-    from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
 
 _HASH_RANGE = float(2**64)
@@ -32,6 +32,7 @@ class Rows:
     :param held_back: mask of the hold-out rows.
     :param unlabelled: rows of the window that are left out because their label is missing.
     :param unkeyed: labelled rows without a whole key: they are always trained on, never held back.
+    :param window: which rows they are, with the digest of what was read.
     """
 
     frame: pd.DataFrame
@@ -39,6 +40,7 @@ class Rows:
     held_back: pd.Series[bool]
     unlabelled: int = 0
     unkeyed: int = 0
+    window: Window = field(default_factory=lambda: Window(uri=""))
 
     @property
     def training(self) -> pd.DataFrame:
@@ -57,7 +59,8 @@ def read_rows(window: Window, spec: DatasetSpec, filesystem: fsspec.AbstractFile
     :param filesystem: where the window's files lie; by the URI's scheme if ``None``.
     :raises InvalidDataError: a column is missing, no row has a label, or one part has no rows.
     """
-    return split_rows(read_window(window, filesystem=filesystem), spec, window)
+    found, table = read_files(window.uri, window.partitions, filesystem=filesystem)
+    return split_rows(table, spec, found)
 
 
 def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
@@ -79,6 +82,7 @@ def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
         raise InvalidDataError(msg)
     kept = servable(table.select(features)) | {spec.target: target_values(spec.target, table[spec.target])}
     return Rows(
+        window=window,
         frame=pd.DataFrame(
             {name: kept[name] if name in kept else table[name].to_pandas() for name in table.column_names}
         ),

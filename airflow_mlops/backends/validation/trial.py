@@ -54,17 +54,19 @@ class Trial:
         *,
         unusable: Mapping[str, str] | None = None,
         tries: int = 1,
+        besides: Sequence[Finding] = (),
     ) -> Report:
         """Judge versions by role: ``{"challenger": "4", "champion": "3"}``, the latter if there is one.
 
         :param versions: by role; with ``anchor``, if that is another one than the champion.
         :param unusable: roles that are not available, and why.
         :param tries: candidates judged on these held-back rows, this one included.
+        :param besides: findings about the rows that belong to the same verdict.
         :raises TransientError: the registry does not answer; a retry may help.
         """
         scores: dict[str, Array] = {}
         unusable = dict(unusable or {})
-        findings: list[Finding] = []
+        findings: list[Finding] = [*besides]
         for role, version in versions.items():
             with ExitStack() as stack:
                 try:

@@ -28,10 +28,12 @@ def require_tolerance(tolerance: float) -> float:
 
 
 def same_data(recorded: Window, now: Window) -> Finding:
-    """Compare digests of the data; if they differ, the replay is inconclusive."""
+    """Compare digests of the data; if they differ, what is measured on it now is inconclusive."""
     known = bool(recorded.digest) and recorded.digest == now.digest
     was, found = recorded.digest or "none", now.digest or "none"
     reason = f"{recorded.uri} {recorded.label}: digest {found}, recorded {was}"
+    if not known and recorded.digest:
+        reason += "; written again since the version was trained"
     return Finding(
         check="data_digest",
         subject=recorded.uri,

@@ -111,6 +111,21 @@ def test_three_classes_in_text_from_training_to_a_verdict_against_the_champion(m
         )
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("again", [False, True], ids=["as it was", "written again"])
+def test_window_written_again_since_training_is_named_by_its_digest(mlflow_world, run, lake, again):
+    window = {"uri": lake, "partitions": ["2013-01"]}
+    trained = run(TrainModelOperator(task_id="t", model="m", function=fit, window=window, data=SPEC))
+    if again:
+        file = f"{lake}/2013-01.parquet"
+        pd.read_parquet(file).assign(id=[f"n{i}" for i in range(3000)]).to_parquet(file)
+    judged = validated(run, trained)
+    said = [f["reason"] for f in judged["findings"] if f["check"] == "data_digest"]
+    assert judged["outcome"] == ("inconclusive" if again else "pass")
+    assert len(said) == again
+    assert all(trained["window"]["digest"] in reason and "train again" in reason for reason in said)
+
+
 def test_client_that_asks_too_often_is_named_in_the_verdict_and_the_report(world, run):
     with InferenceWriter(world.log_dir / "m" / "1", "1") as writer:
         for number in range(60):
