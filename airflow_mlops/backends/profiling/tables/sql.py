@@ -16,13 +16,14 @@ from airflow_mlops.backends.profiling.tables.sql_text import (
     NAN,
     NEGATIVE,
     NULL,
+    SAMPLED,
     TOTALS,
     profile_text,
     sample_text,
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.profile import Profile
-from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT
+from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT, MD5
 from airflow_mlops.core.errors import InvalidDataError, WindowChangedError
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ def _column(column: Column, rows: list[Any]) -> Column:
         return replace(column, nulls=int(count or 0) - int(distinct), other=int(distinct))
     entries = {row[2]: int(row[1]) for row in rows if row[0] == ENTRY}
     nulls = entries.pop(None, 0)
+    sample = dict(sorted((row[2], int(row[1])) for row in rows if row[0] == SAMPLED))
+    column = replace(column, value_sample=sample, value_hash=MD5 if column.kind is Kind.STRING else "")
     return _text(column, entries, nulls, (int(count or 0), int(distinct)), moments)
 
 
