@@ -137,6 +137,8 @@ def assert_same(found, wanted):
         assert mine.total_squares == pytest.approx(theirs.total_squares, rel=1e-9), mine.name
         bounded = {"total": 0.0, "total_squares": 0.0, "heavy_hitters": {}, "heavy_hitters_error": 0}
         engines = {"registers": "", "exact_distinct": None, "arrow_type": ""}
+        engines |= {"value_sample": {}, "value_hash": ""}
+        assert len(mine.value_sample) == len(theirs.value_sample), mine.name
         assert replace(mine, **bounded, **engines) == replace(theirs, **bounded, **engines)
 
 

@@ -18,6 +18,7 @@ from airflow_mlops.backends.profiling.tables.sql_text import (
     NAN,
     NEGATIVE,
     NULL,
+    SAMPLED,
     TOTALS,
     distinct_text,
     profile_text,
@@ -33,7 +34,7 @@ from airflow_mlops.core.data.profile.bins import (
 )
 from airflow_mlops.core.data.profile.column import Column, Kind
 from airflow_mlops.core.data.profile.profile import Profile
-from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT
+from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT, MD5
 from airflow_mlops.core.errors import InvalidDataError, WindowChangedError
 
 if TYPE_CHECKING:
@@ -258,6 +259,8 @@ def _column(column: Column, rows: list[Any]) -> Column:
         return replace(column, nulls=int(count or 0) - int(distinct), other=int(distinct))
     entries = {row[2]: int(row[1]) for row in rows if row[0] == ENTRY}
     nulls = entries.pop(None, 0)
+    sample = dict(sorted((row[2], int(row[1])) for row in rows if row[0] == SAMPLED))
+    column = replace(column, value_sample=sample, value_hash=MD5 if column.kind is Kind.STRING else "")
     return _text(column, entries, nulls, (int(count or 0), int(distinct)), moments)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT
+from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT, VALUES_SAMPLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 NULL, INFINITE, NAN, NEGATIVE = -1, -2, -3, -4
 """Bin indexes of special values; NEGATIVE is negative infinity."""
-ENTRY, TOTALS = 0, 1
-"""Kinds of result rows of a text column: one value with its count, or the sums over all values."""
+ENTRY, TOTALS, SAMPLED = 0, 1, 2
+"""Kinds of result rows of a text column: a value with its count, sums over all values, a sampled value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Dialect:
 
     :param name: sqlglot's name of it, for quoting.
     :param number: type of a 64-bit float; ``whole`` of a 64-bit integer, ``text`` of any text.
+    :param md5: hash of a text ``{x}`` in hexadecimal digits.
     :param seconds: epoch seconds of a date or timestamp ``{x}`` as ``number``, correctly rounded from
         microseconds; naive ones are in UTC. ``nanoseconds``: the same of a finer timestamp.
     """
@@ -39,6 +40,7 @@ class Dialect:
     number: str = "DOUBLE"
     whole: str = "BIGINT"
     text: str = "STRING"
+    md5: str = "MD5({x})"
     seconds: str
     nanoseconds: str = ""
 
@@ -79,6 +81,7 @@ DIALECTS = {
         name="bigquery",
         number="FLOAT64",
         whole="INT64",
+        md5="TO_HEX(MD5({x}))",
         seconds="CAST(UNIX_MICROS(CAST({x} AS TIMESTAMP)) AS FLOAT64) / 1e6",
     ),
     "snowflake": Dialect(
@@ -126,8 +129,8 @@ def distinct_text(relation: str, columns: Mapping[int, Column], most: int, diale
 def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> str:
     """Return the query that counts columns in their bins.
 
-    Result rows: position of the column, bin index (numbers) or ENTRY/TOTALS (texts), count, value, number of
-    distinct values, minimum, maximum, sum, sum of squares.
+    Result rows: position of the column, bin index (numbers) or ENTRY/TOTALS/SAMPLED (texts), count, value or
+    its hash, number of distinct values, minimum, maximum, sum, sum of squares.
     """
     shared, arms = [], []
     for i, column in enumerate(columns):
@@ -139,6 +142,8 @@ def profile_text(relation: str, columns: Sequence[Column], dialect: Dialect) -> 
         else:
             shared.append(f"g{i} AS (SELECT x, COUNT(*) AS n FROM {source} GROUP BY x)")
             arms += [_entry_arm(i, column, dialect), _total_arm(i, dialect)]
+            if column.kind is Kind.STRING:
+                arms.append(_sample_arm(i, column, dialect))
     return f"{'WITH ' if shared else ''}{', '.join(shared)} {' UNION ALL '.join(arms)}".strip()
 
 
@@ -200,12 +205,28 @@ def _null_arm(i: int, source: str, dialect: Dialect) -> str:
 
 def _entry_arm(i: int, column: Column, dialect: Dialect) -> str:
     """Return the rows of nulls, of categories with a bin, and of the most frequent other values."""
-    names = [name for name in column.categories or () if dialect.name != "postgres" or "\0" not in name]
-    known = f"WHEN x IN ({', '.join(map(dialect.quote, names))}) THEN 1 " if names else ""
+    names = _names(column, dialect)
+    known = f"WHEN x IN ({', '.join(names)}) THEN 1 " if names else ""
     order = f"CASE WHEN x IS NULL THEN 0 {known}ELSE 2 END"
     wanted = 1 + len(names) + HEAVY_HITTERS_KEPT + 1
     top = f"(SELECT x, n FROM g{i} ORDER BY {order}, n DESC, x LIMIT {wanted}) AS t"
     return f"{_row(i, dialect, bin_index=ENTRY, n='n', value='x')} FROM {top}"
+
+
+def _sample_arm(i: int, column: Column, dialect: Dialect) -> str:
+    """Return the hashes and counts of the values without a bin that are sampled."""
+    names = _names(column, dialect)
+    others = f" AND x NOT IN ({', '.join(names)})" if names else ""
+    digest = f"SUBSTR({dialect.md5.format(x='x')}, 1, 16)"
+    values = f"SELECT {digest} AS h, n FROM g{i} WHERE x IS NOT NULL{others}"
+    first = f"(SELECT h, n FROM ({values}) AS v ORDER BY h LIMIT {VALUES_SAMPLED}) AS t"
+    return f"{_row(i, dialect, bin_index=SAMPLED, n='n', value='h')} FROM {first}"
+
+
+def _names(column: Column, dialect: Dialect) -> list[str]:
+    """Return the categories with a bin as literals."""
+    names = [name for name in column.categories or () if dialect.name != "postgres" or "\0" not in name]
+    return [dialect.quote(name) for name in names]
 
 
 def _total_arm(i: int, dialect: Dialect) -> str:

@@ -126,7 +126,11 @@ def compare_profiles(
         )
         tests.append(test)
     told = comparability(aligned, samples[0], samples[1])
-    identifiers, blind = (_names_of(aligned, flags) for flags in (told.identifier, told.blind))
+    found = {test.column for test in tests if test.skewed}
+    identifiers, blind = (
+        tuple(name for name in _names_of(aligned, flags) if name not in found)
+        for flags in (told.identifier, told.blind)
+    )
     ranked = tuple(sorted(_telling(tests, {*identifiers, *blind}), key=_rank))
     kept, left_out = _distributions(ranked, reference, current)
     return SkewReport(
