@@ -98,8 +98,10 @@ def require_columns(head: bytes, name: str, dialect: CsvDialect, options: CsvOpt
     column, values = rows[0][0], [row[0] for row in rows[1:]]
     joined = next((mark for mark in _SEPARATORS if _joins(mark, column, values)), None)
     if joined is not None:
+        quoted = "state that nothing is quoted (quote: '')"
+        advice = quoted if joined == dialect.delimiter else f"state the delimiter ({joined!r}?)"
         msg = f"{name}: one column, {column[:80]!r}, whose name and values hold {joined!r}, at delimiter "
-        msg += f"{dialect.delimiter!r}; state the delimiter ({joined!r}?), or the column's type (dtypes)"
+        msg += f"{dialect.delimiter!r}; {advice}, or the column's type (dtypes)"
         raise InvalidDataError(msg)
 
 
