@@ -32,6 +32,8 @@ UNUSED = {
     "get_openlineage_facets_on_complete": "Airflow's OpenLineage listener calls it",
     "get_openlineage_facets_on_failure": "Airflow's OpenLineage listener calls it",
     "latencies": "for programs: docs/how-to/canary.md",
+    "new_input": "pyiceberg calls it of a file system",
+    "new_output": "pyiceberg calls it of a file system",
     "preload": "the demo's sitecustomize, a text, calls it",
     "test_connection": "Airflow's button calls it",
     "to_suite": "for programs: docs/how-to/schema.md",

@@ -174,23 +174,41 @@ def follow_quotes(text: AnyArray, state: int, quote: int, delimiter: int) -> tup
 
 @compiled
 def has_leading_zeros(text: AnyArray, quote: int, delimiter: int) -> bool:
-    """Say whether some csv value looks like a number with zeros before it: 00123, -01.5."""
-    i = 0
-    while i < text.size:
-        at = i  # the start of a value
-        at += at < text.size and text[at] == quote
-        at += at < text.size and (text[at] in (_PLUS, _MINUS))
-        if at + 1 < text.size and text[at] == _ZERO and _ZERO <= text[at + 1] <= _NINE:
-            while at < text.size and (_ZERO <= text[at] <= _NINE or text[at] in (_POINT, _COMMA)):
-                if text[at] == delimiter:
-                    break
-                at += 1
-            if at == text.size or text[at] in (quote, delimiter, _LINE_FEED, _RETURN):
-                return True
-        while i < text.size and text[i] not in (delimiter, _LINE_FEED, _RETURN):
-            i += 1
-        i += 1
+    """Say whether some csv value looks like a number with zeros before it: 00123, -01.5.
+
+    :param text: whole rows. ``quote``: the delimiter too if values are not quoted.
+    """
+    if not _may_have_zeros(text, np.uint8(quote), np.uint8(delimiter)):
+        return False
+    for i in range(text.size - 1):
+        if text[i] != _ZERO or not _ZERO <= text[i + 1] <= _NINE:
+            continue
+        before = i - 1
+        before -= before >= 0 and (text[before] in (_PLUS, _MINUS))
+        if before >= 0 and text[before] not in (quote, delimiter, _LINE_FEED, _RETURN):
+            continue
+        end = i + 1
+        while end < text.size and (
+            _ZERO <= text[end] <= _NINE or (text[end] in (_POINT, _COMMA) and text[end] != delimiter)
+        ):
+            end += 1
+        if end == text.size or text[end] in (quote, delimiter, _LINE_FEED, _RETURN):
+            return True
     return False
+
+
+@compiled
+def _may_have_zeros(text: AnyArray, quote: np.uint8, delimiter: np.uint8) -> bool:
+    """Say whether a zero and a digit follow what may begin a value; without branches, for many at a time."""
+    found = np.uint8(text.size > 1 and text[0] == _ZERO)
+    for i in range(1, text.size - 1):
+        before = text[i - 1]
+        begins = np.uint8(before == delimiter) | np.uint8(before == quote)
+        begins |= np.uint8(before == np.uint8(10)) | np.uint8(before == np.uint8(13))
+        begins |= np.uint8(before == np.uint8(43)) | np.uint8(before == np.uint8(45))
+        digit = np.uint8(np.uint8(text[i + 1] - np.uint8(48)) < np.uint8(10))
+        found |= begins & np.uint8(text[i] == np.uint8(48)) & digit
+    return bool(found)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Dialect of a csv file: what is stated, and what is found from the file's first rows for the rest."""
+"""CsvDialect of a csv file: what is stated, and what is found from the file's first rows for the rest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class CsvDialect:
     """How one csv file is read.
 
     :param found: names of those of its parts that were found, not stated.
@@ -66,7 +66,7 @@ def encoding_of(head: bytes, options: CsvOptions) -> str:
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
 
 
-def find_dialect(head: bytes, name: str, encoding: str, options: CsvOptions) -> Dialect:
+def find_dialect(head: bytes, name: str, encoding: str, options: CsvOptions) -> CsvDialect:
     """Return the dialect of a file.
 
     :param head: its first bytes, in UTF-8.
@@ -77,7 +77,7 @@ def find_dialect(head: bytes, name: str, encoding: str, options: CsvOptions) -> 
     decimal = options.decimal or _decimal_of(sample_rows(text, delimiter, quote), delimiter)
     words = NA_VALUES if options.na_values is None else tuple(dict.fromkeys(["", *options.na_values]))
     stated = {"delimiter": options.delimiter, "decimal": options.decimal, "quote": options.quote}
-    return Dialect(
+    return CsvDialect(
         delimiter=delimiter,
         encoding=encoding,
         decimal=decimal,
@@ -87,7 +87,7 @@ def find_dialect(head: bytes, name: str, encoding: str, options: CsvOptions) -> 
     )
 
 
-def require_columns(head: bytes, name: str, dialect: Dialect, options: CsvOptions) -> None:
+def require_columns(head: bytes, name: str, dialect: CsvDialect, options: CsvOptions) -> None:
     """Refuse one wide column of text whose name and values hold the same separator.
 
     :raises InvalidDataError: names the file, the column and the separator.
@@ -98,8 +98,10 @@ def require_columns(head: bytes, name: str, dialect: Dialect, options: CsvOption
     column, values = rows[0][0], [row[0] for row in rows[1:]]
     joined = next((mark for mark in _SEPARATORS if _joins(mark, column, values)), None)
     if joined is not None:
+        quoted = "state that nothing is quoted (quote: '')"
+        advice = quoted if joined == dialect.delimiter else f"state the delimiter ({joined!r}?)"
         msg = f"{name}: one column, {column[:80]!r}, whose name and values hold {joined!r}, at delimiter "
-        msg += f"{dialect.delimiter!r}; state the delimiter ({joined!r}?), or the column's type (dtypes)"
+        msg += f"{dialect.delimiter!r}; {advice}, or the column's type (dtypes)"
         raise InvalidDataError(msg)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from airflow_mlops.backends.profiling.files.csv.dialect import Dialect
+from airflow_mlops.backends.profiling.files.csv.dialect import CsvDialect
 from airflow_mlops.backends.profiling.files.csv.file import BYTE_ORDER_MARK
 from airflow_mlops.backends.profiling.files.kernels import has_leading_zeros
 from airflow_mlops.backends.profiling.files.source import require_unique
@@ -57,7 +57,7 @@ class CsvParser:
     """The dialect and the stated types of one file."""
 
     name: str
-    dialect: Dialect
+    dialect: CsvDialect
     options: CsvOptions
 
     def types(self, block: bytes) -> FoundTypes:
@@ -119,9 +119,8 @@ class CsvParser:
         return [name for name in found if name not in self.options.dtypes]
 
     def _zeros(self, block: bytes, numbers: Sequence[str]) -> bool:
-        quote = ord(self.dialect.quote) if self.dialect.quote else -1
-        data = np.frombuffer(block, np.uint8)
-        return bool(numbers) and bool(has_leading_zeros(data, quote, ord(self.dialect.delimiter)))
+        quote, delimiter = ord(self.dialect.quote or self.dialect.delimiter), ord(self.dialect.delimiter)
+        return bool(numbers) and bool(has_leading_zeros(np.frombuffer(block, np.uint8), quote, delimiter))
 
     def _matching(
         self, block: bytes, names: Sequence[str] | None, columns: Sequence[str], pattern: str

@@ -38,7 +38,8 @@ def require_outside_tables(storage: Storage) -> None:
 
     :raises InvalidDataError: names the table.
     """
-    for folder in list(PurePosixPath(storage.path).parents)[:_LEVELS_UP]:
+    path = PurePosixPath(storage.path)
+    for folder in [path, *path.parents][: _LEVELS_UP + 1]:
         if storage.files.isdir(f"{folder}/_delta_log"):
             msg = f"{storage.uri}: lies within the Delta table {folder}; allowed: the table, with a partition"
             raise InvalidDataError(msg)

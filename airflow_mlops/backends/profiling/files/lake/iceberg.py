@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.profiling.files.storage import Storage
 
-_KEYED = ("identity", "year", "month", "day", "hour")
-"""Partition transforms whose values name a window."""
-
 
 def open_iceberg(storage: Storage, version: str) -> LakeTable:
     """Open an Iceberg table at a snapshot, its current one if ``""``.
 
-    Its partitions are the values of its first partition field, if that is a column or a time's part.
+    Its partitions are the values of its first partition field, if that is a column as it is.
 
     :raises InvalidDataError: no such snapshot, row-level deletes, or files that are not parquet.
     :raises MissingDependencyError: the extra ``iceberg`` is not installed.
@@ -56,8 +53,16 @@ def open_iceberg(storage: Storage, version: str) -> LakeTable:
         values={},
         partition=keys,
         column=_column(table),
+        notes=_changed(schema.column_names, table.schema().column_names),
         field_ids={found.field_id: found.name for found in schema.fields},
     )
+
+
+def _changed(read: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
+    """Tell that the table's columns were changed since its snapshot, whose columns are read."""
+    if [*read] == [*now]:
+        return ()
+    return (f"columns are those of the snapshot, not the table's since: {', '.join(now)}",)
 
 
 def newest_metadata(storage: Storage) -> str:
@@ -82,13 +87,12 @@ def _require_readable(storage: Storage, tasks: Sequence[Any]) -> None:
 
 
 def _key(table: Any, file: Any) -> str | None:
-    """Return the partition key of a file; ``None`` where its first partition field names no window."""
-    fields = table.specs()[file.spec_id].fields
-    if not fields or file.spec_id != table.spec().spec_id or str(fields[0].transform) not in _KEYED:
+    """Return the partition key of a file; ``None`` if it has none by the table's newest partitioning."""
+    if not _column(table) or file.spec_id != table.spec().spec_id or file.partition[0] is None:
         return None
-    value = file.partition[0]
-    kind = table.schema().find_type(fields[0].source_id)
-    return None if value is None else str(fields[0].transform.to_human_string(kind, value))
+    first = table.spec().fields[0]
+    kind = table.schema().find_type(first.source_id)
+    return str(first.transform.to_human_string(kind, file.partition[0]))
 
 
 def _column(table: Any) -> str:

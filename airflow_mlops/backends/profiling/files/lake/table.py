@@ -32,6 +32,7 @@ class LakeTable:
     values: Mapping[str, Mapping[str, Any]]
     partition: Mapping[str, str | None]
     column: str = ""
+    notes: tuple[str, ...] = ()
     field_ids: Mapping[int, str] = field(default_factory=dict)
 
     def keys(self) -> dict[str, str]:
@@ -57,7 +58,7 @@ class LakeTable:
             version=self.version,
             schema=self.schema,
             field_ids=self.field_ids,
-            notes=(f"table at version {self.version}",),
+            notes=(f"table at version {self.version}", *self.notes),
         )
 
 
