@@ -85,5 +85,6 @@ def allowed_text(rule: Rule) -> str:
     """Return a rule's arguments for a message; of a long set the first values."""
     told = {key: value for key, value in rule.kwargs.items() if key != "column"}
     return ", ".join(
-        f"{key} {f'[{shortened(value)}]' if isinstance(value, list) else value}" for key, value in told.items()
+        f"{key} {f'[{shortened(value)}]' if isinstance(value, list) else value}"
+        for key, value in told.items()
     )

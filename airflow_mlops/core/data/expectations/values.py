@@ -104,7 +104,9 @@ def _unlike(query: ProfileQuery) -> str:
     held = _comparable(query.column)
     if query.profile.rows <= query.column.nulls or not held or not forms or "" in forms or held in forms:
         return ""
-    return f"{held} values have no range of {' and '.join(sorted(forms))}s, allowed {limits_text(query.rule)}"
+    if forms == {_NUMBER}:
+        return f"{held} values have no range, allowed {limits_text(query.rule)}"
+    return f"{held} values, allowed {limits_text(query.rule)}, which are {'s and '.join(sorted(forms))}s"
 
 
 def _comparable(column: Column) -> str:

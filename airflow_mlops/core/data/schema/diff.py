@@ -108,7 +108,9 @@ def diff_from_data(
     """
     labels = [name for name in label_columns(schema) if name in profile.names]
     inferred = proposed or infer_schema(profile, schema.name, labels=labels, options=options)
-    changes = [replace(change, needed=_is_needed(change, profile)) for change in diff(schema, inferred).changes]
+    changes = [
+        replace(change, needed=_is_needed(change, profile)) for change in diff(schema, inferred).changes
+    ]
     kept = [change for change in changes if _is_founded(change, profile)]
     return SchemaDiff(old=schema.name, new=", ".join(profile.partitions) or "data", changes=tuple(kept))
 
@@ -229,7 +231,10 @@ def _is_obsolete(change: Change, profile: Profile) -> bool:
 
 
 def _is_needed(change: Change, profile: Profile) -> bool:
-    found = evaluate_rule(change.before, profile) if change.before is not None else None
+    """Whether the data does not meet the rule as it is; it is taken for training data."""
+    if change.before is None or not change.before.applies_to("training"):
+        return False
+    found = evaluate_rule(change.before, profile)
     return found is not None and found.outcome is not Outcome.PASS
 
 
@@ -307,6 +312,11 @@ def _allowed(old: Any, new: Any) -> ChangeEffect:
     return ChangeEffect.BOTH if more and less else _loosens(more)
 
 
+def _columns(_old: Any, _new: Any) -> ChangeEffect:
+    """A column more in the set is allowed, and asked for."""
+    return ChangeEffect.BOTH
+
+
 def _severity(old: Any, new: Any) -> ChangeEffect:
     ranks = [str(severity) for severity in Severity]
     return _loosens(ranks.index(str(new)) < ranks.index(str(old)))
@@ -327,6 +337,7 @@ _EFFECTS: dict[str, Callable[[Any, Any], ChangeEffect]] = {
     "exact_match": _flag,
     "value_set": _allowed,
     "type_list": _allowed,
+    "column_set": _columns,
     "severity": _severity,
     "environments": _environments,
 }

@@ -68,7 +68,9 @@ def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limit
     span = f"{low:g} to {high:g}"
     found = None if is_key else calendar_limits(column, days)
     if found is not None:
-        return Limits(float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told)
+        return Limits(
+            float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told
+        )
     open_ended = _open_ended(seen, is_key=is_key)
     if open_ended:
         return Limits(None, None, span, f"{open_ended}: no range of values")
