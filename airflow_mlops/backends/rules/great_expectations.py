@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.rules.gx_signatures import gx_signature
 from airflow_mlops.backends.rules.suite import build_expectation
-from airflow_mlops.core.data.expectations.evaluate import evaluate_rule, rule_finding
+from airflow_mlops.core.data.expectations.evaluate import allowed_text, evaluate_rule, rule_finding
 from airflow_mlops.core.data.expectations.rule import SUBJECTS
 from airflow_mlops.core.data.expectations.types import INTEGER_TYPES, NULLABLE_INTEGER_TYPES
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
@@ -142,7 +142,7 @@ def _finding(rule: Rule, result: Any) -> Finding:
             check=rule.type, subject=subject, outcome=Outcome.ERROR, reason=reason, severity=rule.severity
         )
     seen = _observed(result.result)
-    reason = f"{subject}: {rule.type}: observed {seen}, allowed {rule.kwargs}"
+    reason = f"{subject}: {rule.type}: observed {seen}, allowed {allowed_text(rule)}"
     return rule_finding(rule, subject, passed=bool(result.success), observed=seen, reason=reason)
 
 

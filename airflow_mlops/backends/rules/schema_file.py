@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.backends.rules.gx_signatures import gx_signature
 from airflow_mlops.backends.text_file import read_utf8
@@ -14,7 +15,7 @@ from airflow_mlops.core.data.schema.schema import Schema, as_yaml, schema_from_y
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_mlops.core.data.expectations.rule import Rule
     from airflow_mlops.core.data.schema.diff import Change
@@ -50,16 +51,19 @@ def evolve_text(text: str, source: str, changes: Sequence[Change]) -> tuple[str,
         return text, True
     rules = apply_changes(old, changes)
     wanted = replace(old, expectations=tuple(rule for _, rule in rules))
-    edited = _edited(text, dict(old.identified()), rules)
-    if edited is not None:
+    for edited in _edited(text, dict(old.identified()), rules):
         with contextlib.suppress(InvalidConfigError):
             if parse_schema(edited, source) == wanted:
                 return edited, True
     return wanted.to_yaml(), "#" not in text
 
 
-def _edited(text: str, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]]) -> str | None:
-    """Edit the text's nodes in place; ``None`` if the round-trip editor cannot."""
+def _edited(text: str, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]]) -> Iterator[str]:
+    """Edit the text's nodes in place; nothing if the round-trip editor cannot.
+
+    The editor wraps long lines anew, so the lines of unchanged rules are taken from the text where each rule
+    has lines of its own.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -68,13 +72,53 @@ def _edited(text: str, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]])
     offset = _offset(text)
     editor.indent(mapping=2, sequence=2 + offset, offset=offset)
     try:
+        before = _rule_lines(text, editor.load(text))
         document = editor.load(text)
         _carry_over(document["expectations"], old, wanted, editor)
         stream = io.StringIO()
         editor.dump(document, stream)
+        edited = stream.getvalue()
+        after = _rule_lines(edited, editor.load(edited))
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError):
+        return
+    if before and after:
+        yield _spliced(before, after, old, wanted)
+    yield edited
+
+
+class _RuleLines(NamedTuple):
+    """A schema's text, cut: what comes before the rules, each rule's lines, and what comes after them."""
+
+    head: str
+    rules: list[str]
+    tail: str
+
+
+def _rule_lines(text: str, document: Any) -> _RuleLines | None:
+    """Cut a text by its rules; ``None`` unless each has lines of its own."""
+    rules = document["expectations"]
+    starts = [rules.lc.item(index)[0] for index in range(len(rules))]
+    keys = list(document)
+    following = keys[keys.index("expectations") + 1 :]
+    lines = text.splitlines(keepends=True)
+    end = document.lc.key(following[0])[0] if following else len(lines)
+    if any(not lines[line].lstrip().startswith("- ") for line in starts) or starts != sorted(set(starts)):
         return None
-    return stream.getvalue()
+    cuts = [*starts, end]
+    parts = ["".join(lines[a:b]) for a, b in pairwise(cuts)]
+    return _RuleLines("".join(lines[: starts[0]]), parts, "".join(lines[end:]))
+
+
+def _spliced(
+    before: _RuleLines, after: _RuleLines, old: dict[str, Rule], wanted: Sequence[tuple[str, Rule]]
+) -> str:
+    """Return the edited text with the original lines of what did not change."""
+    there = dict(zip(old, before.rules, strict=True))
+    parts = [
+        there[name] if old.get(name) == rule else lines
+        for (name, rule), lines in zip(wanted, after.rules, strict=True)
+    ]
+    return before.head + "".join(parts) + before.tail
 
 
 def _offset(text: str) -> int:
@@ -93,6 +137,8 @@ def _carry_over(nodes: Any, old: dict[str, Rule], wanted: Sequence[tuple[str, Ru
         if old.get(name) != rule:
             fresh = editor.load(as_yaml(Schema(name="x", expectations=(rule,)).document()))["expectations"][0]
             if name in old:
+                if "severity" not in nodes[index] and rule.severity is old[name].severity:
+                    del fresh["severity"]
                 _replace(nodes[index], fresh)
             else:
                 nodes.insert(index, fresh)

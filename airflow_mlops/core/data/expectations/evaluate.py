@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.expectations.aggregates import AGGREGATE_EVALUATORS
-from airflow_mlops.core.data.expectations.query import ProfileQuery, understands_mostly
+from airflow_mlops.core.data.expectations.query import ProfileQuery, shortened, understands_mostly
 from airflow_mlops.core.data.expectations.sets import SET_EVALUATORS
 from airflow_mlops.core.data.expectations.table import TABLE_EVALUATORS, column_exists
 from airflow_mlops.core.data.expectations.types import TYPE_EVALUATORS
@@ -77,5 +77,14 @@ def rule_finding(
         severity=rule.severity,
         reason=reason,
         observed=observed,
-        allowed=", ".join(f"{key} {value}" for key, value in rule.kwargs.items() if key != "column"),
+        allowed=allowed_text(rule),
+    )
+
+
+def allowed_text(rule: Rule) -> str:
+    """Return a rule's arguments for a message; of a long set the first values."""
+    told = {key: value for key, value in rule.kwargs.items() if key != "column"}
+    return ", ".join(
+        f"{key} {f'[{shortened(value)}]' if isinstance(value, list) else value}"
+        for key, value in told.items()
     )

@@ -7,7 +7,7 @@ the profile does not determine the result, or that a limit is of a type left to 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from airflow_mlops.core.data.profile.profile import Profile
 
 EXACT = 2.0**53
 """Integers up to here are exact in double precision, in which a profile stores them."""
+_MOST_LISTED = 5
 RANGE_ARGUMENTS = frozenset({"min_value", "max_value", "strict_min", "strict_max"})
 
 
@@ -131,6 +132,12 @@ def understands_mostly(kwargs: dict[str, Any]) -> bool:
     """Say whether ``mostly`` is absent or a share."""
     mostly = kwargs.get("mostly", 1.0)
     return is_plain(mostly) and 0 <= mostly <= 1
+
+
+def shortened(values: Sequence[Any]) -> str:
+    """Return values for a message, separated by commas; of many the first ones and how many more there are."""
+    more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
+    return ", ".join(str(value) for value in values[:_MOST_LISTED]) + more
 
 
 def limits_text(rule: Rule) -> str:

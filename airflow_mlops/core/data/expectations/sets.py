@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.data.expectations.known_values import is_exact, known_values
-from airflow_mlops.core.data.expectations.query import RANGE_ARGUMENTS, limits_text, read_bounds
+from airflow_mlops.core.data.expectations.query import RANGE_ARGUMENTS, limits_text, read_bounds, shortened
 from airflow_mlops.core.data.profile.column import Column, Kind
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.expectations.query import ColumnEvaluators, ProfileAnswer, ProfileQuery
 
 _PYTHON_TYPES = {Kind.STRING: str, Kind.BOOLEAN: bool, Kind.INTEGER: int}
-_MOST_LISTED = 5
 
 
 def _in_set(query: ProfileQuery) -> ProfileAnswer | None:
@@ -22,7 +21,7 @@ def _in_set(query: ProfileQuery) -> ProfileAnswer | None:
         return None
     inside = sum(count for value, count in known.counts.items() if value in wanted)
     unexpected = [value for value in known.counts if value not in wanted]
-    return _answer_share(query, known, inside, f"outside the set ({_listed(unexpected)})")
+    return _answer_share(query, known, inside, f"outside the set ({shortened(unexpected)})")
 
 
 def _not_in_set(query: ProfileQuery) -> ProfileAnswer | None:
@@ -31,7 +30,7 @@ def _not_in_set(query: ProfileQuery) -> ProfileAnswer | None:
         return None
     outside = sum(count for value, count in known.counts.items() if value not in excluded)
     found = [value for value in known.counts if value in excluded]
-    return _answer_share(query, known, outside, f"in the excluded set ({_listed(found)})")
+    return _answer_share(query, known, outside, f"in the excluded set ({shortened(found)})")
 
 
 def _answer_share(query: ProfileQuery, known: KnownValues, good: int, what: str) -> ProfileAnswer | None:
@@ -85,10 +84,10 @@ def _answer_distinct(
     missing: list[Any],
     unexpected: list[Any],
 ) -> ProfileAnswer | None:
-    parts = [f"lacks {_listed(missing)}"] if missing else []
-    parts += [f"also {_listed(unexpected)}"] if unexpected else []
+    parts = [f"lacks {shortened(missing)}"] if missing else []
+    parts += [f"also {shortened(unexpected)}"] if unexpected else []
     reason = f"values: {'; '.join(parts) or 'as expected'}"
-    return query.answer(passed=passed, observed=_listed([*missing, *unexpected]), reason=reason)
+    return query.answer(passed=passed, observed=shortened([*missing, *unexpected]), reason=reason)
 
 
 def _unique(query: ProfileQuery) -> ProfileAnswer | None:
@@ -98,9 +97,9 @@ def _unique(query: ProfileQuery) -> ProfileAnswer | None:
     repeated = sum(count for count in known.counts.values() if count > 1)
     least, most = (column.present - repeated,) * 2 if known.complete else _count_unique(column, repeated)
     twice = [value for value, count in known.counts.items() if count > 1]
-    reason = f"repeated values: {_listed(twice) or ('none' if least else 'some')}"
+    reason = f"repeated values: {shortened(twice) or ('none' if least else 'some')}"
     reason += f", allowed for {1 - query.mostly:.3g} of them"
-    return query.answer(passed=query.judge_share(least, most), observed=_listed(twice), reason=reason)
+    return query.answer(passed=query.judge_share(least, most), observed=shortened(twice), reason=reason)
 
 
 def _count_unique(column: Column, repeated: int) -> tuple[int, int]:
@@ -154,13 +153,8 @@ def _most_common(query: ProfileQuery) -> ProfileAnswer | None:
     modes = [value for value, count in known.counts.items() if count == top]
     met = sum(value in wanted for value in modes)
     passed = met > 0 if ties else len(modes) == 1 and met == 1
-    reason = f"most common value {_listed(modes)}, allowed {_listed(sorted(wanted))}"
-    return query.answer(passed=passed, observed=_listed(modes), reason=reason)
-
-
-def _listed(values: list[Any]) -> str:
-    more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
-    return ", ".join(str(value) for value in values[:_MOST_LISTED]) + more
+    reason = f"most common value {shortened(modes)}, allowed {shortened(sorted(wanted))}"
+    return query.answer(passed=passed, observed=shortened(modes), reason=reason)
 
 
 SET_EVALUATORS: ColumnEvaluators = {

@@ -33,6 +33,8 @@ _OBJECTS = {
 }
 """Kinds of values that pandas stores as Python objects, and the type names that match them."""
 _ALIASES = {"int64": {"int", "long"}, "float64": {"float", "double"}}
+DATE, TIMESTAMP, ZONED = "date", "timestamp", "timestamp with a time zone"
+"""Kinds of moments, of which none compares with another."""
 KNOWN_TYPES = {
     name for names in (*TYPE_NAMES.values(), *_OBJECTS.values(), *_ALIASES.values()) for name in names
 }
@@ -55,6 +57,12 @@ def pandas_type(column: Column, *, nullable: bool = False) -> str | None:
     if match := re.fullmatch(r"timestamp\[(s|ms|us|ns)(, tz=.+)?\]", arrow):
         return "Timestamp" if match[2] else f"datetime64[{match[1]}]"
     return _FLOATS.get(arrow) or _object_type(arrow)
+
+
+def moment_form(column: Column) -> str:
+    """Return which kind of moments a datetime column holds; empty for any other, and for several kinds."""
+    held = pandas_type(column) or ""
+    return {"date": DATE, "Timestamp": ZONED}.get(held, TIMESTAMP if held.startswith("datetime64") else "")
 
 
 def _object_type(arrow: str) -> str | None:
@@ -104,13 +112,17 @@ def _answer(query: ProfileQuery, held: str | None, named: list[str], fits: bool)
     if held is None:
         return None
     passed = (query.judge_share(*2 * (column.present * fits,)) if held in _OBJECTS else fits) or False
-    wanted = next((kind for kind, names in _NAMES_IN_MESSAGES.items() if names == named), ", ".join(named))
-    reason = f"{column.kind} ({column.arrow_type}), allowed {wanted}"
+    words = [word for word, names in _NAMES_IN_MESSAGES.items() if names == named]
+    wanted = words[-1] if words else ", ".join(named)
+    reason = f"{moment_form(column) or column.kind} ({column.arrow_type}), allowed {wanted}"
     return query.answer(passed=passed, observed=str(column.kind), reason=reason)
 
 
 _NAMES_IN_MESSAGES: dict[str, list[str]] = {
-    "integer or number" if kind is Kind.NUMBER else str(kind): names for kind, names in TYPE_NAMES.items()
+    **{str(kind): names for kind, names in TYPE_NAMES.items()},
+    "integer or number": TYPE_NAMES[Kind.NUMBER],
+    TIMESTAMP: TYPE_NAMES[Kind.DATETIME],
+    ZONED: ["Timestamp"],
 }
 TYPE_EVALUATORS: ColumnEvaluators = {
     "expect_column_values_to_be_in_type_list": (_type_list, frozenset({"type_list", "mostly"})),

@@ -15,6 +15,7 @@ from airflow_mlops.core.data.expectations.query import (
     read_bounds,
     with_strictness,
 )
+from airflow_mlops.core.data.expectations.types import DATE, TIMESTAMP, ZONED, moment_form
 from airflow_mlops.core.data.profile.column import Column, Kind
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?")
+_NUMBER = "number"
+_INCOMPARABLE = re.compile(r"(large_|fixed_size_)?(list|binary)|struct|map|time(32|64)|duration")
+"""Storage types whose values compare with no limit that YAML can say."""
 _SINGLE_MICROSECONDS = 2.0**32
 """Epoch seconds up to which double precision resolves microseconds: the year 2106."""
 _DECIMAL_ERROR = 2.0**-50
@@ -48,14 +52,16 @@ def _null(query: ProfileQuery) -> ProfileAnswer | None:
 
 def _values_between(query: ProfileQuery) -> ProfileAnswer | None:
     column, kwargs = query.column, query.rule.kwargs
+    unlike = _unlike(query)
+    if unlike:
+        return query.answer(passed=False, observed=_comparable(column), reason=unlike)
     if column.kind is Kind.DATETIME:
         return _datetimes_between(query)
     bounds = read_bounds(kwargs)
     if bounds is None or not bounds.limit:
         return None
     if column.kind is Kind.STRING:
-        reason = f"{column.kind} values have no range, allowed {limits_text(query.rule)}"
-        return query.answer(passed=not column.present, observed=str(column.kind), reason=reason)
+        return query.answer(passed=True, observed=str(column.kind), reason="no values")
     if column.kind is Kind.BOOLEAN:
         return _booleans_between(query, bounds)
     return _numbers_between(query, bounds)
@@ -88,6 +94,42 @@ def _datetimes_between(query: ProfileQuery) -> ProfileAnswer | None:
         return None
     slack = datetime_slack(query.column)
     return _answer_span(query, query.judge_share(*_count_inside(query.column, bounds, slack)))
+
+
+def _unlike(query: ProfileQuery) -> str:
+    """Return why no limit compares with the column's values, empty if they are alike or the column is empty.
+
+    Numbers, texts, dates, timestamps and those of a time zone do not compare with each other.
+    """
+    given = [query.rule.kwargs.get(key) for key in ("min_value", "max_value")]
+    forms = {_form_of(value) for value in given if value is not None}
+    held = _comparable(query.column)
+    if query.profile.rows <= query.column.nulls or not held or not forms or "" in forms or held in forms:
+        return ""
+    if forms == {_NUMBER}:
+        return f"{held} values have no range, allowed {limits_text(query.rule)}"
+    return f"{held} values, allowed {limits_text(query.rule)}, which are {'s and '.join(sorted(forms))}s"
+
+
+def _comparable(column: Column) -> str:
+    """Return what a column's values compare with; empty if that is left to Great Expectations."""
+    if column.kind is Kind.UNSUPPORTED:
+        return column.arrow_type if _INCOMPARABLE.match(column.arrow_type) else ""
+    if column.kind is Kind.DATETIME:
+        return moment_form(column)
+    return str(column.kind) if column.kind is Kind.STRING else _NUMBER
+
+
+def _form_of(value: Any) -> str:
+    """Return whether a limit is a number or which kind of moment its ISO text says; empty for anything else."""
+    if is_plain(value):
+        return _NUMBER
+    if not isinstance(value, str):
+        return ""
+    if _ISO_DATE.fullmatch(value):
+        return DATE
+    found = _ISO_DATETIME.fullmatch(value)
+    return (ZONED if found[2] else TIMESTAMP) if found else ""
 
 
 def read_datetimes(kwargs: dict[str, Any], column: Column) -> Bounds | None:

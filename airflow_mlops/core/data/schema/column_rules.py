@@ -130,12 +130,13 @@ class ColumnRules:
             self.doubts.append(limits.doubt)
         if limits.low is None:
             return
+        whole = self.seen.column.kind is Kind.INTEGER
         yield self._rule(
             "expect_column_values_to_be_between",
             limits.why.replace(",", f" in {self.source},", 1),
             Severity.WARNING,
-            min_value=limits.low,
-            max_value=limits.high,
+            min_value=int(limits.low) if whole else limits.low,
+            max_value=int(limits.high) if whole else limits.high,
             **kwargs,
         )
 
@@ -183,7 +184,9 @@ class ColumnRules:
             return "dates or periods as text: no set of values"
         if len(known) == 1:
             return "only one value seen: no set of values"
-        return "new values in every window: no set of values" if others > _OPEN_SET else ""
+        if 2 * self.seen.newest > _OPEN_SET:
+            return "new values in every window: no set of values"
+        return "too few values, or too many seen but once: no set of values" if others > _OPEN_SET else ""
 
     @cached_property
     def _differ(self) -> tuple[int, bool] | None:

@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
+from airflow_mlops.core.data.expectations.query import shortened
 from airflow_mlops.core.data.expectations.rule import ENVIRONMENTS, Rule
+from airflow_mlops.core.data.schema.column_rules import ESTIMATED
 from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
@@ -89,19 +91,28 @@ def diff(old: Schema, new: Schema) -> SchemaDiff:
     return SchemaDiff(old=old.name, new=new.name, changes=found)
 
 
-def diff_from_data(schema: Schema, profile: Profile, options: InferenceOptions | None = None) -> SchemaDiff:
+def diff_from_data(
+    schema: Schema,
+    profile: Profile,
+    options: InferenceOptions | None = None,
+    *,
+    proposed: Schema | None = None,
+) -> SchemaDiff:
     """Compare a schema with the one that would be inferred from data.
 
-    A rule that a person added is proposed for removal only if its column is gone, since inference never
-    proposes it. Columns that only training data has (by the schema's environments) are taken for labels.
+    A rule is proposed for removal if its column is gone, or if inference once proposed it, does not any more,
+    and the data does not meet it. What inference only estimates changes no rule. Columns that only training
+    data has (by the schema's environments) are taken for labels.
+
+    :param proposed: the schema inferred from the data, if it is known; else inferred from the profile.
     """
-    inferred = infer_schema(profile, schema.name, labels=_labels(schema), options=options)
+    labels = [name for name in label_columns(schema) if name in profile.names]
+    inferred = proposed or infer_schema(profile, schema.name, labels=labels, options=options)
     changes = [
-        replace(change, needed=_is_needed(change, profile))
-        for change in diff(schema, inferred).changes
-        if change.kind is not ChangeKind.REMOVED or _is_obsolete(change.before, profile)
+        replace(change, needed=_is_needed(change, profile)) for change in diff(schema, inferred).changes
     ]
-    return SchemaDiff(old=schema.name, new=", ".join(profile.partitions) or "data", changes=tuple(changes))
+    kept = [change for change in changes if _is_founded(change, profile)]
+    return SchemaDiff(old=schema.name, new=", ".join(profile.partitions) or "data", changes=tuple(kept))
 
 
 def apply_changes(schema: Schema, changes: Sequence[Change]) -> list[tuple[str, Rule]]:
@@ -180,39 +191,55 @@ def _sorted(key: str, value: Any) -> Any:
 def _from_to(key: str, old: Any, new: Any) -> str:
     if isinstance(old, list) and isinstance(new, list):
         more, less = [v for v in new if v not in old], [v for v in old if v not in new]
-        parts = [f"+ {', '.join(map(str, more))}"] if more else []
-        parts += [f"- {', '.join(map(str, less))}"] if less else []
+        parts = [f"+ {shortened(more)}"] if more else []
+        parts += [f"- {shortened(less)}"] if less else []
         return f"{key} {' '.join(parts) or 'in another order'}"
-    return f"{key} {'none' if old is None else old} -> {'none' if new is None else new}"
+    return f"{key} {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else (f"[{shortened(value)}]" if isinstance(value, list) else str(value))
 
 
 def _limits(kwargs: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in kwargs.items() if key != "column") or "no limits"
+    told = [f"{key} {_shown(value)}" for key, value in kwargs.items() if key != "column"]
+    return ", ".join(told) or "no limits"
 
 
-def _labels(schema: Schema) -> list[str]:
+def label_columns(schema: Schema) -> list[str]:
     """Return the columns whose rules all apply in training only."""
     places: dict[str, set[str]] = {}
     for rule in schema.expectations:
         places.setdefault(rule.subject, set()).update(rule.environments)
-    return [column for column, where in places.items() if where == {"training"}]
+    return [column for column, where in places.items() if where == {"training"} and column != "table"]
 
 
-def _is_obsolete(rule: Rule | None, profile: Profile) -> bool:
-    """Whether a rule that was not proposed again was once proposed, or its column is gone."""
+def _is_founded(change: Change, profile: Profile) -> bool:
+    """Whether the data speaks for a change, rather than only not for the rule as it is."""
+    if change.kind is ChangeKind.REMOVED:
+        return _is_obsolete(change, profile)
+    return change.kind is ChangeKind.ADDED or not (change.after and change.after.meta.get(ESTIMATED))
+
+
+def _is_obsolete(change: Change, profile: Profile) -> bool:
+    """Whether the column of a rule is gone, or a rule that was once proposed is neither proposed nor met."""
+    rule = change.before
     if rule is None or rule.subject == "table":
         return False
     columns = rule.subject.split(",") if rule.subject not in profile.names else [rule.subject]
-    return "why" in rule.meta or any(column not in profile.names for column in columns)
+    return ("why" in rule.meta and change.needed) or any(column not in profile.names for column in columns)
 
 
 def _is_needed(change: Change, profile: Profile) -> bool:
-    found = evaluate_rule(change.before, profile) if change.before is not None else None
+    """Whether the data does not meet the rule as it is; it is taken for training data."""
+    if change.before is None or not change.before.applies_to("training"):
+        return False
+    found = evaluate_rule(change.before, profile)
     return found is not None and found.outcome is not Outcome.PASS
 
 
 def _changed(old: Rule, new: Rule) -> Rule:
-    meta = {key: value for key, value in old.meta.items() if key not in ("environments", "estimated")}
+    meta = {key: value for key, value in old.meta.items() if key not in ("environments", ESTIMATED)}
     return replace(new, meta=meta | new.meta, notes=old.notes, description=old.description, id=old.id)
 
 
@@ -285,6 +312,11 @@ def _allowed(old: Any, new: Any) -> ChangeEffect:
     return ChangeEffect.BOTH if more and less else _loosens(more)
 
 
+def _columns(_old: Any, _new: Any) -> ChangeEffect:
+    """A column more in the set is allowed, and asked for."""
+    return ChangeEffect.BOTH
+
+
 def _severity(old: Any, new: Any) -> ChangeEffect:
     ranks = [str(severity) for severity in Severity]
     return _loosens(ranks.index(str(new)) < ranks.index(str(old)))
@@ -305,6 +337,7 @@ _EFFECTS: dict[str, Callable[[Any, Any], ChangeEffect]] = {
     "exact_match": _flag,
     "value_set": _allowed,
     "type_list": _allowed,
+    "column_set": _columns,
     "severity": _severity,
     "environments": _environments,
 }

@@ -67,6 +67,42 @@ def test_rules_are_added_beside_their_column_and_removed_ones_leave_the_rest():
     assert "# three typos a day" in text
 
 
+LONG = """\
+name: s
+expectations:
+- type: expect_column_values_to_be_in_set
+  kwargs: {column: code, value_set: [AAAAAAAA, BBBBBBBB, CCCCCCCC, DDDDDDDD, EEEEEEEE, FFFFFFFF, GGGGGGGG, HHHHHHHH, IIIIIIII, JJJJJJJJ]}
+  meta: {why:   'a reason that a person has written on one line however long it is, and that nobody asked to be wrapped anew'}
+
+# the distance
+- type: expect_column_values_to_be_between
+  kwargs: {column: distance,   min_value: 0}
+- type: expect_column_to_exist
+  kwargs: {column: distance}   # last
+meta: {owner:   me}
+"""
+
+
+def test_untouched_rules_stay_as_they_are_written_to_the_letter():
+    old = parse_schema(LONG, "s.yaml")
+    looser = replace(old.expectations[1], kwargs={"column": "distance", "min_value": -5})
+    rules = (old.expectations[0], looser, old.expectations[2])
+    text, kept = evolve_text(LONG, "s.yaml", diff(old, replace(old, expectations=rules)).changes)
+    assert kept
+    assert text == LONG.replace("{column: distance,   min_value: 0}", "{column: distance, min_value: -5}")
+
+
+def test_untouched_rules_stay_as_written_where_one_goes_and_one_comes():
+    old = parse_schema(LONG, "s.yaml")
+    new = Rule(type="expect_column_values_to_not_be_null", kwargs={"column": "code"})
+    wanted = replace(old, expectations=(old.expectations[0], new, old.expectations[2]))
+    text, kept = evolve_text(LONG, "s.yaml", diff(old, wanted).changes)
+    assert kept
+    assert parse_schema(text, "s.yaml") == wanted
+    assert text.splitlines()[:5] == LONG.splitlines()[:5]
+    assert "meta: {owner:   me}" in text
+
+
 def test_nothing_accepted_changes_nothing():
     assert evolve_text(TEXT, "s.yaml", ()) == (TEXT, True)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -23,6 +24,7 @@ from airflow_mlops.core.verdict import Severity
 NULLS = "expect_column_values_to_not_be_null"
 RANGE = "expect_column_values_to_be_between"
 SET = "expect_column_values_to_be_in_set"
+COLUMNS = "expect_table_columns_to_match_set"
 TABLE = pa.table({"x": [1.0, 2.0] * 60, "c": ["a", "b"] * 60, "late": [0, 1] * 60})
 
 
@@ -145,8 +147,9 @@ def test_data_that_breaks_a_rule_proposes_the_change_that_is_needed():
     moved = TABLE.set_column(1, "c", [["a", "z"] * 60]).append_column("new", [[1.5] * 120])
     found = diff_from_data(known, profile_table(moved))
     needed = [change for change in found.changes if change.needed]
-    assert [change.id for change in needed] == [f"{SET}:c"]
-    assert needed[0].sentence == f"{SET}:c: value_set + z - b (loosens and tightens)"
+    assert [change.id for change in needed] == [f"{COLUMNS}:table", f"{SET}:c"]
+    assert needed[0].sentence == f"{COLUMNS}:table: column_set + new (loosens and tightens)"
+    assert needed[1].sentence == f"{SET}:c: value_set + z - b (loosens and tightens)"
     assert {c.after.subject for c in found.changes if c.kind is ChangeKind.ADDED} == {"new"}
     result = changed(known, needed)
     assert not [c for c in diff_from_data(result, profile_table(moved)).changes if c.needed]
@@ -155,8 +158,42 @@ def test_data_that_breaks_a_rule_proposes_the_change_that_is_needed():
 def test_rules_of_a_column_that_is_gone_are_proposed_for_removal():
     known = infer_schema(profile_table(TABLE), "s")
     found = diff_from_data(known, profile_table(TABLE.drop_columns(["c"])))
-    assert {change.before.subject for change in found.changes} == {"c"}
-    assert {change.kind for change in found.changes} == {ChangeKind.REMOVED}
+    assert {(c.before.subject, c.kind) for c in found.changes} == {
+        ("table", ChangeKind.CHANGED),
+        ("c", ChangeKind.REMOVED),
+    }
+
+
+def test_rule_that_is_not_proposed_again_stays_while_the_data_meets_it():
+    known = infer_schema(profile_table(pa.table({"flag": [0, 1] * 60, "word": ["a", "b"] * 60})), "s")
+    quiet = profile_table(pa.table({"flag": [0] * 120, "word": ["a"] * 120}))
+    assert diff_from_data(known, quiet).changes == ()
+
+
+def test_estimate_changes_no_rule():
+    keys = profile_table(pa.table({"k": np.random.default_rng(0).permutation(50_000) * 7}))
+    known = infer_schema(keys, "s")
+    confirmed = [replace(rule, severity=Severity.CRITICAL, meta={}) for rule in known.expectations]
+    changes = diff_from_data(replace(known, expectations=tuple(confirmed)), keys).changes
+    assert "expect_column_values_to_be_unique:k" not in {change.id for change in changes}
+
+
+def test_labels_that_the_data_lacks_are_no_labels_of_it():
+    known = infer_schema(profile_table(TABLE), "s", labels=["late"])
+    found = diff_from_data(known, profile_table(TABLE.drop_columns(["late"])))
+    assert {c.before.subject for c in found.changes if c.kind is ChangeKind.REMOVED} == {"late"}
+
+
+def test_long_set_is_shortened_in_the_sentence_and_whole_in_the_change():
+    values = [f"v{i}" for i in range(40)]
+    change = only(rule(NULLS), rule(NULLS, mostly=0.5))
+    assert change.sentence == f"{NULLS}:x: mostly none -> 0.5 (loosens)"
+    (added,) = diff(schema(rule(NULLS)), schema(rule(NULLS), rule(SET, value_set=values))).changes
+    assert added.sentence == f"{SET}:x: added: value_set [v0, v1, v2, v3, v4 and 35 more]"
+    assert added.after.kwargs["value_set"] == values
+    assert only(rule(SET, value_set=["v0"]), rule(SET, value_set=values)).sentence == (
+        f"{SET}:x: value_set + v1, v10, v11, v12, v13 and 34 more (loosens)"
+    )
 
 
 def test_difference_travels_as_json():
