@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from airflow_mlops.core.data.window import Window
-
     from airflow_mlops.core.data.schema.diff import SchemaDiff
     from airflow_mlops.core.data.schema.schema import Schema
+    from airflow_mlops.core.data.window import Window
 
 _SCHEMA_SUFFIXES = (".yaml", ".yml", ".json")
 
