@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.profile import Profile
 
 _NUMBERS = frozenset({Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER})
+_NARROWER = {"long": "int64", "integer": "int32", "float": "float32"}
 _ALLOWED = "allowed: numbers, booleans, text"
 _INSTEAD = {Kind.DATETIME: "derive numbers from it, an hour or an age, or name it in data.exclude"}
 _ELSE = "name it in data.exclude"
@@ -60,6 +61,9 @@ def fitted(column: pd.Series, declared: str) -> pd.Series:
     """
     if declared == "boolean" and column.dtype.kind == "f":
         return column.fillna(0).astype(bool)
+    if declared in _NARROWER and column.dtype.kind == "f":
+        narrow = (column if declared == "float" else column.fillna(0)).astype(_NARROWER[declared])
+        return narrow if declared == "float" or (narrow == column).all() else column
     if declared == "string" and column.dtype.kind == "f" and column.isna().all():
         return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
     if declared == "double" and column.dtype.kind == "O" and column.isna().all():

@@ -54,8 +54,14 @@ class InferenceWriter:
 
     def _run(self) -> None:
         while not self._stop.wait(_FLUSH_SECONDS):
+            self._try_flush()
+        self._try_flush()
+
+    def _try_flush(self) -> None:
+        try:
             self.flush()
-        self.flush()
+        except Exception:
+            _logger.exception("inference log: rows wait")
 
     def flush(self) -> None:
         """Write what was taken; what the disk does not take waits for the next time."""

@@ -14,6 +14,7 @@ from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.training.mlflow_log import signature
 
 NAN = float("nan")
+DTYPES = {("boolean", True): bool, ("long", False): "int64", ("float", True): "float32"}
 
 
 @pytest.mark.parametrize("sent", [[True, None, False], [1, None, 0], [None, None, None]])
@@ -53,11 +54,16 @@ def test_frames_that_a_check_changed_are_made_servable_again():
         ([None, None], "double", [NAN, NAN]),
         (["a", None], "string", ["a", None]),
         ([1.0], "", [1.0]),
+        ([1.0, 2.0], "long", [1, 2]),
+        ([1.0, NAN], "long", [1.0, NAN]),
+        ([1.5, NAN], "float", [1.5, NAN]),
     ],
 )
 def test_older_models_get_the_types_that_their_signature_declares(column, declared, found):
     kind = object if column[-1] is None else float
-    np.testing.assert_array_equal(fitted(pd.Series(column, dtype=kind), declared), found)
+    given = fitted(pd.Series(column, dtype=kind), declared)
+    np.testing.assert_array_equal(given, found)
+    assert given.dtype == DTYPES.get((declared, NAN in column), given.dtype)
 
 
 def test_logged_inputs_compare_with_the_profile_of_the_files_they_came_from():

@@ -120,6 +120,25 @@ def test_one_null_key_holds_back_no_row_that_a_champion_was_trained_on(tmp_path)
     assert (more.unkeyed, int(more.training["id"].isna().sum())) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("key", "rows_table", "places"),
+    [
+        (("id",), {"id": range(24)}, [0, 2, 4, 13, 14, 20]),
+        (("id",), {"id": [f"flight-{n}" for n in range(24)]}, [6, 8, 9, 11, 20, 21]),
+        (("m", "c"), {"m": ["2026-01"] * 12 + ["2026-02"] * 12, "c": range(24)}, [2, 3, 23]),
+        (
+            (),
+            {"m": ["2026-01"] * 12 + ["2026-02"] * 12, "c": range(24), "y": [0, 1] * 12},
+            [0, 2, 3, 5, 10, 15, 19],
+        ),
+    ],
+    ids=["integers", "text", "both", "whole row"],
+)
+def test_splits_of_integers_and_text_are_those_of_the_first_release(key, rows_table, places):
+    """A change would put rows that champions were trained on among those they are judged on."""
+    assert np.flatnonzero(held(pa.table(rows_table), DatasetSpec(target="y", key=key))).tolist() == places
+
+
 def test_row_with_half_a_key_is_trained_on_and_never_held_back():
     spec = DatasetSpec(target="y", key=("day", "id"))
     whole = pa.table({"day": ["d"] * ROWS, "id": NUMBERS, "y": np.arange(ROWS) % 2})
