@@ -55,7 +55,7 @@ def watch_dag(config: ModelConfig) -> DAG:
     with model_dag(config, "watch", schedule="@continuous") as dag:
         NewPartitionSensor(
             task_id="new_partition",
-            uri=config.data.uri,
+            uri=config.data.dataset,
             complete=config.data.complete,
             poll_seconds=config.data.watch or _LOOK_SECONDS,
             timeout_seconds=_WEEK_SECONDS,

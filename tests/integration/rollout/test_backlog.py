@@ -34,7 +34,7 @@ def test_of_two_partitions_told_together_the_older_one_last_the_newer_version_se
     newer, _ = ended(airflow, training, "2013-02")
     assert newer["nominate_challenger"] == "success"
     run = airflow.api.wait_for_partition(rollout, "1")
-    wait_for_state(airflow, rollout, run, "deploy_canary", "success")
+    wait_for_state(airflow, rollout, run, "step_1_50pct.analyse", "deferred")
     with clients(airflow.services.serving.url("backlog")) as sent:
         older, log = ended(airflow, training, "2013-01")
         assert airflow.api.wait_for_run(rollout, run)["state"] == "success"
