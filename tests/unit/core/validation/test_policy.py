@@ -29,6 +29,15 @@ UNITS = {
         {"floor": {"roc_auc": 80}},
         r"validate\.floor\.roc_auc: 80, allowed: a number to 1",
     ),
+    "floor of a loss": (
+        {"floor": {"log_loss": 0.5}},
+        r"validate\.floor\.log_loss: less is better, allowed: .*more is better; give it a ceiling",
+    ),
+    "ceiling of a score": (
+        {"ceiling": {"roc_auc": 0.9}},
+        r"validate\.ceiling\.roc_auc: more is better, .*give it a floor",
+    ),
+    "ceiling of a negated loss": ({"ceiling": {"neg_log_loss": -0.5}}, "neg_log_loss: more is better"),
     "share in per cent": (
         {"relative_margin": {"mae": 5}},
         r"relative_margin\.mae: 5, allowed: a share from 0",
