@@ -307,11 +307,12 @@ def test_production_is_measured_by_validation_s_first_metric_that_it_can_measure
 @pytest.mark.parametrize(
     ("bars", "monitor", "named"),
     [
-        (BARS, "{metric: log_loss}", r"monitor\.metric: 'log_loss' is not measured by validation.*of: roc_auc$"),
-        ("validate: {margin: {ndcg: 0.01}}", "{metric: ndcg}", "monitor.metric 'ndcg': allowed are metrics of"),
-        ("validate: {margin: {mae: 1}, floor: {mae: 2}}", "{}", r"churn\.yaml: validate\.floor\.mae: less is"),
+        (BARS, "{metric: log_loss}", r"metric: 'log_loss' is not measured by validation.*of: roc_auc$"),
+        ("validate: {margin: {ndcg: 0.01}}", "{metric: ndcg}", "'ndcg': allowed are metrics of single rows"),
+        ("validate: {margin: {mae: 1}, floor: {mae: 2}}", "{}", r"churn\.yaml: validate\.floor\.mae: less"),
         (
-            "validate: {margin: {p: 1}, floor: {p: 1}, metrics: {p: {function: 'm:p', greater_is_better: false}}}",
+            "validate: {margin: {p: 1}, floor: {p: 1}, "
+            "metrics: {p: {function: 'm:p', greater_is_better: false}}}",
             "{}",
             r"validate\.floor\.p: less is better",
         ),

@@ -100,13 +100,13 @@ def test_what_a_loss_may_rise_goes_with_its_unit(unit, worse, outcome):
     promised = unit * float(np.sqrt((errors**2).mean()))
     verdict, _ = judge_performance(unit * labels, unit * (labels + worse * errors), promised, policy)
     assert verdict.outcome is outcome
-    assert f"allowed drop {0.05 * promised:.4g}" in verdict.reasons[0]
+    assert f"allowed drop {0.05 * promised:.4g}" in verdict.findings[0].reason
 
 
 def test_metric_in_points_may_lose_two_points_unless_given():
     labels, scores = production(np.random.default_rng(1))
     policy = PerformancePolicy(metric="roc_auc", resamples=300)
-    assert "allowed drop 0.02" in judge_performance(labels, scores, 0.85, policy)[0].reasons[0]
+    assert "allowed drop 0.02" in judge_performance(labels, scores, 0.85, policy)[0].findings[0].reason
 
 
 def test_metric_of_other_predictions_is_inconclusive_and_named():

@@ -66,10 +66,10 @@ def test_too_few_rows_to_tell_is_inconclusive_not_a_pass(rng):
 
 
 def test_cold_start_is_judged_by_baseline_and_floor_only(rng):
-    verdict = judge(sample(rng, champion=False), replace(POLICY, floor={"brier": 0.25}))
+    verdict = judge(sample(rng, champion=False), replace(POLICY, ceiling={"brier": 0.25}))
     assert verdict.outcome is Outcome.PASS
     assert any("no champion" in finding.reason for finding in verdict.findings)
-    assert {f.check for f in verdict.findings} - {"note"} == {"against_baseline", "floor"}
+    assert {f.check for f in verdict.findings} - {"note"} == {"against_baseline", "ceiling"}
 
 
 def test_model_no_better_than_the_baseline_fails_even_at_a_cold_start(rng):
@@ -80,10 +80,18 @@ def test_model_no_better_than_the_baseline_fails_even_at_a_cold_start(rng):
     assert "against baseline" in verdict.reasons[0]
 
 
-@pytest.mark.parametrize(("floor", "outcome"), [(0.25, Outcome.PASS), (0.10, Outcome.FAIL)])
-def test_floor_is_judged_on_the_bound_in_the_metrics_own_direction(rng, floor, outcome):
-    policy = ValidationPolicy(margin={"brier": 0.005}, floor={"brier": floor}, resamples=300)
-    found = [f for f in judge(sample(rng), policy).findings if f.check == "floor"]
+@pytest.mark.parametrize(
+    ("bars", "outcome"),
+    [
+        ({"ceiling": {"brier": 0.25}}, Outcome.PASS),
+        ({"ceiling": {"brier": 0.10}}, Outcome.FAIL),
+        ({"floor": {"neg_brier_score": -0.25}}, Outcome.PASS),
+        ({"floor": {"neg_brier_score": -0.10}}, Outcome.FAIL),
+    ],
+)
+def test_floor_or_ceiling_is_judged_on_the_bound_in_the_metrics_own_direction(rng, bars, outcome):
+    policy = ValidationPolicy(margin={"brier": 0.005}, resamples=300, **bars)
+    found = [f for f in judge(sample(rng), policy).findings if f.check in bars]
     assert [f.outcome for f in found] == [outcome]
 
 
@@ -222,7 +230,8 @@ def test_what_a_segment_or_a_slice_of_a_regression_may_lose_goes_with_the_unit(u
 
 
 @pytest.mark.parametrize(
-    ("metric_name", "drop", "allowed"), [("roc_auc", None, 0.02), ("roc_auc", 0.1, 0.1), ("log_loss", 0.1, 0.1)]
+    ("metric_name", "drop", "allowed"),
+    [("roc_auc", None, 0.02), ("roc_auc", 0.1, 0.1), ("log_loss", 0.1, 0.1)],
 )
 def test_segment_may_lose_what_is_configured_or_two_points(rng, metric_name, drop, allowed):
     data = sample(rng, segments={"origin": np.repeat(["JFK", "LGA"], 2000)})

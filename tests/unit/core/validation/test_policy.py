@@ -78,12 +78,12 @@ def test_floor_is_not_cleared_by_a_few_rows_that_are_all_right():
     assert "accuracy 1.0000 (lower bound 0.9251), floor 0.95" in few.reason
 
 
-def test_floor_of_a_loss_is_compared_with_the_upper_bound():
-    policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"log_loss": 0.2}, resamples=100, slices=None)
+def test_ceiling_of_a_loss_is_compared_with_the_upper_bound():
+    policy = ValidationPolicy(margin={"accuracy": 0.5}, ceiling={"log_loss": 0.2}, resamples=100, slices=None)
     findings = judge_candidate(agreeing(400, 0.1, 0.1), policy).verdict.findings
-    (floor,) = [f for f in findings if f.check == "floor"]
-    assert floor.outcome is Outcome.PASS
-    assert floor.reason == "log_loss 0.1054 (upper bound 0.1054), floor 0.2"
+    (ceiling,) = [f for f in findings if f.check == "ceiling"]
+    assert ceiling.outcome is Outcome.PASS
+    assert ceiling.reason == "log_loss 0.1054 (upper bound 0.1054), ceiling 0.2"
 
 
 def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the_same():
