@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -16,7 +16,7 @@ from airflow_mlops.core.data.reference import Reference as ReferenceRule
 from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy, known_limits
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.core.input_errors import explain
-from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy, is_of_single_rows
 from airflow_mlops.core.release.clearance import ReleaseGate, ReleaseRule
 from airflow_mlops.core.retraining.policy import DEFAULT_TRIGGERS, RetrainPolicy, Trigger
 from airflow_mlops.core.text_input import yaml_document
@@ -101,16 +101,32 @@ class TrainConfig:
 
 @config
 class MonitorConfig:
-    """Limits of monitoring; see ``PerformancePolicy``."""
+    """Limits of monitoring; see ``PerformancePolicy``.
 
-    metric: str = "roc_auc"
-    max_drop: float = 0.02
+    :param metric: one that validation measures, too, for its value there is what production is compared with.
+        Not given: the first of validation's that single requests suffice for.
+    """
+
+    metric: str = ""
+    max_drop: float | None = None
     min_rows: int = 200
     max_missing: float = 0.05
 
-    def policy(self) -> PerformancePolicy:
-        """Return the limits."""
-        return PerformancePolicy(**field_values(self))
+    def policy(self, validation: ValidateConfig) -> PerformancePolicy | None:
+        """Return the limits; ``None`` if no metric is given and production can measure none of validation's.
+
+        :raises InvalidConfigError: a metric that validation does not measure.
+        """
+        promised = validation.policy().measured
+        if self.metric and self.metric not in promised:
+            msg = (
+                f"monitor.metric: {self.metric!r} is not measured by validation, with which it is compared; "
+            )
+            msg += f"one of: {', '.join(promised)}"
+            raise InvalidConfigError(msg)
+        usable = (name for name in promised if name not in validation.metrics and is_of_single_rows(name))
+        metric = self.metric or next(usable, "")
+        return PerformancePolicy(**{**field_values(self), "metric": metric}) if metric else None
 
 
 @config
@@ -194,7 +210,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense before a DAG is built."""
-        self.monitor.policy()
+        self.performance_policy()
         self.retrain.policy()
         self.skew_policy()
 
@@ -214,6 +230,15 @@ class ModelConfig:
     def skew_policy(self) -> SkewPolicy:
         """Return the thresholds of skew."""
         return self.skew.policy(self.data)
+
+    def drift_policy(self) -> SkewPolicy:
+        """Return the same for requests, which have no target."""
+        policy = self.skew_policy()
+        return replace(policy, ignore=(*policy.ignore, self.data.target), labels=())
+
+    def performance_policy(self) -> PerformancePolicy | None:
+        """Return the limits of the performance in production; ``None`` if nothing can be measured there."""
+        return self.monitor.policy(self.validate)
 
 
 def load_config(path: Path | str) -> ModelConfig:

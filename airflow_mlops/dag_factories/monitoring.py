@@ -18,7 +18,7 @@ from airflow_mlops.operators.monitoring import (
 from airflow_mlops.operators.retraining import RequestRetrainingOperator, RetrainGateOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, BaseOperator
 
     from airflow_mlops.dag_factories.config import ModelConfig
 
@@ -43,21 +43,21 @@ def monitor_dag(config: ModelConfig) -> DAG:
         drift = CheckSkewOperator(
             task_id="check_skew",
             profile=profile.output,
-            policy=config.skew_policy(),
+            policy=config.drift_policy(),
             calibrated=config.skew.calibrated,
             gate="drift",
             **common,
         )
-        performance = CheckPerformanceOperator(
-            task_id="check_performance", policy=config.monitor.policy(), **served
-        )
         predictions = CheckPredictionsOperator(
-            task_id="check_predictions", policy=config.skew_policy(), **served
+            task_id="check_predictions", policy=config.drift_policy(), **served
         )
+        checks: list[BaseOperator] = [drift, predictions]
+        if (limits := config.performance_policy()) is not None:
+            checks.append(CheckPerformanceOperator(task_id="check_performance", policy=limits, **served))
         gate = RetrainGateOperator(
             task_id="retrain_gate",
-            verdicts=[drift.output, performance.output, predictions.output],
-            rows=profile.output["rows"],
+            verdicts=[check.output for check in checks],
+            rows=profile.output["labelled"],
             policy=config.retrain.policy(),
             **common,
         )
@@ -68,7 +68,7 @@ def monitor_dag(config: ModelConfig) -> DAG:
             reason=f"{{{{ {_DECISION}['reasons'] | join('; ') }}}}",
             outlets=[retraining_asset(config.model)],
         )
-        chain(profile, [drift, performance, predictions], gate, request)
+        chain(profile, checks, gate, request)
     return dag
 
 

@@ -84,6 +84,7 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         task_id="profile_data",
         uri=config.data.dataset,
         partitions=request.output["partition"],
+        target=config.data.target,
         multiple_outputs=True,
         **common,
     )
@@ -102,7 +103,7 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         task_id="retrain_gate",
         verdicts=[skew.output],
         request=request.output,
-        rows=profile.output["rows"],
+        rows=profile.output["labelled"],
         policy=config.retrain.policy(),
         inlets=[data_asset(config.model)],
         **common,

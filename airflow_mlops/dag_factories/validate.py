@@ -14,6 +14,7 @@ from airflow_mlops.core.validation.policy import (
     OnUnusableChampion,
     SlicePolicy,
     ValidationPolicy,
+    check_side,
 )
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome, Severity
@@ -28,7 +29,7 @@ class SlicesConfig:
     """Search for weak segments that were not declared; see ``SlicePolicy``."""
 
     metric: str = ""
-    max_drop: float = 0.02
+    max_drop: float | None = None
     columns: tuple[str, ...] = ()
     depth: Literal[1, 2] = 2
     min_rows: int = 200
@@ -94,7 +95,7 @@ class ValidateConfig:
     margin: dict[str, float] = field(default_factory=dict)
     relative_margin: dict[str, float] = field(default_factory=dict)
     floor: dict[str, float] | None = None
-    max_segment_drop: float = 0.02
+    max_segment_drop: float | None = None
     min_segment_rows: int = 200
     min_class_rows: int = 20
     alpha: float = 0.05
@@ -109,6 +110,7 @@ class ValidateConfig:
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
     metrics: dict[str, MetricConfig] = field(default_factory=dict)
     checks: tuple[CheckConfig, ...] = ()
+    ceiling: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense before anything is trained."""
@@ -124,6 +126,7 @@ class ValidateConfig:
             **{
                 **plain,
                 "floor": self.floor or {},
+                "ceiling": self.ceiling or {},
                 "slices": self.slices and SlicePolicy(**field_values(self.slices)),
                 "fairness": tuple(FairnessPolicy(**field_values(rule)) for rule in self.fairness),
                 "calibration": self.calibration and CalibrationPolicy(**field_values(self.calibration)),
@@ -132,6 +135,9 @@ class ValidateConfig:
         )
         for name in policy.all_metrics:
             check_metric(name, self.metrics)
+        for where, bars in (("floor", policy.floor), ("ceiling", policy.ceiling)):
+            for name in set(bars) & set(self.metrics):
+                check_side(where, name, is_loss=not self.metrics[name].greater_is_better)
         return policy
 
     def own_metrics(self) -> tuple[OwnMetric, ...]:

@@ -40,6 +40,7 @@ class ProfileRef(Record):
     """Location of a stored profile, and its window.
 
     :param window: of more than 100 partitions only the first and the last; ``window_path`` has them all.
+    :param labelled: rows that have a label; all of them where the target is not known.
     """
 
     window: Window
@@ -47,6 +48,7 @@ class ProfileRef(Record):
     path: str
     rows: int
     window_path: str = ""
+    labelled: int = 0
 
 
 class DataOperator(BaseOperator):
@@ -80,6 +82,7 @@ class ProfileDataOperator(DataOperator):
         Or a table, profiled by its database: ``#table=public.trips&partition=day``.
     :param partitions: one partition key, a list of keys, or ``None`` for the whole dataset. Templated.
     :param table_conn_id: Airflow connection of the table's database. Templated.
+    :param target: the label's column, to count labelled rows; empty for none.
     """
 
     template_fields = (*DataOperator.template_fields, "uri", "partitions", "table_conn_id")
@@ -90,12 +93,14 @@ class ProfileDataOperator(DataOperator):
         uri: str,
         partitions: str | list[str] | None = None,
         table_conn_id: str = "",
+        target: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.uri = uri
         self.partitions = partitions
         self.table_conn_id = table_conn_id
+        self.target = target
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Profile the window with the bins of the model's newest profile."""
@@ -110,7 +115,10 @@ class ProfileDataOperator(DataOperator):
         self.log.info("%s: %d rows, %d columns", window.label, profile.rows, len(profile.columns))
         for note in profile.notes:
             self.log.info(note)
-        return _hand_over(ProfileRef(window=window, rows=profile.rows, **kept), evidence).to_json()
+        labels = profile.by_name.get(self.target)
+        labelled = profile.rows - (labels.nulls if labels else 0)
+        ref = ProfileRef(window=window, rows=profile.rows, labelled=labelled, **kept)
+        return _hand_over(ref, evidence).to_json()
 
     def _measure(self, keys: list[str], cells: Profile | None) -> tuple[Window, Profile]:
         files = filesystem_of(self.uri)

@@ -138,7 +138,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         profile = profile_table(inputs, bins_from=cells)
         kept = keep_report(evidence, SERVING_PROFILE_PATH, profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=rows)
-        return ProfileRef(window=window, rows=rows, **kept).to_json()
+        return ProfileRef(window=window, rows=rows, labelled=len(labels.labelled), **kept).to_json()
 
 
 class CheckPerformanceOperator(MonitoringOperator):
@@ -179,6 +179,11 @@ class CheckPerformanceOperator(MonitoringOperator):
     def _promised(self, champion: str | None, candidate: dict[str, Any]) -> float | None:
         """Return the metric's value in validation, or in training if there is none."""
         report = self.promised(champion, VALIDATION_PATH) or {}
+        for one in report.get("values", ()):
+            if (one["metric"], one["model"]) == (self.policy.metric, "challenger") and one[
+                "value"
+            ] is not None:
+                return float(one["value"])
         for one in report.get("comparisons", ()):
             if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
                 return float(one["challenger"])
@@ -227,5 +232,7 @@ class CheckPredictionsOperator(MonitoringOperator):
             verdict = Verdict.of(_PREDICTION_DRIFT, [finding])
             return SkewReport(verdict=verdict, tests=(), reference_rows=0, current_rows=len(answers))
         reference = Profile.from_json(kept)
-        policy = replace(self.policy or SkewPolicy(), predictions=(SCORE_COLUMN,))
+        asked = self.policy or SkewPolicy()
+        own = {name: limits for name, limits in asked.columns.items() if name == SCORE_COLUMN}
+        policy = replace(asked, predictions=(SCORE_COLUMN,), labels=(), ignore=(), columns=own)
         return compare_profiles(reference, profile_scores(answers, reference), policy)

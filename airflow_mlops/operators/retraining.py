@@ -221,9 +221,10 @@ def _trigger(context: Context) -> tuple[str, str]:
     events = [
         event for found in dict(context.get("triggering_asset_events") or {}).values() for event in found
     ]
-    for event in events:
-        if event.extra.get("trigger"):
-            return str(Trigger(event.extra["trigger"])), str(event.extra.get("reason") or "")
+    asked = [event.extra for event in events if event.extra.get("trigger")]
+    asked.sort(key=lambda extra: extra["trigger"] != Trigger.DEGRADATION)  # of several, a measured loss
+    for extra in asked:
+        return str(Trigger(extra["trigger"])), str(extra.get("reason") or "")
     if events or (context["dag_run"].partition_key and str(context["dag_run"].run_type) != "manual"):
         return Trigger.NEW_DATA, f"partition {context['dag_run'].partition_key} arrived"
     return Trigger.MANUAL, "started manually"

@@ -111,7 +111,7 @@ def _documents(report: UpdateReport, run_url: str, paths: Mapping[str, str]) -> 
 
 def _metrics(validation: Report) -> list[dict[str, Any]]:
     """Return, per metric, the plot and a table row per model and floor."""
-    floors = {f.subject: f for f in validation.verdict.findings if f.check == "floor"}
+    floors = {f.subject: f for f in validation.verdict.findings if f.check in ("floor", "ceiling")}
     shown = []
     for metric in dict.fromkeys(one.metric for one in validation.values):
         floor = floors.get(metric)
@@ -137,7 +137,7 @@ def _models(validation: Report, metric: str, floor: Finding | None) -> list[dict
         finding = told.get((f"against_{one.model}", metric))
         rows.append({"model": one.model, "version": version, "value": one, "gain": gain, "finding": finding})
     if floor is not None:
-        rows.append({"model": "floor", "version": "", "value": None, "gain": None, "finding": floor})
+        rows.append({"model": floor.check, "version": "", "value": None, "gain": None, "finding": floor})
     judged = [row["finding"].outcome for row in rows if row["finding"]]
     worst = max(judged, key=list(Outcome).index, default=Outcome.INCONCLUSIVE)
     for row in rows:

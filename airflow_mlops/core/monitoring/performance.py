@@ -9,7 +9,8 @@ import numpy as np
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.validation.bootstrap import lower_bound, resampled, upper_bound
-from airflow_mlops.core.validation.metrics.registry import metric
+from airflow_mlops.core.validation.metrics.registry import metric, usual_drop
+from airflow_mlops.core.validation.suitability import metric_problem
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def judge_performance(
     if short:
         return _verdict(Outcome.INCONCLUSIVE, policy, short), None
     labels, scores = labels[known], scores[known]
+    wrong = metric_problem(policy.metric, labels, scores)
+    if wrong:
+        return _verdict(Outcome.INCONCLUSIVE, policy, f"{policy.metric} does not fit: {wrong}"), None
     measure = metric(policy.metric)
     draws = resampled(labels, {"champion": scores}, [measure], resamples=policy.resamples, seed=policy.seed)
     signed = measure.sign * draws["champion", policy.metric]
@@ -65,8 +69,9 @@ def judge_performance(
     if promised is None:
         text += "; validation left nothing to compare with"
         return _verdict(Outcome.INCONCLUSIVE, policy, text), seen
-    failed = high < measure.sign * promised - policy.max_drop
-    reason = f"{text}; validation {promised:.4f}, allowed drop {policy.max_drop:g}"
+    allowed = usual_drop(policy.metric, promised) if policy.max_drop is None else policy.max_drop
+    failed = high < measure.sign * promised - allowed
+    reason = f"{text}; validation {promised:.4f}, allowed drop {allowed:.4g}"
     return _verdict(Outcome.FAIL if failed else Outcome.PASS, policy, reason), seen
 
 

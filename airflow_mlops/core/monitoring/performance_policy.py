@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from airflow_mlops.core.errors import InvalidConfigError
@@ -14,14 +15,15 @@ class PerformancePolicy(Record):
     """Limits for the champion in production.
 
     :param metric: name of a metric; not a retrieval metric, for logged requests name no query.
-    :param max_drop: how much worse than at validation is accepted, in the metric's unit, >= 0.
+    :param max_drop: how much worse than at validation is accepted, in the metric's unit, >= 0. ``None``: 0.02
+        of a metric in points (1 is perfect), of any other 5 % of the value at validation.
     :param min_rows: fewer labelled requests are inconclusive.
     :param max_missing: share of labelled requests without a usable prediction above which it is inconclusive.
     :param alpha: significance level: probability to call a champion degraded that is not, (0, 0.5].
     """
 
     metric: str = "roc_auc"
-    max_drop: float = 0.02
+    max_drop: float | None = None
     min_rows: int = 200
     max_missing: float = 0.05
     alpha: float = 0.05
@@ -31,13 +33,11 @@ class PerformancePolicy(Record):
     def __post_init__(self) -> None:
         """Refuse limits outside their range, and metrics that need more than single rows."""
         check_metric(self.metric)
-        traits = traits_of(self.metric)
-        is_retrieval = traits is not None and traits.family is Family.RETRIEVAL
-        if is_retrieval or self.metric.startswith(SCORER_PREFIX):
+        if not is_of_single_rows(self.metric):
             msg = f"monitor.metric {self.metric!r}: allowed are metrics of single rows, e.g. roc_auc, f1, mae"
             raise InvalidConfigError(msg)
         for name, is_meant, allowed in (
-            ("max_drop", self.max_drop >= 0, "0 or more"),
+            ("max_drop", 0 <= (self.max_drop or 0.0) < math.inf, "0 or more"),
             ("min_rows", self.min_rows >= 1, "1 or more"),
             ("max_missing", 0 <= self.max_missing < 1, "[0, 1)"),
             ("alpha", 0 < self.alpha <= 0.5, "(0, 0.5]"),
@@ -45,3 +45,10 @@ class PerformancePolicy(Record):
             if not is_meant:
                 msg = f"monitor.{name}: {getattr(self, name)}, allowed: {allowed}"
                 raise InvalidConfigError(msg)
+
+
+def is_of_single_rows(metric: str) -> bool:
+    """Return whether requests that are logged one by one suffice for a metric."""
+    traits = traits_of(metric)
+    is_retrieval = traits is not None and traits.family is Family.RETRIEVAL
+    return not is_retrieval and not metric.startswith(SCORER_PREFIX)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REPORT_FORMAT = 1
 """Incremented when a JSON key is renamed or changes its meaning; not for new keys."""
 _MOST_REASONS = 10
-_COMPARISON_CHECKS = ("floor", "against_champion", "against_anchor", "against_baseline")
+_COMPARISON_CHECKS = ("floor", "ceiling", "against_champion", "against_anchor", "against_baseline")
 UNDER_WAY = ("", "intervened")
 """What the tag of a rollout that has not ended says."""
 _SECURITY_CHECKS = ("conflicting_duplicates", "label_flips", "label_rate")
@@ -278,7 +278,7 @@ def _verdicts(parts: Parts) -> list[Verdict]:
 
 
 def _shown(validation: Report | None) -> list[str]:
-    """Return the passed overall comparisons: floor, champion, baseline."""
+    """Return the passed overall comparisons: floor or ceiling, champion, baseline."""
     metrics = {one.metric for one in validation.comparisons} if validation else set()
     findings = validation.verdict.findings if validation else ()
     ranked = [f for check in _COMPARISON_CHECKS for f in findings if f.check == check]

@@ -28,6 +28,7 @@ class Trigger(StrEnum):
 
 
 DEFAULT_TRIGGERS = tuple(trigger for trigger in Trigger if trigger is not Trigger.NEW_DATA)
+_FROM_MONITORING = (Trigger.DEGRADATION, Trigger.DRIFT)
 _TRIGGER_OF_GATE = {
     "skew": Trigger.SKEW,
     "drift": Trigger.DRIFT,
@@ -111,16 +112,27 @@ def decide_retraining(policy: RetrainPolicy, situation: Situation, *, now: float
 
 
 def _triggered(policy: RetrainPolicy, situation: Situation) -> tuple[Trigger, tuple[str, ...]]:
-    """Return the trigger and its reasons; no reasons if none is allowed."""
+    """Return the trigger and its reasons; no reasons if none is allowed.
+
+    What monitoring requested stays what it is, whatever the window shows besides; a degradation, which is a
+    measured loss, comes before drift and skew.
+    """
     if situation.champion is None and Trigger.COLD_START in policy.triggers:
         return Trigger.COLD_START, ("cold start: no champion yet",)
-    for verdict in situation.verdicts:
-        asked = _TRIGGER_OF_GATE.get(verdict.gate)
-        if verdict.outcome is Outcome.FAIL and asked in policy.triggers and asked is not None:
-            return asked, (verdict.gate + ": " + "; ".join(verdict.reasons[:5]),)
+    found = [
+        (asked, verdict.gate + ": " + "; ".join(verdict.reasons[:5]))
+        for verdict in situation.verdicts
+        if verdict.outcome is Outcome.FAIL
+        and (asked := _TRIGGER_OF_GATE.get(verdict.gate)) is not None
+        and asked in policy.triggers
+    ]
     if situation.trigger in policy.triggers:
-        return situation.trigger, (f"{situation.trigger}: {situation.reason or 'requested'}",)
-    return situation.trigger, ()
+        said = (situation.trigger, f"{situation.trigger}: {situation.reason or 'requested'}")
+        found = [said, *found] if situation.trigger in _FROM_MONITORING else [*found, said]
+    if not found:
+        return situation.trigger, ()
+    first = next((one for one in found if one[0] is Trigger.DEGRADATION), found[0])
+    return first[0], (first[1],)
 
 
 def _limits(policy: RetrainPolicy, situation: Situation, now: float) -> list[str]:

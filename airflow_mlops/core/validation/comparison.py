@@ -19,7 +19,8 @@ from airflow_mlops.core.validation.calibration import calibration
 from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.evaluation import Evaluation, Segment
 from airflow_mlops.core.validation.fairness import fairness
-from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try
+from airflow_mlops.core.validation.metrics.registry import POINTS_DROP, RELATIVE_DROP, is_in_points
+from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try, check_side
 from airflow_mlops.core.validation.report import (
     OUTCOME_OF_ANSWER,
     Comparison,
@@ -133,12 +134,25 @@ def paired_comparisons(
         slack, margins = gain, margins_against(rival, policy)
         if margins and name in policy.relative_margin:
             slack = gain + theirs.size().scaled(margins * policy.relative_margin[name])
+        elif margins and column:
+            slack = _with_segment_drop(gain, theirs, name, policy, margins)
         elif margins:
-            slack = gain.shifted(margins * (policy.max_segment_drop if column else policy.margin[name]))
+            slack = gain.shifted(margins * policy.margin[name])
         too_small = evaluation.is_too_small(segment, mine, theirs)
         no_value = not mine.is_known and not evaluation.is_too_small(segment, theirs)
         found.append(PairedComparison(name, rival, segment, mine, theirs, gain, slack, too_small, no_value))
     return found
+
+
+def _with_segment_drop(
+    gain: Estimate, theirs: Estimate, name: str, policy: ValidationPolicy, margins: float
+) -> Estimate:
+    """Return the gain plus what a segment may lose: as configured, else as :func:`usual_drop` says."""
+    if policy.max_segment_drop is not None:
+        return gain.shifted(margins * policy.max_segment_drop)
+    if is_in_points(name):
+        return gain.shifted(margins * POINTS_DROP)
+    return gain + theirs.size().scaled(margins * RELATIVE_DROP)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -228,7 +242,7 @@ def _report(sample: Sample, findings: list[Finding]) -> Report:
 def _values(evaluation: Evaluation, models: Iterable[str]) -> Iterator[Value]:
     """Measure every metric that is compared or has a floor, each model by itself."""
     alpha = evaluation.policy.alpha
-    for name in dict.fromkeys((*evaluation.policy.metrics, *evaluation.policy.floor)):
+    for name in evaluation.policy.measured:
         for model in models:
             (value,) = evaluation.draws(model, name)
             bounds = {"lower": _finite(value.lower(alpha)), "upper": _finite(value.upper(alpha))}
@@ -288,11 +302,14 @@ def _declared(evaluation: Evaluation, rival: str) -> list[Comparison]:
 
 
 def _floors(evaluation: Evaluation) -> list[Finding]:
-    return [_floor(evaluation, name, floor) for name, floor in evaluation.policy.floor.items()]
+    policy = evaluation.policy
+    asked = (("floor", policy.floor), ("ceiling", policy.ceiling))
+    return [_bar(evaluation, where, *one) for where, bars in asked for one in bars.items()]
 
 
-def _floor(evaluation: Evaluation, name: str, floor: float) -> Finding:
-    """PASS when the confidence bound clears the floor, FAIL when not even the point estimate does."""
+def _bar(evaluation: Evaluation, where: str, name: str, floor: float) -> Finding:
+    """PASS when the confidence bound clears the bar, FAIL when not even the point estimate does."""
+    check_side(where, name, is_loss=evaluation.metric(name).sign < 0)
     sign, alpha = evaluation.metric(name).sign, evaluation.policy.alpha
     (value,) = evaluation.draws(CHALLENGER, name)
     signed, (segment,) = value.scaled(sign), evaluation.segments("")[0]
@@ -303,10 +320,10 @@ def _floor(evaluation: Evaluation, name: str, floor: float) -> Finding:
     else:
         outcome = Outcome.FAIL if signed.point < sign * floor else Outcome.INCONCLUSIVE
     bound = f"{'lower' if sign > 0 else 'upper'} bound {sign * signed.lower(alpha):.4f}"
-    reason = f"{name} {value.point:.4f} ({bound}), floor {floor:g}"
+    reason = f"{name} {value.point:.4f} ({bound}), {where} {floor:g}"
     observed = value.point if np.isfinite(value.point) else None
     return Finding(
-        check="floor", subject=name, outcome=outcome, reason=reason, observed=observed, allowed=floor
+        check=where, subject=name, outcome=outcome, reason=reason, observed=observed, allowed=floor
     )
 
 

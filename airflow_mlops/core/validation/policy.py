@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.metrics.registry import check_bar, check_metric
+from airflow_mlops.core.validation.metrics.registry import POINTS_DROP, check_bar, check_metric, is_loss
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome
 
@@ -26,7 +26,8 @@ class SlicePolicy(Record):
 
     :param metric: a mean over rows; empty for the first such of the margins, else log loss or squared error.
     :param max_drop: allowed mean loss against the champion, in that metric's unit; a slice is weak if its
-        mean loss is significantly greater.
+        mean loss is significantly greater. ``None``: 0.02 of a metric in points (1 is perfect), of any other
+        5 % of the champion's value on all rows.
     :param columns: features to search; empty for all.
     :param depth: conditions of a slice, 1 or 2.
     :param min_rows: smaller slices are not searched.
@@ -35,12 +36,17 @@ class SlicePolicy(Record):
     """
 
     metric: str = ""
-    max_drop: float = 0.02
+    max_drop: float | None = None
     columns: tuple[str, ...] = ()
     depth: int = 2
     min_rows: int = 200
     values: int = 20
     outcome: Outcome = Outcome.WARN
+
+    @property
+    def allowed(self) -> float:
+        """The drop that was configured; 0.02, as of a metric in points, where none was."""
+        return POINTS_DROP if self.max_drop is None else self.max_drop
 
     def __post_init__(self) -> None:
         """Refuse a search that makes no sense."""
@@ -48,7 +54,7 @@ class SlicePolicy(Record):
             check_metric(self.metric)
         if (
             self.depth not in (1, 2)
-            or not 0 <= self.max_drop < math.inf
+            or not 0 <= (self.max_drop or 0.0) < math.inf
             or self.min_rows < 20
             or self.values < 2
         ):
@@ -119,9 +125,11 @@ class ValidationPolicy(Record):
 
     :param margin: per metric, how much worse than the champion is still accepted, in the metric's unit, >= 0.
     :param relative_margin: the same as a share of the champion's absolute value, >= 0.
-    :param floor: per metric, the least acceptable value, which the candidate's confidence bound must clear.
-    :param max_segment_drop: margin inside each declared segment, for the metrics of ``margin``; those of
-        ``relative_margin`` keep their own.
+    :param floor: per metric of which more is better, the least acceptable value, which the candidate's
+        confidence bound must clear; ``ceiling``: the greatest of a loss.
+    :param max_segment_drop: margin inside each declared segment, in the metric's unit, for the metrics of
+        ``margin``; those of ``relative_margin`` keep their own. ``None``: 0.02 of a metric in points (1 is
+        perfect), of any other 5 % of the champion's value in the segment.
     :param min_segment_rows: smaller segments are "too small to tell" and decide nothing.
     :param min_class_rows: nor do those with fewer rows of a class, or fewer entities.
     :param alpha: significance level: the probability to accept a candidate that is worse by exactly a margin,
@@ -136,7 +144,7 @@ class ValidationPolicy(Record):
     margin: dict[str, float] = field(default_factory=lambda: {"roc_auc": 0.005})
     relative_margin: dict[str, float] = field(default_factory=dict)
     floor: dict[str, float] = field(default_factory=dict)
-    max_segment_drop: float = 0.02
+    max_segment_drop: float | None = None
     min_segment_rows: int = 200
     min_class_rows: int = 20
     alpha: float = 0.05
@@ -150,6 +158,7 @@ class ValidationPolicy(Record):
     poisoning: PoisoningPolicy | None = None
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
     total_margin: float = 2.0
+    ceiling: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse limits outside their range."""
@@ -159,9 +168,9 @@ class ValidationPolicy(Record):
             raise InvalidConfigError(msg)
         for name, value in self.margin.items():
             check_bar("validate.margin", name, value)
-            check_bar("validate", "max_segment_drop", self.max_segment_drop)
-        for name, value in self.floor.items():
-            check_bar("validate.floor", name, value, least=-math.inf)
+            check_bar("validate", "max_segment_drop", self.max_segment_drop or 0.0)
+        _require_bars("floor", self.floor)
+        _require_bars("ceiling", self.ceiling)
         for name, value in self.relative_margin.items():
             if not 0 <= value <= 1:
                 msg = f"validate.relative_margin.{name}: {value:g}, allowed: a share from 0 to 1"
@@ -184,9 +193,33 @@ class ValidationPolicy(Record):
         return tuple(dict.fromkeys((*self.margin, *self.relative_margin)))
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """Metrics whose value the report holds: those compared, and those with a floor or a ceiling."""
+        return tuple(dict.fromkeys((*self.metrics, *self.floor, *self.ceiling)))
+
+    @property
     def all_metrics(self) -> tuple[str, ...]:
         """Every metric the policy names."""
-        return tuple(dict.fromkeys((*self.metrics, *self.floor, *(rule.metric for rule in self.fairness))))
+        return tuple(dict.fromkeys((*self.measured, *(rule.metric for rule in self.fairness))))
+
+
+def _require_bars(where: str, bars: dict[str, float]) -> None:
+    for name, value in bars.items():
+        check_bar(f"validate.{where}", name, value, least=-math.inf)
+        check_side(where, name, is_loss=is_loss(name))
+
+
+def check_side(where: str, name: str, *, is_loss: bool | None) -> None:
+    """Accept a floor of what more is better, a ceiling of what less is better; ``None``: not known.
+
+    :raises InvalidConfigError: the other way round.
+    """
+    if is_loss is None or is_loss == (where == "ceiling"):
+        return
+    better, other = ("less", "ceiling") if is_loss else ("more", "floor")
+    msg = f"validate.{where}.{name}: {better} is better, allowed: metrics of which "
+    msg += f"{'more' if is_loss else 'less'} is better; give it a {other}"
+    raise InvalidConfigError(msg)
 
 
 def _require_margins(number: float) -> None:

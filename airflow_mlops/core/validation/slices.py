@@ -7,7 +7,7 @@ wider one that was found is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from airflow_mlops.core.validation.metrics.base import Scored
-from airflow_mlops.core.validation.metrics.registry import METRIC_TABLE, metric
+from airflow_mlops.core.validation.metrics.registry import METRIC_TABLE, metric, usual_drop
 from airflow_mlops.core.validation.report import WeakSlice, noted
 from airflow_mlops.core.validation.sample import CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Finding, Severity
@@ -78,12 +78,14 @@ def weak_slices(evaluation: Evaluation, alpha: float) -> tuple[list[Finding], li
     models, wanted = (sample.scores[CHALLENGER], sample.scores[CHAMPION]), metric(name)
     mine, theirs = (wanted.rows(Scored.of(sample.labels, scores))[0] for scores in models)
     gain = wanted.sign * (mine - theirs)
+    if policy.max_drop is None:
+        policy = replace(policy, max_drop=usual_drop(name, float(np.nanmean(theirs))))
     coded = {c: conditions(c, v, policy.values) for c, v in sample.columns.items() if _wanted(policy, c)}
     units = evaluation.resampling.blocks % _BLOCKS
     found = search(gain, {c: code for c, code in coded.items() if code is not None}, units, policy)
     weak = weakest(found, alpha)[:_MOST_TOLD]
     findings = _findings(weak, len(found), name, policy)
-    return findings, [one.recorded(name, alpha, policy.max_drop) for one in weak]
+    return findings, [one.recorded(name, alpha, policy.allowed) for one in weak]
 
 
 def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntArray] | None:
@@ -152,7 +154,7 @@ def _tested(
     mean = sums.sum(axis=0) / rows[large]
     used = np.maximum(2, (count > 0).sum(axis=0))
     spread = np.sqrt(((sums - mean * count) ** 2).sum(axis=0) * used / (used - 1)) / rows[large]
-    p_values = stats.t.cdf((mean + policy.max_drop) / np.maximum(spread, 1e-12), used - 1)
+    p_values = stats.t.cdf((mean + policy.allowed) / np.maximum(spread, 1e-12), used - 1)
     each = zip(rows[large], mean, p_values, spread, used - 1, strict=True)
     return [
         Slice(names[cell], int(n), float(gain), float(p_value), float(error), int(freedom))
@@ -162,7 +164,7 @@ def _tested(
 
 def _findings(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy) -> list[Finding]:
     if not weak:
-        found = f"none loses significantly more than {policy.max_drop:g}"
+        found = f"none loses significantly more than {policy.allowed:.4g}"
         return [noted("slices", f"{searched} slices searched, {found}")]
     return [
         Finding(
@@ -172,10 +174,10 @@ def _findings(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy
             severity=Severity.WARNING,
             reason=(
                 f"{one.name}: {metric} {one.gain:+.4f} against champion on {one.rows} rows, "
-                f"allowed {-policy.max_drop:g} ({searched} slices searched)"
+                f"allowed {-policy.allowed:.4g} ({searched} slices searched)"
             ),
             observed=one.gain,
-            allowed=-policy.max_drop,
+            allowed=-policy.allowed,
         )
         for one in weak
     ]

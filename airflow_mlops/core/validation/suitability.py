@@ -10,7 +10,6 @@ from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.metrics.registry import (
     METRIC_TABLE,
     SCORER_PREFIX,
-    MetricTraits,
     Target,
     base_name,
     check_metric,
@@ -21,6 +20,7 @@ from airflow_mlops.core.validation.sample import CHALLENGER, score_problem
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from airflow_mlops.core.validation.metrics.base import Array
     from airflow_mlops.core.validation.sample import Sample
 
 _SUM_TOLERANCE = 1e-3
@@ -36,15 +36,15 @@ def check_metrics(sample: Sample, names: Collection[str]) -> None:
         check_metric(name)
         if name.startswith(SCORER_PREFIX):
             continue
-        wrong = _misfit(sample, base_name(name), METRIC_TABLE[base_name(name)])
+        wrong = metric_problem(name, sample.labels, sample.scores[CHALLENGER])
         if wrong:
             msg = f"metric {name!r} does not fit: {wrong}"
             raise InvalidConfigError(msg)
 
 
-def _misfit(sample: Sample, short: str, traits: MetricTraits) -> str:
-    """Return why a metric does not fit; empty if it does."""
-    scores = sample.scores[CHALLENGER]
+def metric_problem(name: str, labels: Array, scores: Array) -> str:
+    """Return why a metric of ours does not fit labels and scores; empty if it does."""
+    short, traits = base_name(name), METRIC_TABLE[base_name(name)]
     if scores.ndim == 2:
         if traits.target is Target.CLASSES:
             return ""
@@ -52,9 +52,9 @@ def _misfit(sample: Sample, short: str, traits: MetricTraits) -> str:
         return f"predictions are of {scores.shape[1]} classes, allowed: {', '.join(fitting)}"
     if short == "roc_auc_ovr":
         return "predictions are no matrix of classes, allowed: roc_auc"
-    labels = np.unique(sample.labels)
-    if traits.is_of_classes and not np.isin(labels, (0.0, 1.0)).all():
-        span = f"{len(labels)} different numbers from {labels[0]:g} to {labels[-1]:g}"
+    there = np.unique(labels)
+    if traits.is_of_classes and not np.isin(there, (0.0, 1.0)).all():
+        span = f"{len(there)} different numbers from {there[0]:g} to {there[-1]:g}"
         return f"labels are {span}, allowed: 0 and 1, or text"
     return ""
 

@@ -40,7 +40,7 @@ def test_yaml_becomes_typed_policies(load):
     assert (read.rollout.plan().bake_seconds, read.retrain.policy().cooldown_seconds) == (1800, 86400)
     assert read.validate.policy().floor == {"roc_auc": 0.8}
     assert read.data.spec().segments == ("country",)
-    assert (read.monitor.policy().metric, read.skew_policy().alpha) == ("roc_auc", 0.05)
+    assert (read.performance_policy().metric, read.skew_policy().alpha) == ("roc_auc", 0.05)
 
 
 @pytest.mark.parametrize(
@@ -280,3 +280,44 @@ def test_dag_that_watches_for_partitions_is_there_when_it_is_asked_for(load):
     assert sensor.outlets == sensor.inlets == [data_asset("churn")]
     assert watch.max_active_runs == 1
     assert "churn__watch" not in {dag.dag_id for dag in model_dags(load(TEXT))}
+
+
+@pytest.mark.parametrize(
+    ("validate", "monitor", "metric"),
+    [
+        ("{margin: {rmse: 1}}", "{}", "rmse"),
+        ("{margin: {roc_auc_ovr: 0.01, log_loss: 0.1}}", "{}", "roc_auc_ovr"),
+        ("{margin: {roc_auc: 0.01}, ceiling: {log_loss: 0.5}}", "{metric: log_loss}", "log_loss"),
+        ("{margin: {ndcg: 0.01, log_loss: 0.1}}", "{}", "log_loss"),
+        ("{margin: {ndcg: 0.01}}", "{}", None),
+        ("{margin: {profit: 1}, metrics: {profit: {function: 'm:profit'}}}", "{}", None),
+    ],
+)
+def test_production_is_measured_by_validation_s_first_metric_that_it_can_measure(
+    load, validate, monitor, metric
+):
+    read = load(TEXT.replace(BARS, f"validate: {validate}") + f"monitor: {monitor}\n")
+    policy = read.performance_policy()
+    assert (policy and policy.metric) == metric
+    (dag,) = [dag for dag in model_dags(read) if dag.dag_id == "churn__monitor"]
+    assert dag.has_task("check_performance") is (metric is not None)
+    assert {"check_skew", "check_predictions", "retrain_gate"} <= set(dag.task_ids)
+
+
+@pytest.mark.parametrize(
+    ("bars", "monitor", "named"),
+    [
+        (BARS, "{metric: log_loss}", r"metric: 'log_loss' is not measured by validation.*of: roc_auc$"),
+        ("validate: {margin: {ndcg: 0.01}}", "{metric: ndcg}", "'ndcg': allowed are metrics of single rows"),
+        ("validate: {margin: {mae: 1}, floor: {mae: 2}}", "{}", r"churn\.yaml: validate\.floor\.mae: less"),
+        (
+            "validate: {margin: {p: 1}, floor: {p: 1}, "
+            "metrics: {p: {function: 'm:p', greater_is_better: false}}}",
+            "{}",
+            r"validate\.floor\.p: less is better",
+        ),
+    ],
+)
+def test_metric_that_cannot_be_compared_is_refused_when_the_dags_are_built(load, bars, monitor, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT.replace(BARS, bars) + f"monitor: {monitor}\n")

@@ -121,6 +121,9 @@ SHARE_METRICS = frozenset(
 )
 """Metrics that lie between 0 and 1; the correlation coefficient between -1 and 1."""
 SCORER_PREFIX = "sklearn:"
+POINTS_DROP, RELATIVE_DROP = 0.02, 0.05
+"""Drops that are allowed where nothing else is said: of metrics in points, and as a share of the value."""
+_IN_POINTS = SHARE_METRICS | {"r2", "explained_variance"}
 _CUT = re.compile(r"ndcg@[1-9]\d*")
 _DEFAULTS_TWO_CLASSES = ("roc_auc", "log_loss", "brier", "accuracy")
 _DEFAULTS_CLASSES = ("roc_auc_ovr", "log_loss", "brier", "accuracy", "f1_macro")
@@ -154,6 +157,25 @@ def check_bar(where: str, name: str, value: float, *, least: float = 0.0) -> Non
     high = "" if most == math.inf else f" to {most:g}, for it is in the metric's unit (0.02 is two points)"
     msg = f"{where}.{name}: {value:g}, allowed: a number{low}{high}"
     raise InvalidConfigError(msg)
+
+
+def is_loss(name: str) -> bool | None:
+    """Return whether less of a metric is better; ``None`` for an author's own and scikit-learn's scorers."""
+    traits = traits_of(name)
+    return None if traits is None else traits.sign < 0 and name not in NEGATED
+
+
+def is_in_points(name: str) -> bool:
+    """Return whether a metric has no unit and 1 is perfect, so that a drop is said in points.
+
+    A share of the value would be nothing where the value is near 0. A loss has a unit, or is best at 0.
+    """
+    return base_name(name) in _IN_POINTS
+
+
+def usual_drop(name: str, value: float) -> float:
+    """Return the drop that is allowed where nothing else is said: in points, or a share of the value."""
+    return POINTS_DROP if is_in_points(name) else RELATIVE_DROP * abs(value)
 
 
 def base_name(name: str) -> str:

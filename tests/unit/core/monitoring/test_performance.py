@@ -89,3 +89,29 @@ def test_champion_worse_by_exactly_the_allowed_drop_is_called_degraded_at_most_a
         scores = labels + rng.exponential(truth + 0.05, 400)
         failed += judge_performance(labels, scores, truth, policy)[0].outcome is Outcome.FAIL
     assert failed / repetitions <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repetitions)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e6], ids=["small numbers", "large numbers"])
+@pytest.mark.parametrize(("worse", "outcome"), [(1.0, Outcome.PASS), (1.3, Outcome.FAIL)])
+def test_what_a_loss_may_rise_goes_with_its_unit(unit, worse, outcome):
+    rng = np.random.default_rng(3)
+    labels, errors = rng.normal(size=2000), rng.normal(size=2000)
+    policy = PerformancePolicy(metric="rmse", resamples=300)
+    promised = unit * float(np.sqrt((errors**2).mean()))
+    verdict, _ = judge_performance(unit * labels, unit * (labels + worse * errors), promised, policy)
+    assert verdict.outcome is outcome
+    assert f"allowed drop {0.05 * promised:.4g}" in verdict.findings[0].reason
+
+
+def test_metric_in_points_may_lose_two_points_unless_given():
+    labels, scores = production(np.random.default_rng(1))
+    policy = PerformancePolicy(metric="roc_auc", resamples=300)
+    assert "allowed drop 0.02" in judge_performance(labels, scores, 0.85, policy)[0].findings[0].reason
+
+
+def test_metric_of_other_predictions_is_inconclusive_and_named():
+    rng = np.random.default_rng(3)
+    labels, scores = rng.integers(0, 3, 400).astype(float), rng.dirichlet(np.ones(3), 400)
+    verdict, seen = judge_performance(labels, scores, 0.9, POLICY)
+    assert (verdict.outcome, seen) == (Outcome.INCONCLUSIVE, None)
+    assert "roc_auc does not fit: predictions are of 3 classes, allowed: " in verdict.reasons[0]

@@ -33,6 +33,24 @@ def situation(**more):
         ({"verdicts": (verdict(Outcome.FAIL, "performance"),)}, True, Trigger.DEGRADATION, "performance"),
         ({"verdicts": (verdict(Outcome.INCONCLUSIVE),)}, False, Trigger.NEW_DATA, "skew inconclusive"),
         ({"trigger": Trigger.MANUAL, "reason": "audit"}, True, Trigger.MANUAL, "manual: audit"),
+        (
+            {"trigger": Trigger.DEGRADATION, "reason": "auc fell", "verdicts": (verdict(Outcome.FAIL),)},
+            True,
+            Trigger.DEGRADATION,
+            "degradation: auc fell",
+        ),
+        (
+            {"verdicts": (verdict(Outcome.FAIL, "drift"), verdict(Outcome.FAIL, "performance"))},
+            True,
+            Trigger.DEGRADATION,
+            "performance: performance fail",
+        ),
+        (
+            {"trigger": Trigger.SCHEDULE, "verdicts": (verdict(Outcome.FAIL),)},
+            True,
+            Trigger.SKEW,
+            "skew: skew fail",
+        ),
         ({"trigger": Trigger.SCHEDULE}, True, Trigger.SCHEDULE, "schedule"),
         (
             {"trigger": Trigger.MANUAL, "trained_at": (950.0,)},

@@ -29,6 +29,15 @@ UNITS = {
         {"floor": {"roc_auc": 80}},
         r"validate\.floor\.roc_auc: 80, allowed: a number to 1",
     ),
+    "floor of a loss": (
+        {"floor": {"log_loss": 0.5}},
+        r"validate\.floor\.log_loss: less is better, allowed: .*more is better; give it a ceiling",
+    ),
+    "ceiling of a score": (
+        {"ceiling": {"roc_auc": 0.9}},
+        r"validate\.ceiling\.roc_auc: more is better, .*give it a floor",
+    ),
+    "ceiling of a negated loss": ({"ceiling": {"neg_log_loss": -0.5}}, "neg_log_loss: more is better"),
     "share in per cent": (
         {"relative_margin": {"mae": 5}},
         r"relative_margin\.mae: 5, allowed: a share from 0",
@@ -69,12 +78,12 @@ def test_floor_is_not_cleared_by_a_few_rows_that_are_all_right():
     assert "accuracy 1.0000 (lower bound 0.9251), floor 0.95" in few.reason
 
 
-def test_floor_of_a_loss_is_compared_with_the_upper_bound():
-    policy = ValidationPolicy(margin={"accuracy": 0.5}, floor={"log_loss": 0.2}, resamples=100, slices=None)
+def test_ceiling_of_a_loss_is_compared_with_the_upper_bound():
+    policy = ValidationPolicy(margin={"accuracy": 0.5}, ceiling={"log_loss": 0.2}, resamples=100, slices=None)
     findings = judge_candidate(agreeing(400, 0.1, 0.1), policy).verdict.findings
-    (floor,) = [f for f in findings if f.check == "floor"]
-    assert floor.outcome is Outcome.PASS
-    assert floor.reason == "log_loss 0.1054 (upper bound 0.1054), floor 0.2"
+    (ceiling,) = [f for f in findings if f.check == "ceiling"]
+    assert ceiling.outcome is Outcome.PASS
+    assert ceiling.reason == "log_loss 0.1054 (upper bound 0.1054), ceiling 0.2"
 
 
 def test_models_that_agree_on_few_rows_are_too_close_to_tell_unless_they_are_the_same():

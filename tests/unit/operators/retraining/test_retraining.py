@@ -12,7 +12,7 @@ from airflow_mlops.assets import data_asset, retraining_asset
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.profiling.scores import profile_scores
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
-from airflow_mlops.core.data.skew.policy import SkewPolicy
+from airflow_mlops.core.data.skew.policy import ColumnLimits, SkewPolicy
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.retraining.policy import RetrainPolicy
 from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
@@ -306,6 +306,13 @@ def test_answers_are_compared_with_the_champions_own_scores_of_training(served, 
     assert (verdict["gate"], verdict["outcome"]) == ("prediction_drift", outcome)
     report = served.evidence.read_json("m__stage/run-1", "prediction_drift_report.json")
     assert (report["reference_rows"], report["current_rows"]) == (400, 200)
+
+
+def test_predictions_as_in_training_pass_whatever_the_policy_says_of_other_columns(served, lake, run):
+    promise(served, [i / 400 for i in range(400)])
+    policy = SkewPolicy(ks=0.1, labels=("late",), ignore=("id",), columns={"x": ColumnLimits(threshold=0.1)})
+    verdict = run(monitor(CheckPredictionsOperator, lake, policy=policy))
+    assert verdict["outcome"] == "pass"
 
 
 def test_drift_of_predictions_asks_for_retraining(champion, run):
