@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.terminal import FAILED, PASSED, reading, scan, write
+from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.window import Window
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def run_infer(options: argparse.Namespace) -> int:
     text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()
     if options.output:
         write(options.output, text)
-        print(f"{options.output}: {len(schema.expectations)} rules; review and edit them")
+        print(f"{options.output}: {counted(len(schema.expectations), 'rule')}; review and edit them")
     else:
         print(text.rstrip())
     return PASSED
@@ -47,7 +48,7 @@ def run_diff(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found.to_json(), allow_nan=False))
     else:
-        print(f"{options.old} -> {options.new}: {len(found.changes)} changes")
+        print(f"{options.old} -> {options.new}: {counted(len(found.changes), 'change')}")
         for change in found.changes:
             print(f"  {'! ' if change.needed else ''}{change.sentence}")
     return FAILED if found.changes else PASSED
@@ -66,9 +67,8 @@ def run_evolve(options: argparse.Namespace) -> int:
     for change in accepted:
         print(f"  {change.sentence}")
     note = "" if kept else "; comments could not be preserved"
-    print(
-        f"{options.output or options.schema}: {len(accepted)} of {len(found.changes)} changes accepted{note}"
-    )
+    of = counted(len(found.changes), "change")
+    print(f"{options.output or options.schema}: {len(accepted)} of {of} accepted{note}")
     return PASSED
 
 
