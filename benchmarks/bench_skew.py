@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 from scipy import stats
+from skew_tails import long_tails
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.core.data.profile.column import Column, Kind
@@ -232,6 +233,7 @@ def main():
     began = time.process_time()
     simulated()
     swaying()
+    long_tails()
     flights()
     speed()
     print(f"\n{time.process_time() - began:.0f} CPU seconds")

@@ -16,10 +16,14 @@ from airflow_mlops.cli.terminal import (
     tell_notes,
     write,
 )
+from airflow_mlops.core.counted import counted
+from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.shown import shown_value
 
 if TYPE_CHECKING:
     import argparse
 
+    from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.window import Window
 
 
@@ -32,13 +36,20 @@ def run_profile(options: argparse.Namespace) -> int:
     if options.json:
         print(text)
         return PASSED
-    print("\n".join([f"{found.rows} rows", *found.notes]))
+    print("\n".join([counted(found.rows, "row"), *found.notes]))
     for column in found.columns:
-        span = "" if column.minimum is None else f"{column.minimum:g} to {column.maximum:g}"
         distinct = "" if column.distinct is None else f"{column.distinct:.0f} distinct"
         share = f"null {column.null_share(found.rows):.3f}"
-        print(f"{column.name:24} {column.kind:12} {share}  {distinct:18} {span}".rstrip())
+        print(f"{column.name:24} {column.kind:12} {share}  {distinct:18} {_span(column)}".rstrip())
     return PASSED
+
+
+def _span(column: Column) -> str:
+    """Return the range of a column's values, of texts that of their lengths."""
+    ends = [shown_value(end, column.kind) for end in (column.minimum, column.maximum) if end is not None]
+    infinite = [f"{column.infinite} infinite"] if column.infinite else []
+    unit = " characters" if ends and column.kind is Kind.STRING else ""
+    return ", ".join([*([f"{' to '.join(ends)}{unit}"] if ends else []), *infinite])
 
 
 def run_check(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.csv_options import window_of
 from airflow_mlops.cli.terminal import FAILED, PASSED, reading, tell_notes, write
+from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.expectations.query import shortened
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run_infer(options: argparse.Namespace) -> int:
     if options.output:
         note = _keep_former(options.output, text)
         write(options.output, text)
-        print(f"{options.output}: {len(schema.expectations)} rules{note}; review and edit them")
+        print(f"{options.output}: {counted(len(schema.expectations), 'rule')}{note}; review and edit them")
         print("".join(f"  {line}\n" for line in unsure), end="")
     else:
         print(text.rstrip())
@@ -78,7 +79,7 @@ def run_diff(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found.to_json(), allow_nan=False))
     else:
-        print(f"{options.old} -> {options.new}: {_counted(len(found.changes))}")
+        print(f"{options.old} -> {options.new}: {counted(len(found.changes), 'change')}")
         for change in found.changes:
             print(f"  {'! ' if change.needed else ''}{change.sentence}")
     return FAILED if found.changes else PASSED
@@ -100,8 +101,8 @@ def run_evolve(options: argparse.Namespace) -> int:
     for change in accepted:
         print(f"  {change.sentence}")
     note = "" if kept else "; comments could not be preserved"
-    counted = f"{len(accepted)} of {_counted(len(found.changes))} accepted"
-    print(f"{options.output or options.schema}: {counted}{note}{kept_copy}")
+    of = counted(len(found.changes), "change")
+    print(f"{options.output or options.schema}: {len(accepted)} of {of} accepted{note}{kept_copy}")
     return PASSED
 
 
@@ -112,10 +113,6 @@ def _accepted(found: SchemaDiff, options: argparse.Namespace) -> list[str]:
     return (
         [change.id for change in found.changes if change.needed] if options.accept_needed else options.accept
     )
-
-
-def _counted(changes: int) -> str:
-    return "1 change" if changes == 1 else f"{changes} changes"
 
 
 def _changes(schema: Schema, new: str, options: argparse.Namespace) -> SchemaDiff:

@@ -30,6 +30,7 @@ _FORM = {
     ),
 }
 _PROPOSED = "ti.xcom_pull(task_ids='propose')"
+_CHANGES = f"{{{{ {_PROPOSED}['changes'] }}}} change{{{{ '' if {_PROPOSED}['changes'] == 1 else 's' }}}}"
 
 
 def accept_schema_dag(
@@ -61,7 +62,7 @@ def accept_schema_dag(
         )
         approve = ApproveSchemaOperator(
             task_id="approve",
-            subject=f"Accept {{{{ {_PROPOSED}['changes'] }}}} changes of {{{{ params.schema }}}}?",
+            subject=f"Accept {_CHANGES} of {{{{ params.schema }}}}?",
             body=f"{{{{ {_PROPOSED}['text'] }}}}",
             assigned_users=approvers,
             response_timeout=response_timeout,

@@ -21,6 +21,7 @@ from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.profiling.tables.sql_table import profile_table_uri
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.profile import merge
+from airflow_mlops.core.data.profile.sketch import VALUES_SAMPLED, hash_text
 from airflow_mlops.core.data.skew.compare import compare_profiles
 from airflow_mlops.core.data.skew.policy import SkewPolicy
 from airflow_mlops.core.errors import InvalidDataError
@@ -153,6 +154,8 @@ def assert_bounds_hold(profile, table):
             assert count <= truth[name] <= count + column.heavy_hitters_error
         unnamed = {n: c for n, c in truth.items() if n not in (column.categories | column.heavy_hitters)}
         assert all(count <= column.heavy_hitters_error for count in unnamed.values())
+        hashed = {hash_text(n, column.value_hash): truth[n] for n in truth if n not in column.categories}
+        assert column.value_sample == dict(sorted(hashed.items())[:VALUES_SAMPLED])
         assert column.exact_distinct in (None, len(truth))
         assert column.distinct is None or column.distinct == pytest.approx(len(truth), rel=0.1)
 

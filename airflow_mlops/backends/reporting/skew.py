@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.reporting.chart import BAR_ROW, BarPair, bar_pairs, edge_ticks
 from airflow_mlops.backends.reporting.page import render
+from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.shown import shown_value
 from airflow_mlops.core.data.skew.report import OTHER_VALUES
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.verdict import Outcome
@@ -24,6 +25,8 @@ _TABLE_ROWS, _TEXT_ROWS, _MOST_REASONS = 300, 40, 12
 _OPEN_ROWS = 12
 """Tests shown at once; further tests without skew are collapsed."""
 _WIDTH, _HEIGHT, _BINS = 320, 120, 32
+_DAYS_APART = 3 * 86400.0
+"""Span of datetimes below which their times of day are shown."""
 _HUGE = 1e290
 """Larger edges are scaled down, because their differences would overflow."""
 _HEADER = ("column", "test", "moved", "at least", "allowed", "threshold is", "")
@@ -102,7 +105,7 @@ def write_skew(report: SkewReport, path: str, **names: str) -> None:
 def skew_text(report: SkewReport) -> str:
     """Return verdict, reasons and the strongest tests as aligned text."""
     verdict = report.verdict
-    lines = [f"{verdict.gate}: {verdict.outcome}, {len(verdict.findings)} checks"]
+    lines = [f"{verdict.gate}: {verdict.outcome}, {counted(len(verdict.findings), 'check')}"]
     lines += [f"  {reason}" for reason in verdict.reasons]
     lines += [f"  note: {note}" for note in report.notes]
     if report.multivariate and report.multivariate.sentence not in verdict.reasons:
@@ -111,7 +114,8 @@ def skew_text(report: SkewReport) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
     lines += ["", *("  ".join(map(_aligned, row, widths, range(len(_HEADER)))).rstrip() for row in rows)]
     if len(report.tests) > _TEXT_ROWS:
-        lines.append(f"{len(report.tests) - _TEXT_ROWS} weaker tests are not shown; --json has them all")
+        left_out = counted(len(report.tests) - _TEXT_ROWS, "weaker test")
+        lines.append(f"{left_out} not shown; --json has them all")
     return "\n".join(lines)
 
 
@@ -172,7 +176,10 @@ def _histogram(distribution: Distribution) -> Plot:
     highest = max((max(side) for side in sides if side), default=0.0) or 1.0
     area, line = (_outline([share / highest for share in side]) for side in sides)
     shown, step = [border / unit for border in borders], _WIDTH / max(1, len(sides[0]))
-    ticks = edge_ticks(shown, lambda edge: _edge_text(edge, distribution.kind), step=step, dropped=first)
+    is_short = shown[-1] - shown[0] < _DAYS_APART
+    ticks = edge_ticks(
+        shown, lambda edge: _edge_text(edge, distribution.kind, is_short), step=step, dropped=first
+    )
     return Plot(area=f"{area} V{_HEIGHT} H0 Z", line=line, ticks=ticks)
 
 
@@ -205,7 +212,9 @@ def _outline(heights: Sequence[float]) -> str:
     return " ".join(points)
 
 
-def _edge_text(value: float, kind: Kind) -> str:
+def _edge_text(value: float, kind: Kind, is_short: bool) -> str:  # noqa: FBT001 - private
+    """Return an edge's label; of datetimes the date, with the time where all are within days."""
     if kind is Kind.DATETIME:
-        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d}"
+        text = shown_value(round(value), kind)
+        return text if is_short else text.partition(" ")[0]
     return f"{value:.4g}"

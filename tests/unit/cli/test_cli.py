@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pyarrow as pa
@@ -26,6 +27,22 @@ def test_profile_is_shown_written_and_printed_as_json(lake, capsys):
     assert json.loads((lake / "p.json").read_text())["rows"] == 300
     assert main(["profile", "good", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["columns"][0]["name"] == "x"
+
+
+def test_profile_shows_dates_infinities_and_one_row_as_people_read_them(tmp_path, capsys):
+    moments = [dt.datetime(2013, 1, 1), dt.datetime(2013, 1, 31, 6)]  # noqa: DTZ001 - naive ones
+    table = pa.table({"at": moments, "x": [1.0, float("inf")], "n": [1, 2_000_000], "word": ["a", "abc"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    pq.write_table(table.slice(0, 1), tmp_path / "one.parquet")
+    assert main(["profile", str(tmp_path / "t.parquet")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split()[0]: line for line in lines[1:]}
+    assert said["at"].endswith("2013-01-01 to 2013-01-31 06:00:00")
+    assert said["x"].endswith("1 to 1, 1 infinite")
+    assert said["n"].endswith("1 to 2000000")
+    assert said["word"].endswith("1 to 3 characters")
+    assert main(["profile", str(tmp_path / "one.parquet")]) == 0
+    assert capsys.readouterr().out.startswith("1 row\n")
 
 
 def test_check_passes_fails_and_could_not_be_measured(lake, capsys):

@@ -51,7 +51,7 @@ def test_thresholds_are_calibrated_on_the_references_partitions(lake, capsys):
     assert "note: thresholds calibrated on 8 blocks of history" in capsys.readouterr().out
     assert main(["skew", "days", MOVED, "--policy", "policy.yaml", "--calibrate"]) == 1
     assert main(["skew", QUIET, QUIET, "--policy", "policy.yaml", "--calibrate"]) == 0
-    assert "not calibrated: 1 blocks of history" in capsys.readouterr().out
+    assert "not calibrated: 1 block of history" in capsys.readouterr().out
 
 
 def test_chosen_partitions_are_the_blocks(lake, capsys):

@@ -10,6 +10,7 @@ from airflow_mlops.core.data.expectations.query import RANGE_ARGUMENTS, limits_t
 from airflow_mlops.core.data.expectations.types import INTEGER_TYPES
 from airflow_mlops.core.data.expectations.values import datetime_slack, read_datetimes
 from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.shown import shown_value
 
 if TYPE_CHECKING:
     from airflow_mlops.core.data.expectations.query import ColumnEvaluators, ProfileAnswer, ProfileQuery
@@ -108,7 +109,8 @@ def _non_null_share(query: ProfileQuery) -> ProfileAnswer | None:
 
 
 def _answer(query: ProfileQuery, what: str, value: float | None, passed: bool | None) -> ProfileAnswer | None:  # noqa: FBT001 - private
-    seen = f"{what} {value:g}" if value is not None else f"no {what}"
+    kind = query.column.kind if what in ("minimum", "maximum") else Kind.NUMBER
+    seen = f"{what} {shown_value(value, kind)}" if value is not None else f"no {what}"
     return query.answer(passed=passed, observed=value, reason=f"{seen}, allowed {limits_text(query.rule)}")
 
 

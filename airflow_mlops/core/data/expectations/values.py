@@ -17,6 +17,7 @@ from airflow_mlops.core.data.expectations.query import (
 )
 from airflow_mlops.core.data.expectations.types import DATE, TIMESTAMP, ZONED, moment_form
 from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.shown import shown_value
 
 if TYPE_CHECKING:
     from airflow_mlops.core.data.expectations.query import ColumnEvaluators, ProfileAnswer, ProfileQuery
@@ -207,22 +208,13 @@ def _is_outside(found: ValueBin, bounds: Bounds, slack: float) -> bool:
 
 def _answer_span(query: ProfileQuery, passed: bool | None, what: str = "values") -> ProfileAnswer | None:  # noqa: FBT001 - private
     column = query.column
-    ends = [_as_text(column, end) for end in (column.minimum, column.maximum) if end is not None]
+    ends = [shown_value(end, column.kind) for end in (column.minimum, column.maximum) if end is not None]
     seen = f"{what} {' to '.join(ends)}" if ends else f"no {what}"
     seen += f" and {column.infinite} infinite" if column.infinite else ""
     wanted = "" if query.mostly == 1 else f" for {query.mostly:g} of them"
     return query.answer(
         passed=passed, observed=seen, reason=f"{seen}, allowed {limits_text(query.rule)}{wanted}"
     )
-
-
-def _as_text(column: Column, value: float) -> str:
-    if column.kind is not Kind.DATETIME:
-        return f"{value:g}"
-    try:
-        return (dt.datetime(1970, 1, 1) + dt.timedelta(seconds=value)).isoformat()  # noqa: DTZ001 - as in the data
-    except OverflowError:
-        return f"{value:g} seconds since 1970"
 
 
 def _lengths_between(query: ProfileQuery) -> ProfileAnswer | None:

@@ -159,7 +159,9 @@ class Column(Record):
             return self.exact_distinct
         if self.names_all:
             return len(self.named)
-        return estimate_distinct(unpack_registers(self.registers)) if self.registers else None
+        if not self.registers:
+            return None
+        return min(estimate_distinct(unpack_registers(self.registers)), float(self.present))
 
     def null_share(self, rows: int) -> float:
         """Share of missing values."""

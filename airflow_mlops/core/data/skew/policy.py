@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
+from airflow_mlops.core.counted import counted
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
 from airflow_mlops.core.record import Record
@@ -192,7 +193,8 @@ class SkewCalibration(Record):
         """The guarantee that the thresholds give, in one sentence."""
         if not self.holds:
             return (
-                f"not calibrated: {self.blocks} blocks of history, {LEAST_BLOCKS} needed; the defaults hold"
+                f"not calibrated: {counted(self.blocks, 'block')} of history, {LEAST_BLOCKS} needed; "
+                "the defaults hold"
             )
         return (
             f"thresholds calibrated on {self.blocks} blocks of history: a further quiet block has a "

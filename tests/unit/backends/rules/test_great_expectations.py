@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops.backends.profiling.files import dataset
-from airflow_mlops.backends.profiling.files.arrow import profile_window
+from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
 from airflow_mlops.backends.profiling.files.dataset import describe_window, read_window
 from airflow_mlops.backends.rules.great_expectations import (
     as_frame,
@@ -19,6 +19,7 @@ from airflow_mlops.backends.rules.great_expectations import (
     evaluate_rows,
     needed_columns,
 )
+from airflow_mlops.core.data.expectations.evaluate import evaluate_rule
 from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.schema.schema import Schema
@@ -90,6 +91,22 @@ def test_only_needed_columns_are_read(flights, monkeypatch):
     verdict = check_schema(Schema(name="s", expectations=asked), profile_window(flights), flights, "training")
     assert verdict.outcome is Outcome.PASS
     assert read == [["origin"]]
+
+
+def test_shares_are_those_of_great_expectations_in_one_unit():
+    table = pa.table({"n": [1, 2, 4, None], "t": ["a", None, "c", "c"]})
+    rules = [
+        Rule(type="expect_column_values_to_be_in_set", kwargs={"column": "n", "value_set": [2, 4]}),
+        Rule(type="expect_column_values_to_not_be_in_set", kwargs={"column": "t", "value_set": ["c"]}),
+        Rule(type="expect_column_values_to_not_be_null", kwargs={"column": "t"}),
+        Rule(type="expect_column_values_to_be_null", kwargs={"column": "t"}),
+    ]
+    profile = profile_table(table)
+    for rule, theirs in zip(rules, evaluate_rows(rules, as_frame(table)), strict=True):
+        found = evaluate_rule(rule, profile).observed
+        share = 1 - found if rule.type.endswith("values_to_be_null") else found
+        assert theirs.observed == f"{share:.3g} of values unexpected"
+        assert f"observed {theirs.observed}, allowed" in theirs.reason
 
 
 def test_condition_on_another_column_is_run_on_the_rows(flights):

@@ -120,6 +120,34 @@ def test_column_that_is_absent_fails_and_names_those_there_are():
     assert found.reason.startswith("nowhere: no such column; columns: number, infinite, ")
 
 
+@pytest.mark.parametrize(
+    ("values", "wanted", "share"),
+    [
+        ([1, 2, 4], [2, 4], "0.333 of values outside the set (1)"),
+        ([1, 2, 4, None], [2, 4], "0.333 of values outside the set (1)"),
+        ([1, 1, 2, 4, 4, 4], [1, 4], "0.167 of values outside the set (2)"),
+        (["a", "b", None, None], ["a"], "0.5 of values outside the set (b)"),
+        ([True, False, None], [True], "0.5 of values outside the set (False)"),
+    ],
+)
+def test_share_outside_a_set_is_of_the_values_that_are_there(values, wanted, share):
+    rule = Rule(type=SET, kwargs={"column": "x", "value_set": wanted})
+    found = evaluate_rule(rule, profile_table(pa.table({"x": values})))
+    assert found.reason == f"x: {share}, allowed 0"
+
+
+def test_share_that_a_profile_only_bounds_is_said_to_be_a_bound():
+    numbers = [*[*range(20)] * 100, *range(1000, 8000, 7)]
+    rule = Rule(type=SET, kwargs={"column": "x", "value_set": [*range(1, 20), 1000]})
+    found = evaluate_rule(rule, profile_table(pa.table({"x": numbers})))
+    assert found.reason == "x: at least 0.0333 of values outside the set (0), allowed 0"
+
+
+def test_extremes_of_datetimes_are_said_as_dates():
+    found = asked(MAX, "moment", max_value="2012-01-01T00:00:00")
+    assert found.reason == "moment: maximum 2013-01-01, allowed anything to 2012-01-01T00:00:00"
+
+
 def test_many_rows_do_not_all_differ_when_there_are_fewer_whole_numbers_than_rows():
     crowded = profile_table(pa.table({"x": [i % 5000 for i in range(6000)]}))
     found = evaluate_rule(Rule(type="expect_column_values_to_be_unique", kwargs={"column": "x"}), crowded)
