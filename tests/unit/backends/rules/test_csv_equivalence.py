@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from airflow_mlops.backends.profiling.files.arrow import profile_files
@@ -20,6 +20,7 @@ from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.verdict import Outcome
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+GENERATED = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking runs two suites a step
 MISSING = ["", "", "NA", "NULL", "nan", "None", "n/a", "<NA>", "#N/A"]
 WORDS = ["a", "bb", "x;y", "5, 6", 'q"q', "é", "line\nbreak", " a", "na", "nil", "-"]
 KINDS = {
@@ -56,7 +57,7 @@ PER_COLUMN = {
 
 @st.composite
 def csv_texts(draw):
-    """A csv of a column of each kind, some of whose values are missing in some of the ways people write that."""
+    """A csv of a column of each kind, with values missing in the ways that people write it."""
     rows = draw(st.sampled_from([1, 2, 5, 20]))
     columns = []
     for kind in KINDS.values():
@@ -79,14 +80,13 @@ def csv_texts(draw):
 
 
 def hold_against_pandas(case):
-    """Compare each rule with Great Expectations on the frame that pandas reads; return their number by type."""
+    """Compare each rule with its result on the frame that pandas reads; return their number by type."""
     table, dialect, rules = case
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, **dialect).writerows([[*KINDS, "id"], *table])
-        profile = profile_files(folder)[1]
-        window = profile_files(folder)[0]
+        window, profile = profile_files(folder)
         frame = pd.read_csv(path, sep=dialect["delimiter"])
         ours_from_rows = as_frame(read_window(window))
     texts = [name for name in frame if frame[name].dtype == "str"]
@@ -95,12 +95,19 @@ def hold_against_pandas(case):
     from_pandas, from_rows = evaluate_rows(rules, theirs), evaluate_rows(rules, ours_from_rows)
     for rule, ours, own, their in zip(rules, found, from_rows, from_pandas, strict=True):
         told = (rule, frame[rule.subject].to_list(), ours and ours.reason, own.reason, their.reason)
-        neither = {ours.outcome if ours else own.outcome, their.outcome} == {Outcome.FAIL, Outcome.ERROR}
-        assert (ours or own).outcome is their.outcome or neither, told
+        pair = ((ours or own).outcome, their.outcome)
+        assert pair[0] is pair[1] or differs_on_purpose(rule, frame, *pair), told
     return Counter(rule.type for rule in rules)
 
 
-@settings(max_examples=15, suppress_health_check=QUIET)
+def differs_on_purpose(rule, frame, ours, theirs):
+    """A range of text fails, and theirs is an error; a column without values has any type, not float64."""
+    if rule.type.endswith("type_list") and frame[rule.subject].isna().all():
+        return (ours, theirs) == (Outcome.PASS, Outcome.FAIL)
+    return (ours, theirs) == (Outcome.FAIL, Outcome.ERROR)
+
+
+@settings(phases=GENERATED, max_examples=15, suppress_health_check=QUIET)
 @given(csv_texts())
 def test_result_on_a_csv_is_that_of_great_expectations_on_what_pandas_reads(case):
     assert hold_against_pandas(case)
@@ -110,7 +117,7 @@ def test_result_on_a_csv_is_that_of_great_expectations_on_what_pandas_reads(case
 def test_each_rule_is_compared_on_hundreds_of_csv_files():
     held = Counter()
 
-    @settings(max_examples=160, suppress_health_check=QUIET)
+    @settings(phases=GENERATED, max_examples=160, suppress_health_check=QUIET)
     @given(csv_texts())
     def hold(case):
         held.update(hold_against_pandas(case))
