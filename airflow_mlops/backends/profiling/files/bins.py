@@ -143,8 +143,8 @@ def _common(first: pa.ChunkedArray | None) -> tuple[str, ...]:
 def frequent(counts: Mapping[str, int], values: int) -> tuple[str, ...]:
     """Return which texts get a bin, most frequent first: all that occur if they are few."""
     least = _RARE_SHARE * values if sum(map(bool, counts.values())) > _CATEGORY_BINS else 1
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return tuple(value for value, count in ranked[:_CATEGORY_BINS] if count >= least)
+    common = [(-count, value) for value, count in counts.items() if count >= least]
+    return tuple(value for _, value in sorted(common)[:_CATEGORY_BINS])
 
 
 def finite(value: float) -> float:
