@@ -12,9 +12,10 @@ from airflow_mlops.core.data.profile.bins import bit_lengths
 if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.bins import Floats, Ints
 
-MOST_CELLS = 12_288
-_FEW_SLOTS, _MOST_SLOTS = 1 << 10, 1 << 14
-LARGE_SHARE = 1 / 512
+MOST_CELLS = 3072
+_FEW_SLOTS, _MOST_SLOTS = 1 << 10, 1 << 12
+"""Slots of a table: 64 kB at most, of which a processor's own cache holds those of many columns."""
+LARGE_SHARE = 1 / 200
 """Share of the values so far that a cell of several values may hold; further ones are counted in finer cells."""
 _LEAST_LARGE = 64
 _NOTHING = np.zeros(0, np.int64)
@@ -83,6 +84,8 @@ class Grid:
             self.finer.join(other.finer)
         self.state[0] = shift
         there, more = np.concatenate(parts), 0
+        if not len(there):
+            return
         while len(np.unique(there[:, 0] >> more)) > MOST_CELLS:
             more += 1
         slots = len(self.cells)

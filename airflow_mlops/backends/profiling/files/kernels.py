@@ -64,41 +64,40 @@ def tally_numbers(
     """
     shift, used, most, large, given = state[0], state[1], state[2], state[3], 0
     least, greatest, total, squares, origin = sums[0], sums[1], 0.0, 0.0, sums[4]
-    count = values.size
-    i = first
-    while i < count:
+    done = values.size
+    for i in range(first, values.size):
         if bitmap.size and not (bitmap[(offset + i) >> 3] >> ((offset + i) & 7)) & 1:
             seen[0] += 1
-            i += 1
             continue
         x = values[i]
         if not x - x == 0.0:  # noqa: SIM201 - NaN and infinity in one comparison
             seen[1 if x != x else (2 if x > 0 else 3)] += 1
-            i += 1
             continue
         key = bits[i] if bits[i] >= 0 else _LEAST - bits[i]
         slot = _cell(cells, key >> shift)
         held = cells[slot, 1]
-        if held == 0:
-            if used == most:
-                break
-            cells[slot, 0] = key >> shift
-            used += 1
-        if held < 0:
+        if 0 < held < large:
+            cells[slot, 1] = held + 1
+        elif held < 0:
             passed[given] = key
             given += 1
+        elif held:
+            cells[slot, 1] = held + 1 if shift == 0 else -2 - held
+        elif used == most:
+            done = i
+            break
         else:
-            cells[slot, 1] = held + 1 if held < large or shift == 0 else -2 - held
+            cells[slot, 0], cells[slot, 1] = key >> shift, 1
+            used += 1
         least, greatest = min(least, x), max(greatest, x)
         about = x - origin
         total += about
         squares += about * about
-        i += 1
     state[1], state[4] = used, given
     sums[0], sums[1] = least, greatest
     sums[2] += total
     sums[3] += squares
-    return i
+    return done
 
 
 @compiled

@@ -174,9 +174,10 @@ class Column(Record):
         Values that are known to be single ones, or at the end of an open bin, get a point right behind them.
         """
         points, below = np.asarray(self.edges), np.cumsum(np.asarray(self.counts, float))[:-1]
-        if len(points) <= _FEW_EDGES and self.counts and not self.counts[0] and _beside(self) == 0:
-            points = np.column_stack([points, np.nextafter(points, math.inf)]).ravel()
-            below = np.column_stack([below, below + np.asarray(self.counts[1:], float)]).ravel()
+        if len(points) <= _FEW_EDGES and self.counts and not self.counts[0] and self.beside == 0:
+            held = np.asarray(self.counts[1:], float)
+            points = np.concatenate([points, np.nextafter(points[held > 0], math.inf)])
+            below = np.concatenate([below, (below + held)[held > 0]])
             points, first = np.unique(points, return_index=True)
             return points, below[first]
         if len(points) and self.minimum is not None and self.minimum < points[0]:
@@ -185,6 +186,15 @@ class Column(Record):
             points = np.append(points, np.nextafter(self.maximum, math.inf))
             below = np.append(below, float(self.present))
         return points, below
+
+    @property
+    def beside(self) -> float:
+        """Sum of the values' distances to their bins' lower edges; 0 if it is rounding error."""
+        if self.infinite:
+            return math.inf
+        parts = [n * (edge - self.origin) for edge, n in zip(self.edges, self.counts[1:], strict=True)]
+        beside = abs(self.total - math.fsum(parts))
+        return beside if beside > 1e-9 * max(math.fsum(map(abs, parts)), abs(self.total)) else 0.0
 
     @property
     def single_values(self) -> Floats | None:
@@ -352,15 +362,6 @@ def _add_counts(counts: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ..
 
 def _add_categories(counts: dict[str, int] | None, rest: dict[str, int] | None) -> dict[str, int] | None:
     return {name: n + (rest or {}).get(name, 0) for name, n in counts.items()} if counts else counts
-
-
-def _beside(column: Column) -> float:
-    """Return the sum of the values' distances to their bins' lower edges; 0 if it is rounding error."""
-    if column.infinite:
-        return math.inf
-    parts = [n * (edge - column.origin) for edge, n in zip(column.edges, column.counts[1:], strict=True)]
-    beside = abs(column.total - math.fsum(parts))
-    return beside if beside > 1e-9 * max(math.fsum(map(abs, parts)), abs(column.total)) else 0.0
 
 
 def _finite(value: float) -> float:

@@ -88,7 +88,7 @@ class AlignedCounts:
 def _joined(bins: Bins, numeric: Flags) -> Bins:
     """Join neighbouring bins of numeric columns that have more than ``COARSE_BINS``."""
     share = bins.pooled
-    place = np.floor((bins.running(share) - share / 2) * COARSE_BINS)
+    place = np.minimum(np.floor((bins.running(share) - share / 2) * COARSE_BINS), COARSE_BINS - 1)
     many = bins.spread(numeric & (bins.sizes > COARSE_BINS))
     new = np.append(True, place[1:] != place[:-1]) | ~many
     new[bins.starts] = True
@@ -165,7 +165,8 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
     single = [c.single_values if n else None for c, n in zip(leading, numeric, strict=True)]
     single = [values if values is not None and len(values) <= _LISTED_VALUES else None for values in single]
     others = [
-        [_others(c, known) for c in columns] for columns, known in zip(found.values(), single, strict=True)
+        [_others(column, first, known) for column in columns]
+        for columns, first, known in zip(found.values(), leading, single, strict=True)
     ]
     nulls = [[float(c.nulls) for c in columns] for columns in found.values()]
     return AlignedCounts(
@@ -191,7 +192,10 @@ def _arrays(found: dict[str, list[Column]], profiles: Sequence[Profile]) -> Alig
 
 
 def edges_of(columns: Sequence[Column]) -> Floats:
-    """Return every edge that any of these columns has."""
+    """Return every edge that any of these columns has; their own if all have the same."""
+    edges = {column.edges for column in columns if column.present}
+    if len(edges) == 1:
+        return np.asarray(edges.pop())
     return np.unique(np.concatenate([c.below[0] for c in columns if c.present]))
 
 
@@ -199,18 +203,29 @@ def counts_between(column: Column, edges: Floats) -> Floats:
     """Return a numeric column's counts in bins of these edges, one more than edges."""
     if not column.present:
         return np.zeros(len(edges) + 1)
+    if len(column.edges) == len(edges) and (edges == column.edges).all():
+        return np.asarray(column.counts, float)
     below = read_below(*column.below, edges)
     return np.diff(np.concatenate([[0.0], below, [float(column.present)]]))
 
 
-def _others(column: Column, known: Floats | None) -> float:
+def _others(column: Column, leading: Column, known: Floats | None) -> float:
     """Return a lower bound of the number of values of a numeric column that are none of the known ones."""
     if known is None or not column.present:
         return 0.0
+    if column.edges == leading.edges and column.single_values is None:
+        return _between(column)
     points, below = column.below
-    found = np.searchsorted(known, points, side="left")
-    holds = np.diff(found) > 0  # a known value in [low, high)
+    holds = np.diff(np.searchsorted(known, points, side="left")) > 0  # a known value in [low, high)
     return float(np.diff(below)[~holds].sum()) + column.infinite
+
+
+def _between(column: Column) -> float:
+    """Return how many values at least are no edge, of a column counted in another one's bins."""
+    if unseen := max(column.infinite, column.counts[0]):  # negative infinity is in both
+        return float(unseen)
+    edges = np.append(column.edges, max(column.maximum or 0.0, column.edges[-1]))
+    return column.beside / max(1e-300, float(np.diff(edges).max()))
 
 
 def _size(column: Column, edges: Floats | None, named: bool, more: list[str]) -> int:  # noqa: FBT001 - private

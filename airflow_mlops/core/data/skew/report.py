@@ -311,7 +311,7 @@ def _numeric(before: Column, now: Column) -> _BinnedShares:
     sides = np.stack([counts_between(column, edges) for column in (before, now)])
     share = (sides / np.maximum(1.0, sides.sum(axis=1, keepdims=True))).sum(axis=0)
     if len(share) > _MAX_BINS:
-        place = np.floor((np.cumsum(share) - share / 2) / share.sum() * _MAX_BINS)
+        place = np.floor((np.cumsum(share) - share / 2) / share.sum() * _MAX_BINS).clip(max=_MAX_BINS - 1)
         apart = place[1:] != place[:-1]
         first = np.append(0, np.flatnonzero(apart) + 1)
         edges, sides = edges[apart], np.add.reduceat(sides, first, axis=1)

@@ -78,7 +78,7 @@ def test_unknown_category_is_named_in_the_sentence():
         ([5.0], [7.0], 1.0),
         ([0, 1], [0, 2], 0.5),
         ([0, 1, 1, 1], [0, 1, 1, float("inf")], 0.25),
-        ([1, 2, 4], [1, 2, 3], 1 / 6),  # half of the way to the next border: at least half of a third
+        ([1, 2, 4], [1, 2, 3], 1 / 3),
         ([0, 1], [0, -1], 0.5),
         ([1e9, 1e9 + 1], [1e9, 1e9 + 2], 0.5),
     ],
