@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 Windows = list[pa.Table]
 START = dt.datetime.fromisoformat("2024-01-01")
-TIME = re.compile(r"date|datetime|time_hour|timestamp|year|yr|yearmonth|time|period|season|wave|quarter", re.I)
+TIME = re.compile(
+    r"date|datetime|time_hour|timestamp|year|yr|yearmonth|time|period|season|wave|quarter", re.I
+)
 """Names by which a column of R's data sets is taken for the time."""
 SMALLEST, LARGEST, MOST_COLUMNS = 80, 400_000, 60
 
@@ -52,7 +54,9 @@ def generated(seed: int, windows: int = 12) -> Windows:
                     "category": rng.choice(names, n, p=shares / shares.sum()),
                     "paid": rng.random(n) < 0.9,
                     "fraud": (rng.random(n) < 0.01).astype(int),
-                    "discount": pa.array(np.where(rng.random(n) < 0.02, np.nan, rng.random(n)), from_pandas=True),
+                    "discount": pa.array(
+                        np.where(rng.random(n) < 0.02, np.nan, rng.random(n)), from_pandas=True
+                    ),
                     "comment": ["x" * int(k) + str(k) for k in rng.integers(1, 60, n)],
                 }
             )

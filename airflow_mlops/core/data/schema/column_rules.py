@@ -245,4 +245,4 @@ def _may_differ(column: Column) -> bool:
         return False
     if exact is not None:
         return exact == column.present
-    return abs(distinct / column.present - 1) <= _DISTINCT_DEVIATIONS * DISTINCT_ERROR
+    return bool(abs(distinct / column.present - 1) <= _DISTINCT_DEVIATIONS * DISTINCT_ERROR)

@@ -117,7 +117,7 @@ def moment_limits(column: Column, days: int) -> Limits | None:
         return None
     as_date = pandas_type(column) == "date"
     limits = [(moment.date() if as_date else moment).isoformat() for moment in (low, high)]
-    return Limits(*limits, f"{first} to {last}, {room} days more allowed on both sides")
+    return Limits(limits[0], limits[1], f"{first} to {last}, {room} days more allowed on both sides")
 
 
 def _room(seen: Seen, slack: float) -> tuple[float, float]:
