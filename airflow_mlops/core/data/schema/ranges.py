@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.core.data.expectations.known_values import known_values
 from airflow_mlops.core.data.expectations.query import EXACT
 from airflow_mlops.core.data.expectations.types import pandas_type
-from airflow_mlops.core.data.profile.column import Kind, quantiles
+from airflow_mlops.core.data.profile.column import quantiles
 from airflow_mlops.core.data.schema.calendar_values import calendar_limits, calendar_room
 from airflow_mlops.core.data.schema.keys import AXIS_WORDS
 
@@ -27,7 +27,7 @@ _TREND = 3.0
 _FEW = 30
 """Values of a window below which its range says little: with half as many the room is twice as wide."""
 _NEAR_ZERO = 0.1
-"""A smallest value below this share of the median is near zero: the quantity is taken for one without sign."""
+"""A smallest value below this share of the median is near zero: the quantity is taken for unsigned."""
 _TAIL = 4.0
 """Distance of the largest value from the median, in quartile distances, from which a tail is heavy."""
 

@@ -36,7 +36,7 @@ def hold_against_rows(table, rules):
 
 
 def differs_on_purpose(rule, ours, theirs, profile):
-    """A range of values that do not compare fails, and Great Expectations reports an error; neither passes."""
+    """A range of what does not compare fails, and Great Expectations reports an error; neither passes."""
     ranged = profile.column(rule.subject) is not None and rule.type.endswith("values_to_be_between")
     return ranged and (ours.outcome, theirs.outcome) == (Outcome.FAIL, Outcome.ERROR)
 
