@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.expectations.rule import Rule
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.schema.diff import SchemaDiff
-    from airflow_mlops.core.data.schema.infer import InferenceOptions
+    from airflow_mlops.core.data.schema.options import InferenceOptions
     from airflow_mlops.core.data.schema.schema import Schema
 
     OnBytes = Callable[[float], object] | None

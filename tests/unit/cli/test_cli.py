@@ -100,7 +100,11 @@ def test_diff_says_same_different_or_not_measured(lake, capsys):
     assert main(["schema", "diff", "none.yaml", "good"]) == 2
     capsys.readouterr()
     assert main(["schema", "diff", "s.yaml", "renamed", "--json"]) == 1
-    assert {c["kind"] for c in json.loads(capsys.readouterr().out)["changes"]} == {"added", "removed"}
+    assert {c["kind"] for c in json.loads(capsys.readouterr().out)["changes"]} == {
+        "added",
+        "changed",
+        "removed",
+    }
 
 
 def test_evolve_accepts_one_several_needed_or_all_changes(lake, capsys):

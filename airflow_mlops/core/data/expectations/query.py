@@ -135,7 +135,7 @@ def understands_mostly(kwargs: dict[str, Any]) -> bool:
 
 
 def shortened(values: Sequence[Any]) -> str:
-    """Return values for a message, separated by commas; of many the first ones and how many more there are."""
+    """Return values for a message, separated by commas; of many the first and how many more there are."""
     more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
     return ", ".join(str(value) for value in values[:_MOST_LISTED]) + more
 

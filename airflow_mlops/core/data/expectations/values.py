@@ -122,7 +122,7 @@ def _comparable(column: Column) -> str:
 
 
 def _form_of(value: Any) -> str:
-    """Return whether a limit is a number or which kind of moment its ISO text says; empty for anything else."""
+    """Return ``number`` or the kind of moment that a limit's ISO text says; empty for anything else."""
     if is_plain(value):
         return _NUMBER
     if not isinstance(value, str):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CalendarLimits(NamedTuple):
-    """Limits of a column of calendar values, what the values were taken for, and whether for parts of a date."""
+    """Limits of calendar values, what the values were taken for, and whether for parts of a date."""
 
     low: float
     high: float

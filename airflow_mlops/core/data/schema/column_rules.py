@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,17 +16,16 @@ from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.sketch import DISTINCT_ERROR
 from airflow_mlops.core.data.schema.calendar_values import calendar_limits, calendar_names, is_date_text
 from airflow_mlops.core.data.schema.keys import key_evidence
+from airflow_mlops.core.data.schema.options import InferenceOptions
 from airflow_mlops.core.data.schema.ranges import is_flag, moment_limits, number_limits
-from airflow_mlops.core.data.schema.seen import largest_share, rounded_up
+from airflow_mlops.core.data.schema.seen import Seen, largest_share, rounded_up
 from airflow_mlops.core.verdict import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from airflow_mlops.core.data.profile.column import Column
-    from airflow_mlops.core.data.schema.infer import InferenceOptions
     from airflow_mlops.core.data.schema.ranges import Limits
-    from airflow_mlops.core.data.schema.seen import Seen
 
 _DISTINCT_DEVIATIONS = 3
 """Standard errors by which an estimate of distinct values may differ from the number of values."""
@@ -245,4 +245,4 @@ def _may_differ(column: Column) -> bool:
         return False
     if exact is not None:
         return exact == column.present
-    return abs(distinct / column.present - 1) <= _DISTINCT_DEVIATIONS * DISTINCT_ERROR
+    return bool(abs(distinct / column.present - 1) <= _DISTINCT_DEVIATIONS * DISTINCT_ERROR)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_mlops.core.data.profile.profile import Profile
-    from airflow_mlops.core.data.schema.infer import InferenceOptions
+    from airflow_mlops.core.data.schema.options import InferenceOptions
     from airflow_mlops.core.data.schema.schema import Schema
 
 
@@ -313,7 +313,7 @@ def _allowed(old: Any, new: Any) -> ChangeEffect:
 
 
 def _columns(_old: Any, _new: Any) -> ChangeEffect:
-    """A column more in the set is allowed, and asked for."""
+    """Return that a further column in the set is both allowed and asked for."""
     return ChangeEffect.BOTH
 
 

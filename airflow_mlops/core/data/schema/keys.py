@@ -11,32 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _KEY_WORDS = frozenset(
-    [
-        "id",
-        "ids",
-        "key",
-        "keys",
-        "uid",
-        "uuid",
-        "guid",
-        "pk",
-        "identifier",
-        "hash",
-        "token",
-        "serial",
-        "isbn",
-        "iban",
-        "sku",
-        "vin",
-        "imei",
-    ]
+    {"id", "ids", "key", "keys", "uid", "uuid", "guid", "pk", "identifier", "hash", "serial"}
 )
 _LEAST_REPEATS = 5.0
 """Repeats to be expected if values were drawn at random: that none occurs has then a chance of e^-5."""
 _ENOUGH = 1000
 """Fewest texts whose name alone makes them keys."""
 AXIS_WORDS = frozenset(
-    ["time", "t", "date", "day", "period", "wave", "season", "step", "tick", "round", "year", "yr"]
+    {"time", "t", "date", "day", "period", "wave", "season", "step", "tick", "round", "year", "yr"}
 )
 """Words of columns that say when a row was made, or in which order."""
 _LEAST_NAMED = 20

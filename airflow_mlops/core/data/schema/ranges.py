@@ -27,7 +27,7 @@ _TREND = 3.0
 _FEW = 30
 """Values of a window below which its range says little: with half as many the room is twice as wide."""
 _NEAR_ZERO = 0.1
-"""A smallest value below this share of the median is near zero: the quantity is taken for one without sign."""
+"""A smallest value below this share of the median is near zero: the quantity is taken for unsigned."""
 _TAIL = 4.0
 """Distance of the largest value from the median, in quartile distances, from which a tail is heavy."""
 
@@ -117,7 +117,7 @@ def moment_limits(column: Column, days: int) -> Limits | None:
         return None
     as_date = pandas_type(column) == "date"
     limits = [(moment.date() if as_date else moment).isoformat() for moment in (low, high)]
-    return Limits(*limits, f"{first} to {last}, {room} days more allowed on both sides")
+    return Limits(limits[0], limits[1], f"{first} to {last}, {room} days more allowed on both sides")
 
 
 def _room(seen: Seen, slack: float) -> tuple[float, float]:

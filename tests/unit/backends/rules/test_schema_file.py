@@ -71,8 +71,8 @@ LONG = """\
 name: s
 expectations:
 - type: expect_column_values_to_be_in_set
-  kwargs: {column: code, value_set: [AAAAAAAA, BBBBBBBB, CCCCCCCC, DDDDDDDD, EEEEEEEE, FFFFFFFF, GGGGGGGG, HHHHHHHH, IIIIIIII, JJJJJJJJ]}
-  meta: {why:   'a reason that a person has written on one line however long it is, and that nobody asked to be wrapped anew'}
+  kwargs: {column: code, value_set: [LIST]}
+  meta: {why:   'REASON'}
 
 # the distance
 - type: expect_column_values_to_be_between
@@ -80,7 +80,7 @@ expectations:
 - type: expect_column_to_exist
   kwargs: {column: distance}   # last
 meta: {owner:   me}
-"""
+""".replace("LIST", ", ".join(f"code{i}" for i in range(30))).replace("REASON", "long " * 40)
 
 
 def test_untouched_rules_stay_as_they_are_written_to_the_letter():
