@@ -28,8 +28,8 @@ _FEW = 30
 """Values of a window below which its range says little: with half as many the room is twice as wide."""
 _NEAR_ZERO = 0.1
 """A smallest value below this share of the median is near zero: the quantity is taken for unsigned."""
-_TAIL = 4.0
-"""Distance of the largest value from the median, in quartile distances, from which a tail is heavy."""
+_OUTER = 0.005
+"""Share of values beyond each of the outer quantiles."""
 
 
 class Limits(NamedTuple):
@@ -80,17 +80,25 @@ def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limit
 
 
 def _widened(seen: Seen, slack: float) -> tuple[float, float, float]:
-    """Return limits with room on both sides, and the room above as a multiple of the span."""
+    """Return limits with room on both sides, and the room as a multiple of the span.
+
+    The room begins at the outer quantiles, so that one far value of a heavy tail does not make it wide; the
+    limits hold what was seen in any case.
+    """
     column = seen.column
     low, high = column.minimum or 0.0, column.maximum or 0.0
-    below, above = _room(seen, slack)
-    lowest = min(low - below, low / _RATIO if low > 0 else low * _RATIO)
-    highest = max(high + above, high * _RATIO if high > 0 else high / _RATIO)
+    ends = quantiles(column, (_OUTER, 1 - _OUTER))
+    first, last = ends.get(_OUTER, low), ends.get(1 - _OUTER, high)
+    room = _times(seen, slack) * (last - first)
+    lowest, highest = min(low, first - room), max(high, last + room)
+    if first > 0:
+        lowest = min(lowest, first / _RATIO)
+    highest = max(highest, last * _RATIO if last > 0 else last / _RATIO)
     if low >= 0:
         lowest = 0.0 if _is_unsigned(column) else max(lowest, -high)  # as far below zero as the values above
     if high < 0:
         highest = min(highest, -low)
-    return lowest, highest, above / (high - low)
+    return lowest, highest, room / (high - low)
 
 
 def _open_ended(seen: Seen, *, is_key: bool) -> str:
@@ -120,25 +128,13 @@ def moment_limits(column: Column, days: int) -> Limits | None:
     return Limits(limits[0], limits[1], f"{first} to {last}, {room} days more allowed on both sides")
 
 
-def _room(seen: Seen, slack: float) -> tuple[float, float]:
-    """Return the room below and above: wider for few values, for heavy tails, and where the values move."""
-    column = seen.column
-    low, high = column.minimum or 0.0, column.maximum or 0.0
-    room = slack * (high - low) * max(1.0, _FEW / max(1, column.present))
-    room *= _TREND if seen.trend else (1.0 if seen.windows else _ONE_WINDOW)
-    tails = _tails(column)
-    return room * tails[0], room * tails[1]
-
-
-def _tails(column: Column) -> tuple[float, float]:
-    """Return how heavy both tails are: 1 for light ones."""
-    found = quantiles(column, (0.25, 0.5, 0.75))
-    if len(found) < 3 or column.minimum is None or column.maximum is None:
-        return 1.0, 1.0
-    low, middle, high = (found[share] for share in (0.25, 0.5, 0.75))
-    below = (middle - column.minimum) / (middle - low) if middle > low else 1.0
-    above = (column.maximum - middle) / (high - middle) if high > middle else 1.0
-    return tuple(math.sqrt(max(1.0, tail / _TAIL)) for tail in (below, above))  # type: ignore[return-value]
+def _times(seen: Seen, slack: float) -> float:
+    """Return the room as a multiple: wider for few values, for one window, and where the values move."""
+    if seen.trend:
+        slack *= _TREND
+    elif not seen.windows:
+        slack *= _ONE_WINDOW
+    return slack * max(1.0, _FEW / max(1, seen.column.present))
 
 
 def _is_unsigned(column: Column) -> bool:
