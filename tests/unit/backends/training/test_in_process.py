@@ -22,6 +22,13 @@ def test_text_that_training_cannot_use_is_named_with_what_to_do(text):
         fit(train, rows, DatasetSpec(target="y"), {})
 
 
+def test_feature_without_any_value_is_named():
+    frame = pd.DataFrame({"empty": [float("nan")] * 2, "x": [1.0, 2.0], "y": [0, 1]})
+    rows = Rows(frame, ["empty", "x"], pd.Series([False, False]))
+    with pytest.raises(TrainingError, match="; features without any value: empty; name them in"):
+        fit(train, rows, DatasetSpec(target="y"), {})
+
+
 def test_other_failures_stand_alone():
     rows = Rows(pd.DataFrame({"x": [1.0, 2.0], "y": [1, 1]}), ["x"], pd.Series([False, False]))
     with pytest.raises(TrainingError, match=r"train raised ValueError: [^;]*$"):
