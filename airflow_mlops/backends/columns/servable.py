@@ -62,13 +62,19 @@ def fitted(column: pd.Series, declared: str) -> pd.Series:
     if declared == "boolean" and column.dtype.kind == "f":
         return column.fillna(0).astype(bool)
     if declared in _NARROWER and column.dtype.kind == "f":
-        narrow = (column if declared == "float" else column.fillna(0)).astype(_NARROWER[declared])
-        return narrow if declared == "float" or (narrow == column).all() else column
+        return _narrowed(column, _NARROWER[declared])
     if declared == "string" and column.dtype.kind == "f" and column.isna().all():
         return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
     if declared == "double" and column.dtype.kind == "O" and column.isna().all():
         return column.astype(float)
     return column
+
+
+def _narrowed(column: pd.Series, kind: str) -> pd.Series:
+    values = column.to_numpy(dtype=np.float64)
+    narrow = (values if kind == "float32" else np.nan_to_num(values)).astype(kind)
+    is_kept = kind == "float32" or bool((narrow == values).all())
+    return pd.Series(narrow, index=column.index, name=column.name) if is_kept else column
 
 
 def alike(table: pa.Table, reference: Profile) -> pa.Table:

@@ -54,7 +54,7 @@ def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dic
         model = function(rows.training[[*rows.features, spec.target]].copy(), dict(params))
     except Exception as error:
         _logger.exception("training function failed")
-        msg = f"{name} raised {type(error).__name__}: {error}{_text_among(rows)}"
+        msg = f"{name} raised {type(error).__name__}: {error}{_likely_causes(rows)}"
         raise TrainingError(msg) from error
     if not callable(getattr(model, "predict", None)):
         msg = f"{name} returned {type(model).__name__}, allowed: a model with a predict method"
@@ -62,13 +62,17 @@ def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dic
     return model
 
 
-def _text_among(rows: Rows) -> str:
-    """Say which features are text: most often, that is why training fails."""
-    text = [name for name in rows.features if rows.frame[name].dtype == object]
-    named = (
-        f"; text among the features: {', '.join(text[:_MOST_NAMED])}; encode it, or name it in data.exclude"
-    )
-    return named if text else ""
+def _likely_causes(rows: Rows) -> str:
+    """Name features without values, and text: most often, one of them is why training fails."""
+    empty = [name for name in rows.features if rows.training[name].isna().all()]
+    text = [name for name in rows.features if name not in empty and rows.frame[name].dtype == object]
+    said = ""
+    if empty:
+        said += f"; features without any value: {', '.join(empty[:_MOST_NAMED])}; name them in data.exclude"
+    if text:
+        said += f"; text among the features: {', '.join(text[:_MOST_NAMED])}; encode it, or name it in "
+        said += "data.exclude"
+    return said
 
 
 def scores(model: Any, features: pd.DataFrame) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from processes import until
 from serving_contract import BODY, LOCAL, ME, shape
 
+from airflow_mlops.backends.metrics.inference_log import read_inference_log
 from airflow_mlops.core.errors import ServiceUnavailableError, TrafficConflictError
 
 only_local = pytest.mark.parametrize("serving", [LOCAL], indirect=True)
@@ -153,3 +154,27 @@ def test_requests_are_written_to_the_inference_log(local, endpoint):
     assert found[0]["inputs"] == {"x": 1.0}
     assert found[0]["prediction"] == 2.0
     assert found[0]["status"] == 200
+
+
+FORMS = (
+    {"inputs": {"x": [1.0, 2.0]}},
+    {"instances": [{"x": 1.0}, {"x": 2.0}]},
+    {"dataframe_records": [{"x": 1.0}, {"x": 2.0}]},
+    {"dataframe_split": {"columns": ["x"], "data": [[1.0], [2.0]]}},
+)
+
+
+@only_local
+def test_every_row_of_every_form_of_a_request_is_logged(local, endpoint):
+    for body in FORMS:
+        headers = {"X-Request-Id": next(iter(body))}
+        answer = httpx.post(f"{local.url(endpoint)}/invocations", json=body, headers=headers)
+        assert len(answer.json()["predictions"]) == 2
+    names = [f"{next(iter(body))}{row}" for body in FORMS for row in ("", "/1")]
+
+    def logged():
+        rows = read_inference_log(local.log_dir, endpoint, request_ids=names).to_pylist()
+        found = {row["request_id"]: (row["inputs"], row["prediction"]) for row in rows}
+        return [found.get(name) for name in names] == [({"x": 1.0}, 2.0), ({"x": 2.0}, 4.0)] * len(FORMS)
+
+    until(logged)
