@@ -129,3 +129,28 @@ def test_unknown_model_and_missing_address_are_named(address, capsys, monkeypatc
     assert "has no model 'chum'" in said
     assert "holds a quote" in said
     assert "give --tracking-uri or set MLFLOW_TRACKING_URI" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("file:///mlruns", "MLflow address of scheme 'file', allowed: http or https"),
+        ("./mlruns", "MLflow address without a scheme, allowed: http or https"),
+        ("sqlite:///typo.db", "MLflow at sqlite:///typo.db: no such file"),
+        ("sqlite:///notes.db", "MLflow at sqlite:///notes.db cannot be read: file is not a database"),
+        ("http://ann:secret@127.0.0.1:9", "MLflow at http://127.0.0.1:9 does not answer"),
+        (
+            "postgresql+psycopg://ann:secret@127.0.0.1:9/db",
+            "postgresql+psycopg://ann:***@127.0.0.1:9/db does not",
+        ),
+    ],
+)
+def test_address_that_is_wrong_is_one_line_and_nothing_is_made(tmp_path, monkeypatch, capsys, address, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.db").write_text("notes " * 200)
+    assert main(["ledger", "m", "--tracking-uri", address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+    assert "secret" not in line
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.db"]

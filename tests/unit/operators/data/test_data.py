@@ -68,6 +68,14 @@ def test_profile_is_kept_and_only_its_place_is_handed_over(world, profile):
     assert len(str(ref)) < 1000
 
 
+@pytest.mark.parametrize(("target", "labelled"), [("", 6), ("y", 4), ("absent", 6)])
+def test_rows_with_a_label_are_counted(tmp_path, run, target, labelled):
+    pq.write_table(pa.table({"x": range(6), "y": [1, None, 0, 1, None, 1]}), tmp_path / "p.parquet")
+    operator = ProfileDataOperator(task_id="p", model="m", uri=str(tmp_path), target=target)
+    ref = run(operator)
+    assert (ref["rows"], ref["labelled"]) == (6, labelled)
+
+
 @pytest.mark.parametrize(
     ("month", "named"), [("2013-05", "0 rows"), ("2013-09", "no partition '2013-09'"), ("../x", "letters")]
 )

@@ -172,6 +172,7 @@ def test_model_without_key_is_told_what_monitoring_needs(binary, monitored):
 def test_feature_may_have_the_name_of_a_column_of_the_log(binary, monitored, world, name):
     binary(pa.array(IDS), feature=name)
     reference = monitored(ProfileInferenceLogOperator)
+    assert (reference["rows"], reference["labelled"]) == (SERVED, SERVED)
     profile = world.evidence.read_json(reference["evidence_run"], reference["path"])
     assert [column["name"] for column in profile["columns"]] == ["x", name]
     assert profile["columns"][1]["categories"] == {"a": SERVED}
