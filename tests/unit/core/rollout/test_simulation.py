@@ -158,7 +158,7 @@ def test_bursts_that_stick_to_one_arm_blame_a_healthy_canary_at_most_one_time_in
 @pytest.mark.parametrize("rate", [0.20, 0.05, 0.02])
 def test_regression_is_found_nearly_as_soon_though_causes_may_be_linked(rps, rate):
     with_it, without = (linked_ladder(1000, horizon, rps, rate) for horizon in (HORIZON, 0.0))
-    assert with_it <= 1.5 * without
+    assert with_it <= 1.5 * without + 2  # found at the end of a window
 
 
 @pytest.mark.parametrize("weight", [0.05, 0.25, 0.5])
