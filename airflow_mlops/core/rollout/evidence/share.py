@@ -109,6 +109,7 @@ class ErrorShareTest(Record):
     :param reserve: capital that is not yet bet, from 0 up to 1; part of the e-value.
     :param retry_horizon: seconds after a failure in which its cause may fail again; 0: windows are bets.
     :param early: part of the capital for bets on single windows; ``early_logs``: these bets.
+    :param stable: what stable failed, for matching; kept with ``retry_horizon`` only.
     :param block: windows of the next bet, so far; ``waiting``: capital that is bet from its end on.
 
     >>> test = ErrorShareTest(alpha=0.05)
@@ -196,8 +197,10 @@ class ErrorShareTest(Record):
         self._end_block(since)
         if not is_early:
             self._join(over=True)
-        matched = self.stable.matching(window, since, self.retry_horizon) if self.retry_horizon else 0.0
-        self.stable = self.stable.plus(window, since, until, self.retry_horizon)
+        matched = 0.0
+        if self.retry_horizon:
+            matched = self.stable.matching(window, since, self.retry_horizon)
+            self.stable = self.stable.plus(window, since, until, self.retry_horizon)
         fresh = _block_of(window, matched, since, until)
         if fresh is None:
             self._end_block(until)
