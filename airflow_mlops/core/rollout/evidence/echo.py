@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from airflow_mlops.core.record import Record
-
-if TYPE_CHECKING:
-    from airflow_mlops.core.rollout.evidence.share import ArmCounts
 
 OUTAGE_ERRORS, OUTAGE_RATE, OUTAGE_TIMES = 5, 0.1, 5.0
 """A window of stable is an outage with that many errors, that share of its requests, that many times its
@@ -28,32 +24,23 @@ class StableOutage(Record):
     share: float = 0.0
     until: float = 0.0
 
-    def plus(self, window: ArmCounts, since: float, until: float, horizon: float) -> StableOutage:
-        """Return this with a later window.
+    def plus(self, asked: int, failed: int, *, since: float, until: float, horizon: float) -> StableOutage:
+        """Return this with a later window, in which ``failed`` of ``asked`` requests of stable failed.
 
         :param horizon: seconds for which an outage is remembered.
         """
-        counted = replace(
-            self,
-            requests=self.requests + window.stable_requests,
-            errors=self.errors + window.stable_errors,
-        )
-        if not self._fails(window):
+        counted = replace(self, requests=self.requests + asked, errors=self.errors + failed)
+        usual = self.errors / self.requests if self.requests else 0.0
+        if failed < max(OUTAGE_ERRORS, OUTAGE_RATE * asked, OUTAGE_TIMES * usual * asked):
             return counted
-        share = window.stable_errors / window.stable_requests
         before = self.share if since - self.until <= horizon else 0.0
-        return replace(counted, share=max(before, share), until=until)
+        return replace(counted, share=max(before, failed / asked), until=until)
 
-    def matching(self, window: ArmCounts, since: float, horizon: float) -> float:
-        """Return errors that stable would have in this window, beyond its own, if its outage went on in it.
+    def matching(self, asked: int, failed: int, *, since: float, horizon: float) -> float:
+        """Return errors that stable would have in a window, beyond those it has, if its outage went on in it.
 
         They only make the canary's share of the errors smaller, so a bet that it is large stays valid.
         """
-        if self.share == 0 or window.canary_errors == 0 or since - self.until > horizon:
+        if self.share == 0 or since - self.until > horizon:
             return 0.0
-        return max(self.share * window.stable_requests - window.stable_errors, 0.0)
-
-    def _fails(self, window: ArmCounts) -> bool:
-        errors, asked = window.stable_errors, window.stable_requests
-        usual = self.errors / self.requests if self.requests else 0.0
-        return errors >= OUTAGE_ERRORS and errors >= max(OUTAGE_RATE, OUTAGE_TIMES * usual) * asked
+        return max(self.share * asked - failed, 0.0)

@@ -109,6 +109,7 @@ class ErrorShareTest(Record):
     :param reserve: capital that is not yet bet, from 0 up to 1; part of the e-value.
     :param retry_horizon: seconds after a failure in which its cause may fail again; 0: windows are bets.
     :param early: part of the capital for bets on single windows; ``early_logs``: these bets.
+    :param stable: what stable failed, for matching; kept with ``retry_horizon`` only.
     :param block: windows of the next bet, so far; ``waiting``: capital that is bet from its end on.
 
     >>> test = ErrorShareTest(alpha=0.05)
@@ -196,9 +197,7 @@ class ErrorShareTest(Record):
         self._end_block(since)
         if not is_early:
             self._join(over=True)
-        matched = self.stable.matching(window, since, self.retry_horizon) if self.retry_horizon else 0.0
-        self.stable = self.stable.plus(window, since, until, self.retry_horizon)
-        fresh = _block_of(window, matched, since, until)
+        fresh = _block_of(window, self._matched(window, since, until), since, until)
         if fresh is None:
             self._end_block(until)
             return
@@ -206,6 +205,14 @@ class ErrorShareTest(Record):
             self.early_logs = bet(self.early_logs, _worse(fresh))
         self.block = fresh if self.block is None else self.block.plus(fresh)
         self._end_block(until)
+
+    def _matched(self, window: ArmCounts, since: float, until: float) -> float:
+        horizon, stable = self.retry_horizon, (window.stable_requests, window.stable_errors)
+        if not horizon:
+            return 0.0
+        matched = self.stable.matching(*stable, since=since, horizon=horizon) if window.canary_errors else 0.0
+        self.stable = self.stable.plus(*stable, since=since, until=until, horizon=horizon)
+        return matched
 
     def _end_block(self, now: float) -> None:
         block = self.block

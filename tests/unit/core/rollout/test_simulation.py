@@ -21,10 +21,13 @@ from bench_canary import (
 from canary_bursts import (
     HORIZON,
     KINDS,
+    alone_found,
     alone_rollbacks,
     burst_rollbacks,
+    found_in_a_step,
     linked_as_the_core_links,
     linked_ladder,
+    shared_rollbacks,
 )
 from canary_plan import everything_watched, judged_as_the_core_judges, mixed
 from canary_rules import PEERS, ShareRule
@@ -144,19 +147,38 @@ def test_compiled_tests_stop_where_the_core_stops():
 WORST = [(20, 0.5, 1e-4, 12), (50, 0.25, 1e-4, 12), (200, 0.25, 1e-3, 12), (50, 0.05, 1e-3, 12)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "several a window"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_bursts_that_stick_to_one_arm_blame_a_healthy_canary_at_most_one_time_in_twenty(kind):
     with_it, without = (burst_rollbacks(2000, horizon, kind, WORST) for horizon in (HORIZON, 0.0))
     assert max(with_it.values()) <= 0.05
     assert max(without.values()) > 0.15
 
 
-@pytest.mark.parametrize(("rate", "limit"), [(0.20, 24), (0.05, 80), (0.02, 712)])
-def test_regression_is_found_in_the_stated_time_though_causes_may_be_linked(rate, limit):
-    assert linked_ladder(1000, HORIZON, 50, rate) <= limit
+@pytest.mark.parametrize("rps", [20, 50])
+@pytest.mark.parametrize("rate", [0.20, 0.05, 0.02])
+def test_regression_is_found_nearly_as_soon_though_causes_may_be_linked(rps, rate):
+    with_it, without = (linked_ladder(1000, horizon, rps, rate) for horizon in (HORIZON, 0.0))
+    assert with_it <= 1.5 * without + 2  # found at the end of a window
 
 
-@pytest.mark.parametrize("burst", [(10.0, 0.3), (10.0, 1.0), (0.0, 0.0)])
+@pytest.mark.parametrize("weight", [0.05, 0.25, 0.5])
+def test_canary_that_goes_down_in_a_step_is_found_in_a_few_windows(weight):
+    assert found_in_a_step(100, HORIZON, 50, weight, 1.0) <= 12
+
+
+@pytest.mark.parametrize("lag", [0.0, 10.0])
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_outage_of_both_blames_no_slower_canary(lag, rate):
+    cells = [(50, weight, 0.001, rate, lag) for weight in (0.05, 0.5)]
+    assert max(shared_rollbacks(800, HORIZON, cells).values()) <= 0.05
+
+
+def test_canary_alone_that_is_down_is_found_at_once_and_later_as_soon_as_a_cause_has_ended():
+    assert alone_found(40, HORIZON, 50, 1.0) == 4
+    assert alone_found(40, HORIZON, 50, 1.0, since=300.0) <= 30
+
+
+@pytest.mark.parametrize("burst", [(10.0, 0.3), (10.0, 1.0), (20.0, 0.5), (0.0, 0.0)])
 def test_bursts_below_the_allowance_blame_a_canary_that_is_alone_at_most_one_time_in_twenty(burst):
     cells = [(rps, 0.019, *burst) for rps in (20, 200)]
     assert max(alone_rollbacks(1500, HORIZON, cells).values()) <= 0.05
