@@ -54,19 +54,27 @@ class Grid:
             self.pass_on(keys[there], weights[there])
             if done == len(keys):
                 return
-            self.make_room(int(keys[done]))
+            self.make_room(int(keys[done]), keys[:done], weights[:done])
 
     def pass_on(self, keys: Ints, weights: Ints) -> None:
         """Count keys in the finer grid."""
         if len(keys):
             self.finer = self.finer or Grid()
-            self.finer.state[3] = self.state[3]
+            self.finer.state[3] = max(_LEAST_LARGE // 4, self.state[3] // 4)
             self.finer.add(keys, weights)
 
-    def make_room(self, key: int) -> None:
-        """Make the table or the cells larger, so that a further key finds room."""
+    def make_room(self, key: int, before: Ints, weights: Ints) -> None:
+        """Make the table or the cells larger so that a further key finds room, or open its cell if that is full.
+
+        :param before: keys counted last, with their ``weights``: those of a full cell are counted again.
+        """
         there = self._held()
-        if len(self.cells) < _MOST_SLOTS:
+        full = np.flatnonzero((self.cells[:, 0] == key >> self.shift) & (self.cells[:, 1] > 0))
+        if len(full):
+            again = before >> self.shift == key >> self.shift
+            self.cells[full, 1] = -1 - (self.cells[full, 1] - weights[again].sum())
+            self.pass_on(before[again], weights[again])
+        elif len(self.cells) < _MOST_SLOTS:
             self._fill(there, len(self.cells) * 4)
         elif self.shift:
             self._enlarge(there, 1)

@@ -51,13 +51,15 @@ def tally_numbers(
     sums: AnyArray,
     seen: AnyArray,
 ) -> int:
-    """Count values in cells and add up the sums for the moments; return how far it came before room ran out.
+    """Count values in cells and add up the sums for the moments; return how far it came.
+
+    It stops at a value that needs a new cell when there is no room, or one in a cell that is full.
 
     :param values: float64. ``bits``: the same memory as int64. ``first``: where to begin.
     :param cells: open-addressed table of key and count. A count of 0 is a free slot; a negative one, -1 - n,
         a cell with n values whose further ones are passed on, to be counted in finer cells.
-    :param state: shift from a value's key to its cell, cells in use, most cells, most values of a cell with a
-        shift, values passed on.
+    :param state: shift from a value's key to its cell, cells in use, most cells, most values of a cell (of one
+        without a shift, any number), values passed on.
     :param passed: receives the keys passed on.
     :param sums: minimum, maximum, total, squares, origin; moments are about the origin.
     :param seen: nulls, NaN, positive infinity, negative infinity.
@@ -81,9 +83,9 @@ def tally_numbers(
         elif held < 0:
             passed[given] = key
             given += 1
-        elif held:
-            cells[slot, 1] = held + 1 if shift == 0 else -2 - held
-        elif used == most:
+        elif held and shift == 0:
+            cells[slot, 1] = held + 1
+        elif held or used == most:
             done = i
             break
         else:
@@ -110,17 +112,16 @@ def count_keys(
     while i < keys.size:
         slot = _cell(cells, keys[i] >> shift)
         held = cells[slot, 1]
-        if held == 0:
-            if used == most:
-                break
-            cells[slot, 0] = keys[i] >> shift
-            used += 1
         if held < 0:
             passed[given] = i
             given += 1
+        elif (held == 0 and used == most) or (held and shift and held + weights[i] > large):
+            break
         else:
-            held += weights[i]
-            cells[slot, 1] = held if held <= large or shift == 0 else -1 - held
+            if held == 0:
+                cells[slot, 0] = keys[i] >> shift
+                used += 1
+            cells[slot, 1] = held + weights[i]
         i += 1
     state[1], state[4] = used, given
     return i

