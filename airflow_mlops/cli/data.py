@@ -66,7 +66,7 @@ def run_check(options: argparse.Namespace) -> int:
     window = window_of(options, options.uri, options.partition)
     with reading(window) as on_bytes:
         profiled = profile_window(window, on_bytes=on_bytes)
-    tell_notes(profiled)
+    tell_notes(profiled.notes)
     return print_verdict(check_schema(schema, profiled, window, options.environment), options)
 
 

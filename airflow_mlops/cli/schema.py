@@ -32,7 +32,7 @@ def run_infer(options: argparse.Namespace) -> int:
     window = window_of(options, options.uri, options.partition)
     with _reading_twice(window) as on_bytes:
         proposal = propose_schema(window, options.name, labels=options.label, on_bytes=on_bytes)
-    tell_notes(proposal.profile)
+    tell_notes(proposal.profile.notes)
     schema = proposal.schema
     text = json.dumps(schema.document(), allow_nan=False) if options.json else schema.to_yaml()
     unsure = _unsure(schema)
@@ -125,4 +125,6 @@ def _changes(schema: Schema, new: str, options: argparse.Namespace) -> SchemaDif
         return diff(schema, read_schema(new))
     window = window_of(options, new, options.partition)
     with _reading_twice(window) as on_bytes:
-        return compare_with_data(schema, window, on_bytes)
+        found = compare_with_data(schema, window, on_bytes)
+    tell_notes(found.notes)
+    return found

@@ -12,7 +12,7 @@ from airflow_mlops.core.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.window import Window
@@ -51,9 +51,9 @@ def reading(*windows: Window) -> Iterator[Callable[[float], None] | None]:
         yield lambda more: bar.advance(task, more)
 
 
-def tell_notes(*profiles: Profile) -> None:
+def tell_notes(notes: Iterable[str]) -> None:
     """Say on the standard error stream how the data was read, where that was found and not stated."""
-    for note in dict.fromkeys(note for profile in profiles for note in profile.notes):
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
 
 

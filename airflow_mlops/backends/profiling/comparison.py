@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
@@ -41,6 +42,7 @@ def compare_windows(
     known = merge(*blocks)
     profiled = profile_window(current, bins_from=known, on_bytes=on_bytes)
     report = compare_profiles(known, profiled, policy, calibration)
+    report = replace(report, notes=(*report.notes, *_how_read(known, profiled)))
     if not multivariate:
         return report
     from airflow_mlops.backends.profiling.domain_classifier import tell_windows_apart
@@ -48,6 +50,14 @@ def compare_windows(
     rows = (read_window(reference), read_window(current))
     ignored = (*policy.ignore, known.partition_column, profiled.partition_column)
     return with_multivariate(report, tell_windows_apart(*rows, ignore=ignored, alpha=policy.alpha))
+
+
+def _how_read(reference: Profile, current: Profile) -> tuple[str, ...]:
+    """Tell how both windows were read; once if it was in the same way."""
+    if reference.notes == current.notes:
+        return current.notes
+    sides = {"reference": reference.notes, "current": current.notes}
+    return tuple(f"{side}: {note}" for side, notes in sides.items() for note in notes)
 
 
 def read_policy(path: str) -> SkewPolicy:

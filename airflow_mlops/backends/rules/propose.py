@@ -72,7 +72,7 @@ def compare_with_data(schema: Schema, window: Window, on_bytes: OnBytes = None) 
     found = diff_from_data(schema, profile, proposed=_confirm_estimates(proposed, window))
     unmet = _unmet_on_rows([c.before for c in found.changes if c.before is not None], profile, window)
     changes = (replace(c, needed=c.needed or c.before in unmet) for c in found.changes)
-    return replace(found, changes=tuple(changes))
+    return replace(found, changes=tuple(changes), notes=profile.notes)
 
 
 def profiled_by_partition(window: Window, on_bytes: OnBytes = None) -> tuple[Profile, list[Profile]]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from airflow_mlops.assets import data_asset
+from airflow_mlops.core.data.dataset_uri import CsvOptions, DatasetUri
 from airflow_mlops.core.errors import InvalidConfigError, InvalidPlanError
 from airflow_mlops.dag_factories.checked import seconds
 from airflow_mlops.dag_factories.config import (
@@ -13,6 +15,8 @@ from airflow_mlops.dag_factories.config import (
     load_config,
 )
 from airflow_mlops.dag_factories.model import model_dags
+from airflow_mlops.dag_factories.monitoring import monitor_dag
+from airflow_mlops.dag_factories.training import training_dag
 from airflow_mlops.dag_factories.validate import ValidateConfig
 
 TEXT = """
@@ -321,3 +325,31 @@ def test_production_is_measured_by_validation_s_first_metric_that_it_can_measure
 def test_metric_that_cannot_be_compared_is_refused_when_the_dags_are_built(load, bars, monitor, named):
     with pytest.raises(InvalidConfigError, match=named):
         load(TEXT.replace(BARS, bars) + f"monitor: {monitor}\n")
+
+
+def test_dialect_of_csv_is_part_of_the_uri_that_every_task_reads(load):
+    stated = "{delimiter: ';', decimal: ',', na_values: ['-'], dtypes: {zip: text}, final_newline: false}"
+    config = load(TEXT.replace("segments: [country]", f"csv: {stated}"))
+    assert DatasetUri.parse(config.data.dataset) == DatasetUri(
+        location="/lake/churn", csv=CsvOptions.from_json(yaml.safe_load(stated))
+    )
+    tasks = [task for dag in (training_dag(config), monitor_dag(config)) for task in dag.tasks]
+    assert {task.uri for task in tasks if hasattr(task, "uri")} == {config.data.dataset}
+
+
+@pytest.mark.parametrize(
+    ("csv", "named"),
+    [
+        ("{delimitr: ';'}", r"unknown key 'data\.csv\.delimitr'.*did you mean 'delimiter'"),
+        ("{dtypes: {zip: txt}}", r"data\.csv\.dtypes\.zip: 'txt', one of: text, "),
+        ("{decimal: ';'}", r"csv\.decimal: ';', allowed"),
+    ],
+)
+def test_mistake_in_the_dialect_is_named(load, csv, named):
+    with pytest.raises(InvalidConfigError, match=named):
+        load(TEXT.replace("segments: [country]", f"csv: {csv}"))
+
+
+def test_dialect_joins_options_that_the_uri_has():
+    data = DataConfig(uri="/lake#version=3", target="y", schema="s", csv={"delimiter": ";"})
+    assert data.dataset == "/lake#version=3&delimiter=%3B"

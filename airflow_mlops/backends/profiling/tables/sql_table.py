@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
@@ -121,6 +121,7 @@ def profile_table_uri(
     source = TableUri.parse(uri, connection)
     with open_table(source, partitions) as table:
         profile = profile_relation(table, bins_from=bins_from, partitions=tuple(partitions))
+    profile = replace(profile, partition_column=source.partition)
     window = Window(
         uri=source.shown, partitions=tuple(partitions), digest=profile_digest(profile), rows=profile.rows
     )

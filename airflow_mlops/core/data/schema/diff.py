@@ -63,11 +63,15 @@ class Change(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaDiff(Record):
-    """What differs between two schemas; ids are unique."""
+    """What differs between two schemas; ids are unique.
+
+    :param notes: how the data was read, if the new schema is that of data.
+    """
 
     old: str
     new: str
     changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def pick(self, ids: Iterable[str]) -> tuple[Change, ...]:
         """Return the changes with these ids.

@@ -37,6 +37,7 @@ _LEADING_ZEROS = r"^[+-]?0[0-9]"
 _LONG_NUMBER = r"^[+-]?[0-9]{19,}$"
 _LARGEST = 2.0**63
 _MOST_WORDS = 5
+_STATE = "; state its type (dtypes), other files may have none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,9 @@ class CsvParser:
         require_unique(table.schema.names, self.name)
         numbers = self._numbers(table.schema)
         examples = self._matching(block, None, numbers, _LEADING_ZEROS) if self._zeros(block, numbers) else {}
-        notes = [f"{name} kept as text: {found!r} has leading zeros" for name, found in examples.items()]
+        notes = [
+            f"{name} kept as text: {found!r} has leading zeros{_STATE}" for name, found in examples.items()
+        ]
         large = [name for name in numbers if _exceeds(table.column(name))]
         long = self._matching(block, None, large, _LONG_NUMBER) if large else {}
         notes += [f"{name} kept as text: no number holds {found}" for name, found in long.items()]
