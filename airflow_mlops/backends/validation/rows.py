@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_mlops.backends.columns.canonical import HASH_KEY, canonical
+from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonical, row_hashes
 from airflow_mlops.backends.validation.models import estimator_classes
 from airflow_mlops.core.errors import InvalidDataError, TrainingError
 from airflow_mlops.core.validation.sample import BASELINE, Sample
@@ -65,12 +66,13 @@ def rows_digest(frame: pd.DataFrame) -> str:
 
 
 def held_back_digest(rows: Rows, spec: DatasetSpec) -> str:
-    """Return a digest of which rows are held back, by their keys: the same whatever features a model uses.
+    """Return a digest of which rows are held back, by their keys, in any order, storage type and schema.
 
     Without a key it is that of the whole rows.
     """
-    held = rows.holdout
-    return rows_digest(held[list(spec.key)] if spec.key else held)
+    held = rows.holdout[list(spec.key)] if spec.key else rows.holdout
+    hashes = row_hashes(pa.table({name: arrow_of(held[name]) for name in held}))
+    return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
 
 
 def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:

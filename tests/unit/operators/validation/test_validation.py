@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from builders import candidate, promotion, verdict
@@ -9,8 +10,12 @@ from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops.assets import challenger_asset
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
+from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
+from airflow_mlops.backends.training.rows import split_rows
+from airflow_mlops.backends.validation.rows import held_back_digest
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck
 from airflow_mlops.core.validation.policy import ValidationPolicy
@@ -18,7 +23,13 @@ from airflow_mlops.core.validation.security.security import ExtractionPolicy
 from airflow_mlops.core.verdict import Outcome
 from airflow_mlops.operators.security import CheckExtractionOperator
 from airflow_mlops.operators.training import TrainModelOperator
-from airflow_mlops.operators.validation import NominateChallengerOperator, ValidateModelOperator
+from airflow_mlops.operators.validation import (
+    NominateChallengerOperator,
+    ValidateModelOperator,
+    _rivals,
+    _tries,
+)
+from airflow_mlops.runtime.evidence import RunEvidence
 
 SPEC = DatasetSpec(target="fate", key=("id",), segments=("origin",), exclude=("origin",))
 POLICY = ValidationPolicy(
@@ -175,3 +186,37 @@ def test_candidate_is_not_nominated_when_the_champion_moved_since_it_was_compare
         nominate(run)
     assert not champion.context["outlet_events"][challenger_asset("m")].partitions
     assert "mlops.nominated" not in champion.evidence.runs["m__stage/run-1"].tags
+
+
+def evidence_of(world, run_id):
+    key = EvidenceKey(model="m", dag_id="m__training", run_id=run_id)
+    return RunEvidence(world.evidence, world.evidence.open(key))
+
+
+def test_candidates_judged_on_the_same_held_back_rows_are_counted_a_later_try_of_a_task_is_not(world):
+    first, second, third = (evidence_of(world, run_id) for run_id in ("a", "b", "c"))
+    assert [_tries(one, "m", "sha256:x") for one in (first, second, third)] == [1, 2, 3]
+    assert [_tries(one, "m", "sha256:x") for one in (first, second, third)] == [1, 2, 3]
+    assert _tries(evidence_of(world, "d"), "m", "sha256:y") == 1
+
+
+def test_anchor_is_the_one_that_the_champion_carries_unless_it_is_the_champion(champion):
+    assert _rivals(champion.registry, "m", None) == {}
+    assert _rivals(champion.registry, "m", "2") == {"champion": "2"}
+    champion.registry.set_tags("m", "2", {"mlops.anchor": "1"})
+    assert _rivals(champion.registry, "m", "2") == {"champion": "2", "anchor": "1"}
+    champion.registry.set_tags("m", "2", {"mlops.anchor": "2"})
+    assert _rivals(champion.registry, "m", "2") == {"champion": "2"}
+
+
+@pytest.mark.parametrize("key", [pa.int32(), pa.int64(), pa.string(), pa.dictionary(pa.int8(), pa.string())])
+def test_which_rows_are_held_back_does_not_depend_on_the_features_or_their_order(key):
+    numbers = pa.array([str(i) for i in range(120)] if pa.types.is_string(key) else range(120))
+    keys = numbers.cast(pa.string()).dictionary_encode() if pa.types.is_dictionary(key) else numbers.cast(key)
+    table = pa.table({"id": keys, "x": pa.array(range(120)), "y": pa.array([0, 1] * 60)})
+    digests = set()
+    for features in (("x",), None):
+        spec = DatasetSpec(target="y", key=("id",), features=features)
+        digests.add(held_back_digest(split_rows(table, spec, Window(uri="/lake")), spec))
+        table = table.append_column("more", table["x"]).take(pa.array(range(120))[::-1])
+    assert len(digests) == 1
