@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constr
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint house types imports bench bench-data bench-skew bench-canary bench-validation bench-promotions bench-triggerer lease-drill chaos chaos-people clean
+.PHONY: setup setup-test demo ui stop test test-fast lint house types imports bench bench-data bench-schemas bench-skew bench-canary bench-validation bench-promotions bench-triggerer lease-drill chaos chaos-people clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -81,10 +81,13 @@ test-fast: setup-test
 	$(BIN)/pytest tests/unit tests/dags -m "not slow and not integration"
 
 bench: setup-test
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/bench_*.py benchmarks/schemas/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 bench-data: setup-test
 	@for name in data peers expectations pushdown; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
+
+bench-schemas: setup-test
+	@$(BIN)/python benchmarks/schemas/bench_schemas.py
 
 bench-skew: setup-test
 	@$(BIN)/python benchmarks/bench_skew.py

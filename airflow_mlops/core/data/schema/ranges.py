@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.schema.seen import Seen
 
 _FLAG = {0, 1}
-_RATIO = 3.0
+_RATIO = 5.0
 """Factor by which numbers may grow or shrink however narrow their range is: prices do over the years."""
-_ONE_WINDOW = 2.0
+_ONE_WINDOW = 3.0
 """Factor by which the room is wider if the reference is one window: it does not show how windows differ."""
 _TREND = 3.0
 """Factor by which the room is wider where the mean rises or falls in every window."""
