@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_mlops.core.data.profile.column import Column
-    from airflow_mlops.core.data.schema.ranges import Limits
+    from airflow_mlops.core.data.schema.ranges import ValueLimits
 
 _DISTINCT_DEVIATIONS = 3
 """Standard errors by which an estimate of distinct values may differ from the number of values."""
@@ -123,7 +123,7 @@ class ColumnRules:
         outside = max(1 - self.options.range_mostly, _FEW_OUTSIDE / max(1, self.seen.present))
         return round(1 - rounded_up(min(0.5, outside)), 2)
 
-    def _between(self, limits: Limits | None, **kwargs: Any) -> Iterator[Rule]:
+    def _between(self, limits: ValueLimits | None, **kwargs: Any) -> Iterator[Rule]:
         if limits is None:
             return
         if limits.doubt:

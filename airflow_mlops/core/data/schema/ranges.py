@@ -32,8 +32,8 @@ _OUTER = 0.005
 """Share of values beyond each of the outer quantiles."""
 
 
-class Limits(NamedTuple):
-    """Limits of a column; none where ``low`` and ``high`` are ``None``, and why.
+class ValueLimits(NamedTuple):
+    """ValueLimits of a column; none where ``low`` and ``high`` are ``None``, and why.
 
     :param doubt: what inference was not sure of; empty if nothing.
     """
@@ -55,7 +55,7 @@ def is_axis(column: Column) -> bool:
     return column.name.lower() in AXIS_WORDS
 
 
-def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limits | None:
+def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> ValueLimits | None:
     """Return the limits of a numeric column, ``None`` if its values cannot be compared exactly.
 
     :param slack: room on each side, as a multiple of the span.
@@ -68,15 +68,15 @@ def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> Limit
     span = f"{low:g} to {high:g}"
     found = None if is_key else calendar_limits(column, days)
     if found is not None:
-        return Limits(
+        return ValueLimits(
             float(found.low), float(found.high), f"{span}, {found.told}", "" if found.is_part else found.told
         )
     open_ended = _open_ended(seen, is_key=is_key)
     if open_ended:
-        return Limits(None, None, span, f"{open_ended}: no range of values")
+        return ValueLimits(None, None, span, f"{open_ended}: no range of values")
     lowest, highest, factor = _widened(seen, slack)
     why = f"{span}, {factor:.2g} times the span more allowed"
-    return Limits(_down(lowest), _up(highest), why)
+    return ValueLimits(_down(lowest), _up(highest), why)
 
 
 def _widened(seen: Seen, slack: float) -> tuple[float, float, float]:
@@ -112,7 +112,7 @@ def _open_ended(seen: Seen, *, is_key: bool) -> str:
     return "only one value seen" if seen.column.minimum == seen.column.maximum else ""
 
 
-def moment_limits(column: Column, days: int) -> Limits | None:
+def moment_limits(column: Column, days: int) -> ValueLimits | None:
     """Return limits as Great Expectations compares them with such a column; ``None`` beyond the year 9999."""
     if column.minimum is None or column.maximum is None:
         return None
@@ -125,7 +125,7 @@ def moment_limits(column: Column, days: int) -> Limits | None:
         return None
     as_date = pandas_type(column) == "date"
     limits = [(moment.date() if as_date else moment).isoformat() for moment in (low, high)]
-    return Limits(limits[0], limits[1], f"{first} to {last}, {room} days more allowed on both sides")
+    return ValueLimits(limits[0], limits[1], f"{first} to {last}, {room} days more allowed on both sides")
 
 
 def _times(seen: Seen, slack: float) -> float:
