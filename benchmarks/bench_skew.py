@@ -213,6 +213,75 @@ def tilted(tilt):
     return shares / shares.sum()
 
 
+ORDERS = {
+    "as it came": lambda values: values,
+    "sorted": np.sort,
+    "monotone in time": lambda values: np.sort(values)[::-1],
+    "constant group first": lambda values: values[np.argsort(np.abs(values), kind="stable")],
+}
+
+
+def ordered():
+    """Windows read in an order that has to do with their values: 10 columns, real rows."""
+    print("\nWindows in an order that depends on their values, 10 columns of real rows")
+    print(f"{'order of both windows':>24}{'rows':>10}{'any flagged':>14}{'mean +0.1 sd found':>20}")
+    for name, order in ORDERS.items():
+        for rows, repetitions in ((1_000, 100), (10_000, 50), (100_000, 20)):
+            rng, hits = np.random.default_rng(rows), np.zeros(2)
+            for _ in range(repetitions):
+                one, other = ({f"c{i}": order(rng.normal(size=rows)) for i in range(10)} for _ in range(2))
+                reference, quiet = (profile_table(pa.table(window)) for window in (one, other))
+                moved = profile_table(pa.table(other | {"c0": other["c0"] + 0.1}))
+                hits += [bool(compare_profiles(reference, quiet).skewed_columns),
+                         "c0" in compare_profiles(reference, moved).skewed_columns]
+            print(f"{name:>24}{rows:>10,}{hits[0] / repetitions:>14.1%}{hits[1] / repetitions:>20.1%}")
+
+
+def wandering(rng, count):
+    steps, place = rng.normal(size=(count, 5)), np.zeros(5)
+    return np.array([place := 0.8 * place + 0.6 * step for step in steps])
+
+
+HISTORIES = {
+    "exchangeable": lambda rng, count: rng.normal(size=(count, 5)),
+    "AR(1) .8": wandering,
+    "weekly season": lambda rng, count: (
+        2 * np.sin(2 * np.pi * np.arange(count)[:, None] / 7 + np.arange(5)) + 0.5 * rng.normal(size=(count, 5))
+    ),
+    "slow trend": lambda rng, count: (
+        np.arange(count)[:, None] / count * np.array([4.0, 0, 0, 0, 0]) + rng.normal(size=(count, 5))
+    ),
+    "one outlier block": lambda rng, count: (
+        rng.normal(size=(count, 5)) + 30 * (np.arange(count)[:, None] == 4) * np.array([0, 1.0, 0, 0, 0])
+    ),
+}
+
+
+def dependent(repetitions=100):
+    """Daily blocks whose means depend on each other: what is said of the next block, and of the sixth."""
+    print("\nCalibrated on blocks of 5,000 rows, 5 columns, means move by .1 sd; a quiet block 1 and 6 blocks on")
+    print(f"{'history':>20}{'blocks':>8}{'flagged':>16}{'inconclusive':>16}{'1 sd found':>12}")
+    for name, means in HISTORIES.items():
+        for blocks in (10, 21, 42):
+            rng, hits = np.random.default_rng(blocks), np.zeros(5)
+            for _ in range(repetitions):
+                place = 0.1 * means(rng, blocks + 6)
+                made = [profile(5_000, [rng.multinomial(5_000, numbers(m)) for m in row]) for row in place]
+                shifted = place[blocks] + np.array([1.0, 0, 0, 0, 0])
+                last = profile(5_000, [rng.multinomial(5_000, numbers(m)) for m in shifted])
+                history = made[:blocks]
+                reference, calibration = merge(*history), calibrate(history)
+                said = [
+                    compare_profiles(reference, block, None, calibration)
+                    for block in (made[blocks], made[blocks + 5], last)
+                ]
+                loud = [bool(report.skewed_columns) for report in said[:2]]
+                unsure = [any(test.doubt for test in report.tests) for report in said[:2]]
+                hits += [*loud, *unsure, "c0" in said[2].skewed_columns]
+            near, far, unsure, later, found = hits / repetitions
+            print(f"{name:>20}{blocks:>8}{near:>8.0%}{far:>8.0%}{unsure:>8.0%}{later:>8.0%}{found:>12.0%}")
+
+
 def speed():
     rng = np.random.default_rng(0)
     one, other = (wide(profile(10**5, draw(rng, 10**5, 100))) for _ in range(2))
@@ -232,8 +301,10 @@ def wide(narrow):
 def main():
     began = time.process_time()
     simulated()
+    ordered()
     swaying()
     long_tails()
+    dependent()
     flights()
     speed()
     print(f"\n{time.process_time() - began:.0f} CPU seconds")

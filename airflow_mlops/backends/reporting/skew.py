@@ -149,7 +149,7 @@ def _cards(report: SkewReport) -> list[dict[str, Any]]:
 def _text_row(test: SkewTest) -> tuple[str, ...]:
     effect = test.effect
     numbers = (effect.value, max(0.0, effect.lower), test.threshold)
-    said = "skewed" if test.skewed else "quiet"
+    said = test.answer
     return (test.column, effect.name, *(f"{number:.4f}" for number in numbers), test.source, said)
 
 

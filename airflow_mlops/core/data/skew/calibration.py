@@ -9,7 +9,16 @@ import numpy as np
 
 from airflow_mlops.core.data.skew.bins import align_columns
 from airflow_mlops.core.data.skew.compare import MeasuredEffects, SampleCounts, measure_all
-from airflow_mlops.core.data.skew.policy import LEAST_BLOCKS, Distance, SkewCalibration, SkewPolicy
+from airflow_mlops.core.data.skew.exchangeable import not_exchangeable
+from airflow_mlops.core.data.skew.policy import (
+    HIGHEST_CALIBRATED,
+    LEAST_BLOCKS,
+    NEW_CATEGORIES,
+    NULL_SHARE,
+    Distance,
+    SkewCalibration,
+    SkewPolicy,
+)
 from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.skew.distance import Flags, Floats
 
 _UNBOUNDED = (Distance.PSI, Distance.WASSERSTEIN)
+_WIDER = 2.0
+"""Factor on the odds of a threshold that a column's own blocks suggest although they are not exchangeable."""
 _HIGHEST = 0.999
 """Larger distances are clipped to it, so that their odds are finite."""
 
@@ -48,7 +59,12 @@ def calibrate(
     are of similar size or larger, and are compared with a reference of about the same blocks. Blocks of one
     season say nothing about the next one. Dependence inside a block and between columns is allowed.
 
-    :param blocks: profiles with the same bins, of equal spans of time without a known problem.
+    Columns that show themselves not to be exchangeable (keys, counters, times, trends, values that wander)
+    take no part in the scores and get thresholds from their own blocks; below these they are inconclusive.
+    So is a test whose threshold came out above :data:`~airflow_mlops.core.data.skew.policy.HIGHEST_CALIBRATED`.
+    One block that makes thresholds so large is left out, if without it none is.
+
+    :param blocks: profiles of equal spans of time without a known problem, in the order of time.
     :param quantile: of the nonconformity scores, (0, 1).
     :param floor: least threshold; ``None``: the general ones of the policy.
     :param policy: distances, ignored columns, rows per entity.
@@ -63,20 +79,55 @@ def calibrate(
     aligned, skipped = align_columns(blocks, policy.ignore)
     apart, tests = _distances(aligned, policy)
     floors = np.asarray([policy.general(test) if floor is None else floor for _, test in tests])
-    rank = min(len(blocks), math.ceil((len(blocks) + 1) * quantile))
+    odd = not_exchangeable(aligned, apart, tests, floors)
+    shared = np.asarray([c not in odd or test in (NULL_SHARE, NEW_CATEGORIES) for c, test in tests], bool)
     bounded = np.asarray([test not in _UNBOUNDED for _, test in tests], bool)
-    factor = np.sort(_nonconformity(_as_odds(apart, bounded), _as_odds(floors, bounded)))[rank - 1]
-    usual = np.fmax(np.fmax.reduce(apart, axis=0), floors) if tests else floors
-    wide = factor * _as_odds(usual, bounded)
-    limits: dict[str, dict[str, float]] = {}
-    for (column, test), threshold in zip(
-        tests, np.maximum(floors, np.where(bounded, wide / (1 + wide), wide)), strict=True
-    ):
-        limits.setdefault(column, {})[test] = float(threshold)
-    error = 1 - rank / (len(blocks) + 1)
+    limits, left_out = _without_outlier(apart[:, shared], floors[shared], bounded[shared], quantile)
+    thresholds = np.zeros(len(tests))
+    thresholds[shared] = limits
+    for i in np.flatnonzero(~shared):
+        own = _thresholds(apart[:, [i]], floors[[i]], bounded[[i]], quantile, _WIDER)
+        thresholds[i] = own[0][0]
+    found: dict[str, dict[str, float]] = {}
+    for (column, test), threshold in zip(tests, thresholds.tolist(), strict=True):
+        found.setdefault(column, {})[test] = threshold
+    used = len(blocks) - (left_out is not None)
     return SkewCalibration(
-        blocks=len(blocks), quantile=quantile, error=error, limits=limits, not_calibrated=skipped
+        blocks=used,
+        quantile=quantile,
+        error=1 - _rank(used, quantile) / (used + 1),
+        limits=found,
+        not_calibrated=skipped,
+        not_exchangeable=odd,
+        left_out=() if left_out is None else blocks[left_out].partitions or (f"number {left_out + 1}",),
     )
+
+
+def _rank(blocks: int, quantile: float) -> int:
+    return min(blocks, math.ceil((blocks + 1) * quantile))
+
+
+def _thresholds(
+    apart: Floats, floors: Floats, bounded: Flags, quantile: float, wider: float = 1.0
+) -> tuple[Floats, Floats]:
+    """Return the thresholds, and the score of each block."""
+    scores = _nonconformity(_as_odds(apart, bounded), _as_odds(floors, bounded))
+    factor = np.sort(scores)[_rank(len(apart), quantile) - 1] * wider
+    usual = np.fmax(np.fmax.reduce(apart, axis=0), floors) if apart.size else floors
+    wide = factor * _as_odds(usual, bounded)
+    return np.maximum(floors, np.where(bounded, wide / (1 + wide), wide)), scores
+
+
+def _without_outlier(
+    apart: Floats, floors: Floats, bounded: Flags, quantile: float
+) -> tuple[Floats, int | None]:
+    """Return the thresholds; without the most unlike block if that one makes them absurd, and it alone."""
+    limits, scores = _thresholds(apart, floors, bounded, quantile)
+    if len(apart) <= LEAST_BLOCKS or not (limits[bounded] > HIGHEST_CALIBRATED).any():
+        return limits, None
+    worst = int(np.argmax(scores))
+    rest, _ = _thresholds(np.delete(apart, worst, axis=0), floors, bounded, quantile)
+    return (limits, None) if (rest[bounded] > HIGHEST_CALIBRATED).any() else (rest, worst)
 
 
 def _distances(aligned: AlignedCounts, policy: SkewPolicy) -> tuple[Floats, list[tuple[str, str]]]:

@@ -121,6 +121,7 @@ def compare_profiles(
             role=policy.role(column),
             adjusted_p=p,
             skewed=p <= policy.alpha and effect.lower > threshold,
+            doubt=_doubt(column, effect.name, policy, calibration),
             sentence=effect_sentence(effect, threshold, reference.by_name[column], current.by_name[column]),
             details=details.get(column, {}) if effect.name in _DISTANCES else {},
         )
@@ -284,6 +285,12 @@ def _threshold(
     return general, "default" if general == _DEFAULTS.general(test) else "configured"
 
 
+def _doubt(column: str, test: str, policy: SkewPolicy, calibration: SkewCalibration | None) -> str:
+    if calibration is None or policy.configured(column, test) is not None:
+        return ""
+    return calibration.doubt(column, test)
+
+
 def _rank(test: SkewTest) -> tuple[bool, float, float]:
     """Order tests: skewed first, then by the bound in units of the threshold, then by the effect."""
     return not test.skewed, -test.effect.lower / max(test.threshold, 1e-9), -test.effect.value
@@ -303,6 +310,11 @@ def _notes(policy: SkewPolicy, calibration: SkewCalibration | None) -> tuple[str
     if calibration and calibration.not_calibrated:
         names = ", ".join(calibration.not_calibrated[:20])
         notes.append(f"not in all blocks of history with the same bins, not calibrated: {names}")
+    if calibration and calibration.not_exchangeable:
+        odd = [f"{name}: {why}" for name, why in [*calibration.not_exchangeable.items()][:20]]
+        notes.append(f"blocks are not exchangeable, left out of the calibration: {'; '.join(odd)}")
+    if calibration and calibration.left_out:
+        notes.append(f"block {', '.join(calibration.left_out)} is unlike all others: left out of the calibration")
     if policy.rows_per_entity > 1:
         notes.append(f"{policy.rows_per_entity:g} rows per entity: sample sizes are divided by as much")
     return tuple(notes)

@@ -18,6 +18,10 @@ NULL_SHARE, NEW_CATEGORIES = "null_share", "new_categories"
 LEAST_BLOCKS = 6
 """With fewer blocks of history nothing is calibrated: their maximum says too little about the next block."""
 
+HIGHEST_CALIBRATED = 0.3
+"""Threshold above which a calibrated test does not pass: a change that large must not go unseen. It is the
+Kolmogorov-Smirnov distance of a shift by 0.77 standard deviations."""
+
 
 class Distance(StrEnum):
     """Distance between two distributions; see :mod:`~airflow_mlops.core.data.skew.distance`."""
@@ -175,6 +179,9 @@ class SkewCalibration(Record):
         number of columns; 1 if nothing was calibrated.
     :param limits: column → test (a distance, ``null_share``, ``new_categories``) → threshold.
     :param not_calibrated: columns that do not have the same bins in all blocks.
+    :param not_exchangeable: column → reason why its blocks say nothing about the next one. Its thresholds are
+        from its own history alone, and it does not pass.
+    :param left_out: partitions of a block that was left out because it is unlike all others.
     """
 
     blocks: int
@@ -182,6 +189,8 @@ class SkewCalibration(Record):
     error: float
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     not_calibrated: tuple[str, ...] = ()
+    not_exchangeable: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -200,6 +209,23 @@ class SkewCalibration(Record):
             f"thresholds calibrated on {self.blocks} blocks of history: a further quiet block has a "
             f"flagged column with a chance of at most {self.error:.1%}"
         )
+
+    def doubt(self, column: str, test: str) -> str:
+        """Return why a test below its threshold is no pass; empty if it is one."""
+        threshold = self.threshold(column, test)
+        if threshold is None:
+            return ""
+        if column in self.not_exchangeable and test not in (NULL_SHARE, NEW_CATEGORIES):
+            return (
+                f"{column}: cannot be calibrated on blocks: {self.not_exchangeable[column]}; ignore it, or "
+                "give it a threshold of its own"
+            )
+        if threshold > HIGHEST_CALIBRATED:
+            return (
+                f"{column}: calibrated threshold of {test} {threshold:.2f}, allowed: up to "
+                f"{HIGHEST_CALIBRATED:g}; give it one of its own, or leave out odd blocks"
+            )
+        return ""
 
     def threshold(self, column: str, test: str) -> float | None:
         """Return the threshold of a test, ``None`` if it was not calibrated."""

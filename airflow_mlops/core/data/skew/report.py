@@ -55,6 +55,7 @@ class SkewTest(Record):
     :param source: origin of the threshold: ``default``, ``configured``, ``calibrated on 12 blocks``.
     :param adjusted_p: p-value adjusted by Benjamini and Hochberg (1995) over all tests of the window.
     :param sentence: the result in one sentence.
+    :param doubt: why a test that found nothing is no pass; empty if it is one.
     :param details: other distances of the same column; they decide nothing.
     """
 
@@ -65,8 +66,17 @@ class SkewTest(Record):
     skewed: bool
     sentence: str
     source: str = "default"
+    doubt: str = ""
     role: Role = Role.FEATURE
     details: dict[str, float] = field(default_factory=dict)
+
+
+    @property
+    def answer(self) -> str:
+        """Answer of the test: ``skewed``, ``quiet`` or ``inconclusive``."""
+        if self.skewed:
+            return "skewed"
+        return str(Outcome.INCONCLUSIVE) if self.doubt else "quiet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,12 +248,13 @@ def distribution(reference: Profile, current: Profile, name: str) -> Distributio
 
 
 def _test_finding(test: SkewTest) -> Finding:
+    quiet = Outcome.INCONCLUSIVE if test.doubt else Outcome.PASS
     return Finding(
         check=test.effect.name,
         subject=test.column,
-        outcome=Outcome.FAIL if test.skewed else Outcome.PASS,
+        outcome=Outcome.FAIL if test.skewed else quiet,
         severity=Severity.WARNING,
-        reason=test.sentence,
+        reason=test.doubt if test.doubt and not test.skewed else test.sentence,
         observed=test.effect.value,
         allowed=test.threshold,
     )
