@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.data.skew.bins import align_columns
-from airflow_mlops.core.data.skew.compare import MeasuredEffects, SampleCounts, measure_all
+from airflow_mlops.core.data.skew.bins import SampleCounts, align_columns
+from airflow_mlops.core.data.skew.compare import MeasuredEffects, measure_all
 from airflow_mlops.core.data.skew.policy import LEAST_BLOCKS, Distance, SkewCalibration, SkewPolicy
 from airflow_mlops.core.errors import InvalidConfigError
 
