@@ -16,9 +16,9 @@ from airflow_mlops.cli.terminal import (
     tell_notes,
     write,
 )
-from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.shown import shown_value
+from airflow_mlops.core.nouns import with_noun
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def run_profile(options: argparse.Namespace) -> int:
     if options.json:
         print(text)
         return PASSED
-    print("\n".join([counted(found.rows, "row"), *found.notes]))
+    print("\n".join([with_noun(found.rows, "row"), *found.notes]))
     for column in found.columns:
         distinct = "" if column.distinct is None else f"{column.distinct:.0f} distinct"
         share = f"null {column.null_share(found.rows):.3f}"

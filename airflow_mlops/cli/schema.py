@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.csv_options import window_of
 from airflow_mlops.cli.terminal import FAILED, PASSED, reading, tell_notes, write
-from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.expectations.query import shortened
+from airflow_mlops.core.nouns import with_noun
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def run_infer(options: argparse.Namespace) -> int:
     if options.output:
         note = _keep_former(options.output, text)
         write(options.output, text)
-        print(f"{options.output}: {counted(len(schema.expectations), 'rule')}{note}; review and edit them")
+        print(f"{options.output}: {with_noun(len(schema.expectations), 'rule')}{note}; review and edit them")
         print("".join(f"  {line}\n" for line in unsure), end="")
     else:
         print(text.rstrip())
@@ -79,7 +79,7 @@ def run_diff(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found.to_json(), allow_nan=False))
     else:
-        print(f"{options.old} -> {options.new}: {counted(len(found.changes), 'change')}")
+        print(f"{options.old} -> {options.new}: {with_noun(len(found.changes), 'change')}")
         for change in found.changes:
             print(f"  {'! ' if change.needed else ''}{change.sentence}")
     return FAILED if found.changes else PASSED
@@ -101,7 +101,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     for change in accepted:
         print(f"  {change.sentence}")
     note = "" if kept else "; comments could not be preserved"
-    of = counted(len(found.changes), "change")
+    of = with_noun(len(found.changes), "change")
     print(f"{options.output or options.schema}: {len(accepted)} of {of} accepted{note}{kept_copy}")
     return PASSED
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.counted import counted
+from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.core.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def print_verdict(verdict: Verdict, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(verdict.to_json(), allow_nan=False))
     else:
-        print(f"{verdict.gate}: {verdict.outcome}, {counted(len(verdict.findings), 'check')}")
+        print(f"{verdict.gate}: {verdict.outcome}, {with_noun(len(verdict.findings), 'check')}")
         for reason in verdict.reasons:
             print(f"  {reason}")
     return CODES.get(verdict.outcome, NOT_MEASURED)

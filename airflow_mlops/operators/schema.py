@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.core.counted import counted
+from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_text, write_text
 from airflow_mlops.operators.data import DataOperator
@@ -73,7 +73,7 @@ class ProposeSchemaOperator(DataOperator):
         keep_report(evidence, SCHEMA_DIFF_PATH, proposal, context)
         if not accepted:
             evidence.store.close(evidence.run, succeeded=True)
-            msg = f"{self.schema}: nothing to accept, {counted(len(found.changes), 'change')} found"
+            msg = f"{self.schema}: nothing to accept, {with_noun(len(found.changes), 'change')} found"
             raise AirflowSkipException(msg)
         return {"changes": len(accepted), "of": len(found.changes), "text": _changes_as_markdown(accepted)}
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.counted import counted
+from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.core.release.card import EMPTY_SECTION
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "moment": _moment, "clock": _clock, "duration": _duration}
-    environment.filters["counted"] = counted
+    environment.filters["with_noun"] = with_noun
     return environment.get_template(template).render(**values)
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.reporting.chart import BAR_ROW, BarPair, bar_pairs, edge_ticks
 from airflow_mlops.backends.reporting.page import render
-from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.shown import shown_value
 from airflow_mlops.core.data.skew.report import OTHER_VALUES
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def write_skew(report: SkewReport, path: str, **names: str) -> None:
 def skew_text(report: SkewReport) -> str:
     """Return verdict, reasons and the strongest tests as aligned text."""
     verdict = report.verdict
-    lines = [f"{verdict.gate}: {verdict.outcome}, {counted(len(verdict.findings), 'check')}"]
+    lines = [f"{verdict.gate}: {verdict.outcome}, {with_noun(len(verdict.findings), 'check')}"]
     lines += [f"  {reason}" for reason in verdict.reasons]
     lines += [f"  note: {note}" for note in report.notes]
     if report.multivariate and report.multivariate.sentence not in verdict.reasons:
@@ -114,7 +114,7 @@ def skew_text(report: SkewReport) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
     lines += ["", *("  ".join(map(_aligned, row, widths, range(len(_HEADER)))).rstrip() for row in rows)]
     if len(report.tests) > _TEXT_ROWS:
-        left_out = counted(len(report.tests) - _TEXT_ROWS, "weaker test")
+        left_out = with_noun(len(report.tests) - _TEXT_ROWS, "weaker test")
         lines.append(f"{left_out} not shown; --json has them all")
     return "\n".join(lines)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.expectations.known_values import is_exact, known_values
 from airflow_mlops.core.data.expectations.query import RANGE_ARGUMENTS, limits_text, read_bounds, shortened
 from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.nouns import with_noun
 
 if TYPE_CHECKING:
     from airflow_mlops.core.data.expectations.known_values import KnownValues
@@ -132,7 +132,7 @@ def _distinct_count(query: ProfileQuery) -> ProfileAnswer | None:
     bounds, count = read_bounds(query.rule.kwargs, whole=True), exact_distinct(query.column)
     if bounds is None or count is None:
         return None
-    reason = f"{counted(count, 'distinct value')}, allowed {limits_text(query.rule)}"
+    reason = f"{with_noun(count, 'distinct value')}, allowed {limits_text(query.rule)}"
     return query.answer(passed=bounds.holds(count), observed=count, reason=reason)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.counted import counted
 from airflow_mlops.core.data.expectations.query import (
     RANGE_ARGUMENTS,
     ProfileAnswer,
@@ -12,6 +11,7 @@ from airflow_mlops.core.data.expectations.query import (
     limits_text,
     read_bounds,
 )
+from airflow_mlops.core.nouns import with_noun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ def _row_count(rule: Rule, profile: Profile) -> ProfileAnswer | None:
     bounds = read_bounds(rule.kwargs, whole=True)
     if bounds is None:
         return None
-    reason = f"table: {counted(profile.rows, 'row')}, allowed {limits_text(rule)}"
+    reason = f"table: {with_noun(profile.rows, 'row')}, allowed {limits_text(rule)}"
     return ProfileAnswer(passed=bounds.holds(profile.rows), observed=profile.rows, reason=reason)
 
 
@@ -51,7 +51,7 @@ def _column_count(rule: Rule, profile: Profile) -> ProfileAnswer | None:
     return ProfileAnswer(
         passed=bounds.holds(count),
         observed=count,
-        reason=f"table: {counted(count, 'column')}, allowed {limits_text(rule)}",
+        reason=f"table: {with_noun(count, 'column')}, allowed {limits_text(rule)}",
     )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.data.skew.bins import align_columns
-from airflow_mlops.core.data.skew.compare import MeasuredEffects, SampleCounts, measure_all
+from airflow_mlops.core.data.skew.bins import SampleCounts, align_columns
+from airflow_mlops.core.data.skew.compare import MeasuredEffects, measure_all
 from airflow_mlops.core.data.skew.exchangeable import not_exchangeable
 from airflow_mlops.core.data.skew.policy import (
     HIGHEST_CALIBRATED,

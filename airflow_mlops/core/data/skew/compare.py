@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from airflow_mlops.core.data.skew.bins import align_columns
+from airflow_mlops.core.data.skew.bins import SampleCounts, align_columns
 from airflow_mlops.core.data.skew.bounds import Effects, measure, rises
 from airflow_mlops.core.data.skew.distance import Floats, Ints, jensen_shannon, population_stability
 from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, NULL_SHARE, Distance, SkewPolicy
@@ -48,39 +48,6 @@ if TYPE_CHECKING:
 DISTRIBUTIONS_KEPT = 100
 _DISTANCES = frozenset(map(str, Distance))
 _DEFAULTS = SkewPolicy()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleCounts:
-    """Counts of one of two samples: bins ``(n_bins,)``, others and nulls ``(n_columns,)``.
-
-    :param tail: counts of the sampled values without a bin; ``frequent``: least counts of the frequent ones,
-        which may be higher by ``errors``, ``(n_columns,)``.
-    """
-
-    counts: Floats
-    others: Floats
-    nulls: Floats
-    tail: Floats
-    frequent: Floats
-    errors: Floats
-    rows: float
-
-    @classmethod
-    def of(cls, aligned: AlignedCounts, profiles: Flags, share: float) -> SampleCounts:
-        """Add up some of the profiles.
-
-        :param share: effective sample size per row: 1 / design effect.
-        """
-        return cls(
-            counts=aligned.counts[profiles].sum(axis=0) * share,
-            others=aligned.others[profiles].sum(axis=0) * share,
-            nulls=aligned.nulls[profiles].sum(axis=0) * share,
-            tail=aligned.tails.counts[profiles].sum(axis=0) * share,
-            frequent=aligned.tails.frequent[profiles].sum(axis=0) * share,
-            errors=aligned.tails.errors[profiles].sum(axis=0) * share,
-            rows=float(aligned.rows[profiles].sum()) * share,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

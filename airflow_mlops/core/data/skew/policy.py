@@ -8,9 +8,9 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
-from airflow_mlops.core.counted import counted
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError, InvalidRecordError
+from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.text_input import yaml_document
 
@@ -202,7 +202,7 @@ class SkewCalibration(Record):
         """The guarantee that the thresholds give, in one sentence."""
         if not self.holds:
             return (
-                f"not calibrated: {counted(self.blocks, 'block')} of history, {LEAST_BLOCKS} needed; "
+                f"not calibrated: {with_noun(self.blocks, 'block')} of history, {LEAST_BLOCKS} needed; "
                 "the defaults hold"
             )
         return (

@@ -9,6 +9,7 @@ import numpy as np
 
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.shown import shown_value
+from airflow_mlops.core.data.profile.sketch import hash_text
 from airflow_mlops.core.data.skew.bins import counts_between, edges_of
 from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, Role
 from airflow_mlops.core.did_you_mean import did_you_mean
@@ -177,9 +178,17 @@ def identifier_sentence(name: str) -> str:
 def _new_names(before: Column, now: Column) -> list[str]:
     """Name the most frequent values that the reference does not have, as far as that is certain."""
     listed = before.named.keys() | (before.categories or {}).keys()
-    share = before.heavy_hitters_error / max(1, before.present)
-    new = [name for name, n in now.named.items() if name not in listed and n > share * now.present]
+    most = before.heavy_hitters_error / max(1, before.present) * now.present
+    new = [n for n, count in now.named.items() if n not in listed and (count > most or _is_absent(before, n))]
     return [repr(name) for name in new[:_NEW_CATEGORIES_NAMED]]
+
+
+def _is_absent(column: Column, name: str) -> bool:
+    """Say whether a value without a bin would be in the column's sample if it occurred, and is not."""
+    if not (column.samples_values and column.value_hash):
+        return False
+    key = hash_text(name, column.value_hash)
+    return key not in column.value_sample and (column.samples_all or key < max(column.value_sample))
 
 
 def _new_ranges(before: Column, now: Column) -> list[str]:
@@ -338,7 +347,7 @@ def _categorical(before: Column, now: Column) -> _BinnedShares:
         for name in {**sides[0], **sides[1]}
     }
     names = sorted(share, key=lambda name: (-share[name], name))[:_MAX_CATEGORIES]
-    kept = [[side.get(name, 0) for name in names] for side in sides]
+    kept = [[float(side.get(name, 0)) for name in names] for side in sides]
     rest = [column.present - sum(side) for column, side in zip((before, now), kept, strict=True)]
     if any(rest):
         return (), (*names, OTHER_VALUES), ([*kept[0], rest[0]], [*kept[1], rest[1]])

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mlops.core.data.profile.column import Column
-    from airflow_mlops.core.data.skew.bins import AlignedCounts
-    from airflow_mlops.core.data.skew.compare import SampleCounts
-
-_ONE, _TWO = 1 + 1e-9, 2 + 1e-9
-"""Effective counts of values that occur once or twice; scaled counts are not quite whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,74 +125,3 @@ def _table(sides: Mapping[int, Sequence[Mapping[str, int]]], profiles: int) -> t
             counts[profile] += [float(side.get(value, 0)) for value in values]
     table = np.asarray([counts[i] for i in range(profiles)], float).reshape(profiles, len(columns))
     return np.asarray(columns, np.int64), table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unseen:
-    """Values that the reference does not have, in the current sample: ``(n_columns,)`` each.
-
-    :param expected: their share if nothing changed: the share of values that occur once in the reference
-        (Good 1953). ``share``: their measured share.
-    :param hits: effective counts of both; ``totals``: effective sample sizes. They are lower than the counts
-        where the shares vary more than binomial ones.
-    """
-
-    expected: Floats
-    share: Floats
-    hits: tuple[Floats, Floats]
-    totals: tuple[Floats, Floats]
-
-
-def unseen(aligned: AlignedCounts, reference: SampleCounts, current: SampleCounts) -> Unseen:
-    """Measure values without a counterpart in the reference, and estimate how many there are by chance.
-
-    The variance of the Good-Turing estimate about the unseen share is that of Esty (1983): with f1 values
-    that occur once and f2 that occur twice in n rows ``(f1 (1 - f1/n) + 2 f2) / n^2``. Where values without
-    a bin are sampled, shares among them are ratio estimates with the variance of such.
-    """
-    n, m = (np.maximum(aligned.add(sample.counts), 1e-9) for sample in (reference, current))
-    r, c, own = reference.counts, current.counts, ~aligned.is_rest
-    text = aligned.categorical
-    known = text & aligned.tails.known
-    once, twice = _seldom(r)
-    before, now = reference.tail, current.tail
-    shares = [_ratio(aligned.tails, part, before, np.where(known, 1.0, 0.0)) for part in _seldom(before)]
-    fresh = _ratio(aligned.tails, np.where(before == 0, now, 0.0), now, np.zeros(len(n)))
-    single = np.where(known, shares[0][0], 1.0) * reference.others
-    double = np.where(known, shares[1][0], 0.0) * reference.others
-    new = np.where(known, fresh[0], 1.0) * current.others
-    hits_before = np.minimum(aligned.add(np.where(own, once, 0.0)) + single, n)
-    double = double + aligned.add(np.where(own, twice, 0.0))
-    hits_now = np.minimum(np.where(text, aligned.add(np.where(own & (r == 0), c, 0.0)), 0.0) + new, m)
-    effects = (
-        _design_effect(hits_before, n, double, shares[0][1] * reference.others**2),
-        _design_effect(hits_now, m, np.zeros(len(m)), fresh[1] * current.others**2),
-    )
-    return Unseen(
-        expected=hits_before / n,
-        share=hits_now / m,
-        hits=(hits_before / effects[0], hits_now / effects[1]),
-        totals=(n / effects[0], m / effects[1]),
-    )
-
-
-def _seldom(counts: Floats) -> tuple[Floats, Floats]:
-    """Return the counts of values that occur once, and of those that occur twice."""
-    return np.where(counts <= _ONE, counts, 0.0), np.where((counts > _ONE) & (counts <= _TWO), counts, 0.0)
-
-
-def _ratio(tails: Tails, part: Floats, whole: Floats, empty: Floats) -> tuple[Floats, Floats]:
-    """Return the share of a part among the sampled values of each column, and its sampling variance."""
-    total = tails.add(whole)
-    share = np.divide(tails.add(part), total, out=empty.copy(), where=total > 0)
-    squares = tails.add((part - share[tails.columns] * whole) ** 2)
-    return share, np.divide(squares, total**2, out=np.zeros_like(total), where=total > 0)
-
-
-def _design_effect(hits: Floats, total: Floats, twice: Floats, sampling: Floats) -> Floats:
-    """Return the ratio of a count's variance to the binomial one.
-
-    :param twice: count of values that occur twice; ``sampling``: sampling variance. Both are added to it.
-    """
-    binomial = np.maximum(hits * (1 - hits / total), 1.0)
-    return 1 + twice / np.maximum(binomial, twice / 2) + sampling / binomial
