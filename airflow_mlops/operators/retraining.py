@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.assets import announce, announced_partitions
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
+from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.data.partitions import partitions_up_to
 from airflow_mlops.core.retraining.policy import RetrainPolicy, Situation, Trigger, decide_retraining
 from airflow_mlops.core.training.candidate import plain_params
@@ -201,11 +202,14 @@ def _key(version: ModelVersion) -> str:
 
 
 def _trained(versions: Iterable[ModelVersion], uri: str) -> list[tuple[str, str]]:
-    """Return the newest partition of each version of a dataset, and the version."""
-    where = uri.rstrip("/")
+    """Return the newest partition of each version of a dataset, however it was read, and the version."""
     return [
-        (_key(one), one.version) for one in versions if one.tags.get("mlops.uri", "").rstrip("/") == where
+        (_key(one), one.version) for one in versions if _place(one.tags.get("mlops.uri", "")) == _place(uri)
     ]
+
+
+def _place(uri: str) -> str:
+    return DatasetUri.parse(uri).location.rstrip("/")
 
 
 def _repeated(evidence: RunEvidence, model: str, versions: Iterable[ModelVersion]) -> str:

@@ -127,11 +127,11 @@ def asked(partition, trigger="new_data"):
     return {"uri": "/lake/", "partition": partition, "trigger": trigger}
 
 
-def trained_on(world, partition, version_run="run-of-2", digest=None):
+def trained_on(world, partition, version_run="run-of-2", digest=None, uri="/lake"):
     """Register a version trained up to a partition; its evidence run profiled it."""
     key = EvidenceKey(model="m", dag_id="m__training", run_id=version_run)
     kept = world.evidence.open(key, {"mlops.profile.digest": digest} if digest else {})
-    tags = {"mlops.partition": partition, "mlops.uri": "/lake"}
+    tags = {"mlops.partition": partition, "mlops.uri": uri}
     return world.registry.register("m", kept, str(world.model_dir), tags)
 
 
@@ -146,6 +146,13 @@ def test_older_partition_than_the_newest_trained_one_does_not_train(world, run):
     elsewhere = asked("2013-01") | {"uri": "/other"}
     assert run(gate([], policy=COLD, request=elsewhere))["trigger"] == "cold_start"
     assert run(gate([], policy=COLD, request=asked("2013-01") | {"force": True}))["retrain"]
+
+
+@pytest.mark.parametrize("read", ["/lake#version=7", "/lake/#delimiter=%3B"])
+def test_older_partition_is_known_however_the_newer_one_was_read(world, run, read):
+    trained_on(world, "2013-02", uri=read)
+    with pytest.raises(AirflowSkipException, match="partition 2013-01 is older"):
+        run(gate([], policy=COLD, request=asked("2013-01")))
 
 
 class Events(dict):

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from deltalake import write_deltalake
 
 from airflow_mlops.backends.evidence.mlflow import MlflowEvidence
 from airflow_mlops.backends.registry.mlflow import MlflowRegistry
 from airflow_mlops.core.training.job import DatasetSpec
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.operators.replay import ReplayTrainingOperator
 from airflow_mlops.operators.training import TrainModelOperator
+from airflow_mlops.operators.validation import ValidateModelOperator
 
 SPEC = DatasetSpec(target="late", key=("id",))
 
@@ -50,8 +55,8 @@ def lake(tmp_path):
 
 
 @pytest.fixture
-def trained(world, run, lake, monkeypatch):
-    """Version 1, trained by :func:`steady`; the functions are importable as ``replayed``."""
+def functions(world, monkeypatch):
+    """The functions, importable as ``replayed``, and the real MLflow."""
     import sys
     from types import ModuleType
 
@@ -61,10 +66,20 @@ def trained(world, run, lake, monkeypatch):
     for function in (steady, other):
         monkeypatch.setattr(function, "__module__", "replayed")
     world.registry, world.evidence = MlflowRegistry(world.server), MlflowEvidence(world.server)
-    window = {"uri": str(lake), "partitions": ["2013-01"]}
-    common = {"model": "m", "window": window, "data": SPEC, "train_params": {"bias": 0.01}}
-    run(TrainModelOperator(task_id="t", function="replayed:steady", **common))
     return world
+
+
+def train(run, uri):
+    window = {"uri": uri, "partitions": ["2013-01"]}
+    common = {"model": "m", "window": window, "data": SPEC, "train_params": {"bias": 0.01}}
+    return run(TrainModelOperator(task_id="t", function="replayed:steady", **common))
+
+
+@pytest.fixture
+def trained(functions, run, lake):
+    """Version 1, trained by :func:`steady`."""
+    train(run, str(lake))
+    return functions
 
 
 def replay(run, **more):
@@ -141,3 +156,36 @@ def test_version_without_a_record_is_named(trained, run):
         )
     with pytest.raises(AirflowFailException, match=r"has no document 'candidate\.json'"):
         replay(run, version="2")
+
+
+def judge(run, candidate):
+    policy = ValidationPolicy(floor={"roc_auc": 0.5}, resamples=100)
+    return run(ValidateModelOperator(task_id="v", model="m", candidate=candidate, data=SPEC, policy=policy))
+
+
+@pytest.mark.integration
+def test_rows_of_an_overwritten_table_are_those_of_the_version_trained_on(functions, run, lake, tmp_path):
+    rows = pa.Table.from_pandas(pd.read_parquet(lake / "2013-01.parquet")).append_column(
+        "day", pa.array(["2013-01"] * 800)
+    )
+    write_deltalake(str(tmp_path / "t"), rows, partition_by=["day"])
+    candidate = train(run, str(tmp_path / "t"))
+    upside_down = rows.set_column(2, "late", pc.subtract(1, rows["late"]))
+    write_deltalake(str(tmp_path / "t"), upside_down.slice(0, 400), mode="overwrite")
+    assert candidate["window"]["uri"].endswith("/t#version=0")
+    assert judge(run, candidate)["outcome"] == "pass"
+    assert replay(run)["outcome"] == "pass"
+
+
+@pytest.mark.integration
+def test_csv_is_read_in_its_dialect_by_training_validation_and_replay(functions, run, lake, tmp_path):
+    frame = pd.read_parquet(lake / "2013-01.parquet")
+    frame.assign(id=frame["id"].astype(str).str.zfill(5)).to_csv(
+        tmp_path / "2013-01.csv", sep=":", decimal=",", index=False
+    )
+    (tmp_path / "lake" / "2013-01.parquet").unlink()
+    (tmp_path / "2013-01.csv").rename(tmp_path / "lake" / "2013-01.csv")
+    candidate = train(run, f"{lake}#delimiter=:&decimal=,&dtype=text:id")
+    assert candidate["trained_rows"] + candidate["holdout_rows"] == 800
+    assert judge(run, candidate)["outcome"] == "pass"
+    assert replay(run)["outcome"] == "pass"
