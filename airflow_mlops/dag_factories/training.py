@@ -104,7 +104,6 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         request=request.output,
         rows=profile.output["rows"],
         policy=config.retrain.policy(),
-        inlets=[data_asset(config.model)],
         **common,
     )
     return [profile, schema, skew, gate]
