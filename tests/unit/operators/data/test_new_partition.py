@@ -133,9 +133,7 @@ def test_another_try_of_the_same_run_announces_again_what_may_not_have_arrived(w
     assert told(run, lake, "first") == told(run, lake, "first") == ["2013-01", "2013-02"]
 
 
-@pytest.mark.parametrize(
-    ("state", "found"), [("failed", ["2013-01", "2013-02"]), ("success", []), (None, [])]
-)
+@pytest.mark.parametrize(("state", "again"), [("failed", True), ("success", False), (None, False)])
 def test_what_a_failed_run_announced_is_announced_again(world, lake, run, monkeypatch, state, again):
     told(run, lake, "first")
     monkeypatch.setattr("airflow_mlops.runtime.profiles.run_state", lambda holder: state)
