@@ -12,19 +12,14 @@ file.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowRuntimeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow.sdk import Context
-
-_MOST_EVENTS = 1000
-_log = logging.getLogger(__name__)
 
 
 def data_asset(model: str) -> Asset:
@@ -58,21 +53,3 @@ def announce(context: Context, assets: Iterable[Asset], keys: Iterable[str]) -> 
         event = context["outlet_events"][asset]
         event.add_partitions(ordered)
         event.partition_keys = ordered  # Airflow collects a set, which has no order
-
-
-def announced_partitions(context: Context, assets: Iterable[Asset]) -> set[str]:
-    """Return the partitions that were announced of a task's inlets, by its Airflow's own record of events.
-
-    Of the newest thousand events; none where Airflow does not tell, which is logged.
-    """
-    events = context.get("inlet_events") or {}
-    found: set[str] = set()
-    for asset in assets:
-        if asset not in events:
-            continue
-        try:
-            newest = events[asset].ascending(False).limit(_MOST_EVENTS)  # noqa: FBT003 - Airflow's signature
-            found |= {event.partition_key for event in newest if event.partition_key}
-        except AirflowRuntimeError as error:
-            _log.warning("Airflow does not tell the events of %s: %s", asset.name, error)
-    return found

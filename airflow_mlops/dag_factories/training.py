@@ -6,7 +6,7 @@ And the DAG that announces new windows, where nobody else does.
 from __future__ import annotations
 
 import copy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param, PartitionedAssetTimetable, chain
@@ -52,7 +52,8 @@ def watch_dag(config: ModelConfig) -> DAG:
 
     Its one task waits on the triggerer; the next run begins when it ends. A week without data is skipped.
     """
-    with model_dag(config, "watch", schedule="@continuous") as dag:
+    begin = datetime(2020, 1, 1, tzinfo=UTC)  # without one Airflow's second continuous run never comes
+    with model_dag(config, "watch", schedule="@continuous", start_date=begin) as dag:
         NewPartitionSensor(
             task_id="new_partition",
             uri=config.data.dataset,
@@ -105,7 +106,6 @@ def _checks(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[B
         request=request.output,
         rows=profile.output["labelled"],
         policy=config.retrain.policy(),
-        inlets=[data_asset(config.model)],
         **common,
     )
     return [profile, schema, skew, gate]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.assets import announce, announced_partitions
+from airflow_mlops.assets import announce
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.data.partitions import partitions_up_to
@@ -19,10 +19,10 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
 from airflow_mlops.links import EvidenceRunLink
 from airflow_mlops.runtime.ends import rollout_under_way
-from airflow_mlops.runtime.evidence import open_evidence
+from airflow_mlops.runtime.evidence import evidence_key, open_evidence
 from airflow_mlops.runtime.failure import fail_fast
 from airflow_mlops.runtime.paths import RETRAIN_DECISION_PATH
-from airflow_mlops.runtime.profiles import PROFILED_DIGEST, broken_partitions
+from airflow_mlops.runtime.profiles import PROFILED_DIGEST, broken_partitions, newest_announced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,7 +102,7 @@ class RetrainGateOperator(BaseOperator):
 
     Besides the policy's limits: no rollout of the model is under way, and no version was trained on a newer
     partition of the same dataset. A run that new data started leaves the training to a newer partition that
-    was announced of the task's inlets, and to a version that was trained on the same unchanged partition.
+    ``NewPartitionSensor`` announced, and to a version that was trained on the same unchanged partition.
 
     :param model: registered model. Templated.
     :param verdicts: verdicts to consider, as JSON; ``None`` entries are ignored. Templated.
@@ -151,9 +151,8 @@ class RetrainGateOperator(BaseOperator):
     def _situation(self, context: Context, evidence: RunEvidence) -> Situation:
         registry, request = MlflowHook(self.mlflow_conn_id).registry(), self.request or {}
         versions, partition = registry.versions(self.model), str(request.get("partition") or "")
-        trained = _trained(versions, str(request.get("uri") or ""))
-        newest = max(trained, default=("", ""), key=lambda one: one[0])
-        announced = announced_partitions(context, self.inlets)
+        uri, mine = str(request.get("uri") or ""), evidence_key(self.model, context)
+        newest = max(_trained(versions, uri), default=("", ""), key=lambda one: one[0])
         return Situation(
             champion=registry.alias(self.model, CHAMPION_ALIAS),
             trigger=Trigger(request.get("trigger") or Trigger.NEW_DATA),
@@ -166,7 +165,7 @@ class RetrainGateOperator(BaseOperator):
             newest_trained=newest[0],
             newest_version=newest[1],
             repeated_by=_repeated(evidence, self.model, [one for one in versions if _key(one) == partition]),
-            announced=max(announced - broken_partitions(evidence.store, self.model), default=""),
+            announced=newest_announced(evidence.store, self.model, uri, mine),
             rollout=rollout_under_way(registry, evidence.store, self.model, now=time.time()),
         )
 

@@ -14,6 +14,7 @@ from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError, InvalidRecordError
 from airflow_mlops.hooks.storage import filesystem_of, is_table
+from airflow_mlops.runtime.ends import run_state
 from airflow_mlops.runtime.paths import PROFILE_PATH
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _VALID_TAG, _PARTITION_TAG, _PARTS_TAG, _URI_TAG = (
 _DIGEST_TAG = "mlops.digest"
 PROFILED_DIGEST = "mlops.profile.digest"
 """Tag of an evidence run: digest of the profiled partition; the window trained on may have more."""
+_ANNOUNCEMENT = {"mlops.data": "announced"}
+_ANNOUNCED, _ANNOUNCED_BY = "mlops.announced", "mlops.announced.by"
 _VALID, _BROKEN = {_VALID_TAG: "true"}, {_VALID_TAG: "false"}
 _NEWEST_RUNS = 5
 
@@ -77,6 +80,33 @@ def profiled_partitions(store: EvidenceStore, model: str, uri: str) -> set[str]:
         for _, tags in store.search(model, _DATA_PROFILE)
         if tags.get(_PARTS_TAG, "1") == "1" and _is_of(tags, uri)
     }
+
+
+def mark_announced(store: EvidenceStore, run: EvidenceKey, uri: str, newest: str) -> None:
+    """Record up to which partition a DAG run announced a dataset.
+
+    Airflow's own record of events gives an error while a run that an event made is queued (3.3.2).
+    """
+    tags = {**_ANNOUNCEMENT, _ANNOUNCED: newest, _ANNOUNCED_BY: _holder(run), _URI_TAG: uri}
+    store.close(store.open(replace(run, run_id=f"{run.run_id} announced"), tags), succeeded=True)
+
+
+def newest_announced(store: EvidenceStore, model: str, uri: str, mine: EvidenceKey) -> str:
+    """Return the newest partition that was announced and did not break its schema; empty if there is none.
+
+    What a failed DAG run, or an earlier try of this one, announced may never have arrived: it does not count.
+    """
+    broken = broken_partitions(store, model)
+    marks = [tags for _, tags in store.search(model, _ANNOUNCEMENT) if _is_of(tags, uri)]
+    for tags in sorted(marks, key=lambda one: one[_ANNOUNCED], reverse=True):
+        by = tags[_ANNOUNCED_BY]
+        if tags[_ANNOUNCED] not in broken and by != _holder(mine) and run_state(by) != "failed":
+            return tags[_ANNOUNCED]
+    return ""
+
+
+def _holder(run: EvidenceKey) -> str:
+    return f"{run.dag_id}/{run.run_id}"
 
 
 def champion_window(registry: ModelRegistry, model: str) -> Window | None:

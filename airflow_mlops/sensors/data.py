@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_mlops.assets import announce, announced_partitions
+from airflow_mlops.assets import announce
 from airflow_mlops.core.data.partitions import Complete, Contents, PartitionWait, complete_partitions
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
+from airflow_mlops.runtime.evidence import evidence_key
 from airflow_mlops.runtime.failure import fail_fast
-from airflow_mlops.runtime.profiles import profiled_partitions
+from airflow_mlops.runtime.profiles import mark_announced, newest_announced, profiled_partitions
 from airflow_mlops.triggers.data import NewPartitionTrigger, partition_contents
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class NewPartitionSensor(BaseOperator):
     """Waits for complete partitions newer than the newest that was announced or profiled.
 
     Returns their keys, at most 100, ascending, and adds them as partitions to the events of its outlets, the
-    oldest first. Announced is what Airflow recorded as events of the outlets, whoever made them. A
+    oldest first. What it announced is recorded beside the model's evidence, so that it announces it once. A
     partition is complete according to ``complete``: ``stable``, number and size of its files were the same
     in two consecutive listings; ``marker``, its directory has a file ``_SUCCESS`` (a partition of one file
     has no directory); ``present``, there is a data file.
@@ -59,7 +60,6 @@ class NewPartitionSensor(BaseOperator):
         **kwargs: Any,
     ) -> None:
         self.soft_fail = bool(kwargs.pop("soft_fail", False))
-        kwargs["inlets"] = [*(kwargs.get("inlets") or ()), *(kwargs.get("outlets") or ())]
         super().__init__(**kwargs)
         self.model = model
         self.uri = uri
@@ -90,6 +90,9 @@ class NewPartitionSensor(BaseOperator):
             msg = f"{self.uri}: no complete {wanted} after {self.timeout_seconds:g} s; "
             msg += f"complete: {self.complete}"
             raise (AirflowSkipException if self.soft_fail else AirflowSensorTimeout)(msg)
+        if self.outlets and not self.partition:
+            store = MlflowHook(self.mlflow_conn_id).evidence()
+            mark_announced(store, evidence_key(self.model, context), self.uri, max(event))
         announce(context, self.outlets, event)
         self.log.info("arrived: %s", ", ".join(event))
         return list(event)
@@ -98,8 +101,9 @@ class NewPartitionSensor(BaseOperator):
         after = self.after
         if after is None and not self.partition:
             store = MlflowHook(self.mlflow_conn_id).evidence()
-            known = profiled_partitions(store, self.model, self.uri)
-            after = max(known | announced_partitions(context, self.outlets), default="")
+            mine = evidence_key(self.model, context)
+            announced = newest_announced(store, self.model, self.uri, mine)
+            after = max([*profiled_partitions(store, self.model, self.uri), announced])
         deadline = time.time() + self.timeout_seconds
         return PartitionWait(
             partition=self.partition, after=after or "", complete=self.complete, deadline=deadline

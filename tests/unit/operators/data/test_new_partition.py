@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.definitions.asset import AssetUniqueKey
 from airflow.sdk.exceptions import (
     AirflowFailException,
-    AirflowRuntimeError,
     AirflowSensorTimeout,
     AirflowSkipException,
-    ErrorType,
     TaskDeferred,
 )
-from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.sdk.execution_time.context import OutletEventAccessor, OutletEventAccessors
 from airflow.sdk.execution_time.task_runner import _serialize_outlet_events
 
@@ -63,8 +59,7 @@ def wait(request, run):
         path, kwargs = deferred.value.trigger.serialize()
         assert path == "airflow_mlops.triggers.data.NewPartitionTrigger"
         event = asyncio.run(first_event(NewPartitionTrigger(**json.loads(json.dumps(kwargs)))))
-        context = {"outlet_events": run.world.context["outlet_events"]}
-        return getattr(sensor, deferred.value.method_name)(context, event)
+        return getattr(sensor, deferred.value.method_name)(run.world.context, event)
 
     return waiting
 
@@ -116,31 +111,39 @@ def test_arrived_partitions_are_announced(known, lake, wait, run):
     assert run.world.context["outlet_events"][asset].partitions == ["2013-02"]
 
 
-def announced(asset, *keys):
-    newest = SimpleNamespace(limit=lambda most: [SimpleNamespace(partition_key=key) for key in keys])
-    return {asset: SimpleNamespace(ascending=lambda is_ascending: newest)}
+def told(run, lake, run_id, **more):
+    """Look once, in a DAG run of its own; return what was announced, nothing if nothing is new."""
+    known = {"poll_seconds": 0.01, "timeout_seconds": 0.05, "deferrable": False, "outlets": [data_asset("m")]}
+    sensor = NewPartitionSensor(task_id="w", model="m", uri=str(lake), soft_fail=True, **known | more)
+    try:
+        return run(sensor, run_id=run_id)
+    except AirflowSkipException:
+        return []
 
 
-def test_partition_that_was_announced_is_not_announced_again_before_its_profile_exists(world, lake, run):
-    asset = data_asset("m")
-    known = {"poll_seconds": 0.01, "timeout_seconds": 0.05, "deferrable": False, "outlets": [asset]}
-    sensor = NewPartitionSensor(task_id="w", model="m", uri=str(lake), **known)
-    assert sensor.inlets == [asset]
-    assert run(sensor, inlet_events=announced(asset, "2013-01", None)) == ["2013-02"]
-    with pytest.raises(AirflowSensorTimeout):
-        run(sensor, inlet_events=announced(asset, "2013-02", "2013-01"))
+def test_partition_is_announced_once_though_its_profile_does_not_exist_yet(world, lake, run):
+    assert told(run, lake, "first") == ["2013-01", "2013-02"]
+    assert told(run, lake, "second") == []
+    (lake / "2013-03.csv").write_text("x\n1\n")
+    assert told(run, lake, "third") == ["2013-03"]
+    assert told(run, lake, "fourth") == []
 
 
-def test_events_that_airflow_does_not_tell_hold_nothing_back(world, lake, run):
-    asset = data_asset("m")
+def test_another_try_of_the_same_run_announces_again_what_may_not_have_arrived(world, lake, run):
+    assert told(run, lake, "first") == told(run, lake, "first") == ["2013-01", "2013-02"]
 
-    def refuse(*_):
-        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.ASSET_NOT_FOUND))
 
-    known = {"poll_seconds": 0.01, "deferrable": False, "outlets": [asset]}
-    sensor = NewPartitionSensor(task_id="w", model="m", uri=str(lake), **known)
-    found = run(sensor, inlet_events={asset: SimpleNamespace(ascending=refuse)})
-    assert found == ["2013-01", "2013-02"]
+@pytest.mark.parametrize(("state", "again"), [("failed", True), ("success", False), (None, False)])
+def test_what_a_failed_run_announced_is_announced_again(world, lake, run, monkeypatch, state, again):
+    told(run, lake, "first")
+    monkeypatch.setattr("airflow_mlops.runtime.profiles.run_state", lambda holder: state)
+    assert told(run, lake, "second") == (["2013-01", "2013-02"] if again else [])
+
+
+def test_wait_for_one_partition_or_without_outlets_marks_nothing(world, lake, run):
+    assert told(run, lake, "one", partition="2013-02") == ["2013-02"]
+    assert told(run, lake, "unheard", outlets=[]) == ["2013-01", "2013-02"]
+    assert told(run, lake, "all") == ["2013-01", "2013-02"]
 
 
 def test_backlog_is_handed_over_oldest_first(world, lake, run):

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from builders import verdict
 
-from airflow_mlops.assets import data_asset, retraining_asset
+from airflow_mlops.assets import retraining_asset
 from airflow_mlops.backends.evidence.protocol import EvidenceKey
 from airflow_mlops.backends.profiling.scores import profile_scores
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
@@ -28,6 +28,7 @@ from airflow_mlops.operators.retraining import (
     RequestRetrainingOperator,
     RetrainGateOperator,
 )
+from airflow_mlops.runtime.profiles import mark_announced
 
 SPEC = DatasetSpec(target="late", key=("id",))
 
@@ -155,40 +156,26 @@ def test_older_partition_is_known_however_the_newer_one_was_read(world, run, rea
         run(gate([], policy=COLD, request=asked("2013-01")))
 
 
-class Events(dict):
-    """Events of a task's inlets as Airflow gives them: newest first, no more than asked for."""
-
-    def __init__(self, asset, *keys):
-        super().__init__({asset: self})
-        self.keys_told, self.asked_for = keys, []
-
-    def ascending(self, is_ascending):
-        self.asked_for.append(is_ascending)
-        return self
-
-    def limit(self, most):
-        self.asked_for.append(most)
-        return [SimpleNamespace(partition_key=key) for key in self.keys_told]
+def announced(world, newest, uri="/lake"):
+    key = EvidenceKey(model="m", dag_id="m__watch", run_id=f"up to {newest}")
+    mark_announced(world.evidence, key, uri, newest)
 
 
 def test_of_a_backlog_the_newest_partition_trains_whatever_the_order(world, run):
-    asset = data_asset("m")
-    told = Events(asset, "2013-01", None, "2013-03", "2013-02")
-    settings = {"policy": COLD, "inlets": [asset]}
+    announced(world, "2013-01")
+    announced(world, "2013-03")
     for older in ("2013-01", "2013-02"):
         with pytest.raises(AirflowSkipException, match="2013-03 was announced"):
-            run(gate([], request=asked(older), **settings), inlet_events=told)
-    assert run(gate([], request=asked("2013-03"), **settings), inlet_events=told)["retrain"]
-    assert told.asked_for[:2] == [False, 1000]
+            run(gate([], policy=COLD, request=asked(older)))
+    assert run(gate([], policy=COLD, request=asked("2013-03")))["retrain"]
+    assert run(gate([], policy=COLD, request=asked("2013-01") | {"uri": "/other"}))["retrain"]
 
 
 def test_newer_partition_that_broke_its_schema_is_not_waited_for(world, run):
     tags = {"mlops.profile": "data", "mlops.profile.partition": "2013-03", "mlops.profile.valid": "false"}
     world.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="broken"), tags)
-    asset = data_asset("m")
-    told = Events(asset, "2013-03", "2013-02")
-    operator = gate([], policy=COLD, request=asked("2013-02"), inlets=[asset])
-    assert run(operator, inlet_events=told)["retrain"]
+    announced(world, "2013-03")
+    assert run(gate([], policy=COLD, request=asked("2013-02")))["retrain"]
 
 
 @pytest.mark.parametrize(("digest", "trains"), [("sha256:a", False), ("sha256:b", True)])
