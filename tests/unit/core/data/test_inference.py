@@ -220,7 +220,13 @@ def test_calendar_values_in_numbers_have_the_room_of_a_calendar(name, values, lo
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("id", range(1000)), ("n", range(40)), ("t", [0.5, 0.25] * 60), ("seq", np.arange(5000)[::-1])],
+    [
+        ("id", range(1000)),
+        ("n", range(40)),
+        ("customer_id", [7, 7, 901] * 40),
+        ("t", [0.5, 0.25] * 60),
+        ("seq", np.arange(5000)[::-1]),
+    ],
 )
 def test_keys_counters_and_axes_have_no_range(name, values):
     schema = infer_schema(profile_table(pa.table({name: values})), "s")
