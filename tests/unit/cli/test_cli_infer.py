@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,9 @@ import pytest
 from airflow_mlops.backends.rules.schema_file import read_schema
 from airflow_mlops.cli import main
 from airflow_mlops.core.verdict import Severity
+from airflow_mlops.demo.flights import write_partition
 
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "schema.md"
 RANGE, UNIQUE = "expect_column_values_to_be_between", "expect_column_values_to_be_unique"
 
 
@@ -134,3 +138,33 @@ def test_range_that_only_the_rows_decide_tells_whether_a_change_is_needed(here, 
     capsys.readouterr()
     assert main(["schema", "diff", "s.yaml", "d.parquet"]) == 1
     assert f"! {RANGE}:x: max_value" in capsys.readouterr().out
+
+
+def shown(start):
+    """Return the lines that the document prints after a command."""
+    blocks = re.findall(r"```console\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    (block,) = (b for b in blocks if b.startswith(f"$ {start}"))
+    return [line for line in block.split("\n$ ")[0].replace("\\\n", " ").splitlines()[1:] if line]
+
+
+def test_document_shows_what_is_unsure_as_the_command_prints_it(months, capsys):
+    assert main(["schema", "infer", "lake", "--partition", "2026-01", "-o", "s.yaml"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == shown("airflow-mlops schema infer lake --partition 2026-01 -o s.yaml")
+
+
+@pytest.mark.slow
+def test_document_shows_what_the_commands_print_of_flights(here, capsys):
+    keys = ["2013-01", "2013-02", "2013-03"]
+    for key in keys:
+        write_partition(here / "flights", key)
+    partitions = [word for key in keys for word in ("--partition", key)]
+    label = ["--name", "flights", "--label", "late", "-o", "flights.schema.yaml"]
+    assert main(["schema", "infer", "flights", *partitions, *label]) == 0
+    assert capsys.readouterr().out.splitlines() == shown("airflow-mlops schema infer /lake/flights")
+    assert main(["schema", "diff", "flights.schema.yaml", "flights", *partitions]) == 0
+    (line,) = shown("airflow-mlops schema diff flights.schema.yaml /lake/flights")
+    assert capsys.readouterr().out.strip() == line.replace("/lake/flights", "flights")
+    text = (here / "flights.schema.yaml").read_text()
+    sample = re.search(r"```yaml\nname: flights\nexpectations:\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    assert all(f"- {rule}" in text for rule in sample.removeprefix("- ").split("\n- "))

@@ -213,7 +213,11 @@ class ColumnRules:
         column = self.seen.column
         if self._key_evidence or column.kind is not Kind.INTEGER:
             return bool(self._key_evidence)
-        if calendar_limits(column, 0) or not _may_differ(column):
+        if calendar_limits(column, 0):
+            return False
+        if column.distinct is None:  # databases do not tell it
+            return column.minimum is not None and column.maximum == column.minimum + column.present - 1
+        if not _may_differ(column):
             return False
         return bool(key_evidence(column, column.present))
 

@@ -40,7 +40,12 @@ def key_evidence(column: Column, distinct: int) -> str:
         return ""
     if _one_shape(column.named):
         return "its values are of one shape"
-    return "by its name" if said & _KEY_WORDS and distinct >= _ENOUGH else ""
+    return "by its name" if names_an_id(column) and distinct >= _ENOUGH else ""
+
+
+def names_an_id(column: Column) -> bool:
+    """Whether a column's name says that its values identify something, rows or what rows are about."""
+    return bool(words(column.name) & _KEY_WORDS)
 
 
 def words(name: str) -> set[str]:

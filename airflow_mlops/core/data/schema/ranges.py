@@ -11,7 +11,7 @@ from airflow_mlops.core.data.expectations.query import EXACT
 from airflow_mlops.core.data.expectations.types import pandas_type
 from airflow_mlops.core.data.profile.column import quantiles
 from airflow_mlops.core.data.schema.calendar_values import calendar_limits, calendar_room
-from airflow_mlops.core.data.schema.keys import AXIS_WORDS
+from airflow_mlops.core.data.schema.keys import AXIS_WORDS, names_an_id
 
 if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.column import Column
@@ -105,6 +105,8 @@ def _open_ended(seen: Seen, *, is_key: bool) -> str:
     """Return why values that were seen say nothing of those to come; empty if they do."""
     if is_key:
         return "a key or a counter"
+    if names_an_id(seen.column):
+        return "an id by its name"
     if is_axis(seen.column):
         return "an axis of time or order by its name"
     if seen.direction:

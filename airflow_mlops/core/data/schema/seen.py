@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.profile.column import Column
+from airflow_mlops.core.data.profile.column import Column, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +39,10 @@ class Seen:
 
     @classmethod
     def of(cls, name: str, profile: Profile, windows: Sequence[Profile]) -> Seen:
-        """Return what a profile and those of its windows show of a column."""
+        """Return what a profile and those of its windows show of a column, where its kind is the same."""
         column = profile.by_name[name]
-        parts = tuple((w.rows, w.by_name[name]) for w in windows if name in w.by_name)
+        there = ((w.rows, w.by_name[name]) for w in windows if name in w.by_name)
+        parts = tuple((rows, part) for rows, part in there if not part.present or _alike(part, column))
         return cls(column=column, rows=profile.rows, windows=parts if len(parts) > 1 else ())
 
     @property
@@ -91,6 +92,10 @@ class Seen:
     @property
     def _numbers(self) -> list[Column]:
         return [column for _, column in self.windows if column.minimum is not None]
+
+
+def _alike(one: Column, other: Column) -> bool:
+    return one.kind is other.kind or {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
 
 
 def _sign(steps: Sequence[tuple[float, float]]) -> int:

@@ -112,7 +112,7 @@ def test_many_texts_have_lengths_and_few_a_domain():
 
 def test_flag_is_a_set_of_two_and_other_numbers_have_a_range():
     assert rules_of([0, 1] * 50)[SET].kwargs["value_set"] == [0, 1]
-    assert rules_of([0, 1, 2] * 50)[RANGE].kwargs["max_value"] == 22
+    assert rules_of([0, 1, 2] * 50)[RANGE].kwargs["max_value"] == 31
 
 
 @pytest.mark.parametrize("values", [[0] * 100, [1] * 100, [True] * 100, ["a"] * 100, [7.5] * 100])
@@ -220,7 +220,13 @@ def test_calendar_values_in_numbers_have_the_room_of_a_calendar(name, values, lo
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("id", range(1000)), ("n", range(40)), ("t", [0.5, 0.25] * 60), ("seq", np.arange(5000)[::-1])],
+    [
+        ("id", range(1000)),
+        ("n", range(40)),
+        ("customer_id", [7, 7, 901] * 40),
+        ("t", [0.5, 0.25] * 60),
+        ("seq", np.arange(5000)[::-1]),
+    ],
 )
 def test_keys_counters_and_axes_have_no_range(name, values):
     schema = infer_schema(profile_table(pa.table({name: values})), "s")
