@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.models import LoadedModel, loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
-from airflow_mlops.backends.validation.rows import class_names, sample_of
+from airflow_mlops.backends.validation.rows import class_names, classes_of, sample_of
 from airflow_mlops.core.errors import AccessDeniedError, InvalidDataError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
@@ -95,11 +95,14 @@ class Trial:
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:
         """Return a model's scores of the held-back rows.
 
-        :raises InvalidDataError: its classes are not the data's, so its columns mean other classes.
+        :raises InvalidDataError: its classes are not the data's, so its columns mean other classes; of two
+            classes its one column is the probability of the last by name.
         """
         scores = model.predict(rows.holdout)
         known, there = model.classes, class_names(rows, self.data)
-        if known is not None and there is not None and scores.ndim == 2 and known != there:
+        is_named = bool(classes_of(rows, self.data, is_matrix=scores.ndim == 2))
+        is_coded_by_author = scores.ndim == 1 and known == ["0", "1"]
+        if known and there and is_named and known != there and not is_coded_by_author:
             msg = f"knows the classes {', '.join(known)}; the data have {', '.join(there)}"
             raise InvalidDataError(msg)
         return scores

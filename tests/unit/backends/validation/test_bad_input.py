@@ -95,6 +95,10 @@ def three(frame):
     return frame.assign(late=np.arange(len(frame)) % 3)
 
 
+def yes_or_no(frame):
+    return frame.assign(late=np.where(frame["late"], "yes", "no"))
+
+
 def three_of_newark(frame):
     return frame.assign(origin=np.where(held_back_rows(frame, SPEC).cumsum() <= 3, "EWR", "JFK"))
 
@@ -193,7 +197,18 @@ VERDICTS = {
         Outcome.INCONCLUSIVE,
         f"champion version one {SAYS}: InvalidDataError: knows the classes 0, 1, 3; the data have 0, 1, 2",
     ),
+    "champion of two classes knows one by another name, so that the other comes last": (
+        {"champion": Model(classes=["yes", "zero"]), "change": yes_or_no},
+        Outcome.INCONCLUSIVE,
+        f"champion version one {SAYS}: InvalidDataError: knows the classes yes, zero; the data have no, yes",
+    ),
 }
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], [0, 1], None], ids=["by name", "by code", "not known"])
+def test_two_classes_that_the_champion_knows_are_compared(judged, classes):
+    known = Model(classes=classes)
+    assert judged(champion=known, challenger=known, change=yes_or_no).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(("wrong", "outcome", "reason"), VERDICTS.values(), ids=VERDICTS)
