@@ -70,7 +70,6 @@ class SkewTest(Record):
     role: Role = Role.FEATURE
     details: dict[str, float] = field(default_factory=dict)
 
-
     @property
     def answer(self) -> str:
         """Answer of the test: ``skewed``, ``quiet`` or ``inconclusive``."""
@@ -312,7 +311,7 @@ def _warning(check: str, subject: str, outcome: Outcome, reason: str) -> Finding
     return Finding(check=check, subject=subject, outcome=outcome, severity=Severity.WARNING, reason=reason)
 
 
-_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[float], list[float]]]
+_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[Sequence[float], Sequence[float]]]
 """Bin edges, category names, and the counts of both samples."""
 
 
