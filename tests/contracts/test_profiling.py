@@ -131,7 +131,7 @@ def engine(request):
 
 
 def assert_same(found, wanted):
-    """Compare all numbers exactly but sums, edges of numbers with many values, and what engines only bound."""
+    """Compare all numbers exactly but sums, edges of numbers with many values, and what is only bounded."""
     assert (found.rows, found.names, found.partitions) == (wanted.rows, wanted.names, wanted.partitions)
     for mine, theirs in zip(found.columns, wanted.columns, strict=True):
         scale = max(1e-300, theirs.deviation or 0.0, abs(theirs.mean or 0.0))

@@ -311,7 +311,7 @@ def _warning(check: str, subject: str, outcome: Outcome, reason: str) -> Finding
     return Finding(check=check, subject=subject, outcome=outcome, severity=Severity.WARNING, reason=reason)
 
 
-_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[Sequence[float], Sequence[float]]]
+_BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[float], list[float]]]
 """Bin edges, category names, and the counts of both samples."""
 
 
@@ -337,7 +337,7 @@ def _categorical(before: Column, now: Column) -> _BinnedShares:
         for name in {**sides[0], **sides[1]}
     }
     names = sorted(share, key=lambda name: (-share[name], name))[:_MAX_CATEGORIES]
-    kept = [[side.get(name, 0) for name in names] for side in sides]
+    kept = [[float(side.get(name, 0)) for name in names] for side in sides]
     rest = [column.present - sum(side) for column, side in zip((before, now), kept, strict=True)]
     if any(rest):
         return (), (*names, OTHER_VALUES), ([*kept[0], rest[0]], [*kept[1], rest[1]])

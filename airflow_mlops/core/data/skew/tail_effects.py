@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.data.profile.bins import Floats
 from airflow_mlops.core.data.skew.bounds import Effects, gains, measure, rises
 from airflow_mlops.core.data.skew.distance import Flags, common_bins
 from airflow_mlops.core.data.skew.policy import Distance
 from airflow_mlops.core.data.skew.tails import unseen
 
 if TYPE_CHECKING:
+    from airflow_mlops.core.data.profile.bins import Floats
     from airflow_mlops.core.data.skew.bins import AlignedCounts
     from airflow_mlops.core.data.skew.compare import SampleCounts
     from airflow_mlops.core.data.skew.distance import Bins
