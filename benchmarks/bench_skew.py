@@ -232,8 +232,10 @@ def ordered():
                 one, other = ({f"c{i}": order(rng.normal(size=rows)) for i in range(10)} for _ in range(2))
                 reference, quiet = (profile_table(pa.table(window)) for window in (one, other))
                 moved = profile_table(pa.table(other | {"c0": other["c0"] + 0.1}))
-                hits += [bool(compare_profiles(reference, quiet).skewed_columns),
-                         "c0" in compare_profiles(reference, moved).skewed_columns]
+                hits += [
+                    bool(compare_profiles(reference, quiet).skewed_columns),
+                    "c0" in compare_profiles(reference, moved).skewed_columns,
+                ]
             print(f"{name:>24}{rows:>10,}{hits[0] / repetitions:>14.1%}{hits[1] / repetitions:>20.1%}")
 
 
@@ -246,7 +248,8 @@ HISTORIES = {
     "exchangeable": lambda rng, count: rng.normal(size=(count, 5)),
     "AR(1) .8": wandering,
     "weekly season": lambda rng, count: (
-        2 * np.sin(2 * np.pi * np.arange(count)[:, None] / 7 + np.arange(5)) + 0.5 * rng.normal(size=(count, 5))
+        2 * np.sin(2 * np.pi * np.arange(count)[:, None] / 7 + np.arange(5))
+        + 0.5 * rng.normal(size=(count, 5))
     ),
     "slow trend": lambda rng, count: (
         np.arange(count)[:, None] / count * np.array([4.0, 0, 0, 0, 0]) + rng.normal(size=(count, 5))
@@ -259,7 +262,7 @@ HISTORIES = {
 
 def dependent(repetitions=100):
     """Daily blocks whose means depend on each other: what is said of the next block, and of the sixth."""
-    print("\nCalibrated on blocks of 5,000 rows, 5 columns, means move by .1 sd; a quiet block 1 and 6 blocks on")
+    print("\nCalibrated on blocks of 5,000 rows, 5 columns, means move by .1 sd; a quiet block 1 and 6 on")
     print(f"{'history':>20}{'blocks':>8}{'flagged':>16}{'inconclusive':>16}{'1 sd found':>12}")
     for name, means in HISTORIES.items():
         for blocks in (10, 21, 42):

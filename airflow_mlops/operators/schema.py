@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.nouns import with_noun
 from airflow_mlops.hooks.storage import filesystem_of, is_local, path_of, read_text, write_text
 from airflow_mlops.operators.data import DataOperator
 from airflow_mlops.runtime.evidence import evidence_key, keep_report, open_evidence

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.profiling.tables.sql_table import profile_table_uri
+from airflow_mlops.core.data.profile.bins import BIN_SHARE, read_below
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.data.profile.sketch import VALUES_SAMPLED, hash_text
@@ -130,17 +131,30 @@ def engine(request):
 
 
 def assert_same(found, wanted):
-    """Compare all numbers exactly but sums, and what engines only bound."""
+    """Compare all numbers exactly but sums, edges of numbers with many values, and what is only bounded."""
     assert (found.rows, found.names, found.partitions) == (wanted.rows, wanted.names, wanted.partitions)
     for mine, theirs in zip(found.columns, wanted.columns, strict=True):
-        scale = math.sqrt(max(1, theirs.present) * max(theirs.total_squares, 1e-300))
-        assert mine.total == pytest.approx(theirs.total, rel=1e-9, abs=1e-9 * scale), mine.name
-        assert mine.total_squares == pytest.approx(theirs.total_squares, rel=1e-9), mine.name
+        scale = max(1e-300, theirs.deviation or 0.0, abs(theirs.mean or 0.0))
+        assert mine.mean == (None if theirs.mean is None else pytest.approx(theirs.mean, abs=1e-9 * scale))
+        if theirs.deviation is not None:
+            assert mine.deviation == pytest.approx(theirs.deviation, rel=1e-6, abs=1e-7 * scale), mine.name
         bounded = {"total": 0.0, "total_squares": 0.0, "heavy_hitters": {}, "heavy_hitters_error": 0}
         engines = {"registers": "", "exact_distinct": None, "arrow_type": ""}
         engines |= {"value_sample": {}, "value_hash": ""}
+        if mine.edges != theirs.edges:
+            assert theirs.single_values is None, mine.name
+            assert_same_numbers(mine, theirs)
+            engines |= {"edges": (), "counts": ()}
         assert len(mine.value_sample) == len(theirs.value_sample), mine.name
         assert replace(mine, **bounded, **engines) == replace(theirs, **bounded, **engines)
+
+
+def assert_same_numbers(mine, theirs):
+    """Check that as many values lie below any point, up to a bin of each."""
+    points = np.unique(np.concatenate([mine.below[0], theirs.below[0]]))
+    apart = read_below(*mine.below, points) - read_below(*theirs.below, points)
+    assert mine.present == theirs.present
+    assert np.abs(apart).max() <= 2 * BIN_SHARE * mine.present + 1
 
 
 def assert_bounds_hold(profile, table):

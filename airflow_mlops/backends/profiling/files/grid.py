@@ -16,7 +16,7 @@ MOST_CELLS = 3072
 _FEW_SLOTS, _MOST_SLOTS = 1 << 10, 1 << 12
 """Slots of a table: 64 kB at most, of which a processor's own cache holds those of many columns."""
 LARGE_SHARE = 1 / 200
-"""Share of the values so far that a cell of several values may hold; further ones are counted in finer cells."""
+"""Share of the values so far that a cell of several values may hold; further ones go to finer cells."""
 _LEAST_LARGE = 64
 _NOTHING = np.zeros(0, np.int64)
 
@@ -64,7 +64,7 @@ class Grid:
             self.finer.add(keys, weights)
 
     def make_room(self, key: int, before: Ints, weights: Ints) -> None:
-        """Make the table or the cells larger so that a further key finds room, or open its cell if that is full.
+        """Make the table or the cells larger so that a key finds room, or open its cell if that is full.
 
         :param before: keys counted last, with their ``weights``: those of a full cell are counted again.
         """
@@ -131,7 +131,8 @@ class Grid:
         return lows[order], highs[order], np.append(held[alone], count)[order]
 
     def _held(self) -> Ints:
-        return self.cells[self.cells[:, 1] != 0]
+        there: Ints = self.cells[self.cells[:, 1] != 0]
+        return there
 
     def _fill(self, there: Ints, slots: int) -> int:
         """Put cells in a new table, adding up those of one key; return the largest count."""

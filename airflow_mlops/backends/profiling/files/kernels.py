@@ -39,7 +39,7 @@ def compiled(function: Any) -> Any:
 
 
 @compiled
-def tally_numbers(
+def tally_numbers(  # noqa: PLR0913, PLR0915 - one pass does it all
     values: AnyArray,
     bits: AnyArray,
     bitmap: AnyArray,
@@ -58,8 +58,8 @@ def tally_numbers(
     :param values: float64. ``bits``: the same memory as int64. ``first``: where to begin.
     :param cells: open-addressed table of key and count. A count of 0 is a free slot; a negative one, -1 - n,
         a cell with n values whose further ones are passed on, to be counted in finer cells.
-    :param state: shift from a value's key to its cell, cells in use, most cells, most values of a cell (of one
-        without a shift, any number), values passed on.
+    :param state: shift from a value's key to its cell, cells in use, most cells, most values of a cell (any
+        number if there is no shift), values passed on.
     :param passed: receives the keys passed on.
     :param sums: minimum, maximum, total, squares, origin; moments are about the origin.
     :param seen: nulls, NaN, positive infinity, negative infinity.

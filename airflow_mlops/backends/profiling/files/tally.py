@@ -116,7 +116,7 @@ class NumberTally(NullTally):
         self.rows += len(numbers)
         grid.expect(self.rows)
         if math.isnan(self.sums[4]):
-            self.sums[4] = _amid(numbers)
+            self.sums[4] = _amid(numbers[_there(numbers, bits, offset)])
         keys = numbers.view(np.int64)
         while done < len(numbers):
             done = kernels.tally_numbers(
@@ -177,11 +177,9 @@ def _there(numbers: Any, bits: Any, offset: int) -> Any:
 
 
 def _amid(numbers: Any) -> float:
-    """Return a value amid others, of which it is subtracted before these are added up."""
-    some = numbers[:: max(1, len(numbers) // 1000)]
-    some = some[np.isfinite(some)]
-    some = some if len(some) else numbers[np.isfinite(numbers)]
-    return float(np.sort(some)[len(some) // 2]) if len(some) else math.nan
+    """Return a value amid others, which is subtracted before they are added up; NaN if there is none."""
+    some = np.sort(numbers[:: max(1, len(numbers) // 1000)])
+    return float(some[len(some) // 2]) if len(some) else math.nan
 
 
 def _about(origin: float, tally: NumberTally) -> tuple[float, float]:

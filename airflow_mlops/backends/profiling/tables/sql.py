@@ -38,7 +38,7 @@ from airflow_mlops.core.data.profile.sketch import HEAVY_HITTERS_KEPT, MD5
 from airflow_mlops.core.errors import InvalidDataError, WindowChangedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -59,7 +59,7 @@ def profile_relation(
     """Return the profile of a table, view or query of DuckDB, Postgres, Spark, BigQuery or Snowflake.
 
     The result equals that of the Arrow engine on the same rows, but for the edges of numbers with more than
-    ``SINGLE_VALUES`` distinct values. Columns are read until no bin holds a large share, usually once or twice.
+    ``SINGLE_VALUES`` distinct values. Columns are read until no bin holds a large share: once or twice.
     The driver's errors are passed through: the connection is the caller's.
 
     :param bins_from: profile whose bins of texts are used, and tried for numbers; what it does not have, or
@@ -69,10 +69,9 @@ def profile_relation(
     :raises WindowChangedError: rows were added or deleted between the statements of a very wide table.
     """
     connection = table.get_backend()
-    dialect = dialect_of(connection.name)
     relation = str(connection.compile(table))
-    columns = _empty_columns(table, connection, relation, bins_from)
-    placed = _placed(connection, relation, [column for column in columns if column.kind.is_numeric])
+    columns, few = _empty_columns(table, connection, relation, bins_from)
+    placed = _placed(connection, relation, [column for column in columns if column.kind.is_numeric], few)
     texts = [column for column in columns if not column.kind.is_numeric]
     answers = zip(texts, _answers(connection, relation, texts), strict=True)
     found = placed | {column.name: _column(column, rows) for column, rows in answers}
@@ -107,8 +106,11 @@ def field_of(name: str, kind: dt.DataType) -> pa.Field:
 
 def _empty_columns(
     table: ibis.Table, connection: Any, relation: str, reference: Profile | None
-) -> list[Column]:
-    """Return per column of the table an empty column with the bins to count in, of numbers with a guess."""
+) -> tuple[list[Column], set[str]]:
+    """Return per column of the table an empty column with the bins to count in, of numbers with a guess.
+
+    And the names of numeric columns that seem to have few distinct values.
+    """
     fields = {name: field_of(name, kind) for name, kind in table.schema().items()}
     known = reference.by_name if reference else {}
     columns = {name: empty_column(field, None, known.get(name)) for name, field in fields.items()}
@@ -119,33 +121,44 @@ def _empty_columns(
     ]
     first = _sample(connection, relation, unknown) if unknown else {}
     plain = {name: str(kind).lower() for name, kind in table.schema().items()}
+    few: set[str] = set()
     for name, field in fields.items():
         column = empty_column(field, first.get(name), known.get(name))
         if column.kind.is_numeric:
-            edges = _edges(known.get(name)) or _guess(first.get(name), column.kind)
+            edges, is_few = _edges(known.get(name)), _is_few(known.get(name))
+            if not edges:
+                edges, is_few = _guess(first.get(name), column.kind)
+            few |= {name} if is_few else set()
             column = replace(column, edges=edges, counts=(0,) * (len(edges) + 1))
         if pa.types.is_binary(field.type):
             column = replace(column, arrow_type=plain[name])
         columns[name] = column
-    return list(columns.values())
+    return list(columns.values()), few
+
+
+def _is_few(known: Column | None) -> bool:
+    return known is not None and known.kind.is_numeric and known.single_values is not None
 
 
 def _edges(known: Column | None) -> tuple[float, ...]:
     return known.edges if known is not None and known.kind.is_numeric else ()
 
 
-def _guess(first: pa.ChunkedArray | None, kind: Kind) -> tuple[float, ...]:
-    """Return edges at which some of the values would be counted."""
+def _guess(first: pa.ChunkedArray | None, kind: Kind) -> tuple[tuple[float, ...], bool]:
+    """Return edges at which some of the values would be counted, and whether these are few distinct ones."""
     values = first.drop_null().to_numpy() if first is not None else np.zeros(0)
     keys, counts = np.unique(keys_of(values[np.isfinite(values)]), return_counts=True)
     if not len(keys):
-        return ()
-    return place_bins((keys, keys + 1), counts.astype(float), whole=kind is Kind.INTEGER)[0]
+        return (), True
+    edges, _ = place_bins((keys, keys + 1), counts.astype(float), whole=kind is Kind.INTEGER)
+    return edges, len(keys) <= SINGLE_VALUES
 
 
-def _placed(connection: Any, relation: str, columns: Sequence[Column]) -> dict[str, Column]:
+def _placed(
+    connection: Any, relation: str, columns: Sequence[Column], few: Collection[str]
+) -> dict[str, Column]:
     """Count numbers, again in more bins while one holds a large share; return columns by name."""
-    single = _single_values(connection, relation, columns)
+    single = _single_values(connection, relation, columns, few)
     found: dict[str, Column] = {}
     left = [
         replace(column, edges=edges, counts=(0,) * (len(edges) + 1))
@@ -164,14 +177,15 @@ def _placed(connection: Any, relation: str, columns: Sequence[Column]) -> dict[s
     return found
 
 
-def _single_values(connection: Any, relation: str, columns: Sequence[Column]) -> list[tuple[float, ...]]:
+def _single_values(
+    connection: Any, relation: str, columns: Sequence[Column], few: Collection[str]
+) -> list[tuple[float, ...]]:
     """Return the columns' edges; of those that may have few distinct values, an edge at each of these."""
-    few = [i for i, column in enumerate(columns) if len(column.edges) <= 2 * SINGLE_VALUES]
+    asked = {i: column for i, column in enumerate(columns) if column.name in few}
     edges = [column.edges for column in columns]
-    if not few:
+    if not asked:
         return edges
-    values: dict[int, list[float]] = {i: [] for i in few}
-    asked = {i: columns[i] for i in few}
+    values: dict[int, list[float]] = {i: [] for i in asked}
     text = distinct_text(relation, asked, SINGLE_VALUES + 1, dialect_of(connection.name))
     for i, x in _answer(connection, text):
         values[int(i)].append(float(x))
@@ -304,8 +318,8 @@ def _bins(column: Column, bins: Sequence[tuple[Any, ...]]) -> tuple[tuple[float,
     low, high = np.where(tight, least, ends[place]), np.where(tight, beyond, ends[place + 1])
     edges, counts = bins_between(low, high, count)
     points, below = thin(np.asarray(edges), np.cumsum(np.asarray(counts, float))[:-1])
-    counts = np.diff(np.concatenate([[0.0], below, [count.sum()]])).astype(int)
-    return tuple(points.tolist()), tuple(counts.tolist())
+    held = np.diff(np.concatenate([[0.0], below, [count.sum()]])).astype(int)
+    return tuple(points.tolist()), tuple(held.tolist())
 
 
 def _text(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SINGLE_VALUES = 512
 """Of a column with at most so many distinct values each has a bin of its own."""
 BIN_SHARE = 1 / 256
-"""Share of the values up to which neighbouring cells are one bin; a bin with more is one cell or one value."""
+"""Share of the values up to which neighbouring cells are one bin; with more it is one cell or value."""
 MOST_BINS = 1024
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -32,7 +32,7 @@ _WORD = np.uint64(32)
 def keys_of(values: Floats) -> Ints:
     """Return the keys of floats, -0.0 as 0.0."""
     bits = (values + 0.0).view(np.int64)
-    return np.where(bits < 0, _LEAST - bits, bits)
+    return np.asarray(np.where(bits < 0, _LEAST - bits, bits))
 
 
 def values_of(keys: Ints) -> Floats:
@@ -45,7 +45,7 @@ def bit_lengths(keys: Ints) -> Ints:
     plain = keys.view(np.uint64)
     high, low = plain >> _WORD, plain & np.uint64(0xFFFFFFFF)
     length = np.where(high > 0, 32 + np.frexp(high.astype(float))[1], np.frexp(low.astype(float))[1])
-    return length.astype(np.int64)
+    return np.asarray(length, np.int64)
 
 
 def place_bins(
@@ -89,7 +89,7 @@ def _apart(lows: Ints, below: Floats) -> Any:
 
 
 def _keep_most(apart: Any, below: Floats) -> Any:
-    """Drop edges until bins are few: those within an equal share of the values, and not beside a large bin."""
+    """Drop edges until bins are few: those within an equal share of the values, not beside a large bin."""
     at = np.flatnonzero(apart)
     held = np.diff(below[np.concatenate([[0], at + 1, [len(below) - 1]])])
     share = np.floor(np.cumsum(held) / (BIN_SHARE * below[-1]))
@@ -106,7 +106,7 @@ def _edges(keys: Ints, *, whole: bool) -> Floats:
 
 
 def bins_between(low: Floats, high: Floats, counts: Floats) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Return edges, and counts, one more than edges, of values in intervals ``[low, high)`` that are apart."""
+    """Return edges and counts, one more than edges, of values in intervals ``[low, high)``."""
     edges = np.unique(np.concatenate([low, high]))
     edges = edges[np.abs(edges) <= sys.float_info.max]
     placed = np.zeros(len(edges) + 1, np.int64)
@@ -133,6 +133,7 @@ def read_below(edges: Floats, below: Floats, points: Sequence[float] | Floats) -
     upper = np.minimum(place + 1, len(edges) - 1)
     quarter = at / 4, edges[place] / 4, edges[upper] / 4  # spans near the largest float would overflow
     span = quarter[2] - quarter[1]
-    part = np.divide(quarter[0] - quarter[1], span, out=(at >= edges[upper]).astype(float), where=span > 0)
+    with np.errstate(over="ignore"):
+        part = np.divide(quarter[0] - quarter[1], span, out=np.zeros(len(at)), where=span > 0)
     part = np.where(at >= edges[upper], 1.0, np.clip(part, 0.0, 1.0))
     return np.asarray(below[place] + part * (below[upper] - below[place]))

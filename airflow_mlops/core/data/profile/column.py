@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.bins import Floats
 
 _FEW_EDGES = 64
-"""So many edges were most until bins were closed: an edge then may be a value, with nothing up to the next."""
+"""Most edges of profiles from before bins were closed: an edge may be a value, with none up to the next."""
 
 
 class Kind(StrEnum):

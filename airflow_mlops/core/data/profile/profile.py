@@ -62,7 +62,7 @@ def merge(*profiles: Profile) -> Profile:
     """Return the profile of the rows of all profiles together; a window without a column has nulls there.
 
     Commutative except for the order of columns and the heavy hitters, whose stated error holds in any order.
-    What belongs together is best merged at once: see :func:`~airflow_mlops.core.data.profile.column.add_columns`.
+    Merge at once what belongs together: see :func:`~airflow_mlops.core.data.profile.column.add_columns`.
 
     :raises InvalidRecordError: no profile given, or a column of different kinds, or texts in different bins.
     """

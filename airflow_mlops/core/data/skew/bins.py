@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.data.profile.bins import read_below
+from airflow_mlops.core.data.profile.bins import Floats, Ints, read_below
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.skew.distance import Bins, Flags, Floats, Ints
+from airflow_mlops.core.data.skew.distance import Bins, Flags
 from airflow_mlops.core.data.skew.tails import Tails, tail_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LISTED_VALUES = 64
 """Most values of a numeric column for which those that are none of them are told apart."""
 COARSE_BINS = 64
-"""Most bins of a numeric column for distances that add up over bins: of more, chance adds more than change."""
+"""Most bins of a numeric column for distances that are sums: of more, chance adds more than change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special, stats
 
+from airflow_mlops.core.data.profile.bins import Floats
 from airflow_mlops.core.data.skew.distance import (
     RARE_EXPECTED_COUNT,
-    Floats,
     jensen_shannon,
     join_rare,
     kolmogorov_smirnov,

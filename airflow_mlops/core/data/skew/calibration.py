@@ -24,9 +24,10 @@ from airflow_mlops.core.errors import InvalidConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_mlops.core.data.profile.bins import Floats
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.bins import AlignedCounts
-    from airflow_mlops.core.data.skew.distance import Flags, Floats
+    from airflow_mlops.core.data.skew.distance import Flags
 
 _UNBOUNDED = (Distance.PSI, Distance.WASSERSTEIN)
 _WIDER = 2.0
@@ -61,7 +62,7 @@ def calibrate(
 
     Columns that show themselves not to be exchangeable (keys, counters, times, trends, values that wander)
     take no part in the scores and get thresholds from their own blocks; below these they are inconclusive.
-    So is a test whose threshold came out above :data:`~airflow_mlops.core.data.skew.policy.HIGHEST_CALIBRATED`.
+    So is a test whose threshold came out above ``HIGHEST_CALIBRATED``.
     One block that makes thresholds so large is left out, if without it none is.
 
     :param blocks: profiles of equal spans of time without a known problem, in the order of time.

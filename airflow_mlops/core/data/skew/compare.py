@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from airflow_mlops.core.data.profile.bins import Floats, Ints
 from airflow_mlops.core.data.skew.bins import SampleCounts, align_columns
 from airflow_mlops.core.data.skew.bounds import Effects, measure, rises
-from airflow_mlops.core.data.skew.distance import Floats, Ints, jensen_shannon, population_stability
+from airflow_mlops.core.data.skew.distance import jensen_shannon, population_stability
 from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, NULL_SHARE, Distance, SkewPolicy
 from airflow_mlops.core.data.skew.report import (
     EffectSize,
@@ -281,7 +282,9 @@ def _notes(policy: SkewPolicy, calibration: SkewCalibration | None) -> tuple[str
         odd = [f"{name}: {why}" for name, why in [*calibration.not_exchangeable.items()][:20]]
         notes.append(f"blocks are not exchangeable, left out of the calibration: {'; '.join(odd)}")
     if calibration and calibration.left_out:
-        notes.append(f"block {', '.join(calibration.left_out)} is unlike all others: left out of the calibration")
+        notes.append(
+            f"block {', '.join(calibration.left_out)} is unlike all others: left out of the calibration"
+        )
     if policy.rows_per_entity > 1:
         notes.append(f"{policy.rows_per_entity:g} rows per entity: sample sizes are divided by as much")
     return tuple(notes)

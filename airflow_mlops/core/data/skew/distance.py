@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
+from airflow_mlops.core.data.profile.bins import Floats, Ints
+
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 RARE_EXPECTED_COUNT = 5.0

@@ -16,8 +16,8 @@ from airflow_mlops.core.data.skew.policy import HIGHEST_CALIBRATED, NEW_CATEGORI
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_mlops.core.data.profile.bins import Floats
     from airflow_mlops.core.data.skew.bins import AlignedCounts
-    from airflow_mlops.core.data.skew.distance import Floats
 
 _LEVEL = 0.05
 """Chance that any column of exchangeable blocks is named."""
@@ -52,7 +52,8 @@ def _dependence(places: Floats, level: float) -> str:
         return ""
     trend = stats.kendalltau(np.arange(len(places)), places)
     if trend.pvalue <= level:
-        return f"its values {'rise' if trend.statistic > 0 else 'fall'} with time (Kendall's tau {trend.statistic:.2f})"
+        way = "rise" if trend.statistic > 0 else "fall"
+        return f"its values {way} with time (Kendall's tau {trend.statistic:.2f})"
     off = places - places.mean()
     linked = float((off[1:] * off[:-1]).sum() / (off**2).sum())
     z = (linked + 1 / len(places)) * len(places) ** 0.5
@@ -62,7 +63,7 @@ def _dependence(places: Floats, level: float) -> str:
 
 
 def _places(aligned: AlignedCounts) -> Floats:
-    """Return where each block's values lie on average among those of all blocks, ``(n_blocks, n_columns)``."""
+    """Return the mean rank of each block's values among those of all, ``(n_blocks, n_columns)``."""
     together = aligned.counts.sum(axis=0)
     total = np.repeat(aligned.add(together), aligned.sizes)
     starts = np.cumsum(aligned.sizes) - aligned.sizes

@@ -71,7 +71,6 @@ class SkewTest(Record):
     role: Role = Role.FEATURE
     details: dict[str, float] = field(default_factory=dict)
 
-
     @property
     def answer(self) -> str:
         """Answer of the test: ``skewed``, ``quiet`` or ``inconclusive``."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_mlops.core.data.profile.bins import Floats, Ints
 from airflow_mlops.core.data.profile.sketch import join_heavy_hitters
-from airflow_mlops.core.data.skew.distance import Bins, Flags, Floats, Ints
+from airflow_mlops.core.data.skew.distance import Bins, Flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

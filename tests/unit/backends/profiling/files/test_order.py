@@ -1,4 +1,4 @@
-"""The order of rows, row groups, files and partitions changes no verdict, and distances are those of all rows."""
+"""The order of rows, row groups, files and partitions changes no verdict; distances are those of all rows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_distance_is_that_of_all_rows_whatever_their_order(world):
         assert not same.skewed
 
 
-@pytest.mark.parametrize("world", sorted(WORLDS.keys() - {"cluster", "prices", "outlier", "constant, then not"}))
+@pytest.mark.parametrize(
+    "world", sorted(WORLDS.keys() - {"cluster", "prices", "outlier", "constant, then not"})
+)
 def test_bins_are_the_same_in_any_order_where_values_are_not_crowded(world):
     values = WORLDS[world](np.random.default_rng(1), ROWS)
     first = profiled(values).column("x")
@@ -135,9 +137,10 @@ def test_keys_are_in_the_order_of_the_floats(values):
         unique, counts = np.unique(keys, return_counts=True)
         edges, held = place_bins((unique, unique + 1), counts.astype(float))
         assert sum(held) == len(values)
-        assert list(held) == np.bincount(
-            np.searchsorted(edges, numbers, side="right"), minlength=len(edges) + 1
-        ).tolist()
+        assert (
+            list(held)
+            == np.bincount(np.searchsorted(edges, numbers, side="right"), minlength=len(edges) + 1).tolist()
+        )
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from airflow_mlops.backends.profiling.files import kernels
 from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
 from airflow_mlops.backends.profiling.files.dataset import describe_window
 from airflow_mlops.core.data.profile.column import Kind
 from airflow_mlops.core.data.profile.profile import merge
 from airflow_mlops.core.data.profile.sketch import DISTINCT_ERROR
+
 
 def zipf(rows, seed=0):
     return np.char.add("v", (np.random.default_rng(seed).zipf(1.2, rows) % 10**9).astype(str))

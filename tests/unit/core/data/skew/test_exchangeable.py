@@ -76,9 +76,7 @@ def test_exchangeable_history_gives_clear_answers():
     clear, named = 0, 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        history = [
-            block(rng, i, x=rng.normal(0, 0.1), y=rng.normal(0, 0.2)).drop(["id"]) for i in range(20)
-        ]
+        history = [block(rng, i, x=rng.normal(0, 0.1), y=rng.normal(0, 0.2)).drop(["id"]) for i in range(20)]
         calibration, report = judged(history, block(rng, 20).drop(["id"]))
         named += bool(calibration.not_exchangeable)
         clear += report.verdict.outcome is Outcome.PASS
