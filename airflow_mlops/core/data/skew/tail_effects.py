@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_mlops.core.data.profile.bins import Floats
 from airflow_mlops.core.data.skew.bounds import Effects, gains, measure, rises
 from airflow_mlops.core.data.skew.distance import Flags, common_bins
 from airflow_mlops.core.data.skew.policy import Distance
 
 if TYPE_CHECKING:
-    from airflow_mlops.core.data.profile.bins import Floats
     from airflow_mlops.core.data.skew.bins import AlignedCounts, SampleCounts
     from airflow_mlops.core.data.skew.distance import Bins
     from airflow_mlops.core.data.skew.tails import Tails
