@@ -178,7 +178,9 @@ def _new_names(before: Column, now: Column) -> list[str]:
     """Name the most frequent values that the reference does not have, as far as that is certain."""
     listed = before.named.keys() | (before.categories or {}).keys()
     most = before.heavy_hitters_error / max(1, before.present) * now.present
-    new = [n for n, count in now.named.items() if n not in listed and (count > most or _is_absent(before, n))]
+    beyond = {name: count for name, count in now.named.items() if name not in listed}
+    frequent = [name for name, count in beyond.items() if count > most]
+    new = frequent or [name for name in beyond if _is_absent(before, name)]
     return [repr(name) for name in new[:_NEW_CATEGORIES_NAMED]]
 
 
