@@ -32,7 +32,7 @@ NESTED = [
     (st.lists(st.integers(-3, 5), max_size=2), pa.list_(pa.int64())),
     (st.binary(max_size=2), pa.binary()),
     (st.times(), pa.time64("us")),
-    (st.timedeltas(), pa.duration("us")),
+    (st.timedeltas(dt.timedelta(-9), dt.timedelta(9)), pa.duration("us")),
 ]
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.1, 0.3, 2.5, 1e9, -1e9, 1e-9, 1e300, math.nan]
 

@@ -11,6 +11,7 @@ import lzma
 import re
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ ROW_BYTES = 1 << 26
 """Bytes that one row may have; one that is longer has most likely lost a quote."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_BYTE = 256
+_SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\r\n])\r?\n")
+"""Excel's first line that names the delimiter and is no row."""
 _ROW_OF_BLOCK = re.compile(r"(?<=Row #)\d+")
 _UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
 
@@ -59,6 +62,9 @@ class CsvFile:
         self._encoding = encoding_of(head, options)
         self._decode = _decoder(self._encoding)
         self._head = self._decoded(head)
+        if excel := _SEPARATOR_LINE.match(self._head):
+            self._head = self._head[excel.end() :]
+            options = replace(options, delimiter=options.delimiter or excel[1].decode())
         self.dialect = find_dialect(self._head, self.name, self._encoding, options)
         self._quote = ord(self.dialect.quote) if self.dialect.quote else _NO_BYTE
         self._rest = self._whole_rows()

@@ -70,6 +70,7 @@ STATED = {
     "utf_16_without_a_mark": ("a,b\n1,é\n".encode("utf-16-le"), "encoding=utf-16-le", {"a": [1], "b": ["é"]}),
     "decimal": (b'a,b\n1,"1,234"\n', "decimal=,", {"a": [1], "b": [1.234]}),
     "quote": (b"a,b\n1,'x,y'\n", "quote='", {"a": [1], "b": ["x,y"]}),
+    "first_line_of_excel": (b"sep=;\r\na;b\r\n1;x,y\r\n", "", {"a": [1], "b": ["x,y"]}),
     "no_quote": (b'a,b\n1,5" pipe\n2,"x\n', "quote=", {"a": [1, 2], "b": ['5" pipe', '"x']}),
     "na_values": (b"a,b\n-9,NA\n2,\n", "na_values=-9", {"a": [None, 2], "b": ["NA", None]}),
     "no_words": (b"a,b\n1,NA\n2,\n", "na_values=", {"a": [1, 2], "b": ["NA", None]}),
