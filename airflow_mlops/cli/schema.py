@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.csv_options import window_of
 from airflow_mlops.cli.terminal import FAILED, PASSED, reading, tell_notes, write
-from airflow_mlops.core.data.expectations.query import shortened
 from airflow_mlops.core.nouns import with_noun
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ def _reading_twice(window: Window) -> AbstractContextManager[Callable[[float], N
 
 def _unsure(schema: Schema) -> list[str]:
     """Return what inference was not sure of, long lists of columns shortened; the file has them in full."""
+    from airflow_mlops.core.data.expectations.query import shortened
+
     lines = [schema.notes] if isinstance(schema.notes, str) else schema.notes or []
     told = (line.partition(": ") for line in lines)
     return [f"unsure: {shortened(columns.split(', '))}: {doubt}" for columns, _, doubt in told]
