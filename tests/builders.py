@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from airflow_mlops.backends.registry.protocol import LedgerEntry
 from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.core.data.window import Window
@@ -13,6 +15,7 @@ from airflow_mlops.core.rollout.machine import advance, begin, begin_step
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.training.candidate import Candidate
 from airflow_mlops.core.validation.report import Comparison, ComparisonAnswer, Report
+from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 VALIDATED = {"mlops.validation": "pass"}
@@ -115,3 +118,28 @@ def canary_beside_champion(holder, percent=25):
     backend.deploy("m", "2", None, holder=holder)
     backend.set_traffic("m", "2", percent, holder=holder)
     return backend
+
+
+def sample(rng, rows=4000, *, noise=0.1, champion_noise=0.1, segments=None, champion=True):
+    """Held-back rows of two classes with the scores of models that are noisy guesses of the probability."""
+    truth = rng.uniform(0.05, 0.95, rows)
+    labels = (rng.random(rows) < truth).astype(float)
+    scores = {
+        CHALLENGER: np.clip(truth + rng.normal(0, noise, rows), 0, 1),
+        BASELINE: np.full(rows, labels.mean()),
+    }
+    if champion:
+        scores[CHAMPION] = np.clip(truth + rng.normal(0, champion_noise, rows), 0, 1)
+    return Sample(labels, scores, segments or {})
+
+
+def regression(rng, unit, worse=1.0, rows=4000):
+    """A regression in some unit, in two segments; the challenger's errors in the second are ``worse``."""
+    labels = rng.normal(100, 10, rows)
+    noise, own = rng.normal(size=rows), 0.1 * rng.normal(size=rows)
+    there = np.arange(rows) < rows // 2
+    scores = {CHAMPION: labels + noise, CHALLENGER: labels + (noise + own) * np.where(there, 1.0, worse)}
+    scores[BASELINE] = np.full(rows, 100.0)
+    segments = {"origin": np.where(there, "JFK", "LGA").astype(object)}
+    scaled = {name: unit * values for name, values in scores.items()}
+    return Sample(unit * labels, scaled, segments=segments, columns=segments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scored_samples import regression, sample
+from builders import regression, sample
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.comparison import judge_candidate

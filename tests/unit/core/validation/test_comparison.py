@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scored_samples import sample
+from builders import sample
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.validation.comparison import judge_candidate

@@ -78,6 +78,17 @@ def test_event_says_who_asks_and_why(world, lake, run):
     assert (request["trigger"], request["reason"]) == ("degradation", "roc_auc 0.5")
 
 
+def test_of_several_requests_a_degradation_is_the_reason(world, lake, run):
+    asked = [
+        {},
+        {"trigger": "drift", "reason": "ks 0.2"},
+        {"trigger": "degradation", "reason": "roc_auc 0.5"},
+    ]
+    events = {"asset": [SimpleNamespace(extra=extra) for extra in asked]}
+    request = read(lake, run, partition="2013-02", triggering_asset_events=events)
+    assert (request["trigger"], request["reason"]) == ("degradation", "roc_auc 0.5")
+
+
 def test_partition_that_broke_the_schema_is_not_learned_from(world, lake, run):
     tags = {"mlops.profile": "data", "mlops.profile.partition": "2013-02", "mlops.profile.valid": "false"}
     world.evidence.open(EvidenceKey(model="m", dag_id="d", run_id="broken"), tags)
