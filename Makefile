@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constr
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast lint house types imports bench bench-data bench-schemas bench-skew bench-canary bench-validation bench-promotions bench-triggerer lease-drill chaos chaos-people clean
+.PHONY: setup setup-test demo ui stop test test-fast cases lint house types imports bench bench-data bench-schemas bench-skew bench-canary bench-validation bench-promotions bench-triggerer lease-drill chaos chaos-people clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -79,6 +79,10 @@ test: lint types imports
 
 test-fast: setup-test
 	$(BIN)/pytest tests/unit tests/dags -m "not slow and not integration"
+
+# Inputs that once came out wrong: one line a case, with its right answer.
+cases: setup-test
+	@PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR) $(BIN)/python -m cases
 
 bench: setup-test
 	@for file in benchmarks/bench_*.py benchmarks/schemas/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -1,0 +1,1 @@
+"""Inputs that once came out wrong, and the tests that hold their right answers."""
