@@ -84,13 +84,14 @@ def test_window_that_cannot_be_used_fails_without_retry(profile, month, named):
         profile(month)
 
 
-def test_good_window_passes_and_its_cells_are_used_from_then_on(world, profile, run, schema):
+def test_good_window_passes_and_its_categories_are_used_from_then_on(world, profile, run, schema):
     verdict = run(check(profile("2013-01"), schema), run_id="run-2013-01")
     assert verdict["outcome"] == "pass"
     first, second = (
         world.evidence.read_json(profile(m)["evidence_run"], "profile.json") for m in ("2013-01", "2013-03")
     )
-    assert first["columns"][0]["edges"] == second["columns"][0]["edges"]
+    assert first["columns"][1]["categories"].keys() == second["columns"][1]["categories"].keys()
+    assert first["columns"][0]["edges"] != second["columns"][0]["edges"]  # numbers have bins of their own
 
 
 def test_broken_schema_keeps_its_report_then_fails_without_retry(world, profile, run, schema):
@@ -148,7 +149,7 @@ def test_reference_of_several_partitions_adds_up_though_the_window_lacks_a_colum
     served = profile_table(table().select(["x"]))
     stored = StoredProfiles(store=world.evidence, model="m", run=ASKING)
     reference = stored.champion(world.registry, served)
-    assert (reference.rows, reference.column("x").edges) == (6000, served.column("x").edges)
+    assert (reference.rows, reference.column("x").present) == (6000, 6000)
     assert reference.column("c").categories == {"a": 3000, "b": 3000}
 
 
