@@ -49,10 +49,12 @@ from airflow_mlops.runtime.notices import NotifyingOperator
 from airflow_mlops.runtime.paths import (
     PROMOTION_PATH,
     ROLLBACK_PATH,
+    ROLLOUT,
     ROLLOUT_PAGE_PATH,
+    STAGE,
+    VERSION,
 )
 from airflow_mlops.runtime.rollout_report import keep_beginning, keep_rollout, number_of
-from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
 from airflow_mlops.triggers.canary import CanaryAnalysisTrigger
 
 if TYPE_CHECKING:

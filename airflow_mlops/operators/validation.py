@@ -22,8 +22,8 @@ from airflow_mlops.runtime.clearance import compared_tag, stale_version
 from airflow_mlops.runtime.ends import NOMINATED_AT
 from airflow_mlops.runtime.evidence import open_evidence
 from airflow_mlops.runtime.failure import fail_fast
-from airflow_mlops.runtime.paths import VALIDATION_PATH
-from airflow_mlops.runtime.update_report import NOMINATED, keep_update
+from airflow_mlops.runtime.paths import NOMINATED, VALIDATION_PATH
+from airflow_mlops.runtime.update_report import keep_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

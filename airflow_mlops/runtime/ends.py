@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from airflow_mlops.core.errors import LeaseLostError, MlopsError
 from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
 from airflow_mlops.core.rollout.state import Phase
-from airflow_mlops.runtime.update_report import ROLLOUT, STAGE, VERSION
+from airflow_mlops.runtime.paths import ROLLOUT, STAGE, VERSION
 
 if TYPE_CHECKING:
     from airflow_mlops.backends.evidence.protocol import EvidenceStore

@@ -1,6 +1,11 @@
-"""Paths of the documents in an evidence run, one name each for the task that writes and those that read."""
+"""Documents and tags in an evidence run: one name each for the task that writes and those that read."""
 
 from __future__ import annotations
+
+# tags
+NOMINATED = "mlops.nominated"
+VERSION, STAGE = "mlops.version", "mlops.stage"
+ROLLOUT = "rollout"
 
 # data
 PROFILE_PATH = "profile.json"

@@ -18,12 +18,16 @@ from airflow_mlops.runtime.paths import (
     CANDIDATE_PATH,
     CARD_PAGE_PATH,
     CARD_PATH,
+    NOMINATED,
     PROFILE_PATH,
     READINESS_PATH,
+    ROLLOUT,
     ROLLOUT_REPORT_PATH,
+    STAGE,
     UPDATE_PAGE_PATH,
     UPDATE_PATH,
     VALIDATION_PATH,
+    VERSION,
     page_path,
     report_path,
 )
@@ -36,9 +40,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.release.version_status import Parts, UpdateRollout
     from airflow_mlops.core.training.candidate import Candidate
 
-NOMINATED = "mlops.nominated"
-VERSION, STAGE = "mlops.version", "mlops.stage"
-_UPDATE, ROLLOUT = "update", "rollout"
+_UPDATE = "update"
 _DOCUMENTS = {
     "schema": report_path("schema"),
     "skew": page_path("skew"),
