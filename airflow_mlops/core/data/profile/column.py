@@ -319,7 +319,7 @@ def _add(one: Column, other: Column) -> Column:
         heavy_hitters_error=one.heavy_hitters_error + other.heavy_hitters_error + cut,
         listed_above=max(one.listed_above, other.listed_above),
         value_sample=_join_samples(one, other),
-        value_hash=one.value_hash or other.value_hash,
+        value_hash=max((bool(column.value_sample), column.value_hash) for column in (one, other))[1],
         registers=join_registers(one.registers, other.registers) if _sketched(one, other) else "",
         exact_distinct=None,
     )
