@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.training.in_process import load_function, source_file
 from airflow_mlops.core.errors import TrainingError
+from airflow_mlops.core.training.candidate import CLASSES_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,9 +72,10 @@ class TrainingLog:
             with mlflow.start_run(run_id=self.run):
                 mlflow.log_input(dataset, context="training")
 
-    def model(self, model: Any, rows: Rows, code: Sequence[str]) -> str:
+    def model(self, model: Any, rows: Rows, code: Sequence[str], classes: Sequence[str] = ()) -> str:
         """Log the model with signature and input example; return its URI.
 
+        :param classes: in the order of its scores' columns, as its metadata records them.
         :raises TrainingError: MLflow cannot store it.
         """
         import mlflow
@@ -86,6 +88,7 @@ class TrainingLog:
             "input_example": example,
             "pip_requirements": _pins(_SERVED_WITH),
             "code_paths": list(code) or None,
+            "metadata": {CLASSES_KEY: list(classes)} if classes else None,
         }
         with self.server.session(), mlflow.start_run(run_id=self.run):
             try:

@@ -7,6 +7,7 @@ that dies is replaced at once.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
+from airflow_mlops.core.training.candidate import CLASSES_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -31,6 +33,7 @@ _GRACE_SECONDS = 5.0
 _IDLE_SECONDS = 75
 """Longer than the gateway keeps an idle connection: the client's side closes it, never this one."""
 _BACKLOG = 2048
+_LONGEST_HEADER = 2000
 _SHORT_LIFE_SECONDS = 1.0
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -64,11 +67,16 @@ class LoggedModel:
 
 
 class Identified:
-    """ASGI middleware: takes or makes ``X-Request-Id``; answers with it and ``X-Model-Version``."""
+    """ASGI middleware: takes or makes ``X-Request-Id``; answers with it and ``X-Model-Version``.
 
-    def __init__(self, app: Any, version: str) -> None:
+    A model with classes answers with ``X-Model-Classes``, too: names as JSON, in the order of its scores.
+    """
+
+    def __init__(self, app: Any, version: str, classes: Sequence[str] = ()) -> None:
         self.app = app
         self.version = version.encode()
+        named = json.dumps(list(classes)).encode()  # ASCII
+        self.classes = [(b"x-model-classes", named)] if classes and len(named) <= _LONGEST_HEADER else []
 
     async def __call__(
         self,
@@ -86,6 +94,7 @@ class Identified:
                 identity = [
                     (b"x-model-version", self.version),
                     (b"x-request-id", request_id.encode("latin-1")),
+                    *self.classes,
                 ]
                 message = {**message, "headers": [*message.get("headers", ()), *identity]}
             await send(message)
@@ -159,7 +168,8 @@ def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.so
 
     folder = Path(options.log_dir) / options.endpoint / options.version
     with InferenceWriter(folder, options.version) as writer:
-        app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version)
+        classes = (model.metadata.metadata or {}).get(CLASSES_KEY, ())
+        app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version, classes)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=_IDLE_SECONDS)
         uvicorn.Server(config).run(sockets=[listening])
 
