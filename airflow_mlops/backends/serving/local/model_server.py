@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,7 +43,8 @@ class LoggedModel:
     """A model that writes each row it scored, or failed to score, to the inference log.
 
     MLflow answers 400 when a model raises. A model's failure is a server error, so it becomes an exception
-    that MLflow answers with 500; malformed requests stay 400.
+    that MLflow answers with 500; malformed requests stay 400, and so are those that lack an input
+    of the model, for want of which it failed.
     """
 
     def __init__(self, model: PyFuncModel, writer: InferenceWriter) -> None:
@@ -52,18 +54,31 @@ class LoggedModel:
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """Score rows and log them."""
-        from mlflow.exceptions import MlflowException
+        from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 
         try:
             predictions = self._model.predict(data, params=params)
         except MlflowException:
             raise
         except Exception as error:
+            lacking = missing_inputs(self.metadata, data)
+            if lacking:
+                msg = f"the request lacks {', '.join(lacking)}, which the model needs: {type(error).__name__}"
+                raise MlflowException(msg, error_code=INVALID_PARAMETER_VALUE) from error
             self._writer.write(_REQUEST_ID.get(), data, None, status=500)
             msg = f"model raised {type(error).__name__}: {error}"
             raise MlflowException(msg) from error
         self._writer.write(_REQUEST_ID.get(), data, predictions, status=200)
         return predictions
+
+
+def missing_inputs(metadata: Any, data: Any) -> list[str]:
+    """Return the inputs of a model's signature that a request does not have."""
+    schema = metadata.get_input_schema()
+    if schema is None or not schema.has_input_names():
+        return []
+    there = getattr(data, "columns", data if isinstance(data, Mapping) else None)
+    return [] if there is None else [name for name in schema.input_names() if name not in there]
 
 
 class Identified:
