@@ -47,6 +47,7 @@ class DataConfig:
         runs.
     :param csv: how csv files are read; what is not stated is found. See ``CsvOptions``.
     :param key: columns that identify a row; the first is also the request id of live predictions.
+    :param positive: of two classes, the one whose probability scores are; not given: the last of the sorted.
     :param history: how many of the newest partitions a model is trained on, 1 or more.
     :param schema: path of the YAML suite.
     :param watch: time between two looks for new partitions, by a DAG of its own; ``null``: others announce.
@@ -61,6 +62,7 @@ class DataConfig:
     features: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     holdout_share: float = 0.25
+    positive: str | int | bool | None = None
     history: Annotated[int, Field(ge=1)] = 3
     csv: CsvConfig = field(default_factory=CsvConfig)
     watch: Duration | None = None
@@ -83,7 +85,7 @@ class DataConfig:
 
     def spec(self) -> DatasetSpec:
         """Return the columns' roles."""
-        names = ("target", "key", "segments", "features", "exclude", "holdout_share")
+        names = ("target", "key", "segments", "features", "exclude", "holdout_share", "positive")
         return DatasetSpec(**{name: getattr(self, name) for name in names})
 
 

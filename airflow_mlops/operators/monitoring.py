@@ -156,7 +156,7 @@ class CheckPerformanceOperator(MonitoringOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure, store the report, return the verdict."""
         from airflow_mlops.backends.metrics.inference_log import answers
-        from airflow_mlops.backends.validation.rows import labels_among
+        from airflow_mlops.backends.validation.classes import about_positive, labels_among
         from airflow_mlops.core.monitoring.performance import judge_performance
         from airflow_mlops.core.validation.report import noted
 
@@ -164,9 +164,11 @@ class CheckPerformanceOperator(MonitoringOperator):
         candidate = self.promised(champion, CANDIDATE_PATH) or {}
         known, log = self.served()
         joined = known.joined(log.of_version(champion))
-        labels = labels_among(joined["label"], tuple(candidate.get("classes", ())))
+        classes, positive = tuple(candidate.get("classes", ())), candidate.get("positive", "")
+        labels = labels_among(joined["label"], classes)
+        labels, scores = about_positive(labels, answers(joined), classes, positive)
         promised = self._promised(champion, candidate)
-        verdict, seen = judge_performance(labels, answers(joined), promised, self.policy)
+        verdict, seen = judge_performance(labels, scores, promised, self.policy)
         notes = [noted("requests", remark) for remark in (*known.remarks(), *log.remarks())]
         verdict = Verdict.of(verdict.gate, [*verdict.findings, *notes])
         report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}

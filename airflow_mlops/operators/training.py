@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 """Training function and column roles: with data and parameters, all that a replay needs."""
 
+_LONGEST_TAG = 4000
+
 
 class TrainModelOperator(BaseOperator):
     """Runs the author's ``train(data, params) -> model`` in process and registers the model.
@@ -87,7 +89,7 @@ class TrainModelOperator(BaseOperator):
         from airflow_mlops.backends.profiling.scores import profile_scores
         from airflow_mlops.backends.training import in_process
         from airflow_mlops.backends.training.mlflow_log import TrainingLog
-        from airflow_mlops.backends.validation.rows import classes_of
+        from airflow_mlops.backends.validation.classes import positive_of, recorded_classes
 
         params = plain_params(self.train_params or {})
         rows = self._read()
@@ -100,12 +102,15 @@ class TrainModelOperator(BaseOperator):
         log.inputs(window, rows, self.data)
         evidence.keep(RECIPE_PATH, {"function": in_process.address(function), "data": self.data.to_json()})
         model, scores, metrics = fit_and_measure(function, rows, self.data, params)
-        classes = classes_of(rows, self.data, is_matrix=scores.ndim == 2)
+        classes = recorded_classes(model, rows, self.data, is_matrix=scores.ndim == 2)
+        positive = positive_of(rows, self.data) if classes else ""
+        if classes:
+            tags |= {"mlops.classes": json.dumps(classes)[:_LONGEST_TAG], "mlops.positive": positive}
         evidence.store.log_metrics(evidence.run, metrics)
         log.params({**params, "holdout_share": self.data.holdout_share})
         logged = scores if scores.ndim == 1 else scores[:, -1]  # the value that monitoring compares
         evidence.keep(SCORE_PROFILE_PATH, profile_scores(logged))
-        uri = log.model(model, rows, in_process.source_file(function))
+        uri = log.model(model, rows, in_process.source_file(function), classes)
         candidate = Candidate(
             model=self.model,
             version="",
@@ -117,6 +122,7 @@ class TrainModelOperator(BaseOperator):
             params=params,
             trigger_reason=self.trigger_reason,
             classes=classes,
+            positive=positive,
         )
         evidence.keep(CANDIDATE_PATH, candidate)
         version = hook.registry().register(self.model, evidence.run, uri, tags)
@@ -157,11 +163,16 @@ def fit_and_measure(
     :raises TrainingError: no model, or one that does not know a class of the held-back rows.
     """
     from airflow_mlops.backends.training import in_process
-    from airflow_mlops.backends.validation.rows import labels_of, require_known_classes
+    from airflow_mlops.backends.validation.classes import (
+        labels_of,
+        oriented,
+        require_known_classes,
+        served_order,
+    )
     from airflow_mlops.core.validation.metrics.registry import default_metrics
 
     model = in_process.fit(function, rows, spec, params)
     scores = in_process.scores(model, rows.holdout[rows.features])
     require_known_classes(model, rows, spec, is_matrix=scores.ndim == 2)
     labels = labels_of(rows, spec, is_matrix=scores.ndim == 2)[rows.held_back.to_numpy()]
-    return model, scores, default_metrics(labels, scores)
+    return model, scores, default_metrics(labels, oriented(scores, served_order(model, rows, spec)))

@@ -80,8 +80,16 @@ def scores(model: Any, features: pd.DataFrame) -> Any:
     import numpy as np
 
     predict = getattr(model, "predict_proba", None) or model.predict
-    predicted = np.asarray(predict(features), dtype=float)
+    context = (None,) if _wants_context(model) else ()
+    predicted = np.asarray(predict(*context, features), dtype=float)
     return predicted[:, -1] if predicted.ndim == 2 and predicted.shape[1] <= 2 else predicted
+
+
+def _wants_context(model: Any) -> bool:
+    """Return whether it is an MLflow ``PythonModel`` of the form ``predict(context, model_input)``."""
+    from mlflow.pyfunc import PythonModel
+
+    return isinstance(model, PythonModel) and "context" in inspect.signature(model.predict).parameters
 
 
 def source_file(function: Callable[..., Any]) -> list[str]:

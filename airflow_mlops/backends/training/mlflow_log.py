@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.training.in_process import load_function, source_file
 from airflow_mlops.core.errors import TrainingError
+from airflow_mlops.core.training.candidate import CLASSES_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,9 +72,12 @@ class TrainingLog:
             with mlflow.start_run(run_id=self.run):
                 mlflow.log_input(dataset, context="training")
 
-    def model(self, model: Any, rows: Rows, code: Sequence[str]) -> str:
-        """Log the model with signature and input example; return its URI.
+    def model(self, model: Any, rows: Rows, code: Sequence[str], classes: Sequence[str] = ()) -> str:
+        """Log the model with signature, input example and requirements; return its URI.
 
+        Requirements are those that MLflow infers by loading the model, and the pins of what serves it.
+
+        :param classes: in the order of its scores' columns, as its metadata records them.
         :raises TrainingError: MLflow cannot store it.
         """
         import mlflow
@@ -84,8 +88,9 @@ class TrainingLog:
             "name": "model",
             "signature": signature(rows.training[rows.features]),
             "input_example": example,
-            "pip_requirements": _pins(_SERVED_WITH),
+            "extra_pip_requirements": _pins(_SERVED_WITH),
             "code_paths": list(code) or None,
+            "metadata": {CLASSES_KEY: list(classes)} if classes else None,
         }
         with self.server.session(), mlflow.start_run(run_id=self.run):
             try:
@@ -129,7 +134,8 @@ def _log(model: Any, common: dict[str, Any]) -> Any:
         )
     from airflow_mlops.backends.training.plain_model import PlainModel
 
-    return mlflow.pyfunc.log_model(python_model=PlainModel(model), **common)
+    is_stored_as_it_is = isinstance(model, mlflow.pyfunc.PythonModel)
+    return mlflow.pyfunc.log_model(python_model=model if is_stored_as_it_is else PlainModel(model), **common)
 
 
 def _pins(packages: Sequence[str]) -> list[str]:

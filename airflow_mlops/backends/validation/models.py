@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.backends.columns.canonical import canonical
 from airflow_mlops.backends.columns.servable import fitted, servable
+from airflow_mlops.backends.validation.classes import column_order, difference, estimator_classes, oriented
 from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.training.candidate import CLASSES_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
+    from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metrics.base import Array
 
 
@@ -33,12 +35,15 @@ class LoadedModel:
         self.model = model
         schema = model.metadata.get_input_schema()
         self.classes = _classes(model)
+        self.order: list[int] = []
         has_names = bool(schema) and schema.has_input_names()
         self.inputs = list(schema.input_names()) if has_names else list(features)
         self.types = _declared(schema) if has_names else {}
 
     def predict(self, rows: pd.DataFrame) -> Array:
         """Return probabilities of the positive class, a matrix of k > 2 classes, or predictions.
+
+        Columns are in the order of the classes given to ``expect``.
 
         :raises InvalidDataError: a column the model needs is missing, or predictions are no numbers.
         """
@@ -56,7 +61,19 @@ class LoadedModel:
             kind = np.asarray(predicted).dtype
             msg = f"predictions are {kind}, allowed: numbers"
             raise InvalidDataError(msg) from error
-        return scores[:, -1] if scores.ndim == 2 and scores.shape[1] <= 2 else scores
+        return oriented(scores[:, -1] if scores.ndim == 2 and scores.shape[1] <= 2 else scores, self.order)
+
+    def expect(self, there: Sequence[str] | None, spec: DatasetSpec) -> None:
+        """Bring scores into the order of the data's classes; ``None`` if they are too many to be classes.
+
+        :raises InvalidDataError: the model knows other classes, so its scores mean something else.
+        """
+        if self.classes is None or there is None:
+            return
+        order = column_order(self.classes, there, spec)
+        if order is None:
+            raise InvalidDataError(difference(self.classes, there))
+        self.order = order
 
 
 def _declared(schema: Any) -> dict[str, str]:
@@ -67,17 +84,15 @@ def _declared(schema: Any) -> dict[str, str]:
 
 
 def _classes(model: Any) -> list[str] | None:
+    """Return the classes recorded when the model was trained, else those of the estimator it wraps."""
+    recorded = (getattr(model.metadata, "metadata", None) or {}).get(CLASSES_KEY)
+    if recorded:
+        return list(recorded)
     try:
         raw = model.get_raw_model()
     except (AttributeError, NotImplementedError, MlflowException):
         return None
     return estimator_classes(getattr(raw, "model", raw))
-
-
-def estimator_classes(model: Any) -> list[str] | None:
-    """Return the ``classes_`` of a scikit-learn estimator as text; ``None`` if the model has none."""
-    known = getattr(model, "classes_", None)
-    return None if known is None else canonical(known).to_pylist()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Held-back rows as a sample: classes, entities and queries as codes, and a digest of the rows."""
+"""Held-back rows as a sample: entities and queries as codes, and a digest of the rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonical, row_hashes
-from airflow_mlops.backends.validation.models import estimator_classes
-from airflow_mlops.core.errors import InvalidDataError, TrainingError
+from airflow_mlops.backends.validation.classes import labels_of
+from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.validation.sample import BASELINE, Sample
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metrics.base import Array, BoolArray
     from airflow_mlops.core.validation.policy import ValidationPolicy
-
-_MOST_CLASSES = 1000
-_MOST_NAMED = 10
 
 
 def sample_of(
@@ -73,63 +70,6 @@ def held_back_digest(rows: Rows, spec: DatasetSpec) -> str:
     held = rows.holdout[list(spec.key)] if spec.key else rows.holdout
     hashes = row_hashes(pa.table({name: arrow_of(held[name]) for name in held}))
     return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
-
-
-def labels_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> Array:
-    """Return the label of every row: as it is, or its class code, by the order of the sorted classes.
-
-    :param is_matrix: scores have a column per class, so labels must be classes even if they are numbers.
-    """
-    target = rows.frame[spec.target]
-    if _is_coded(target, is_matrix=is_matrix):
-        codes = np.unique(target.to_numpy(), return_inverse=True)[1]
-        return np.asarray(codes, dtype=np.float64)
-    return np.asarray(target.to_numpy(dtype=float), dtype=np.float64)
-
-
-def classes_of(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> tuple[str, ...]:
-    """Return the classes in the order of ``labels_of``'s codes; empty where labels are numbers."""
-    if not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
-        return ()
-    return tuple(canonical(np.unique(rows.frame[spec.target].to_numpy())).to_pylist())
-
-
-def labels_among(target: pd.Series, classes: Sequence[str]) -> Array:
-    """Return labels of other rows by the class codes of training; NaN for an unknown class."""
-    named = canonical(target).to_pandas()
-    if not classes:
-        return np.asarray(pd.to_numeric(named, errors="coerce"), dtype=np.float64)
-    places = {name: place for place, name in enumerate(classes)}
-    return np.asarray(named.map(places), dtype=np.float64)
-
-
-def _is_coded(target: pd.Series, *, is_matrix: bool) -> bool:
-    is_number = pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)
-    return is_matrix or not is_number
-
-
-def class_names(rows: Rows, spec: DatasetSpec) -> list[str] | None:
-    """Return the data's classes as text, in the order of their codes; ``None`` for more than a thousand."""
-    found = np.unique(rows.frame[spec.target].to_numpy())
-    return canonical(found).to_pylist() if len(found) <= _MOST_CLASSES else None
-
-
-def require_known_classes(model: Any, rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> None:
-    """Refuse a model that was not trained on every class of the held-back rows.
-
-    :raises TrainingError: names the classes, and what to do.
-    """
-    there, known = canonical(rows.training[spec.target]).unique().to_pylist(), estimator_classes(model)
-    if known is None and not _is_coded(rows.frame[spec.target], is_matrix=is_matrix):
-        return
-    held = set(canonical(rows.holdout[spec.target]).unique().to_pylist())
-    named_alike = known is not None and not set(there).isdisjoint(known)  # else it has names of its own
-    unknown = sorted(held.difference(known if named_alike and known is not None else there))
-    if unknown:
-        named = ("class " if len(unknown) == 1 else "classes ") + ", ".join(unknown[:_MOST_NAMED])
-        msg = f"the model does not know {named} of target {spec.target!r}, which held-back rows have: "
-        msg += "no row of training has it; train on more partitions, or merge or leave out what is so rare"
-        raise TrainingError(msg)
 
 
 def _baseline(labels: Array, held: BoolArray, *, is_matrix: bool, is_ranked: bool) -> Array:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
+from airflow_mlops.backends.validation.classes import class_names, is_coded, positive_of
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.models import LoadedModel, loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
-from airflow_mlops.backends.validation.rows import class_names, classes_of, sample_of
-from airflow_mlops.core.errors import AccessDeniedError, InvalidDataError, TransientError
+from airflow_mlops.backends.validation.rows import sample_of
+from airflow_mlops.core.errors import AccessDeniedError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.comparison import judge_candidate
@@ -84,6 +85,7 @@ class Trial:
         if rows.unkeyed:
             said = f"{rows.unkeyed} of {len(rows.frame)} rows lack a whole key: trained on, never held back"
             findings.append(noted("key", said))
+        findings += self._positive(rows)
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
@@ -95,17 +97,15 @@ class Trial:
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:
         """Return a model's scores of the held-back rows.
 
-        :raises InvalidDataError: its classes are not the data's, so its columns mean other classes; of two
-            classes its one column is the probability of the last by name.
+        :raises InvalidDataError: its classes are not the data's, so its scores mean other classes.
         """
-        scores = model.predict(rows.holdout)
-        known, there = model.classes, class_names(rows, self.data)
-        is_named = bool(classes_of(rows, self.data, is_matrix=scores.ndim == 2))
-        is_coded_by_author = scores.ndim == 1 and known == ["0", "1"]
-        if known and there and is_named and known != there and not is_coded_by_author:
-            msg = f"knows the classes {', '.join(known)}; the data have {', '.join(there)}"
-            raise InvalidDataError(msg)
-        return scores
+        model.expect(class_names(rows, self.data), self.data)
+        return model.predict(rows.holdout)
+
+    def _positive(self, rows: Rows) -> list[Finding]:
+        """Say which class scores are about, where the labels themselves do not."""
+        named = positive_of(rows, self.data) if is_coded(rows, self.data, is_matrix=False) else ""
+        return [noted("classes", f"metrics are about class {named}, the positive one")] if named else []
 
     def _own(self, sample: Sample) -> list[Metric]:
         from airflow_mlops.backends.validation.scorers import scorer

@@ -30,6 +30,7 @@ CARD_SECTIONS = {
 """Sections by name, with their titles, in the order of the card."""
 EMPTY_SECTION = "Not stated."
 _MOST_PARTITIONS = 12
+_MOST_CLASSES = 50
 _MOST_ROWS = 200
 COMPARISON_HEADER = ("Metric", "Rows", "This version", "Against", "Its value", "Gain, with bounds", "Answer")
 
@@ -192,6 +193,8 @@ def _training(facts: CardFacts) -> tuple[tuple[str, str], ...]:
         {
             "Parameters": json.dumps(made.params, sort_keys=True, default=str) if made.params else "",
             "Metrics on held-back rows": ", ".join(f"{k} {v:.4g}" for k, v in made.metrics.items()),
+            "Classes": ", ".join(made.classes[:_MOST_CLASSES]),
+            "Positive class": made.positive,
             "Commit": facts.tags.get("mlops.git_sha", ""),
             "Software": ", ".join(f"{name} {version}" for name, version in versions.items()),
         }

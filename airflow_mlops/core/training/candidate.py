@@ -11,6 +11,8 @@ from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
 
+CLASSES_KEY = "mlops_classes"
+"""Key of a stored model's metadata: the classes in the order of its scores' columns."""
 _RECORDED = "numbers, text, true, false, null, and lists or mappings of them"
 
 
@@ -21,6 +23,7 @@ class Candidate(Record):
     :param metrics: of the held-back rows.
     :param trigger_reason: why it was trained.
     :param classes: the target's classes in the order of the scores' columns; empty where labels are numbers.
+    :param positive: of two classes the one that metrics are about; empty if there is none.
     """
 
     model: str
@@ -33,6 +36,7 @@ class Candidate(Record):
     params: dict[str, Any] = field(default_factory=dict)
     trigger_reason: str = ""
     classes: tuple[str, ...] = ()
+    positive: str = ""
 
 
 def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:

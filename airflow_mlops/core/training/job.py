@@ -23,6 +23,8 @@ class DatasetSpec(Record):
     :param exclude: columns that are not used.
     :param holdout_share: share of rows held back from training, (0, 1). A row is held back by the hash of
         its key, the same for every model and window: no model is trained on rows it is compared on.
+    :param positive: of two classes, the one whose probability scores are; ``None`` for the last of the
+        sorted ones. A model of the classes 0 and 1 means it by 1.
     """
 
     target: str
@@ -31,6 +33,7 @@ class DatasetSpec(Record):
     segments: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     holdout_share: float = 0.25
+    positive: str | int | bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse roles that contradict each other."""

@@ -7,6 +7,7 @@ that dies is replaced at once.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -15,11 +16,13 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_mlops.backends.serving.local.inference_writer import InferenceWriter
+from airflow_mlops.core.training.candidate import CLASSES_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -31,6 +34,7 @@ _GRACE_SECONDS = 5.0
 _IDLE_SECONDS = 75
 """Longer than the gateway keeps an idle connection: the client's side closes it, never this one."""
 _BACKLOG = 2048
+_LONGEST_HEADER = 2000
 _SHORT_LIFE_SECONDS = 1.0
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -39,7 +43,8 @@ class LoggedModel:
     """A model that writes each row it scored, or failed to score, to the inference log.
 
     MLflow answers 400 when a model raises. A model's failure is a server error, so it becomes an exception
-    that MLflow answers with 500; malformed requests stay 400.
+    that MLflow answers with 500; malformed requests stay 400, and so are those that lack an input
+    of the model, for want of which it failed.
     """
 
     def __init__(self, model: PyFuncModel, writer: InferenceWriter) -> None:
@@ -49,13 +54,17 @@ class LoggedModel:
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """Score rows and log them."""
-        from mlflow.exceptions import MlflowException
+        from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 
         try:
             predictions = self._model.predict(data, params=params)
         except MlflowException:
             raise
         except Exception as error:
+            lacking = missing_inputs(self.metadata, data)
+            if lacking:
+                msg = f"the request lacks {', '.join(lacking)}, which the model needs: {type(error).__name__}"
+                raise MlflowException(msg, error_code=INVALID_PARAMETER_VALUE) from error
             self._writer.write(_REQUEST_ID.get(), data, None, status=500)
             msg = f"model raised {type(error).__name__}: {error}"
             raise MlflowException(msg) from error
@@ -63,12 +72,26 @@ class LoggedModel:
         return predictions
 
 
-class Identified:
-    """ASGI middleware: takes or makes ``X-Request-Id``; answers with it and ``X-Model-Version``."""
+def missing_inputs(metadata: Any, data: Any) -> list[str]:
+    """Return the inputs of a model's signature that a request does not have."""
+    schema = metadata.get_input_schema()
+    if schema is None or not schema.has_input_names():
+        return []
+    there = getattr(data, "columns", data if isinstance(data, Mapping) else None)
+    return [] if there is None else [name for name in schema.input_names() if name not in there]
 
-    def __init__(self, app: Any, version: str) -> None:
+
+class Identified:
+    """ASGI middleware: takes or makes ``X-Request-Id``; answers with it and ``X-Model-Version``.
+
+    A model with classes answers with ``X-Model-Classes``, too: names as JSON, in the order of its scores.
+    """
+
+    def __init__(self, app: Any, version: str, classes: Sequence[str] = ()) -> None:
         self.app = app
         self.version = version.encode()
+        named = json.dumps(list(classes)).encode()  # ASCII
+        self.classes = [(b"x-model-classes", named)] if classes and len(named) <= _LONGEST_HEADER else []
 
     async def __call__(
         self,
@@ -86,6 +109,7 @@ class Identified:
                 identity = [
                     (b"x-model-version", self.version),
                     (b"x-request-id", request_id.encode("latin-1")),
+                    *self.classes,
                 ]
                 message = {**message, "headers": [*message.get("headers", ()), *identity]}
             await send(message)
@@ -159,7 +183,8 @@ def _serve(model: PyFuncModel, options: argparse.Namespace, listening: socket.so
 
     folder = Path(options.log_dir) / options.endpoint / options.version
     with InferenceWriter(folder, options.version) as writer:
-        app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version)
+        classes = (model.metadata.metadata or {}).get(CLASSES_KEY, ())
+        app = Identified(scoring_server.init(LoggedModel(model, writer)), options.version, classes)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=_IDLE_SECONDS)
         uvicorn.Server(config).run(sockets=[listening])
 

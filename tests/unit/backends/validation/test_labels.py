@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 
 from airflow_mlops.backends.training.rows import Rows
-from airflow_mlops.backends.validation.rows import classes_of, labels_among, labels_of, require_known_classes
+from airflow_mlops.backends.validation.classes import (
+    labels_among,
+    labels_of,
+    recorded_classes,
+    require_known_classes,
+)
 from airflow_mlops.core.errors import TrainingError
 from airflow_mlops.core.training.job import DatasetSpec
 
@@ -77,4 +82,4 @@ def test_known_classes_and_numbers_are_let_pass(rows, model, is_matrix):
     require_known_classes(model, rows, SPEC, is_matrix=is_matrix)
     labels = labels_of(rows, SPEC, is_matrix=is_matrix)
     assert len(labels) == len(rows.frame)
-    assert len(classes_of(rows, SPEC, is_matrix=is_matrix)) in (0, len(np.unique(labels)))
+    assert len(recorded_classes(model, rows, SPEC, is_matrix=is_matrix)) in (0, len(np.unique(labels)))
