@@ -365,11 +365,8 @@ class RollbackOperator(RolloutOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Roll back and return the remaining traffic."""
-        registry, backend = (
-            MlflowHook(self.mlflow_conn_id).registry(),
-            ServingHook(self.serving_conn_id).backend(),
-        )
-        holder = holder_of(context)
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
         with fail_fast_unless_denied(), skip_what_is_not_mine():
             champion = registry.settle(self.model)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)

@@ -124,11 +124,11 @@ def test_profiles_from_before_compare_as_they_did_then():
     for new, was in zip(now.tests, then.tests, strict=True):
         assert (new.effect.name, new.effect.value) == (
             was.effect.name,
-            pytest.approx(old_one.effect.value),
+            pytest.approx(was.effect.value),
         )
         assert (new.skewed, new.effect.lower) == (
-            old_one.skewed,
-            pytest.approx(old_one.effect.lower, abs=0.01),
+            was.skewed,
+            pytest.approx(was.effect.lower, abs=0.01),
         )
     assert (now.skewed_columns, now.distributions) == (then.skewed_columns, then.distributions)
 

@@ -78,7 +78,7 @@ def test_plan_is_refused_word_for_word(wrong, said):
             {"metrics": ["latencey"]},
             "metrics.0: 'latencey', one of: errors, client_errors, latency, predictions, quality; did",
         ),
-        ({"alpha": NAN}, "rollout.alpha: nan, allowed: above 0 up to 0.5"),
+        ({"alpha": NAN}, "alpha: nan, allowed: a finite number"),
     ],
 )
 def test_configuration_is_refused_word_for_word(wrong, said):

@@ -14,8 +14,8 @@ def test_decimals_are_counted_as_the_nearest_floats(kind):
     rng = np.random.default_rng(0)
     cents = [Decimal(int(v)).scaleb(-2) for v in rng.integers(-(10**9), 10**9, 50)]
     column = profile_table(pa.table({"price": pa.array([None, *cents], kind)[1:]})).column("price")
-    assert column.edges == tuple(sorted(float(cent) for cent in cents))
-    assert column.counts == (0, *(1,) * 50)
+    assert column.single_values.tolist() == sorted(float(cent) for cent in cents)
+    assert sorted(column.counts) == [0] * (len(column.counts) - 50) + [1] * 50
 
 
 def test_decimals_that_are_all_missing_are_nulls():
