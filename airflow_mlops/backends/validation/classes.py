@@ -80,16 +80,17 @@ def is_coded(rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> bool:
 def recorded_classes(model: Any, rows: Rows, spec: DatasetSpec, *, is_matrix: bool) -> tuple[str, ...]:
     """Return the classes in the order of the model's columns; empty where labels are numbers.
 
-    A model that calls its classes by other names than the data keeps its own.
+    A model that calls its classes by other names than the data keeps its own, but for the codes 0 and 1.
     """
     there, known = class_names(rows, spec), estimator_classes(model)
     if there is None:
         return ()
     if not is_coded(rows, spec, is_matrix=is_matrix) and (known is None or there != _counted(there)):
         return ()
-    if known is None or (sorted(known) == _CODES and column_order(known, there, spec) == [0, 1]):
+    if known is None:
         return tuple(there)
-    return tuple(known)
+    order = column_order(known, there, may_be_codes=True)
+    return tuple(known) if order is None else tuple(there[order.index(place)] for place in range(len(order)))
 
 
 def positive_of(rows: Rows, spec: DatasetSpec) -> str:
@@ -101,21 +102,22 @@ def positive_of(rows: Rows, spec: DatasetSpec) -> str:
 def served_order(model: Any, rows: Rows, spec: DatasetSpec) -> list[int]:
     """Return the order that a trained model's scores are brought into; empty if its classes say nothing."""
     there, known = class_names(rows, spec), estimator_classes(model)
-    return [] if there is None or known is None else column_order(known, there, spec) or []
+    return [] if there is None or known is None else column_order(known, there, may_be_codes=True) or []
 
 
 def _counted(names: Sequence[str]) -> list[str]:
     return [str(place) for place in range(len(names))]
 
 
-def column_order(known: Sequence[str], there: Sequence[str], spec: DatasetSpec) -> list[int] | None:
+def column_order(known: Sequence[str], there: Sequence[str], *, may_be_codes: bool) -> list[int] | None:
     """Return where the data's classes stand among a model's; ``None`` if they are other classes.
 
-    A model of the codes 0 and 1 fits any two classes if the positive one is stated.
+    :param may_be_codes: names are the estimator's own, so that 0 and 1 may be its author's codes of any two
+        classes; 1 is the positive one.
     """
     if sorted(known) == sorted(there):
         return [list(known).index(name) for name in there]
-    if spec.positive is not None and sorted(known) == _CODES and len(there) == 2:
+    if may_be_codes and sorted(known) == _CODES and len(there) == 2:
         return [list(known).index(code) for code in _CODES]
     return None
 
@@ -140,10 +142,7 @@ def difference(known: Sequence[str], there: Sequence[str]) -> str:
     ours, theirs = list(known), list(there)
     if max(len(ours), len(theirs)) > _MOST_NAMED:
         ours, theirs = [c for c in known if c not in set(there)], [c for c in there if c not in set(known)]
-    said = f"knows the classes {_listed(ours)}; the data have {_listed(theirs)}"
-    if sorted(known) == _CODES and len(there) == 2:
-        said += "; if 1 stands for one of them, name it in data.positive"
-    return said
+    return f"knows the classes {_listed(ours)}; the data have {_listed(theirs)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
-    from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metrics.base import Array
 
 
@@ -34,6 +33,7 @@ class LoadedModel:
     def __init__(self, model: Any, features: Sequence[str]) -> None:
         self.model = model
         schema = model.metadata.get_input_schema()
+        self.recorded = list((getattr(model.metadata, "metadata", None) or {}).get(CLASSES_KEY, ()))
         self.classes = _classes(model)
         self.order: list[int] = []
         has_names = bool(schema) and schema.has_input_names()
@@ -63,16 +63,17 @@ class LoadedModel:
             raise InvalidDataError(msg) from error
         return oriented(scores[:, -1] if scores.ndim == 2 and scores.shape[1] <= 2 else scores, self.order)
 
-    def expect(self, there: Sequence[str] | None, spec: DatasetSpec) -> None:
+    def expect(self, there: Sequence[str] | None) -> None:
         """Bring scores into the order of the data's classes; ``None`` if they are too many to be classes.
 
         :raises InvalidDataError: the model knows other classes, so its scores mean something else.
         """
-        if self.classes is None or there is None:
+        known = self.recorded or self.classes
+        if known is None or there is None:
             return
-        order = column_order(self.classes, there, spec)
+        order = column_order(known, there, may_be_codes=not self.recorded)
         if order is None:
-            raise InvalidDataError(difference(self.classes, there))
+            raise InvalidDataError(difference(known, there))
         self.order = order
 
 
@@ -84,10 +85,6 @@ def _declared(schema: Any) -> dict[str, str]:
 
 
 def _classes(model: Any) -> list[str] | None:
-    """Return the classes recorded when the model was trained, else those of the estimator it wraps."""
-    recorded = (getattr(model.metadata, "metadata", None) or {}).get(CLASSES_KEY)
-    if recorded:
-        return list(recorded)
     try:
         raw = model.get_raw_model()
     except (AttributeError, NotImplementedError, MlflowException):

@@ -99,7 +99,7 @@ class Trial:
 
         :raises InvalidDataError: its classes are not the data's, so its scores mean other classes.
         """
-        model.expect(class_names(rows, self.data), self.data)
+        model.expect(class_names(rows, self.data))
         return model.predict(rows.holdout)
 
     def _positive(self, rows: Rows) -> list[Finding]:
