@@ -193,8 +193,8 @@ class Column(Record):
         if self.infinite:
             return math.inf
         parts = [n * (edge - self.origin) for edge, n in zip(self.edges, self.counts[1:], strict=True)]
-        beside = abs(self.total - math.fsum(parts))
-        return beside if beside > 1e-9 * max(math.fsum(map(abs, parts)), abs(self.total)) else 0.0
+        beside = abs(self.total - _sum(parts))
+        return beside if beside > 1e-9 * max(_sum(list(map(abs, parts))), abs(self.total)) else 0.0
 
     @property
     def single_values(self) -> Floats | None:
