@@ -56,16 +56,19 @@ def is_axis(column: Column) -> bool:
 
 
 def number_limits(seen: Seen, slack: float, days: int, *, is_key: bool) -> ValueLimits | None:
-    """Return the limits of a numeric column, ``None`` if its values cannot be compared exactly.
+    """Return the limits of a numeric column, open with a doubt if its values cannot be compared exactly.
 
     :param slack: room on each side, as a multiple of the span.
     :param days: room of calendar values.
     """
     column = seen.column
     low, high = column.minimum, column.maximum
-    if low is None or high is None or column.infinite or max(abs(low), abs(high)) >= EXACT:
+    if low is None or high is None:
         return None
     span = f"{low:g} to {high:g}"
+    if column.infinite or max(abs(low), abs(high)) >= EXACT:
+        why = "infinite values" if column.infinite else "values that doubles do not hold exactly"
+        return ValueLimits(None, None, span, f"{why}: no range of values")
     found = None if is_key else calendar_limits(column, days)
     if found is not None:
         return ValueLimits(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -298,3 +299,16 @@ def test_names_of_the_calendar_are_completed_and_dates_as_text_are_no_set():
     assert len(rules_of(["january", "march"] * 50)[SET].kwargs["value_set"]) == 12
     for text in ("2013-01", "2013-01-31", "2013Q1", "31/01/2013", "2013-01-31 10:00"):
         assert SET not in rules_of([text, text] * 50)
+
+
+@pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        ([1.0, 2.5, math.inf], "x: infinite values: no range of values"),
+        ([1.0, 2.0**60, 2.0**61], "x: values that doubles do not hold exactly: no range of values"),
+    ],
+)
+def test_range_that_cannot_be_proposed_is_a_doubt_that_is_told(values, doubt):
+    schema = infer_schema(profile_table(pa.table({"x": values})), "s")
+    assert doubt in schema.notes
+    assert RANGE not in {rule.type for rule in schema.expectations}
