@@ -48,7 +48,8 @@ def compare_windows(
     from airflow_mlops.backends.profiling.domain_classifier import tell_windows_apart
 
     rows = (read_window(reference), read_window(current))
-    ignored = (*policy.ignore, known.partition_column, profiled.partition_column)
+    keys = filter(None, (known.partition_column, profiled.partition_column))
+    ignored = (*policy.ignore, *keys)
     return with_multivariate(report, tell_windows_apart(*rows, ignore=ignored, alpha=policy.alpha))
 
 

@@ -123,6 +123,12 @@ def thin(edges: Floats, below: Floats) -> tuple[Floats, Floats]:
     return edges[kept], below[kept]
 
 
+def right_after(points: Floats | float) -> Floats:
+    """Return the next greater floats; infinity after the largest."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.nextafter(points, np.inf))
+
+
 def read_below(edges: Floats, below: Floats, points: Sequence[float] | Floats) -> Floats:
     """Return how many values are below each point, evenly spread between two edges.
 

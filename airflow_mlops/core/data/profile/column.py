@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from airflow_mlops.core.data.profile.bins import read_below, thin
+from airflow_mlops.core.data.profile.bins import read_below, right_after, thin
 from airflow_mlops.core.data.profile.sketch import (
     VALUES_SAMPLED,
     estimate_distinct,
@@ -176,14 +176,14 @@ class Column(Record):
         points, below = np.asarray(self.edges), np.cumsum(np.asarray(self.counts, float))[:-1]
         if len(points) <= _FEW_EDGES and self.counts and not self.counts[0] and self.beside == 0:
             held = np.asarray(self.counts[1:], float)
-            points = np.concatenate([points, np.nextafter(points[held > 0], math.inf)])
+            points = np.concatenate([points, right_after(points[held > 0])])
             below = np.concatenate([below, (below + held)[held > 0]])
             points, first = np.unique(points, return_index=True)
             return points, below[first]
         if len(points) and self.minimum is not None and self.minimum < points[0]:
             points, below = np.append(self.minimum, points), np.append(0.0, below)
         if len(points) and self.maximum is not None and self.maximum >= points[-1]:
-            points = np.append(points, np.nextafter(self.maximum, math.inf))
+            points = np.append(points, right_after(self.maximum))
             below = np.append(below, float(self.present))
         return points, below
 
@@ -201,7 +201,7 @@ class Column(Record):
         """Values of a numeric column if each is counted apart; ``None`` if any may be anywhere in its bin."""
         points, below = self.below
         held = np.diff(below) > 0
-        apart = points[1:] == np.nextafter(points[:-1], math.inf)
+        apart = points[1:] == right_after(points[:-1])
         apart |= (self.kind is Kind.INTEGER) & (np.diff(points) == 1)
         return points[:-1][held] if not self.infinite and apart[held].all() else None
 
