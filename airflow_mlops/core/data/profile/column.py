@@ -194,7 +194,7 @@ class Column(Record):
             return math.inf
         parts = [n * (edge - self.origin) for edge, n in zip(self.edges, self.counts[1:], strict=True)]
         beside = abs(self.total - _sum(parts))
-        return beside if beside > 1e-9 * max(_sum(list(map(abs, parts))), abs(self.total)) else 0.0
+        return beside if beside > 1e-9 * max(_sum(map(abs, parts)), abs(self.total)) else 0.0
 
     @property
     def single_values(self) -> Floats | None:
