@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from airflow_mlops.core.errors import InvalidRecordError
 
@@ -50,9 +51,13 @@ class Record:
         return data
 
     def to_document(self) -> dict[str, Any]:
-        """Return the same for a file of our own, with every number as it is."""
+        """Return the same for a file of our own, with every number as it is.
+
+        Two steps, since in one pydantic writes an infinity as null where any value may stand, as in a rule.
+        """
         adapter = _adapter(cast("Any", type(self)))
-        data: dict[str, Any] = adapter.dump_python(self, mode="json", by_alias=True)
+        plain = adapter.dump_python(self, by_alias=True)
+        data: dict[str, Any] = to_jsonable_python(plain, inf_nan_mode="constants")
         return data
 
     @classmethod

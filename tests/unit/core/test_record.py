@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from builders import plan, state_at, watched
 
+from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.core.verdict import Finding, Outcome
@@ -45,6 +46,12 @@ def test_any_number_is_handed_over(value):
 def test_nan_is_handed_over():
     read = Measured.from_json(through_airflow(Measured(value=math.nan, named={}).to_json()))
     assert math.isnan(read.value)
+
+
+@pytest.mark.parametrize("bound", [math.inf, -math.inf])
+def test_infinity_where_any_value_is_allowed_stays_one(bound):
+    rule = Rule(type="expect_column_values_to_be_in_set", kwargs={"column": "x", "value_set": [1.0, bound]})
+    assert rule.to_document()["kwargs"]["value_set"] == [1.0, bound]
 
 
 def test_finding_about_a_huge_value_is_handed_over():
