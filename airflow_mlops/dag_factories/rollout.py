@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.plan import RolloutPlan
     from airflow_mlops.dag_factories.config import ModelConfig
 
-ROLLOUT_VERSION = "{{ params.version or dag_run.partition_key }}"
-"""Template of the version to roll out: from the form, else the challenger whose asset started the run."""
+ROLLOUT_VERSION = "{{ params.version or dag_run.partition_key or '' }}"
+"""Template of the version to roll out: from the form, else the challenger whose asset started the run.
+
+Empty, and refused, if neither names one."""
 ROLLOUT_OVERRIDE = "{{ params.get('override_reason') or '' }}"
 """Template of the form's reason to roll out a version that was refused; empty without one."""
 ROLLOUT_FORM = {
     "version": Param(
-        None, type=["null", "string"], title="Version", description="Registered version to roll out."
+        None, type=["null", "string"], title="Version", description="Registered version to roll out; needed."
     ),
     "override_reason": Param(
         None,

@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from airflow_mlops.core.rollout.history import RolloutHistory
     from airflow_mlops.core.rollout.plan import RolloutPlan
 
-
 _VALIDATED = ReleaseRule()
 
 
@@ -284,9 +283,8 @@ class SetTrafficOperator(RisingOperator):
             holder, now, endpoint = holder_of(context), time.time(), self.model
             lease = backend.take_lease(endpoint, holder, now=now, seconds=self.lease_seconds, living=True)
             seen = backend.set_traffic(endpoint, state.version, self.percent, holder=holder, lease=lease)
-        self.log.info(
-            "%s: version %s now receives %d %% of requests", self.model, seen.canary, seen.canary_percent
-        )
+        got = self.model, seen.canary, seen.canary_percent
+        self.log.info("%s: version %s now receives %d %% of requests", *got)
         reading = first_reading(backend, self.model, state, metrics, now=time.time())
         if reading is None:
             msg = f"{self.model}: version {state.version} has no counters; it is no longer deployed"
@@ -346,7 +344,7 @@ class CleanUpRolloutOperator(RolloutOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Clean up and return the remaining traffic."""
-        with fail_fast_unless_denied(), skip_what_is_not_mine():
+        with fail_fast_unless_denied(), skip_what_is_not_mine(self.version):
             traffic = clean_up(ServingHook(self.serving_conn_id).backend(), self.model, holder_of(context))
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         keep_rollout(evidence, self.model, context, promoted=True)
@@ -357,8 +355,8 @@ class CleanUpRolloutOperator(RolloutOperator):
 class RollbackOperator(RolloutOperator):
     """Sets the canary to 0 % and releases the endpoint; use with ``trigger_rule="one_failed"``.
 
-    Skipped, and nothing is changed, if another rollout holds the endpoint. A version whose promotion was
-    completed in the registry stays champion: then only a later task failed. Stores the report of the rollout.
+    Skipped, nothing changed, if another rollout holds the endpoint or no version was named. A version whose
+    promotion was completed in the registry stays champion: only a later task failed. Stores the report.
     """
 
     operator_extra_links = (EvidenceRunLink(), FullReportLink(), UpdateReportLink())
@@ -367,7 +365,7 @@ class RollbackOperator(RolloutOperator):
         """Roll back and return the remaining traffic."""
         registry = MlflowHook(self.mlflow_conn_id).registry()
         backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
-        with fail_fast_unless_denied(), skip_what_is_not_mine():
+        with fail_fast_unless_denied(), skip_what_is_not_mine(self.version):
             champion = registry.settle(self.model)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version
@@ -375,8 +373,8 @@ class RollbackOperator(RolloutOperator):
         ended = end_of(registry, self.model, holder)
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         evidence.keep(ROLLBACK_PATH, traffic)
-        outcome = ended.kind if ended else EndKind.ROLLED_BACK
-        evidence.store.set_tags(evidence.run, {"mlops.rollout": str(EndKind.PROMOTED if stays else outcome)})
+        outcome = EndKind.PROMOTED if stays else ended.kind if ended else EndKind.ROLLED_BACK
+        evidence.store.set_tags(evidence.run, {"mlops.rollout": str(outcome)})
         history = keep_rollout(evidence, self.model, context, promoted=stays, ended=ended)
         if not stays:
             end = ended or unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder)

@@ -43,8 +43,14 @@ def fail_fast_unless_denied() -> Iterator[None]:
 
 
 @contextmanager
-def skip_what_is_not_mine() -> Iterator[None]:
-    """Turn the refusal of an endpoint that another rollout holds into a skipped task: nothing was done."""
+def skip_what_is_not_mine(version: str) -> Iterator[None]:
+    """Turn the refusal of an endpoint that another rollout holds into a skipped task: nothing was done.
+
+    :param version: that the rollout deployed; empty: none was named, so there is nothing to end either.
+    """
+    if not version:
+        msg = "no version was named: none was deployed, and nothing was changed"
+        raise AirflowSkipException(msg)
     try:
         yield
     except EndpointBusyError as error:

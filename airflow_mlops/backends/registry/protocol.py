@@ -130,13 +130,14 @@ class DecisionEntry(Record):
 
 
 def unknown_version(model: str, version: str, known: Sequence[ModelVersion]) -> str:
-    """Return the message that a model has no such version, with the newest it has.
+    """Return the message that a model has no such version, or that none was named, with the newest it has.
 
     :param known: all of its versions, newest first.
     """
     newest = ", ".join(each.version for each in known[:_TOLD])
     there = f"{len(known)} versions, the newest: {newest}" if len(known) > _TOLD else f"versions: {newest}"
-    return f"model {model!r} has no version {version!r}; {there if known else 'none registered yet'}"
+    problem = f"has no version {version!r}" if version else "was given no version, one is needed"
+    return f"model {model!r} {problem}; {there if known else 'none registered yet'}"
 
 
 class ModelRegistry(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,8 @@ def kill_all(services):
     parents = [psutil.Process(services.processes[name].pid) for name in AIRFLOW]
     family = [member for parent in parents for member in (*parent.children(recursive=True), parent)]
     for member in family:
-        member.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself in between
+            member.kill()
     return len(psutil.wait_procs(family, timeout=10)[0])
 
 

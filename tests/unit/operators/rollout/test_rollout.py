@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jinja2
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from builders import plan
@@ -9,6 +10,7 @@ from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, DecisionEnt
 from airflow_mlops.core.errors import ServiceUnavailableError
 from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.state import Phase, RolloutState
+from airflow_mlops.dag_factories.rollout import ROLLOUT_VERSION
 from airflow_mlops.links import FullReportLink
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
@@ -126,6 +128,18 @@ def test_rollback_keeps_its_hands_off_what_another_rollout_holds(champion, run):
     with pytest.raises(AirflowSkipException, match=r"not mine: .* held by other/run.*; nothing was changed"):
         run(RollbackOperator(task_id="r", **COMMON))
     assert shape(champion.serving.traffic("m")) == ("1", None, 0, "other/run")
+
+
+def test_rollout_without_a_version_is_refused_with_what_there_is_and_has_nothing_to_roll_back(champion, run):
+    version = jinja2.Template(ROLLOUT_VERSION).render(
+        params={"version": None}, dag_run={"partition_key": None}
+    )
+    with pytest.raises(AirflowFailException, match="'m' was given no version, one is needed; versions: 2, 1"):
+        run(deploy(version=version))
+    with pytest.raises(AirflowSkipException, match="no version was named: none was deployed"):
+        run(RollbackOperator(task_id="r", **COMMON | {"version": version}))
+    assert shape(champion.serving.traffic("m")) == ("1", None, 0, None)
+    assert champion.registry.ends("m") == []
 
 
 def test_second_rollout_fails_at_once_with_the_holders_name(champion, run):
