@@ -69,7 +69,7 @@ def worst_difference(sample, loop):
     study, differences = Evaluation(sample, POLICY), []
     for metric in METRICS:
         for contest in paired_comparisons(study, metric, CHAMPION, "segment"):
-            gains = loop.get((contest.part.name, metric))
+            gains = loop.get((contest.segment.name, metric))
             if gains is None:
                 continue
             spread = contest.gain.draws.std()

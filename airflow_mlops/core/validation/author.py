@@ -17,7 +17,8 @@ __getattr__ = names_of(__name__)
 class OwnMetric:
     """A metric ``f(y_true, y_score, sample_weight) -> float``.
 
-    It is called once per resample and segment: keep it fast, or ask for fewer resamples.
+    It is called once per resample and segment: keep it fast, or ask for fewer resamples. The weight of a row
+    says how often it was drawn; a function that does not use it gets the rows repeated, with weights of 1.
 
     :param function: the function, or ``module:name`` of it.
     """

@@ -20,11 +20,12 @@ from airflow_mlops.core.validation.metrics.base import Array, IntArray, Scored
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_mlops.core.validation.metrics.base import Metric
+    from airflow_mlops.core.validation.metrics.base import Metric, Support
 
 MOST_BLOCKS = 4096
 _NUMBERS_AT_ONCE = 40_000_000
 _MOST_GROUPS = 200
+_TRIED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,12 @@ class Resampling:
     """Which block each row is in and each resample's weight of each block.
 
     :param blocks: shape ``(n_rows,)``; ``weights``: ``(resamples, n_blocks)``.
+    :param clustered: units are entities that own several rows.
     """
 
     blocks: IntArray
     weights: Array
+    clustered: bool = False
 
     @classmethod
     def of(
@@ -50,7 +53,8 @@ class Resampling:
         units = int(unit.max()) + 1 if rows else 0
         count = min(units, MOST_BLOCKS)
         block = np.arange(units) if units <= MOST_BLOCKS else rng.permutation(units) % count
-        return cls(block[unit], rng.poisson(1.0, size=(resamples, count)).astype(np.float64))
+        weights = rng.poisson(1.0, size=(resamples, count)).astype(np.float64)
+        return cls(block[unit], weights, clustered=entities is not None)
 
     def draws(self, metric: Metric, scored: Scored, cells: int) -> list[Estimate]:
         """Return the metric of each cell with its resamples; rows of cell -1 are left out.
@@ -64,20 +68,53 @@ class Resampling:
                 self._called(metric, _where(here, here.cells == one), blocks[here.cells == one])
                 for one in range(cells)
             ]
-        terms = metric.rows(here)
+        terms, supports = metric.rows(here), metric.supports(here)
         at_once = max(
             1, _NUMBERS_AT_ONCE // (len(terms) * (self.weights.shape[0] + 2 * self.weights.shape[1]))
         )
         found: list[Estimate] = []
         for start in range(0, cells, at_once):
-            found += self._summed(
-                metric, terms, here.cells, blocks, range(start, min(cells, start + at_once))
-            )
+            part = range(start, min(cells, start + at_once))
+            limits = self._limits(metric, supports, here.cells, blocks, part, is_whole=cells == 1)
+            drawn = self._summed(metric, terms, here.cells, blocks, part)
+            found += [Estimate(*each) for each in zip(*drawn, *limits, strict=True)]
         return found
+
+    def _limits(
+        self,
+        metric: Metric,
+        supports: Sequence[Support],
+        cells: IntArray,
+        blocks: IntArray,
+        part: range,
+        *,
+        is_whole: bool,
+    ) -> tuple[list[int], list[float]]:
+        """Return units and reach of each cell, by its rarest support.
+
+        A class that no row of a cell is called, or that does not occur in one of several cells, is none
+        that its value rests on.
+        """
+        count, width = self.weights.shape[1], len(part)
+        units, reach = np.full(width, np.iinfo(np.int64).max), np.zeros(width)
+        for support in supports:
+            mine = support.rows & (cells >= part.start) & (cells < part.stop)
+            cell = cells[mine] - part.start
+            held = np.bincount(blocks[mine] * width + cell, minlength=count * width)
+            blocks_held = (held.reshape(count, width) > 0).sum(axis=0)
+            known = blocks_held if self.clustered else np.bincount(cell, minlength=width)
+            rests = (known > 0) | (is_whole and not support.is_called)
+            units = np.where(rests, np.minimum(units, blocks_held), units)
+            step = support.weight * metric.max_influence / np.maximum(1, known)
+            reach = np.where(rests, np.maximum(reach, step), reach)
+        inside = (cells >= part.start) & (cells < part.stop)
+        rows = np.bincount(cells[inside] - part.start, minlength=width)
+        return np.minimum(units, rows).tolist(), reach.tolist()
 
     def _summed(
         self, metric: Metric, terms: Sequence[Array], cells: IntArray, blocks: IntArray, part: range
-    ) -> list[Estimate]:
+    ) -> tuple[list[float], list[Array], list[Array]]:
+        """Return points, draws and leave-one-out values of each cell."""
         mine = (cells >= part.start) & (cells < part.stop)
         count, width = self.weights.shape[1], len(part)
         code = blocks[mine] * width + (cells[mine] - part.start)
@@ -87,40 +124,51 @@ class Resampling:
                 for term in terms
             ]
         )
-        units = (np.bincount(code, minlength=count * width).reshape(count, width) > 0).sum(axis=0)
         total = sums.sum(axis=1)
         with np.errstate(invalid="ignore"):  # infinite or undefined terms give a value that is not known
             points, draws = metric.of(total), metric.of(self.weights @ sums)
             left_out = metric.of(total[:, None, :] - sums)
-        return [
-            Estimate(float(points[i]), draws[:, i], left_out[:, i], int(units[i]), metric.max_influence)
-            for i in range(width)
-        ]
+        return points.tolist(), list(draws.T), list(left_out.T)
 
     def _called(self, metric: Metric, scored: Scored, blocks: IntArray) -> Estimate:
         """Call the function per resample, and for the jackknife without each of some groups of blocks."""
         point = metric.point(scored.labels, scored.scores) if len(blocks) else float("nan")
         if not np.isfinite(point):
             draws = np.full(len(self.weights), np.nan)
-            return Estimate(float("nan"), draws, np.empty(0), 0, metric.max_influence)
-        values = [_value(metric, scored, resample[blocks]) for resample in self.weights]
+            return Estimate(float("nan"), draws, np.empty(0), 0)
+        weighed = _is_weighed(metric, scored, self.weights[:_TRIED, blocks], point)
+        values = [_value(metric, scored, resample[blocks], weighed=weighed) for resample in self.weights]
         groups = np.unique(blocks, return_inverse=True)[1] % _MOST_GROUPS
-        without = [_value(metric, scored, groups != one) for one in range(int(groups.max()) + 1)]
+        without = [
+            _value(metric, scored, groups != one, weighed=weighed) for one in range(int(groups.max()) + 1)
+        ]
         units = len(np.unique(blocks))
-        return Estimate(point, np.array(values), np.array(without), units, metric.max_influence)
+        return Estimate(point, np.array(values), np.array(without), units, metric.max_influence / units)
 
 
-def _value(metric: Metric, scored: Scored, times: np.ndarray[Any, Any]) -> float:
-    """Call the function on rows repeated as often as they were drawn, so that it may ignore the weights.
+def _is_weighed(metric: Metric, scored: Scored, resamples: Array, point: float) -> bool:
+    """Say whether the function uses its weights: its value is that of rows repeated so often."""
+    told = False
+    for times in resamples:
+        repeated = _value(metric, scored, times, weighed=False)
+        if not np.isclose(repeated, _value(metric, scored, times, weighed=True), equal_nan=True):
+            return False
+        told = told or not np.isclose(repeated, point, equal_nan=True)
+    return told
 
-    A resample that lost a class has no value.
+
+def _value(metric: Metric, scored: Scored, times: np.ndarray[Any, Any], *, weighed: bool) -> float:
+    """Call the function on the rows that were drawn, how often each was as its weight.
+
+    One that ignores weights gets the rows repeated. A resample that lost a class has no value.
     """
     assert metric.function is not None  # noqa: S101 - for the type checker
-    rows = np.repeat(np.arange(len(times)), times.astype(np.int64))
+    rows = np.flatnonzero(times) if weighed else np.repeat(np.arange(len(times)), times.astype(np.int64))
     labels, scores = scored.labels[rows], scored.scores[rows]
     if not rows.size or (scores.ndim == 2 and len(np.unique(labels)) < scores.shape[1]):
         return float("nan")
-    return float(metric.function(labels, scores, np.ones(len(rows))))
+    weights = times[rows].astype(np.float64) if weighed else np.ones(len(rows))
+    return float(metric.function(labels, scores, weights))
 
 
 def _where(scored: Scored, rows: np.ndarray[Any, Any]) -> Scored:

@@ -130,7 +130,7 @@ def paired_comparisons(
     for segment, differ, (mine, theirs) in zip(segments, differs, pairs, strict=True):
         gain = (mine - theirs).scaled(sign)
         if not differ:
-            gain = replace(gain, max_influence=0.0)  # identical scores: no row can show a difference
+            gain = replace(gain, reach=0.0)  # identical scores: no row can show a difference
         slack, margins = gain, margins_against(rival, policy)
         if margins and name in policy.relative_margin:
             slack = gain + theirs.size().scaled(margins * policy.relative_margin[name])

@@ -6,11 +6,18 @@ normal quantile widened to Student's t. Degrees of freedom are those of the vari
 1,000, has few, however many rows there are. Bias and acceleration are corrected for where that makes a claim
 harder, never where it makes it easier: estimated from the rows that a sample happens to lack, they are wrong
 just when the claim is. A p-value is the level at which the bound reaches the threshold (inverted interval).
+
+Failures that were not seen are not impossible. That none of n units shows one of a size that would shift the
+value by ``step`` has the probability exp(-shift / step), however large the share of such units is (rule of
+three, Hanley and Lippman-Hand 1983). So the p-value is the greatest, over all ways to split the distance to
+the threshold, of that probability times the bootstrap's for the rest: both have to happen for a false claim.
+It is the bootstrap's alone where noise is larger than two steps, and the rule of three's alone where scores
+are nearly identical.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,6 +34,8 @@ _FEWEST_KNOWN = 0.9
 _FEWEST_BEYOND = 10
 _FARTHEST = 40.0  # standard errors: beyond them every tail probability is 0
 _ROUNDING = 1e-12
+_MOST_LEVEL, _FEWEST_SPREADS, _LEVELS = 0.99, 2.4, 32
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -35,17 +44,15 @@ class Estimate:
 
     :param draws: shape ``(resamples,)``, NaN where a resample has no value.
     :param left_out: ``(n_blocks,)``, or of groups of blocks.
-    :param units: blocks that hold rows; of a metric by class, those of the rarest class.
-    :param max_influence: greatest change that one unit could make, times the units; 0 if unknown. Where all
-        resamples have one value it alone bounds the estimate: what one unit in ``units`` does may be unseen
-        (rule of three, Hanley and Lippman-Hand 1983).
+    :param units: blocks that hold rows which the value rests on; of several classes, those of the rarest.
+    :param reach: greatest change of the value that one unit could make; 0 if unknown.
     """
 
     point: float
     draws: Array
     left_out: Array
     units: int
-    max_influence: float = 0.0
+    reach: float = 0.0
 
     @cached_property
     def known(self) -> Array:
@@ -93,18 +100,19 @@ class Estimate:
         excess = float((self._influence**4).sum()) / square**2 - 1 / len(self._influence)
         return float(min(most, max(1.0, 2 / max(excess, _ROUNDING))))
 
+    @cached_property
+    def step(self) -> float:
+        """Greatest change that one unit could make: as known beforehand, or as one that was seen makes."""
+        return max(self.reach, float(np.abs(self._influence).max(initial=0.0)))
+
     def lower(self, alpha: float) -> float:
         """One-sided lower confidence bound; NaN if the value is not known."""
         if not self.is_known:
             return float("nan")
         if self._is_constant:
-            return self.point + self.max_influence * float(np.log(alpha)) / max(1, self.units)
-        z = self._bias + self._wide(float(special.ndtri(alpha)))
-        y = max(-_FARTHEST, self._bias + z / max(1e-3, 1 - self._acceleration * z))
-        level = float(special.ndtr(y))
-        if level * len(self.known) >= _FEWEST_BEYOND:
-            return float(np.quantile(self.known, level))
-        return float(self.known.mean() + y * self.known.std())
+            return self.point + self.step * float(np.log(alpha))
+        levels = np.geomspace(alpha, max(alpha, _MOST_LEVEL), _LEVELS)
+        return float((self._seen_lower(levels) - self.step * np.log(levels / alpha)).min())
 
     def upper(self, alpha: float) -> float:
         """One-sided upper confidence bound."""
@@ -116,34 +124,52 @@ class Estimate:
             return 1.0
         if self._is_constant:
             return self._unseen(threshold - self.point)
-        y = self._place(threshold) - self._bias
-        z = y / max(1e-3, 1 + self._acceleration * y) - self._bias
-        return float(special.stdtr(self._freedom, z * np.sqrt(self._freedom / (self._freedom + 1))))
+        far = max(0.0, self.point - threshold) + _FEWEST_SPREADS * float(self.known.std())
+        shifts = np.linspace(0.0, far if self.step > 0 else 0.0, _LEVELS)
+        unseen = np.exp(-shifts / max(self.step, _TINY))
+        return float((unseen * self._seen_p_value(threshold + shifts)).max())
 
     def p_value_below(self, threshold: float) -> float:
         """p-value of the null hypothesis "at least ``threshold``"."""
         return (-self).p_value_above(-threshold)
 
     def _unseen(self, far: float) -> float:
-        """Return the probability that none of the units shows a difference of ``far`` (rule of three)."""
+        """Return the probability that none of the units shows a difference of ``far``."""
         if abs(far) <= _ROUNDING:
             return 0.5
         if far > 0:
             return 1.0
-        return float(np.exp(far * self.units / self.max_influence)) if self.max_influence > 0 else 0.0
+        return float(np.exp(far / self.step)) if self.step > _ROUNDING else 0.0
 
-    def _wide(self, z: float) -> float:
-        """Widen a normal quantile to Student's t with as many degrees of freedom as the variance has."""
+    def _seen_lower(self, levels: Array) -> Array:
+        """Return lower bounds by what was seen, without the allowance for what was not."""
+        z = self._bias + self._wide(special.ndtri(levels))
+        y = np.maximum(-_FARTHEST, self._bias + z / np.maximum(1e-3, 1 - self._acceleration * z))
+        level, known = special.ndtr(y), self.known
+        by_rank = np.interp(level * (len(known) - 1), np.arange(len(known)), known)
+        far = known.mean() + y * known.std()
+        return np.asarray(np.where(level * len(known) >= _FEWEST_BEYOND, by_rank, far))
+
+    def _seen_p_value(self, thresholds: Array) -> Array:
+        """Return p-values by what was seen, without the allowance for what was not."""
+        y = self._place(thresholds) - self._bias
+        z = y / np.maximum(1e-3, 1 + self._acceleration * y) - self._bias
         freedom = self._freedom
-        return float(special.stdtrit(freedom, special.ndtr(z)) * np.sqrt((freedom + 1) / freedom))
+        return np.asarray(special.stdtr(freedom, z * np.sqrt(freedom / (freedom + 1))))
 
-    def _place(self, threshold: float) -> float:
-        """Return the normal quantile of the share of resamples below; in their tails, of a normal fit."""
-        known, far = self.known, threshold - float(self.known.mean())
-        below = int(np.searchsorted(known, threshold, "right"))  # a tie counts against the claim
-        if min(below, len(known) - below) >= _FEWEST_BEYOND:
-            return float(special.ndtri(below / len(known)))
-        return float(np.clip(far / known.std(), -_FARTHEST, _FARTHEST))
+    def _wide(self, z: Array) -> Array:
+        """Widen normal quantiles to Student's t with as many degrees of freedom as the variance has."""
+        freedom = self._freedom
+        return np.asarray(special.stdtrit(freedom, special.ndtr(z)) * np.sqrt((freedom + 1) / freedom))
+
+    def _place(self, thresholds: Array) -> Array:
+        """Return the normal quantiles of the shares of resamples below; in their tails, of a normal fit."""
+        known, far = self.known, thresholds - self.known.mean()
+        below = np.searchsorted(known, thresholds, "right")  # a tie counts against the claim
+        by_rank = special.ndtri(below / len(known))
+        by_fit = np.clip(far / known.std(), -_FARTHEST, _FARTHEST)
+        inner = np.minimum(below, len(known) - below) >= _FEWEST_BEYOND
+        return np.asarray(np.where(inner, by_rank, by_fit))
 
     def __neg__(self) -> Estimate:
         return combined(np.negative, self)
@@ -156,7 +182,8 @@ class Estimate:
 
     def scaled(self, factor: float) -> Estimate:
         """Return it times a number."""
-        return combined(lambda values: factor * values, self)
+        found = combined(lambda values: factor * values, self)
+        return replace(found, reach=abs(factor) * self.reach)
 
     def shifted(self, by: float) -> Estimate:
         """Return it plus a number."""
@@ -174,5 +201,5 @@ def combined(function: Callable[..., Array], *estimates: Estimate) -> Estimate:
         function(*(one.draws for one in estimates)),
         function(*(one.left_out for one in estimates)),
         min(one.units for one in estimates),
-        max(one.max_influence for one in estimates),
+        max(one.reach for one in estimates),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -74,13 +74,7 @@ class Evaluation:
             sample = self.sample
             scored = Scored(sample.labels, sample.scores[model], cells, sample.queries)
             wanted = self.metric(name)
-            drawn = self.resampling.draws(wanted, scored, len(segments))
-            self._draws[key] = [
-                replace(one, units=min(one.units, segment.rarest))
-                if wanted.by_class and segment.rarest is not None
-                else one
-                for segment, one in zip(segments, drawn, strict=True)
-            ]
+            self._draws[key] = self.resampling.draws(wanted, scored, len(segments))
         return self._draws[key]
 
     def differs(self, rival: str, column: str = "") -> BoolArray:

@@ -40,15 +40,31 @@ class Scored:
         return cls(labels, scores, np.zeros(len(labels), dtype=np.int64), queries)
 
 
+class Support(NamedTuple):
+    """Some of the rows that a value rests on: those of a class, by label or as called.
+
+    :param rows: which, shape ``(n_rows,)``.
+    :param weight: one of ``n`` such rows changes the value by ``weight / n`` times the metric's
+        ``max_influence`` at most.
+    :param is_called: chosen by the predicted class; without any the value is 0 by definition.
+    """
+
+    rows: BoolArray
+    weight: float = 1.0
+    is_called: bool = False
+
+
 class Formula(NamedTuple):
     """How a metric is computed.
 
     :param terms: of scored rows, ``k`` arrays ``(n_rows,)``; those of a rank metric depend on the cell.
     :param value: of the terms' weighted sums, shape ``(k, ...)``, the metric, shape ``(...)``.
+    :param support: of scored rows, those that the value rests on: its denominators; ``None``: all rows.
     """
 
     terms: Callable[[Scored], Sequence[Array]]
     value: Callable[[Array], Array]
+    support: Callable[[Scored], Sequence[Support]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +72,9 @@ class Metric:
     """A metric by name.
 
     :param sign: 1 if more is better, -1 if less is.
-    :param terms, value: see :class:`Formula`.
+    :param terms, value, support: see :class:`Formula`.
     :param function: ``f(labels, scores, weights)`` instead of terms and value.
-    :param max_influence: greatest difference between the values of two rows, 0 if it has no bound.
-    :param by_class: rests on the rows of each class, so that the rarest class limits what is known.
+    :param max_influence: what one row among ``n`` changes at most, times ``n``; 0 if it has no bound.
     """
 
     name: str
@@ -68,7 +83,7 @@ class Metric:
     value: Callable[[Array], Array] | None = field(default=None)
     function: Callable[[Array, Array, Array], float] | None = None
     max_influence: float = 0.0
-    by_class: bool = False
+    support: Callable[[Scored], Sequence[Support]] | None = None
 
     def point(self, labels: Array, scores: Array, queries: IntArray | None = None) -> float:
         """Return the metric of the sample itself; NaN where it is not defined."""
@@ -81,6 +96,12 @@ class Metric:
         """Return the terms of scored rows."""
         assert self.terms is not None  # noqa: S101 - for the type checker: a metric has terms or a function
         return self.terms(scored)
+
+    def supports(self, scored: Scored) -> Sequence[Support]:
+        """Return the rows that the value rests on."""
+        if self.support is None:
+            return [Support(np.ones(len(scored.labels), dtype=bool))]
+        return self.support(scored)
 
     def of(self, sums: Array) -> Array:
         """Return the value of sums."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.validation.metrics.base import Array, Formula, Scored, ratio
+from airflow_mlops.core.validation.metrics.base import Array, Formula, Scored, Support, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,10 +79,14 @@ def _explained(sums: Array) -> Array:
     return result
 
 
+def _brier_support(scored: Scored) -> Sequence[Support]:
+    return [Support(np.ones(len(scored.labels), dtype=bool), float(scored.scores.ndim))]
+
+
 MEAN_FORMULAS = {
     "accuracy": Formula(_mean(_accuracy), ratio),
     "log_loss": Formula(_mean(_log_loss), ratio),
-    "brier": Formula(_mean(_brier), ratio),
+    "brier": Formula(_mean(_brier), ratio, _brier_support),
     "mae": Formula(_mean(lambda y, p: np.abs(y - p)), ratio),
     "mse": Formula(_mean(lambda y, p: (y - p) ** 2), ratio),
     "rmse": Formula(_mean(lambda y, p: (y - p) ** 2), lambda sums: np.sqrt(ratio(sums))),

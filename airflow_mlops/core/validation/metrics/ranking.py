@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.validation.metrics.base import Array, BoolArray, Formula, IntArray, Scored, ratio
+from airflow_mlops.core.validation.metrics.base import (
+    Array,
+    BoolArray,
+    Formula,
+    IntArray,
+    Scored,
+    Support,
+    ratio,
+)
+from airflow_mlops.core.validation.metrics.classification import class_support
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,8 +137,13 @@ def _precision_terms(scored: Scored) -> Sequence[Array]:
     return averages + rows * np.where(positive, gains, losses), np.ones(len(rows))
 
 
+def _both_classes(scored: Scored) -> list[Support]:
+    positive = scored.labels > 0.5
+    return [Support(positive), Support(~positive)]
+
+
 RANKING_FORMULAS = {
-    "roc_auc": Formula(_auc_terms, _auc),
-    "roc_auc_ovr": Formula(_one_against_rest, ratio),
-    "average_precision": Formula(_precision_terms, ratio),
+    "roc_auc": Formula(_auc_terms, _auc, _both_classes),
+    "roc_auc_ovr": Formula(_one_against_rest, ratio, class_support),
+    "average_precision": Formula(_precision_terms, ratio, _both_classes),
 }

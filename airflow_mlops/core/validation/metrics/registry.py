@@ -45,7 +45,7 @@ class MetricTraits:
     """What is known about a metric without its formula.
 
     :param sign: 1 if more is better, -1 if less is.
-    :param max_influence: greatest difference between the values of two rows, 0 if it has no bound.
+    :param max_influence: what one row among ``n`` changes at most, times ``n``; 0 if it has no bound.
     :param is_row_mean: a mean over rows of a loss or gain, so that two models can be compared row by row.
     """
 
@@ -54,11 +54,6 @@ class MetricTraits:
     sign: int = 1
     max_influence: float = 0.0
     is_row_mean: bool = False
-
-    @property
-    def is_by_class(self) -> bool:
-        """Whether it rests on the rows of each class, so that the rarest class limits what is known."""
-        return self.family in {Family.CLASSIFICATION, Family.RANKING}
 
     @property
     def is_of_classes(self) -> bool:
@@ -71,6 +66,8 @@ class MetricTraits:
         return self.is_of_classes and self.family is not Family.RANKING
 
 
+_LOG_LOSS = math.log(1e4)
+"""Greatest loss that a row which is not seen is taken to have: that of a probability of 1 in 10,000."""
 _MEAN, _CLASS = Family.MEAN, Family.CLASSIFICATION
 _TWO, _CLASSES, _NUMBERS = Target.TWO_CLASSES, Target.CLASSES, Target.NUMBERS
 METRIC_TABLE = {
@@ -78,7 +75,7 @@ METRIC_TABLE = {
     "roc_auc_ovr": MetricTraits(Family.RANKING, _CLASSES, max_influence=1.0),
     "average_precision": MetricTraits(Family.RANKING, _TWO, max_influence=1.0),
     "accuracy": MetricTraits(_MEAN, _CLASSES, max_influence=1.0, is_row_mean=True),
-    "log_loss": MetricTraits(_MEAN, _CLASSES, -1, is_row_mean=True),
+    "log_loss": MetricTraits(_MEAN, _CLASSES, -1, max_influence=_LOG_LOSS, is_row_mean=True),
     "brier": MetricTraits(_MEAN, _CLASSES, -1, max_influence=1.0, is_row_mean=True),
     "mae": MetricTraits(_MEAN, _NUMBERS, -1, is_row_mean=True),
     "mse": MetricTraits(_MEAN, _NUMBERS, -1, is_row_mean=True),
@@ -96,7 +93,7 @@ METRIC_TABLE = {
     "recall_macro": MetricTraits(_CLASS, _CLASSES, max_influence=1.0),
     "f1_macro": MetricTraits(_CLASS, _CLASSES, max_influence=1.0),
     "f1_weighted": MetricTraits(_CLASS, _CLASSES, max_influence=1.0),
-    "matthews_corrcoef": MetricTraits(_CLASS, _CLASSES, max_influence=2.0),
+    "matthews_corrcoef": MetricTraits(_CLASS, _CLASSES, max_influence=1.0),
     "false_positive_rate": MetricTraits(_CLASS, _TWO, -1, max_influence=1.0),
     "ndcg": MetricTraits(Family.RETRIEVAL, Target.RELEVANCE, max_influence=1.0),
     "mrr": MetricTraits(Family.RETRIEVAL, Target.RELEVANCE, max_influence=1.0),
@@ -243,5 +240,5 @@ def _with_formula(name: str) -> Metric:
         terms=formula.terms,
         value=formula.value,
         max_influence=traits.max_influence,
-        by_class=traits.is_by_class,
+        support=formula.support,
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -154,3 +156,72 @@ def test_function_that_does_not_weigh_its_rows_has_the_same_spread(rng):
     (ours,), (theirs,) = drawn.draws(metric("mae"), scored, 1), drawn.draws(own, scored, 1)
     assert theirs.draws == pytest.approx(ours.draws)
     assert theirs._freedom == pytest.approx(ours._freedom, rel=0.5)
+
+
+def test_own_metric_is_given_how_often_each_row_was_drawn(rng):
+    labels, scores, seen = rng.normal(size=60), rng.normal(size=60), []
+
+    def cost(y, p, w):
+        seen.append(w)
+        return float(np.average(np.abs(y - p), weights=w))
+
+    drawn = Resampling.of(60, resamples=50, seed=1)
+    drawn.draws(Metric(name="cost", sign=-1, function=cost), Scored.of(labels, scores), 1)
+    assert {1.0, 2.0} <= set(np.unique(np.concatenate(seen[-260:-60])))
+    assert all(w.sum() == times.sum() for w, times in zip(seen[7:57], drawn.weights, strict=True))
+
+
+def nearly(losses, noise, rows=150):
+    """A gain of nearly identical scores: small differences everywhere, and some total losses."""
+    rng = np.random.default_rng(1)
+    mine = np.r_[np.zeros(losses), np.ones(rows - losses)] + noise * rng.normal(size=rows)
+    drawn = Resampling.of(rows, resamples=1000, seed=1)
+    return drawn.draws(replace(metric("mae"), sign=1, max_influence=1.0), Scored.of(np.zeros(rows), mine), 1)[
+        0
+    ]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.001, 0.02])
+def test_nearly_identical_scores_exclude_no_more_than_identical_ones(noise):
+    """Rule of three: 150 units exclude a share of 2 % and more of total losses, not one of 1 %."""
+    gain = nearly(0, noise)
+    assert gain.p_value_above(gain.point - 0.01) > 0.14
+    assert 0.0185 < gain.point - gain.lower(0.05) < 0.025
+
+
+def test_noise_larger_than_two_units_needs_no_allowance_for_what_was_not_seen():
+    gain = nearly(0, 0.3)
+    assert gain.lower(0.05) == pytest.approx(replace(gain, reach=0.0).lower(0.05), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "units"),
+    [
+        ("accuracy", 2, 400),
+        ("precision", 2, 12),
+        ("recall", 2, 200),
+        ("f1", 2, 12),
+        ("false_positive_rate", 2, 200),
+        ("matthews_corrcoef", 2, 12),
+        ("balanced_accuracy", 3, 5),
+        ("recall_macro", 3, 5),
+        ("f1_macro", 3, 5),
+        ("roc_auc_ovr", 3, 5),
+        ("f1_weighted", 3, 400),
+    ],
+)
+def test_value_rests_on_its_own_denominator_or_its_rarest_class(name, scores, units):
+    labels = np.arange(400) % 2 * 1.0
+    given = (np.arange(400) < 12) * 0.9
+    if scores == 3:
+        labels[:5] = 2
+        given = np.random.default_rng(1).dirichlet(np.ones(3), 400)
+    drawn = Resampling.of(400, resamples=100, seed=1)
+    (value,) = drawn.draws(metric(name), Scored.of(labels, given), 1)
+    assert value.units == units
+
+
+def test_no_row_called_positive_leaves_a_precision_of_zero_that_rests_on_all_rows():
+    drawn = Resampling.of(400, resamples=100, seed=1)
+    (value,) = drawn.draws(metric("precision"), Scored.of(np.arange(400) % 2 * 1.0, np.zeros(400)), 1)
+    assert (value.point, value.units) == (0.0, 400)

@@ -246,7 +246,7 @@ def test_answers_to_queries_are_drawn_query_by_query(rng):
     (mrr,) = [c for c in found.comparisons if (c.rival, c.metric) == (CHAMPION, "mrr")]
     gains = reciprocal_ranks(labels, scores[CHALLENGER]) - reciprocal_ranks(labels, scores[CHAMPION])
     assert mrr.gain == pytest.approx(gains.mean())
-    assert mrr.upper - mrr.lower == pytest.approx(2 * 1.645 * gains.std() / 300**0.5, rel=0.2)
+    assert mrr.upper - mrr.lower == pytest.approx(2 * 1.645 * gains.std() / 300**0.5, rel=0.3)
 
 
 def test_few_entities_are_too_small_to_tell_however_many_rows(rng):
