@@ -14,6 +14,7 @@ from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonic
 from airflow_mlops.backends.validation.classes import labels_of
 from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.validation.sample import BASELINE, Sample
+from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metrics.base import Array, BoolArray
     from airflow_mlops.core.validation.policy import ValidationPolicy
+
+_MOST_NAMED = 12
 
 
 def sample_of(
@@ -60,6 +63,30 @@ def rows_digest(frame: pd.DataFrame) -> str:
     unique = frame.loc[:, ~frame.columns.duplicated()]
     hashes = pd.util.hash_pandas_object(unique, index=False, hash_key=HASH_KEY).to_numpy()
     return f"sha256:{hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()}"
+
+
+def absent_segments(rows: Rows, spec: DatasetSpec) -> list[Finding]:
+    """Name the declared segments of a window of which no row is held back: nothing is known of them."""
+    return [one for name in spec.segments if (one := _absent(name, rows.frame[name], rows.held_back))]
+
+
+def _absent(name: str, column: pd.Series, held: pd.Series[bool]) -> Finding | None:
+    texts = pd.Series(_text(column), index=column.index)
+    counts = texts[~texts.isin(set(texts[held]))].value_counts()
+    if counts.empty:
+        return None
+    named = ", ".join(f"{name}={value} ({count})" for value, count in counts.head(_MOST_NAMED).items())
+    more = f" and {len(counts) - _MOST_NAMED} more" if len(counts) > _MOST_NAMED else ""
+    reason = f"{name}: {len(counts)} segments of the window have no held-back row (rows): {named}{more}"
+    return Finding(
+        check="absent_segments",
+        subject=name,
+        outcome=Outcome.WARN,
+        severity=Severity.WARNING,
+        reason=reason,
+        observed=len(counts),
+        allowed=0,
+    )
 
 
 def held_back_digest(rows: Rows, spec: DatasetSpec) -> str:

@@ -13,7 +13,7 @@ from airflow_mlops.backends.validation.classes import class_names, is_coded, pos
 from airflow_mlops.backends.validation.functions import own_metric, run_checks
 from airflow_mlops.backends.validation.models import LoadedModel, loaded
 from airflow_mlops.backends.validation.poisoning import poisoning
-from airflow_mlops.backends.validation.rows import sample_of
+from airflow_mlops.backends.validation.rows import absent_segments, sample_of
 from airflow_mlops.core.errors import AccessDeniedError, TransientError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
@@ -85,7 +85,7 @@ class Trial:
         if rows.unkeyed:
             said = f"{rows.unkeyed} of {len(rows.frame)} rows lack a whole key: trained on, never held back"
             findings.append(noted("key", said))
-        findings += self._positive(rows)
+        findings += [*self._positive(rows), *absent_segments(rows, self.data)]
         if self.policy.poisoning is not None:
             findings += poisoning(rows, self.data, self.policy.poisoning)
         sample = sample_of(rows, self.data, self.policy, scores, unusable)

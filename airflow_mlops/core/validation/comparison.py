@@ -8,18 +8,16 @@ end: the challenger is also compared with the best earlier champion, the anchor,
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_mlops.core.validation.anchor import margins_against, usable_anchor
+from airflow_mlops.core.validation.anchor import usable_anchor
 from airflow_mlops.core.validation.calibration import calibration
-from airflow_mlops.core.validation.estimate import Estimate
-from airflow_mlops.core.validation.evaluation import Evaluation, Segment
+from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.fairness import fairness
-from airflow_mlops.core.validation.metrics.registry import POINTS_DROP, RELATIVE_DROP, is_in_points
+from airflow_mlops.core.validation.paired import concluded, finite, paired_comparisons
 from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try, check_side
 from airflow_mlops.core.validation.report import (
     OUTCOME_OF_ANSWER,
@@ -30,6 +28,7 @@ from airflow_mlops.core.validation.report import (
     noted,
 )
 from airflow_mlops.core.validation.sample import ANCHOR, BASELINE, CHALLENGER, CHAMPION, row_problems
+from airflow_mlops.core.validation.segments import declared
 from airflow_mlops.core.validation.slices import weak_slices
 from airflow_mlops.core.validation.suitability import check_metrics, model_problem
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
@@ -40,6 +39,9 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Metric
     from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.sample import Sample
+
+
+_FEW = 200
 
 
 def judge_candidate(
@@ -67,11 +69,15 @@ def judge_candidate(
     with_champion, findings = _champion(sample, policy, asked)
     with_anchor, lost = usable_anchor(sample, asked)
     rivals = [*([CHAMPION] if with_champion else []), *([ANCHOR] if with_anchor else [])]
-    compared = [
-        one for rival in rivals for one in (*_overall(evaluation, rival), *_declared(evaluation, rival))
-    ]
+    segments = {rival: declared(evaluation, rival) for rival in rivals}
+    compared = [one for rival in rivals for one in (*_overall(evaluation, rival), *segments[rival][0])]
     beaten = [_compared(evaluation, name, BASELINE) for name in policy.metrics]
-    findings += [*lost, *_floors(evaluation), *_tried(tries, alpha, policy.alpha)]
+    findings += [
+        *lost,
+        *(one for rival in rivals[:1] for one in segments[rival][1]),
+        *_floors(evaluation),
+        *_tried(tries, alpha, policy.alpha),
+    ]
     findings += [comparison_finding(one, _needs(policy)) for one in (*beaten, *compared)]
     searched, weak = weak_slices(evaluation, policy.alpha) if with_champion else ([], [])
     findings += [*searched, *fairness(evaluation), *calibration(evaluation), *besides]
@@ -92,106 +98,6 @@ def _tried(tries: int, alpha: float, whole: float) -> list[Finding]:
     return [noted("tries", said)]
 
 
-@dataclass(frozen=True)
-class PairedComparison:
-    """One metric of the challenger and of a rival on the same rows of one segment.
-
-    :param gain: challenger less rival, in the metric's own direction.
-    :param slack: gain plus the allowed margin: above 0 means not worse by more than the margin.
-    :param no_value: the rival has a value on these rows, the challenger has none.
-    """
-
-    metric: str
-    rival: str
-    segment: Segment
-    mine: Estimate
-    theirs: Estimate
-    gain: Estimate
-    slack: Estimate
-    too_small: bool
-    no_value: bool = False
-
-    @property
-    def p_values(self) -> tuple[float, float, float]:
-        """p-values against: worse by more than allowed, not better, not worse at all."""
-        return self.slack.p_value_above(0.0), self.gain.p_value_above(0.0), self.gain.p_value_below(0.0)
-
-
-def paired_comparisons(
-    evaluation: Evaluation, name: str, rival: str, column: str = ""
-) -> list[PairedComparison]:
-    """Compare one metric in every segment that a column makes of the rows."""
-    policy, sign = evaluation.policy, evaluation.metric(name).sign
-    segments, _ = evaluation.segments(column)
-    models = (CHALLENGER, rival)
-    pairs = zip(*(evaluation.draws(model, name, column) for model in models), strict=True)
-    found = []
-    differs = evaluation.differs(rival, column)
-    for segment, differ, (mine, theirs) in zip(segments, differs, pairs, strict=True):
-        gain = (mine - theirs).scaled(sign)
-        if not differ:
-            gain = replace(gain, reach=0.0)  # identical scores: no row can show a difference
-        slack, margins = gain, margins_against(rival, policy)
-        if margins and name in policy.relative_margin:
-            slack = gain + theirs.size().scaled(margins * policy.relative_margin[name])
-        elif margins and column:
-            slack = _with_segment_drop(gain, theirs, name, policy, margins)
-        elif margins:
-            slack = gain.shifted(margins * policy.margin[name])
-        too_small = evaluation.is_too_small(segment, mine, theirs)
-        no_value = not mine.is_known and not evaluation.is_too_small(segment, theirs)
-        found.append(PairedComparison(name, rival, segment, mine, theirs, gain, slack, too_small, no_value))
-    return found
-
-
-def _with_segment_drop(
-    gain: Estimate, theirs: Estimate, name: str, policy: ValidationPolicy, margins: float
-) -> Estimate:
-    """Return the gain plus what a segment may lose: as configured, else as :func:`usual_drop` says."""
-    if policy.max_segment_drop is not None:
-        return gain.shifted(margins * policy.max_segment_drop)
-    if is_in_points(name):
-        return gain.shifted(margins * POINTS_DROP)
-    return gain + theirs.size().scaled(margins * RELATIVE_DROP)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for multiple testing: family-wise error rate below alpha (Holm 1979)."""
-    adjusted, worst = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        worst = max(worst, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = worst
-    return adjusted
-
-
-def concluded(pair: PairedComparison, p_values: tuple[float, float, float], alpha: float) -> Comparison:
-    """Conclude from p-values, adjusted or not."""
-    not_worse, better, worse = p_values
-    if pair.no_value:
-        answer = ComparisonAnswer.NO_VALUE
-    elif pair.too_small:
-        answer = ComparisonAnswer.TOO_SMALL
-    elif not_worse <= alpha:
-        answer = ComparisonAnswer.BETTER if better <= alpha else ComparisonAnswer.NOT_WORSE
-    else:
-        answer = ComparisonAnswer.WORSE if worse <= alpha else ComparisonAnswer.TOO_CLOSE
-    gain = pair.gain
-    return Comparison(
-        metric=pair.metric,
-        rival=pair.rival,
-        segment=pair.segment.name,
-        rows=pair.segment.rows,
-        challenger=_finite(pair.mine.point),
-        other=_finite(pair.theirs.point),
-        gain=_finite(gain.point),
-        lower=_finite(gain.lower(alpha)),
-        upper=_finite(gain.upper(alpha)),
-        allowed=pair.slack.point - gain.point if gain.is_known else 0.0,
-        p_value=None if pair.too_small else not_worse,
-        answer=answer,
-    )
-
-
 def comparison_finding(comparison: Comparison, needs: str) -> Finding:
     """Return a comparison as a finding.
 
@@ -201,6 +107,8 @@ def comparison_finding(comparison: Comparison, needs: str) -> Finding:
     if comparison.answer is ComparisonAnswer.TOO_SMALL:
         severity = Severity.INFO if comparison.segment else Severity.CRITICAL
         outcome = Outcome.PASS if comparison.segment else Outcome.INCONCLUSIVE
+    if comparison.pooled and outcome is Outcome.INCONCLUSIVE:
+        outcome, severity = Outcome.WARN, Severity.WARNING
     if comparison.rival == BASELINE and comparison.answer is not ComparisonAnswer.BETTER:
         outcome = Outcome.INCONCLUSIVE if (comparison.gain or 0.0) > 0 else Outcome.FAIL
     return Finding(
@@ -221,7 +129,8 @@ def _sentence(it: Comparison, needs: str) -> str:
     if it.answer is ComparisonAnswer.TOO_SMALL and (it.challenger is None or it.other is None):
         return f"{place}{it.metric} has no value on these {it.rows} rows for challenger or {it.rival}"
     if it.answer is ComparisonAnswer.TOO_SMALL:
-        return f"{place or it.metric + ': '}{it.rows} rows are too few to tell (needs {needs})"
+        rests = f"; {it.metric} rests on {it.units} units" if it.units < _FEW <= it.rows else ""
+        return f"{place or it.metric + ': '}{it.rows} rows are too few to tell (needs {needs}){rests}"
     word = str(it.answer)
     if it.rival == BASELINE and it.answer is not ComparisonAnswer.BETTER:
         word = "not shown better"
@@ -245,8 +154,8 @@ def _values(evaluation: Evaluation, models: Iterable[str]) -> Iterator[Value]:
     for name in evaluation.policy.measured:
         for model in models:
             (value,) = evaluation.draws(model, name)
-            bounds = {"lower": _finite(value.lower(alpha)), "upper": _finite(value.upper(alpha))}
-            yield Value(metric=name, model=model, value=_finite(value.point), **bounds)
+            bounds = {"lower": finite(value.lower(alpha)), "upper": finite(value.upper(alpha))}
+            yield Value(metric=name, model=model, value=finite(value.point), **bounds)
 
 
 def _challenger_problem(sample: Sample, asked: Sequence[str]) -> list[Finding]:
@@ -285,22 +194,6 @@ def _overall(evaluation: Evaluation, rival: str) -> list[Comparison]:
     return [_compared(evaluation, name, rival) for name in evaluation.policy.metrics]
 
 
-def _declared(evaluation: Evaluation, rival: str) -> list[Comparison]:
-    """Compare declared segments: each claim, "not worse" or "worse", is Holm-adjusted over all of them."""
-    asked = [
-        pair
-        for column in evaluation.sample.segments
-        for name in evaluation.policy.metrics
-        for pair in paired_comparisons(evaluation, name, rival, column)
-    ]
-    large = [pair for pair in asked if not pair.too_small]
-    adjusted = iter(
-        zip(*(holm(claim) for claim in zip(*(one.p_values for one in large), strict=True)), strict=True)
-    )
-    nothing, alpha = (1.0, 1.0, 1.0), evaluation.policy.alpha
-    return [concluded(one, nothing if one.too_small else next(adjusted), alpha) for one in asked]
-
-
 def _floors(evaluation: Evaluation) -> list[Finding]:
     policy = evaluation.policy
     asked = (("floor", policy.floor), ("ceiling", policy.ceiling))
@@ -321,12 +214,9 @@ def _bar(evaluation: Evaluation, where: str, name: str, floor: float) -> Finding
         outcome = Outcome.FAIL if signed.point < sign * floor else Outcome.INCONCLUSIVE
     bound = f"{'lower' if sign > 0 else 'upper'} bound {sign * signed.lower(alpha):.4f}"
     reason = f"{name} {value.point:.4f} ({bound}), {where} {floor:g}"
+    if evaluation.is_too_small(segment, value):
+        reason += f"; too few to tell: rests on {value.units} units (needs {_needs(evaluation.policy)})"
     observed = value.point if np.isfinite(value.point) else None
     return Finding(
         check=where, subject=name, outcome=outcome, reason=reason, observed=observed, allowed=floor
     )
-
-
-def _finite(value: float) -> float | None:
-    """Return a number for a record; ``None`` where there is no finite one."""
-    return value if math.isfinite(value) else None

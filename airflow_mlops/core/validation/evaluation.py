@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,12 +20,14 @@ class Segment:
     """One of the parts that a column makes of the rows; without a name, all rows.
 
     :param name: ``column=value``.
-    :param rows: how many; ``rarest``: rows of its rarest class, for class labels.
+    :param rows: how many; ``rarest``: rows of its rarest class, of two.
+    :param pooled: how many small segments it unites; 0 for one by itself.
     """
 
     name: str
     rows: int
     rarest: int | None
+    pooled: int = 0
 
 
 @dataclass
@@ -66,6 +68,20 @@ class Evaluation:
             self._cells[column] = self._described(names, cells), cells
         return self._cells[column]
 
+    def pool(self, column: str, places: Sequence[int]) -> str:
+        """Unite some segments of a column and return the name by which they are asked for.
+
+        :param places: their places among the column's segments.
+        """
+        _, cells = self.segments(column)
+        name = f"{column}: {len(places)} small segments together"
+        key = f"{name} {sorted(places)}"
+        if key not in self._cells:
+            together = np.where(np.isin(cells, places), 0, -1)
+            (segment,) = self._described([name], together)
+            self._cells[key] = [replace(segment, pooled=len(places))], together
+        return key
+
     def draws(self, model: str, name: str, column: str = "") -> list[Estimate]:
         """Return a metric of a model in each segment, with its resamples."""
         key = (model, name, column)
@@ -84,22 +100,25 @@ class Evaluation:
         rows = np.ones(len(cells), dtype=bool)
         if mine.shape == theirs.shape:
             rows = (mine != theirs).reshape(len(cells), -1).any(axis=1)
-        return np.bincount(cells, weights=rows, minlength=len(segments)) > 0
+        inside = cells >= 0
+        return np.bincount(cells[inside], weights=rows[inside], minlength=len(segments)) > 0
 
     def is_too_small(self, segment: Segment, *estimates: Estimate) -> bool:
         """Say whether nothing can be concluded about a segment: few rows, few of a class, few entities."""
         policy = self.policy
         few = policy.min_class_rows
         return (
-            (bool(segment.name) and segment.rows < policy.min_segment_rows)
+            (bool(segment.name) and not segment.pooled and segment.rows < policy.min_segment_rows)
             or (segment.rarest is not None and segment.rarest < few)
             or any(not one.is_known or one.units < few for one in estimates)
         )
 
     def _described(self, names: list[str], cells: IntArray) -> list[Segment]:
+        inside = cells >= 0
+        labels, cells = self.sample.labels[inside], cells[inside]
         rows = np.bincount(cells, minlength=len(names))
         rarest: list[int | None] = [None] * len(names)
         if np.isin(self.sample.labels, (0.0, 1.0)).all():
-            positive = np.bincount(cells, weights=self.sample.labels, minlength=len(names)).astype(int)
+            positive = np.bincount(cells, weights=labels, minlength=len(names)).astype(int)
             rarest = [int(min(k, n - k)) for k, n in zip(positive, rows, strict=True)]
         return [Segment(*each) for each in zip(names, map(int, rows), rarest, strict=True)]

@@ -31,7 +31,7 @@ OUTCOME_OF_ANSWER = {
     ComparisonAnswer.NOT_WORSE: Outcome.PASS,
     ComparisonAnswer.WORSE: Outcome.FAIL,
     ComparisonAnswer.TOO_CLOSE: Outcome.INCONCLUSIVE,
-    ComparisonAnswer.TOO_SMALL: Outcome.PASS,
+    ComparisonAnswer.TOO_SMALL: Outcome.WARN,
     ComparisonAnswer.NO_VALUE: Outcome.INCONCLUSIVE,
 }
 
@@ -46,6 +46,8 @@ class Comparison(Record):
     :param allowed: how far below 0 the gain may lie.
     :param p_value: of the null hypothesis "worse by more than allowed", Holm-adjusted over the declared
         segments; its JSON key is ``doubt``.
+    :param pooled: how many small segments it unites, 0 for none.
+    :param units: rows or entities that both values rest on, of several classes the rarest's; at most 4,096.
     """
 
     metric: str
@@ -63,6 +65,8 @@ class Comparison(Record):
         Field(validation_alias=AliasChoices("doubt", "p_value"), serialization_alias="doubt"),
     ] = None
     answer: ComparisonAnswer
+    pooled: int = 0
+    units: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

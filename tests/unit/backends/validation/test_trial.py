@@ -202,3 +202,12 @@ def test_signs_of_poisoning_join_the_verdict(judged, frame):
     report = judged(data=pd.concat([frame, copies], ignore_index=True), policy=policy)
     assert report.verdict.outcome is Outcome.FAIL
     assert any("exact duplicates have another label" in reason for reason in report.verdict.reasons)
+
+
+def test_segment_of_the_window_without_a_held_back_row_is_named(judged, frame):
+    frame.loc[rows_of(frame).training.index[:5], "origin"] = "EWR"
+    verdict = judged(data=frame).verdict
+    assert verdict.outcome is Outcome.WARN
+    assert verdict.reasons == (
+        "origin: 1 segments of the window have no held-back row (rows): origin=EWR (5)",
+    )

@@ -79,11 +79,14 @@ def test_segment_that_loses_fails_the_whole_and_is_named(rng):
     assert not any("JFK" in reason for reason in verdict.reasons)
 
 
-def test_segment_of_three_rows_is_too_small_to_tell_and_decides_nothing(rng):
+def test_segment_of_three_rows_is_too_small_to_tell_and_warned_of(rng):
     data = sample(rng, segments={"origin": np.array(["EWR"] * 3 + ["JFK"] * 3997)})
     data.scores[CHALLENGER][:3] = 1 - data.labels[:3]
     verdict = judge(data, POLICY)
-    assert verdict.outcome is Outcome.PASS
+    assert verdict.outcome is Outcome.WARN
+    assert "origin: 1 of 2 segments are too small to tell, 3 rows (0.1% of all): origin=EWR (3)" in (
+        verdict.reasons
+    )
     assert "origin=EWR: 3 rows are too few to tell (needs 100 rows, 20 of each class and 20 entities)" in [
         f.reason for f in verdict.findings
     ]
