@@ -126,3 +126,26 @@ def test_weak_slice_is_recorded_with_bounds_that_hold_its_mean(rng):
     assert [one.name for one in report.weak_slices] == [
         f.subject for f in report.verdict.findings if f.check == "weak_slice"
     ]
+
+
+def rare(rng, rows=3000):
+    """One error in a hundred of the champion's is huge; on average the challenger loses what is allowed."""
+    sample = world(rng, rows=rows)
+    sample.scores[CHAMPION][rng.random(rows) < 0.01] += 50
+    sample.scores[CHALLENGER] += np.sign(sample.scores[CHALLENGER] - sample.labels) * 0.6
+    return sample
+
+
+@pytest.mark.slow
+def test_slice_that_lacks_rare_huge_errors_is_not_called_weak():
+    """Student's t, with the slice's own variance, calls one weak in four of five searches."""
+    rng = np.random.default_rng(4)
+    assert sum(bool(found(rare(rng))) for _ in range(60)) <= 6
+    assert found(world(rng, lambda c: c["carrier"] == "B6"))
+
+
+def test_slice_that_rests_on_few_rows_in_effect_is_not_told(rng):
+    sample = world(rng)
+    few = np.flatnonzero(sample.columns["carrier"] == "B6")[:3]
+    sample.scores[CHALLENGER][few] += 1e6
+    assert found(sample) == []
