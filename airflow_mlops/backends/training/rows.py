@@ -33,6 +33,7 @@ class Rows:
     :param unlabelled: rows of the window that are left out because their label is missing.
     :param unkeyed: labelled rows without a whole key: they are always trained on, never held back.
     :param window: which rows they are, with the digest of what was read.
+    :param partitions: partition of each row, where a column tells it.
     """
 
     frame: pd.DataFrame
@@ -41,6 +42,7 @@ class Rows:
     unlabelled: int = 0
     unkeyed: int = 0
     window: Window = field(default_factory=lambda: Window(uri=""))
+    partitions: pd.Series | None = None
 
     @property
     def training(self) -> pd.DataFrame:
@@ -69,11 +71,15 @@ def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
     :raises InvalidDataError: a column is missing or of a type that no model can use, the label is never
         there, or one side has no rows.
     """
+    key = (table.schema.metadata or {}).get(PARTITION_COLUMN, b"").decode()
+    partitions = table[key] if key in table.column_names else None
     table = _without_partition_column(table, spec)
     features = spec.feature_names(table.column_names)
     table = plain_columns(table)
     labelled = ~is_missing(table[spec.target])
     table = table.filter(pa.array(labelled))
+    if partitions is not None:
+        partitions = partitions.filter(pa.array(labelled)).to_pandas()
     held_back, unkeyed = held_back_rows(table, spec), int(_without_key(table, spec).sum())
     if not held_back.any() or held_back.all():
         keyless = f", {unkeyed} of them without a whole key" if unkeyed else ""
@@ -90,6 +96,7 @@ def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
         held_back=held_back,
         unlabelled=int((~labelled).sum()),
         unkeyed=unkeyed,
+        partitions=partitions,
     )
 
 

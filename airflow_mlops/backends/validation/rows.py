@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonical, row_hashes
 from airflow_mlops.backends.validation.classes import labels_of
 from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.validation.evaluation import FEWEST_BLOCKS
 from airflow_mlops.core.validation.sample import BASELINE, Sample
 from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.policy import ValidationPolicy
 
 _MOST_NAMED = 12
+_MANY_VALUES = 50
 
 
 def sample_of(
@@ -54,8 +56,35 @@ def sample_of(
         columns={name: _values(held[name]) for name in rows.features},
         unusable=dict(unusable),
         classes=classes,
+        windows=windows_of(rows),
+        ids=_ids(rows, spec),
         digest=rows_digest(held[[*spec.key, *rows.features, spec.target]]),
     )
+
+
+def windows_of(rows: Rows) -> Any:
+    """Return day or partition of each held-back row: what happened then, rows of one share.
+
+    That is the day in the only column of times, if there are many days; else the partition. ``None`` if
+    neither tells rows apart.
+    """
+    times = [name for name in rows.frame if rows.frame[name].dtype.kind == "M"]
+    days = rows.holdout[times[0]].dt.floor("D") if len(times) == 1 else None
+    found = days
+    if rows.partitions is not None and (days is None or days.nunique() < FEWEST_BLOCKS):
+        found = rows.partitions[rows.held_back.to_numpy()]
+    return None if found is None or found.nunique() < 2 else _text(found)
+
+
+def _ids(rows: Rows, spec: DatasetSpec) -> dict[str, Any]:
+    """Return the columns that may identify clusters: those that are no features, and text of many values."""
+    held, known = rows.holdout, {spec.target, *spec.segments}
+    found = {}
+    for name in held:
+        many = name not in rows.features or held[name].nunique() > _MANY_VALUES
+        if many and name not in known and held[name].dtype.kind != "f":
+            found[str(name)] = _text(held[name])
+    return found
 
 
 def rows_digest(frame: pd.DataFrame) -> str:

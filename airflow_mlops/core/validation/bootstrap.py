@@ -33,7 +33,7 @@ class Resampling:
     """Which block each row is in and each resample's weight of each block.
 
     :param blocks: shape ``(n_rows,)``; ``weights``: ``(resamples, n_blocks)``.
-    :param clustered: units are entities that own several rows.
+    :param clustered: what may fail as a whole is an entity that owns several rows, not a row.
     """
 
     blocks: IntArray
@@ -42,11 +42,18 @@ class Resampling:
 
     @classmethod
     def of(
-        cls, rows: int, *, resamples: int, seed: int, entities: np.ndarray[Any, Any] | None = None
+        cls,
+        rows: int,
+        *,
+        resamples: int,
+        seed: int,
+        entities: np.ndarray[Any, Any] | None = None,
+        are_units: bool = True,
     ) -> Resampling:
         """Assign rows, or the entities that own them, to blocks.
 
         :param entities: shape ``(rows,)``: rows of one entity are drawn together (cluster bootstrap).
+        :param are_units: entities, not rows, are what has to be many; not so of windows of time.
         """
         rng = np.random.default_rng(seed)
         unit = np.arange(rows) if entities is None else np.unique(entities, return_inverse=True)[1]
@@ -54,7 +61,7 @@ class Resampling:
         count = min(units, MOST_BLOCKS)
         block = np.arange(units) if units <= MOST_BLOCKS else rng.permutation(units) % count
         weights = rng.poisson(1.0, size=(resamples, count)).astype(np.float64)
-        return cls(block[unit], weights, clustered=entities is not None)
+        return cls(block[unit], weights, clustered=entities is not None and are_units)
 
     def draws(self, metric: Metric, scored: Scored, cells: int) -> list[Estimate]:
         """Return the metric of each cell with its resamples; rows of cell -1 are left out.
@@ -96,7 +103,7 @@ class Resampling:
         that its value rests on.
         """
         count, width = self.weights.shape[1], len(part)
-        units, reach = np.full(width, np.iinfo(np.int64).max), np.zeros(width)
+        units, reach = np.full(width, MOST_BLOCKS), np.zeros(width)
         for support in supports:
             mine = support.rows & (cells >= part.start) & (cells < part.stop)
             cell = cells[mine] - part.start
@@ -104,7 +111,7 @@ class Resampling:
             blocks_held = (held.reshape(count, width) > 0).sum(axis=0)
             known = blocks_held if self.clustered else np.bincount(cell, minlength=width)
             rests = (known > 0) | (is_whole and not support.is_called)
-            units = np.where(rests, np.minimum(units, blocks_held), units)
+            units = np.where(rests, np.minimum(units, known), units)
             step = support.weight * metric.max_influence / np.maximum(1, known)
             reach = np.where(rests, np.maximum(reach, step), reach)
         inside = (cells >= part.start) & (cells < part.stop)

@@ -15,6 +15,8 @@ import numpy as np
 
 from airflow_mlops.core.validation.anchor import usable_anchor
 from airflow_mlops.core.validation.calibration import calibration
+from airflow_mlops.core.validation.dependence.clusters import cluster_findings
+from airflow_mlops.core.validation.dependence.windows import window_findings
 from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.fairness import fairness
 from airflow_mlops.core.validation.paired import concluded, finite, paired_comparisons
@@ -80,6 +82,10 @@ def judge_candidate(
     ]
     findings += [comparison_finding(one, _needs(policy)) for one in (*beaten, *compared)]
     searched, weak = weak_slices(evaluation, policy.alpha) if with_champion else ([], [])
+    findings += [
+        *cluster_findings(evaluation, rivals),
+        *(one for rival in rivals[:1] for one in window_findings(evaluation, rival)),
+    ]
     findings += [*searched, *fairness(evaluation), *calibration(evaluation), *besides]
     return replace(
         _report(sample, findings),

@@ -44,7 +44,7 @@ class Estimate:
 
     :param draws: shape ``(resamples,)``, NaN where a resample has no value.
     :param left_out: ``(n_blocks,)``, or of groups of blocks.
-    :param units: blocks that hold rows which the value rests on; of several classes, those of the rarest.
+    :param units: rows or entities that the value rests on; of several classes, those of the rarest.
     :param reach: greatest change of the value that one unit could make; 0 if unknown.
     """
 
@@ -94,7 +94,8 @@ class Estimate:
     @cached_property
     def _freedom(self) -> float:
         """Satterthwaite's, 2 n / (kurtosis - 1): n for normal influences, 2 k if k blocks carry all."""
-        most, square = max(1, self.units - 1), float((self._influence**2).sum())
+        most = max(1, min(self.units, len(self._influence) or self.units) - 1)
+        square = float((self._influence**2).sum())
         if square <= 0:
             return float(most)
         excess = float((self._influence**4).sum()) / square**2 - 1 / len(self._influence)

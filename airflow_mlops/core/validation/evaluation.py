@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,11 @@ from airflow_mlops.core.validation.metrics.base import BoolArray, IntArray, Metr
 from airflow_mlops.core.validation.metrics.registry import metric
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.sample import CHALLENGER, Sample
+
+WINDOWS = "\x00window"
+"""Name by which windows are asked for as segments; no column is called so."""
+FEWEST_BLOCKS = 20
+"""Windows that make the bootstrap draw windows instead of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,13 @@ class Evaluation:
         """Draw the bootstrap weights."""
         sample, policy = self.sample, self.policy
         entities = sample.queries if sample.entities is None else sample.entities
+        self.drawn_by_window = entities is None and _are_many(sample.windows)
         self.resampling = Resampling.of(
-            len(sample.labels), resamples=policy.resamples, seed=policy.seed, entities=entities
+            len(sample.labels),
+            resamples=policy.resamples,
+            seed=policy.seed,
+            entities=sample.windows if self.drawn_by_window else entities,
+            are_units=not self.drawn_by_window,
         )
 
     def metric(self, name: str) -> Metric:
@@ -61,6 +72,8 @@ class Evaluation:
             labels = self.sample.labels
             if column:
                 known = {**self.sample.segments, **self.sample.groups}
+                if column == WINDOWS and self.sample.windows is not None:
+                    known[WINDOWS] = self.sample.windows
                 values, cells = np.unique(known[column], return_inverse=True)
                 names = [f"{column}={value}" for value in values]
             else:
@@ -122,3 +135,7 @@ class Evaluation:
             positive = np.bincount(cells, weights=labels, minlength=len(names)).astype(int)
             rarest = [int(min(k, n - k)) for k, n in zip(positive, rows, strict=True)]
         return [Segment(*each) for each in zip(names, map(int, rows), rarest, strict=True)]
+
+
+def _are_many(windows: np.ndarray[Any, Any] | None) -> bool:
+    return windows is not None and len(np.unique(windows)) >= FEWEST_BLOCKS

@@ -31,6 +31,8 @@ class Sample:
     :param unusable: per model without scores, why.
     :param classes: number of classes in the data, where scores are a matrix; labels are class codes.
     :param digest: of the rows themselves.
+    :param windows: day or partition of each row, as text.
+    :param ids: columns that may identify clusters nobody declared.
     """
 
     labels: Array
@@ -43,6 +45,8 @@ class Sample:
     unusable: dict[str, str] = field(default_factory=dict)
     classes: int | None = None
     digest: str = ""
+    windows: Values | None = None
+    ids: dict[str, Values] = field(default_factory=dict)
 
 
 def row_problems(sample: Sample) -> list[Finding]:

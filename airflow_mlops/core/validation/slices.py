@@ -77,10 +77,7 @@ def weak_slices(evaluation: Evaluation, alpha: float) -> tuple[list[Finding], li
     policy, sample = evaluation.policy.slices, evaluation.sample
     if policy is None or not sample.columns or sample.queries is not None:
         return [], []
-    name = _metric(evaluation, policy)
-    models, wanted = (sample.scores[CHALLENGER], sample.scores[CHAMPION]), metric(name)
-    mine, theirs = (wanted.rows(Scored.of(sample.labels, scores))[0] for scores in models)
-    gain = wanted.sign * (mine - theirs)
+    name, gain, theirs = row_gains(evaluation, CHALLENGER, CHAMPION, policy.metric)
     if policy.max_drop is None:
         policy = replace(policy, max_drop=usual_drop(name, float(np.nanmean(theirs))))
     coded = {c: conditions(c, v, policy.values) for c, v in sample.columns.items() if _wanted(policy, c)}
@@ -89,6 +86,17 @@ def weak_slices(evaluation: Evaluation, alpha: float) -> tuple[list[Finding], li
     weak = weakest(found, alpha)[:_MOST_TOLD]
     findings = _findings(weak, len(found), name, policy)
     return findings, [one.recorded(name, alpha, policy.allowed) for one in weak]
+
+
+def row_gains(evaluation: Evaluation, one: str, other: str, asked: str = "") -> tuple[str, Array, Array]:
+    """Return a metric that is a mean over rows; per row one model's gain over another, and the other's value.
+
+    :param asked: the metric to take if it is such a mean; else the policy's first, or the usual loss.
+    """
+    sample, name = evaluation.sample, _metric(evaluation, asked)
+    wanted = metric(name)
+    mine, theirs = (wanted.rows(Scored.of(sample.labels, sample.scores[model]))[0] for model in (one, other))
+    return name, wanted.sign * (mine - theirs), theirs
 
 
 def conditions(column: str, values: Values, most: int) -> tuple[list[str], IntArray] | None:
@@ -172,7 +180,7 @@ def _moments(off: Array, rows: IntArray, gain: Array) -> tuple[Array, Array, Arr
 
     :param off: sums of the blocks less their expectation, shape ``(n_blocks, n_slices)``; ``gain``: all rows.
     """
-    square = np.maximum((off**2).sum(axis=0), 1e-300)
+    square = np.maximum((off**2).sum(axis=0), 1e-100)
     excess = (off**4).sum(axis=0) / square**2 - 1 / np.maximum(1, (off != 0).sum(axis=0))
     freedom = np.clip(2 / np.maximum(excess, 1e-12), 1.0, len(off) - 1)
     spread = float(gain.std())
@@ -209,8 +217,8 @@ def _findings(weak: list[Slice], searched: int, metric: str, policy: SlicePolicy
     ]
 
 
-def _metric(evaluation: Evaluation, policy: SlicePolicy) -> str:
-    for name in (policy.metric, *evaluation.policy.metrics):
+def _metric(evaluation: Evaluation, asked: str) -> str:
+    for name in (asked, *evaluation.policy.metrics):
         traits = METRIC_TABLE.get(name)
         if traits is not None and traits.is_row_mean:
             return name

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_mlops.backends.columns.servable import servable
 from airflow_mlops.backends.training.rows import Rows, held_back_rows
-from airflow_mlops.backends.validation.rows import rows_digest
+from airflow_mlops.backends.validation.rows import rows_digest, windows_of
 from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
 from airflow_mlops.core.training.job import DatasetSpec
@@ -211,3 +211,24 @@ def test_segment_of_the_window_without_a_held_back_row_is_named(judged, frame):
     assert verdict.reasons == (
         "origin: 1 segments of the window have no held-back row (rows): origin=EWR (5)",
     )
+
+
+@pytest.mark.parametrize(
+    ("days", "partitions", "expected"),
+    [(None, None, 0), (None, ["2013-01", "2013-02"], 2), (40, ["2013-01", "2013-02"], 40), (3, None, 3)],
+    ids=["unknown", "partitions", "many days", "few days"],
+)
+def test_windows_are_the_days_of_a_column_of_times_or_the_partitions(frame, days, partitions, expected):
+    if days:
+        frame["at"] = pd.Timestamp("2013-01-01") + pd.to_timedelta(np.arange(6000) % days * 24 + 7, unit="h")
+    rows = rows_of(frame, replace(SPEC, exclude=(*SPEC.exclude, "at")))
+    rows = replace(rows, partitions=partitions and pd.Series(np.repeat(partitions, 3000)))
+    windows = windows_of(rows)
+    assert (0 if windows is None else len(np.unique(windows))) == expected
+
+
+def test_customers_whose_gains_move_together_are_warned_of(judged, frame):
+    swing = np.random.default_rng(4).normal(size=400)[frame["customer"]]
+    challenger = Model(lambda rows: np.clip(0.5 + 0.2 * swing[rows.index], 0, 1))
+    reasons = [f.reason for f in judged(challenger).verdict.findings if f.check == "clusters"]
+    assert [reason.partition(":")[0] for reason in reasons] == ["customer"]

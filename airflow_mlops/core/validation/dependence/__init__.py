@@ -1,0 +1,1 @@
+"""Rows that are not independent: windows of time, clusters, duplicates."""
