@@ -19,6 +19,7 @@ from airflow_mlops.core.validation.dependence.clusters import cluster_findings
 from airflow_mlops.core.validation.dependence.windows import window_findings
 from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.fairness import fairness
+from airflow_mlops.core.validation.metrics.registry import is_bounded
 from airflow_mlops.core.validation.paired import concluded, finite, paired_comparisons
 from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try, check_side
 from airflow_mlops.core.validation.report import (
@@ -83,6 +84,7 @@ def judge_candidate(
     findings += [comparison_finding(one, _needs(policy)) for one in (*beaten, *compared)]
     searched, weak = weak_slices(evaluation, policy.alpha) if with_champion else ([], [])
     findings += [
+        *_unbounded(evaluation, rivals),
         *cluster_findings(evaluation, rivals),
         *(one for rival in rivals[:1] for one in window_findings(evaluation, rival)),
     ]
@@ -169,6 +171,20 @@ def _challenger_problem(sample: Sample, asked: Sequence[str]) -> list[Finding]:
     if not reason:
         return []
     return [Finding(check="predictions", subject=CHALLENGER, outcome=Outcome.FAIL, reason=reason)]
+
+
+def _unbounded(evaluation: Evaluation, rivals: Sequence[str]) -> Iterator[Finding]:
+    """Say up to which loss of a row a claim about a metric without a bound holds."""
+    for name in evaluation.policy.metrics if rivals else ():
+        if is_bounded(name):
+            continue
+        (pair,) = paired_comparisons(evaluation, name, rivals[0])
+        most = pair.gain.step * pair.segment.rows
+        said = f"{name} of one row has no bound: claims hold where no row differs by more than {most:.3g}"
+        if pair.gain.is_known and most > 0:
+            yield noted(
+                name, f"{said}, the most that was seen or allowed for; add a bounded metric for the rest"
+            )
 
 
 def _champion(sample: Sample, policy: ValidationPolicy, asked: Sequence[str]) -> tuple[bool, list[Finding]]:

@@ -26,7 +26,7 @@ _MOST_OF_ONE = 0.10
 _FEWEST_VALUES = 20
 _LEAST_EFFECT, _LEAST_Z = 1.5, 4.0
 _LEAST_REPEATED = 0.01
-_BY_CHANCE = 100
+_BY_CHANCE, _ROUNDED = 100, 1e-6
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -82,7 +82,8 @@ def _repeated(sample: Sample) -> Iterator[Finding]:
 def _whole_rows(sample: Sample) -> tuple[np.ndarray[Any, Any], float]:
     """Return a hash of each row, and how many different rows there may be.
 
-    That is as many as the columns' values can make; without end if most values of one column are unique.
+    That is as many as the columns' values can make; without end if most values of one column are unique, or
+    are not rounded.
     """
     code, kinds = np.zeros(len(sample.labels), dtype=np.uint64), 1.0
     for values in (sample.labels, *sample.columns.values()):
@@ -93,8 +94,16 @@ def _whole_rows(sample: Sample) -> tuple[np.ndarray[Any, Any], float]:
         code = (code ^ own) * _MULTIPLIER
         code ^= code >> np.uint64(29)
         different = len(np.unique(own))
-        kinds *= different if different < len(own) / 2 else np.inf
+        kinds *= np.inf if different > len(own) / 2 or _is_continuous(values) else different
     return code, kinds
+
+
+def _is_continuous(values: Values) -> bool:
+    """Say whether most numbers have more than three decimals."""
+    if values.dtype.kind != "f":
+        return False
+    known = values[np.isfinite(values)] * 1000
+    return bool(known.size) and float((np.abs(known - np.round(known)) > _ROUNDED).mean()) > 0.5
 
 
 def _moving_together(evaluation: Evaluation, rivals: Sequence[str]) -> Iterator[Finding]:

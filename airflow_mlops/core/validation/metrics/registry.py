@@ -66,8 +66,8 @@ class MetricTraits:
         return self.is_of_classes and self.family is not Family.RANKING
 
 
-_LOG_LOSS = math.log(1e4)
-"""Greatest loss that a row which is not seen is taken to have: that of a probability of 1 in 10,000."""
+_LOG_LOSS = math.log(3000)
+"""Greatest loss that a row which is not seen is taken to have: that of a probability of 1 in 3,000."""
 _MEAN, _CLASS = Family.MEAN, Family.CLASSIFICATION
 _TWO, _CLASSES, _NUMBERS = Target.TWO_CLASSES, Target.CLASSES, Target.NUMBERS
 METRIC_TABLE = {
@@ -154,6 +154,12 @@ def check_bar(where: str, name: str, value: float, *, least: float = 0.0) -> Non
     high = "" if most == math.inf else f" to {most:g}, for it is in the metric's unit (0.02 is two points)"
     msg = f"{where}.{name}: {value:g}, allowed: a number{low}{high}"
     raise InvalidConfigError(msg)
+
+
+def is_bounded(name: str) -> bool:
+    """Return whether there is a most that one row can change a metric by, whatever its label and scores."""
+    traits = traits_of(name)
+    return traits is not None and traits.max_influence > 0 and traits.max_influence != _LOG_LOSS
 
 
 def is_loss(name: str) -> bool | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import stats
 
 from airflow_mlops.core.validation.comparison import judge_candidate
 from airflow_mlops.core.validation.policy import ValidationPolicy
@@ -16,76 +16,17 @@ from airflow_mlops.core.validation.report import ComparisonAnswer
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
+from decisions import WORLDS, areas, errors
 from promotions import World, follow
 
 pytestmark = pytest.mark.slow
 ALPHA, REPETITIONS = 0.05, 500
 DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "validation.md"
-AREA = 0.85
 
 
 def most(share, repetitions=REPETITIONS):
     """Greatest rate that a true rate of ``share`` gives in 99 of 100 simulations."""
     return stats.binom.ppf(0.99, repetitions, share) / repetitions
-
-
-def answers(rng, rows, drop):
-    """Accuracy .85; the champion alone is right on 6 % + drop / 2, the challenger alone on 6 % - drop / 2."""
-    labels = rng.integers(0, 2, rows).astype(float)
-    u = rng.random(rows)
-    both_wrong = u >= 0.91
-    mine = both_wrong | (u < 0.06 + np.asarray(drop) / 2)
-    theirs = both_wrong | ((u >= 0.06 + np.asarray(drop) / 2) & (u < 0.12))
-    return labels, np.where(mine, 1 - labels, labels), np.where(theirs, 1 - labels, labels)
-
-
-def areas(rng, rows, drop, share=0.2):
-    """Binormal scores, correlation .9; area .85, the challenger's less by ``drop``; one positive in five."""
-    labels = (rng.permutation(rows) < share * rows).astype(float)
-    shared, own = rng.normal(size=rows), rng.normal(size=rows)
-    theirs = shared + labels * np.sqrt(2) * stats.norm.ppf(AREA)
-    mine = 0.9 * shared + np.sqrt(0.19) * own + labels * np.sqrt(2) * stats.norm.ppf(AREA - np.asarray(drop))
-    return labels, stats.norm.cdf(mine), stats.norm.cdf(theirs)
-
-
-def errors(rng, rows, drop):
-    """Absolute errors exponential with mean .3, the challenger's larger by ``drop``, two thirds shared."""
-    labels, shared = rng.normal(0, 3, rows), rng.exponential(0.2, rows)
-    mine = shared + rng.exponential(0.1 + np.asarray(drop), rows)
-    return labels, labels + mine, labels + shared + rng.exponential(0.1, rows)
-
-
-def losses(rng, rows, drop):
-    """Log odds of -2 or 0; the champion is off by .5 either way, the challenger by what loses ``drop``."""
-    odds = rng.choice(ODDS, rows)
-    labels = (rng.random(rows) < 1 / (1 + np.exp(-odds))).astype(float)
-    sizes = {one: off_by(one) for one in np.unique(drop)}
-    off = np.vectorize(sizes.__getitem__)(np.broadcast_to(drop, rows))
-    mine, theirs = odds + off * rng.choice((-1, 1), rows), odds + 0.5 * rng.choice((-1, 1), rows)
-    return labels, 1 / (1 + np.exp(-mine)), 1 / (1 + np.exp(-theirs))
-
-
-ODDS = (-2.0, 0.0)
-
-
-def off_by(drop):
-    """Return the error of the log odds whose mean loss is ``drop`` above that of .5."""
-
-    def loss(off):
-        said = np.add.outer(np.array(ODDS), np.array([-off, off]))
-        true = 1 / (1 + np.exp(-np.array(ODDS)))[:, None]
-        return float((np.log1p(np.exp(said)) - true * said).mean())
-
-    return optimize.brentq(lambda off: loss(off) - loss(0.5) - drop, 0, 5)
-
-
-def squares(rng, rows, drop):
-    """Errors normal, correlation .8; root mean square 1, the challenger's larger by ``drop``."""
-    labels, shared, own = rng.normal(0, 3, rows), rng.normal(size=rows), rng.normal(size=rows)
-    return labels, labels + (1 + np.asarray(drop)) * (0.8 * shared + 0.6 * own), labels + shared
-
-
-WORLDS = {"accuracy": answers, "roc_auc": areas, "log_loss": losses, "rmse": squares}
 
 
 def trial(metric, rng, rows, drop, margin, *, segments=0, resamples=400, times=1):
