@@ -20,7 +20,7 @@ from airflow_mlops.core.validation.dependence.windows import window_findings
 from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.fairness import fairness
 from airflow_mlops.core.validation.metrics.registry import is_bounded
-from airflow_mlops.core.validation.paired import concluded, finite, paired_comparisons
+from airflow_mlops.core.validation.paired import concluded, finite_or_none, paired_comparisons
 from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try, check_side
 from airflow_mlops.core.validation.report import (
     OUTCOME_OF_ANSWER,
@@ -162,8 +162,11 @@ def _values(evaluation: Evaluation, models: Iterable[str]) -> Iterator[Value]:
     for name in evaluation.policy.measured:
         for model in models:
             (value,) = evaluation.draws(model, name)
-            bounds = {"lower": finite(value.lower(alpha)), "upper": finite(value.upper(alpha))}
-            yield Value(metric=name, model=model, value=finite(value.point), **bounds)
+            bounds = {
+                "lower": finite_or_none(value.lower(alpha)),
+                "upper": finite_or_none(value.upper(alpha)),
+            }
+            yield Value(metric=name, model=model, value=finite_or_none(value.point), **bounds)
 
 
 def _challenger_problem(sample: Sample, asked: Sequence[str]) -> list[Finding]:

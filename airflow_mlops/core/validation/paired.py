@@ -110,17 +110,17 @@ def concluded(pair: PairedComparison, p_values: tuple[float, float, float], alph
         rows=pair.segment.rows,
         pooled=pair.segment.pooled,
         units=min(pair.mine.units, pair.theirs.units),
-        challenger=finite(pair.mine.point),
-        other=finite(pair.theirs.point),
-        gain=finite(gain.point),
-        lower=finite(gain.lower(alpha)),
-        upper=finite(gain.upper(alpha)),
+        challenger=finite_or_none(pair.mine.point),
+        other=finite_or_none(pair.theirs.point),
+        gain=finite_or_none(gain.point),
+        lower=finite_or_none(gain.lower(alpha)),
+        upper=finite_or_none(gain.upper(alpha)),
         allowed=pair.slack.point - gain.point if gain.is_known else 0.0,
         p_value=None if pair.too_small else not_worse,
         answer=answer,
     )
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """Return a number for a record; ``None`` where there is no finite one."""
     return value if math.isfinite(value) else None
