@@ -45,7 +45,7 @@ _LOOKS = {
     "not-worse": "not worse than allowed",
     "worse": "worse",
     "too-close": "too close to tell",
-    "too-small": "too small to tell: decides nothing",
+    "too-small": "too small to tell by itself",
     "found": "found by search: loses significantly more than allowed",
 }
 _DOCUMENTS = {

@@ -83,7 +83,7 @@ def _ids(rows: Rows, spec: DatasetSpec) -> dict[str, Any]:
     for name in held:
         many = name not in rows.features or held[name].nunique() > _MANY_VALUES
         if many and name not in known and held[name].dtype.kind != "f":
-            found[str(name)] = _text(held[name])
+            found[str(name)] = _codes(held, [str(name)])
     return found
 
 

@@ -53,12 +53,17 @@ class Evaluation:
         """Draw the bootstrap weights."""
         sample, policy = self.sample, self.policy
         entities = sample.queries if sample.entities is None else sample.entities
-        self.drawn_by_window = entities is None and _are_many(sample.windows)
+        windows: tuple[Any, Any] = ((), None)
+        if sample.windows is not None:
+            windows = np.unique(sample.windows, return_inverse=True)
+            names = [f"{WINDOWS}={name}" for name in windows[0]]
+            self._cells[WINDOWS] = self._described(names, windows[1]), windows[1]
+        self.drawn_by_window = entities is None and len(windows[0]) >= FEWEST_BLOCKS
         self.resampling = Resampling.of(
             len(sample.labels),
             resamples=policy.resamples,
             seed=policy.seed,
-            entities=sample.windows if self.drawn_by_window else entities,
+            entities=windows[1] if self.drawn_by_window else entities,
             are_units=not self.drawn_by_window,
         )
 
@@ -72,8 +77,6 @@ class Evaluation:
             labels = self.sample.labels
             if column:
                 known = {**self.sample.segments, **self.sample.groups}
-                if column == WINDOWS and self.sample.windows is not None:
-                    known[WINDOWS] = self.sample.windows
                 values, cells = np.unique(known[column], return_inverse=True)
                 names = [f"{column}={value}" for value in values]
             else:
@@ -135,7 +138,3 @@ class Evaluation:
             positive = np.bincount(cells, weights=labels, minlength=len(names)).astype(int)
             rarest = [int(min(k, n - k)) for k, n in zip(positive, rows, strict=True)]
         return [Segment(*each) for each in zip(names, map(int, rows), rarest, strict=True)]
-
-
-def _are_many(windows: np.ndarray[Any, Any] | None) -> bool:
-    return windows is not None and len(np.unique(windows)) >= FEWEST_BLOCKS

@@ -130,8 +130,8 @@ class ValidationPolicy(Record):
     :param max_segment_drop: margin inside each declared segment, in the metric's unit, for the metrics of
         ``margin``; those of ``relative_margin`` keep their own. ``None``: 0.02 of a metric in points (1 is
         perfect), of any other 5 % of the champion's value in the segment.
-    :param min_segment_rows: smaller segments are "too small to tell" and decide nothing.
-    :param min_class_rows: nor do those with fewer rows of a class, or fewer entities.
+    :param min_segment_rows: smaller segments are "too small to tell": a warning, and judged together.
+    :param min_class_rows: so are those with fewer rows of a class or of those called, or fewer entities.
     :param alpha: significance level: the probability to accept a candidate that is worse by exactly a margin,
         (0, 0.5]. It holds for the first try on a set of held-back rows; see :func:`alpha_of_try`.
     :param total_margin: how many margins all promotions together may lose against the best earlier champion

@@ -93,17 +93,17 @@ def _whole_rows(sample: Sample) -> tuple[np.ndarray[Any, Any], float]:
             own = np.fromiter((hash(value) & 0xFFFFFFFF for value in values), np.uint64, len(values))
         code = (code ^ own) * _MULTIPLIER
         code ^= code >> np.uint64(29)
-        different = len(np.unique(own))
-        kinds *= np.inf if different > len(own) / 2 or _is_continuous(values) else different
+        kinds *= 1.0 if np.isinf(kinds) else _kinds(values, own)
     return code, kinds
 
 
-def _is_continuous(values: Values) -> bool:
-    """Say whether most numbers have more than three decimals."""
-    if values.dtype.kind != "f":
-        return False
-    known = values[np.isfinite(values)] * 1000
-    return bool(known.size) and float((np.abs(known - np.round(known)) > _ROUNDED).mean()) > 0.5
+def _kinds(values: Values, codes: np.ndarray[Any, Any]) -> float:
+    """Count different values; without end where most are unique, or have more than three decimals."""
+    known = values[np.isfinite(values)] * 1000 if values.dtype.kind == "f" else np.empty(0)
+    if known.size and float((np.abs(known - np.round(known)) > _ROUNDED).mean()) > 0.5:
+        return float("inf")
+    different = len(np.unique(codes))
+    return different if different <= len(codes) / 2 else float("inf")
 
 
 def _moving_together(evaluation: Evaluation, rivals: Sequence[str]) -> Iterator[Finding]:

@@ -61,11 +61,10 @@ def spread_of(gains: Array, errors: Array) -> Spread:
 
 def window_findings(evaluation: Evaluation, rival: str) -> list[Finding]:
     """Say which windows the claims are about, and stop a claim that windows contradict."""
-    windows = evaluation.sample.windows
-    if windows is None:
+    if evaluation.sample.windows is None:
         return []
     if evaluation.drawn_by_window:
-        count = len(np.unique(windows))
+        count = len(evaluation.segments(WINDOWS)[0])
         return [noted("windows", f"{count} windows are drawn, not rows: those of one window move together")]
     names = [segment.name.partition("=")[2] for segment in evaluation.segments(WINDOWS)[0]]
     named = ", ".join(names[:_MOST_NAMED]) + (
