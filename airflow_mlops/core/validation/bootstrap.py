@@ -149,7 +149,7 @@ class Resampling:
         without = [
             _value(metric, scored, groups != one, weighed=weighed) for one in range(int(groups.max()) + 1)
         ]
-        units = len(np.unique(blocks))
+        units = len(np.unique(blocks)) if self.clustered else min(len(blocks), MOST_BLOCKS)
         return Estimate(point, np.array(values), np.array(without), units, metric.max_influence / units)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.evaluation import Evaluation
     from airflow_mlops.core.validation.metrics.base import Array
 
+_FEWEST_ROWS = 20
 _LEVEL = 0.01
 _MOST_NAMED = 6
 
@@ -107,4 +108,4 @@ def _contradicted(evaluation: Evaluation, name: str, rival: str) -> list[Finding
 
 
 def _is_usable(one: PairedComparison) -> bool:
-    return one.gain.is_known and one.gain.units >= 2
+    return one.gain.is_known and one.gain.units >= _FEWEST_ROWS
