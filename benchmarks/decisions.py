@@ -364,7 +364,7 @@ CELLS = [
         for n in (10, 40, 150)
     ),
     Cell("30 days, effects as large as the margin", days(30, 50), "mae", 0.05, repetitions=1500),
-    Cell("3 windows, effects as large as it", days(3, 500), "mae", 0.05, claim=accepted),
+    Cell("3 windows, effects as large as it", days(3, 500), "mae", 0.05, claim=accepted, repetitions=1500),
     Cell("customers of 4 rows, not declared", undeclared(300, 4, told="customer"), "mae", 0.03, claim=silent),
     Cell("rows repeated 4 times", undeclared(300, 4, told="rows"), "mae", 0.03, claim=silent),
     Cell("one customer owns 30 % of the rows", dominant(), "mae", 0.03, claim=silent),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.metrics.base import Array
 
 _FEWEST_ROWS = 20
-_LEVEL = 0.01
+_LEVEL, _SHARE = 0.01, 0.5  # the other half of alpha is for windows that differ and happen to agree
 _MOST_NAMED = 6
 
 
@@ -90,7 +90,7 @@ def _contradicted(evaluation: Evaluation, name: str, rival: str) -> list[Finding
     if spread.p_value > _LEVEL:
         return []
     allowed = whole.slack.point - whole.gain.point
-    lower = spread.lower(evaluation.policy.alpha)
+    lower = spread.lower(_SHARE * evaluation.policy.alpha)
     gains = ", ".join(
         f"{one.segment.name.partition('=')[2]} {one.gain.point:+.4f}" for one in known[:_MOST_NAMED]
     )
