@@ -112,6 +112,7 @@ class MonitorConfig:
     metric: str = ""
     max_drop: float | None = None
     min_rows: int = 200
+    min_class_rows: int = 20
     max_missing: float = 0.05
 
     def policy(self, validation: ValidateConfig) -> PerformancePolicy | None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.inference_log import InferenceLog
     from airflow_mlops.backends.metrics.request_labels import RequestLabels
     from airflow_mlops.core.data.skew.report import SkewReport
+    from airflow_mlops.core.monitoring.performance import Promise
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
 
@@ -178,18 +179,21 @@ class CheckPerformanceOperator(MonitoringOperator):
         self.log.info(verdict.sentence())
         return verdict.to_json()
 
-    def _promised(self, champion: str | None, candidate: dict[str, Any]) -> float | None:
+    def _promised(self, champion: str | None, candidate: dict[str, Any]) -> Promise | None:
         """Return the metric's value in validation, or in training if there is none."""
+        from airflow_mlops.core.monitoring.performance import Promise
+
         report = self.promised(champion, VALIDATION_PATH) or {}
         for one in report.get("values", ()):
             if (one["metric"], one["model"]) == (self.policy.metric, "challenger") and one[
                 "value"
             ] is not None:
-                return float(one["value"])
+                return Promise.from_json(one)
         for one in report.get("comparisons", ()):
             if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
-                return float(one["challenger"])
-        return candidate.get("metrics", {}).get(self.policy.metric)  # type: ignore[no-any-return]
+                return Promise(value=float(one["challenger"]))
+        trained = candidate.get("metrics", {}).get(self.policy.metric)
+        return None if trained is None else Promise(value=float(trained))
 
 
 class CheckPredictionsOperator(MonitoringOperator):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.bootstrap import lower_bound, resampled, upper_bound
+from airflow_mlops.core.validation.bootstrap import Resampling
+from airflow_mlops.core.validation.metrics.base import Scored
 from airflow_mlops.core.validation.metrics.registry import metric, usual_drop
 from airflow_mlops.core.validation.suitability import metric_problem
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
@@ -19,8 +20,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise(Record):
+    """A metric at validation: an estimate too, from the held-back rows.
+
+    :param lower, upper: one-sided confidence bounds; ``None`` if unknown, e.g. of a value from training.
+    """
+
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement(Record):
-    """A metric in production with its confidence bounds, and the value at validation."""
+    """A metric in production with its confidence bounds, and the value at validation.
+
+    :param lower, upper: one-sided bounds.
+    :param drop_lower: lower bound of how much worse it is than promised; ``None`` without a promise.
+    :param units: requests that the value rests on; of several classes, those of the rarest.
+    """
 
     metric: str
     value: float
@@ -28,15 +46,19 @@ class Measurement(Record):
     upper: float
     promised: float | None
     rows: int
+    drop_lower: float | None = None
+    units: int = 0
 
 
 def judge_performance(
-    labels: Array, scores: Array, promised: float | None, policy: PerformancePolicy
+    labels: Array, scores: Array, promised: Promise | None, policy: PerformancePolicy
 ) -> tuple[Verdict, Measurement | None]:
     """Compare production with validation.
 
-    FAIL only when the upper confidence bound lies below the value at validation less the allowed drop:
-    without degradation a window fails with a probability of at most ``alpha``.
+    FAIL only when the lower confidence bound of the drop, the value at validation less that in production,
+    lies above the allowed drop. Both values are estimates: their bounds are combined into one of the
+    difference (MOVER, Zou and Donner 2008). So without degradation a window fails with a probability of at
+    most ``alpha``, over models and windows.
 
     :param labels: shape ``(n_rows,)``: numbers, or class codes; NaN for a class unknown at training.
     :param scores: ``(n_rows,)`` or ``(n_rows, k)`` for k classes; NaN where an answer is not usable.
@@ -51,28 +73,65 @@ def judge_performance(
     wrong = metric_problem(policy.metric, labels, scores)
     if wrong:
         return _verdict(Outcome.INCONCLUSIVE, policy, f"{policy.metric} does not fit: {wrong}"), None
-    measure = metric(policy.metric)
-    draws = resampled(labels, {"champion": scores}, [measure], resamples=policy.resamples, seed=policy.seed)
-    signed = measure.sign * draws["champion", policy.metric]
-    low, high = lower_bound(signed, policy.alpha), upper_bound(signed, policy.alpha)
-    bounds = sorted((measure.sign * low, measure.sign * high))
-    seen = Measurement(
-        metric=policy.metric,
-        value=measure.point(labels, scores),
-        lower=bounds[0],
-        upper=bounds[1],
-        promised=promised,
-        rows=len(labels),
-    )
+    seen = _measured(labels, scores, promised, policy)
     span = f"{seen.lower:.4f} to {seen.upper:.4f}"
     text = f"{seen.metric} {seen.value:.4f} ({span}) on {seen.rows} labelled requests"
-    if promised is None:
-        text += "; validation left nothing to compare with"
-        return _verdict(Outcome.INCONCLUSIVE, policy, text), seen
-    allowed = usual_drop(policy.metric, promised) if policy.max_drop is None else policy.max_drop
-    failed = high < measure.sign * promised - allowed
-    reason = f"{text}; validation {promised:.4f}, allowed drop {allowed:.4g}"
-    return _verdict(Outcome.FAIL if failed else Outcome.PASS, policy, reason), seen
+    few = _too_few(seen, policy)
+    if few or promised is None or seen.drop_lower is None:
+        why = few or "validation left nothing to compare with"
+        return _verdict(Outcome.INCONCLUSIVE, policy, f"{text}; {why}"), seen
+    allowed = usual_drop(policy.metric, promised.value) if policy.max_drop is None else policy.max_drop
+    outcome = Outcome.FAIL if seen.drop_lower > allowed else Outcome.PASS
+    return _verdict(outcome, policy, f"{text}; {_told(promised)}, allowed drop {allowed:.4g}"), seen
+
+
+def _measured(
+    labels: Array, scores: Array, promised: Promise | None, policy: PerformancePolicy
+) -> Measurement:
+    measure = metric(policy.metric)
+    drawn = Resampling.of(len(labels), resamples=policy.resamples, seed=policy.seed)
+    estimate = drawn.draws(measure, Scored.of(labels, scores), 1)[0]
+    lower, upper = estimate.lower(policy.alpha), estimate.upper(policy.alpha)
+    return Measurement(
+        metric=policy.metric,
+        value=estimate.point,
+        lower=lower,
+        upper=upper,
+        promised=None if promised is None else promised.value,
+        rows=len(labels),
+        drop_lower=None
+        if promised is None
+        else _drop_lower(promised, estimate.point, (lower, upper), measure.sign),
+        units=estimate.units,
+    )
+
+
+def _drop_lower(promised: Promise, value: float, bounds: tuple[float, float], sign: float) -> float:
+    """Return the lower bound of ``promised - value``, in the metric's own direction.
+
+    Half a width of each is that towards the other: the promise may have been too good, the window too bad.
+    """
+    if sign > 0:
+        end, reached = promised.lower, bounds[1]
+    else:
+        end, reached = promised.upper, bounds[0]
+    own = 0.0 if end is None else promised.value - end
+    return float(sign * (promised.value - value) - np.hypot(own, reached - value))
+
+
+def _told(promised: Promise) -> str:
+    if promised.lower is None or promised.upper is None:
+        return f"validation {promised.value:.4f}, whose own error is not known"
+    return f"validation {promised.value:.4f} ({promised.lower:.4f} to {promised.upper:.4f})"
+
+
+def _too_few(seen: Measurement, policy: PerformancePolicy) -> str:
+    """Return why the value tells nothing: it has no bounds, or rests on few requests of a class."""
+    if not np.isfinite([seen.value, seen.lower, seen.upper]).all():
+        return "it has no value in many resamples: too few requests of a kind that it needs"
+    if seen.units < policy.min_class_rows:
+        return f"it rests on {seen.units} requests of the rarest class, needs {policy.min_class_rows}"
+    return ""
 
 
 def _too_little(labels: Array, known: BoolArray, policy: PerformancePolicy) -> str:

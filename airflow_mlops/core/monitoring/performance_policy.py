@@ -18,6 +18,7 @@ class PerformancePolicy(Record):
     :param max_drop: how much worse than at validation is accepted, in the metric's unit, >= 0. ``None``: 0.02
         of a metric in points (1 is perfect), of any other 5 % of the value at validation.
     :param min_rows: fewer labelled requests are inconclusive.
+    :param min_class_rows: fewer requests of a class that the metric rests on are inconclusive.
     :param max_missing: share of labelled requests without a usable prediction above which it is inconclusive.
     :param alpha: significance level: probability to call a champion degraded that is not, (0, 0.5].
     """
@@ -25,6 +26,7 @@ class PerformancePolicy(Record):
     metric: str = "roc_auc"
     max_drop: float | None = None
     min_rows: int = 200
+    min_class_rows: int = 20
     max_missing: float = 0.05
     alpha: float = 0.05
     resamples: int = 1000
@@ -39,6 +41,7 @@ class PerformancePolicy(Record):
         for name, is_meant, allowed in (
             ("max_drop", 0 <= (self.max_drop or 0.0) < math.inf, "0 or more"),
             ("min_rows", self.min_rows >= 1, "1 or more"),
+            ("min_class_rows", self.min_class_rows >= 1, "1 or more"),
             ("max_missing", 0 <= self.max_missing < 1, "[0, 1)"),
             ("alpha", 0 < self.alpha <= 0.5, "(0, 0.5]"),
         ):

@@ -18,7 +18,7 @@ from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.metrics.base import Array, IntArray, Scored
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_mlops.core.validation.metrics.base import Metric, Support
 
@@ -183,31 +183,3 @@ def _where(scored: Scored, rows: np.ndarray[Any, Any]) -> Scored:
         return scored
     queries = None if scored.queries is None else scored.queries[rows]
     return Scored(scored.labels[rows], scored.scores[rows], scored.cells[rows], queries)
-
-
-def resampled(
-    labels: Array, scores: Mapping[str, Array], metrics: Sequence[Metric], *, resamples: int, seed: int
-) -> dict[tuple[str, str], Array]:
-    """Return each model's metrics over the resamples of all rows.
-
-    :param labels: shape ``(n_rows,)``; ``scores``: one array per model name.
-    :returns: ``(model, metric)`` to an array of shape ``(resamples,)``; entry i of every array comes from
-        the same resample, so differences are paired.
-    """
-    drawn = Resampling.of(len(labels), resamples=resamples, seed=seed)
-    return {
-        (model, metric.name): drawn.draws(metric, Scored.of(labels, values), 1)[0].draws
-        for model, values in scores.items()
-        for metric in metrics
-    }
-
-
-def lower_bound(values: Array, alpha: float) -> float:
-    """One-sided lower percentile bound; resamples the metric cannot be computed on are left out."""
-    known = values[np.isfinite(values)]
-    return float(np.quantile(known, alpha)) if known.size else float("nan")
-
-
-def upper_bound(values: Array, alpha: float) -> float:
-    """One-sided upper percentile bound."""
-    return -lower_bound(-values, alpha)

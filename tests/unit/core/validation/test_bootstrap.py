@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from airflow_mlops.core.validation import bootstrap
-from airflow_mlops.core.validation.bootstrap import Resampling, resampled
+from airflow_mlops.core.validation.bootstrap import Resampling
 from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.metrics.base import Metric, Scored
 from airflow_mlops.core.validation.metrics.registry import metric
@@ -25,11 +25,13 @@ def mean_of(values, **more):
 
 def test_resamples_are_paired_and_repeatable(rng):
     labels, scores = rng.integers(0, 2, 500).astype(float), rng.random(500)
-    same = {"one": scores, "other": scores}
-    draws = resampled(labels, same, [metric("brier")], resamples=200, seed=1)
-    again = resampled(labels, same, [metric("brier")], resamples=200, seed=1)
-    assert np.array_equal(draws["one", "brier"], draws["other", "brier"])
-    assert np.array_equal(draws["one", "brier"], again["one", "brier"])
+    drawn, again = (Resampling.of(500, resamples=200, seed=1) for _ in range(2))
+    one, other, repeated = (
+        resampling.draws(metric("brier"), Scored.of(labels, scores), 1)[0].draws
+        for resampling in (drawn, drawn, again)
+    )
+    assert np.array_equal(one, other)
+    assert np.array_equal(one, repeated)
 
 
 @pytest.mark.parametrize("rows", [500, 60_000])
