@@ -6,6 +6,7 @@ Exit code 0: passed, equal or done, 1: failed or different, 2: not measurable, n
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,23 @@ from airflow_mlops.core.errors import MlopsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_BROKEN_PIPE = 141
+"""Exit code of a command whose reader is gone, as shells report it: 128 + SIGPIPE."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(argv)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader had enough, e.g. `| head`; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_MEASURED
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

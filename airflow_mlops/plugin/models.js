@@ -6,7 +6,7 @@ const COLOURS = {
   promotion: "green", promoted: "green", rollback: "orange", rolled_back: "orange", rolled_back_by_person: "orange",
   approved: "blue", rejected: "red", stopped: "red", reaped: "red", failed: "red",
 };
-const REFRESH_MS = 5000;
+const REFRESH_MS = { rollout: 5000, ledger: 15000 };
 const NO_PERSON = { timeout: "the default, without an answer in time", "no warning": "the configuration, without a warning" };
 const COLUMNS = ["Time (UTC)", "What", "Version", "Who", "DAG run", "Why", "Evidence"];
 
@@ -49,7 +49,10 @@ const versionOf = (entry) =>
   isChange(entry) ? `${entry.from_version ?? "none"} → ${entry.to_version}` : entry.version;
 const whoOf = (entry) => entry.actor || NO_PERSON[entry.because] || entry.because || "";
 const whyOf = (entry) =>
-  (isDecision(entry) ? [entry.comment] : [entry.reason, entry.approval && `before it ${entry.approval}`]).filter(Boolean);
+  (isDecision(entry)
+    ? [entry.comment]
+    : [entry.percent && `at ${entry.percent} % of requests`, entry.reason, entry.approval && `before it ${entry.approval}`]
+  ).filter(Boolean);
 
 const shortOf = (verdict) => verdict.replace(/^(.{8})[^/]*/, "$1…");
 
@@ -74,24 +77,24 @@ function Entry({ entry }) {
   return h(Table.Row, null, cells.map((cell, place) => h(Table.Cell, { key: COLUMNS[place], verticalAlign: "top" }, cell)));
 }
 
-/** The rollout as it is now, asked for again every few seconds; what was found last stays visible. */
-function useRollout(model, again) {
+/** What a path says now, asked for again every few seconds; what was found last stays visible, with its time. */
+function usePolled(path, every, again) {
   const [state, setState] = useState({});
   useEffect(() => {
     let current = true;
     const ask = () =>
-      read(`mlops/rollout?model=${encodeURIComponent(model)}`).then(
-        (found) => current && setState({ found }),
+      read(path).then(
+        (found) => current && setState({ found, at: Date.now() / 1000 }),
         (error) => current && setState((before) => ({ ...before, error })),
       );
     ask();
-    const timer = setInterval(ask, REFRESH_MS);
+    const timer = setInterval(ask, every);
     return () => { current = false; clearInterval(timer); };
-  }, [model, again]);
+  }, [path, every, again]);
   return state;
 }
 
-function StopForm({ model, onDone }) {
+function StopForm({ model, alone, onDone }) {
   const [reason, setReason] = useState("");
   const [state, setState] = useState({});
   const send = (event) => {
@@ -100,6 +103,7 @@ function StopForm({ model, onDone }) {
     stop(model, reason).then(onDone, (error) => setState({ error: error.message }));
   };
   return h("form", { onSubmit: send },
+    alone && h(Text, { color: "fg.error" }, "No other version serves: after the stop nothing answers until the next rollout."),
     h(Stack, { direction: "row", gap: 2, align: "center", maxW: "3xl" },
       h(Input, { value: reason, placeholder: "Why; kept in the ledger", "aria-label": "Reason", autoFocus: true, maxLength: 1000,
         onChange: (event) => setReason(event.target.value) }),
@@ -125,7 +129,7 @@ function Rollout({ model, onStopped }) {
   const [again, setAgain] = useState(0);
   const [asks, setAsks] = useState(false);
   const [said, setSaid] = useState("");
-  const { found, error } = useRollout(model, again);
+  const { found, error, at } = usePolled(`mlops/rollout?model=${encodeURIComponent(model)}`, REFRESH_MS.rollout, again);
   const done = (answer) => {
     setAsks(false);
     if (!answer) return;
@@ -147,17 +151,18 @@ function Rollout({ model, onStopped }) {
         h(Text, null, holder ? `held by ${holder}` : "nobody holds it"),
         h(Text, { color: found.watched ? "fg.muted" : "fg.error" }, leaseOf(found)),
         found.may_stop && !asks && h(Button, { size: "sm", colorPalette: "red", onClick: () => setAsks(true) }, "Stop")),
-      h(Text, { color: "fg.muted" }, evidenceOf(found.live)),
+      h(Text, { color: "fg.muted" }, [`as of ${timeOf({ at }).slice(11)} UTC`, evidenceOf(found.live)].filter(Boolean).join("; ")),
       found.problem && h(Text, { color: "fg.error" }, found.problem),
-      asks && h(StopForm, { model, onDone: done }),
+      asks && h(StopForm, { model, alone: !found.traffic.stable, onDone: done }),
       trouble, result));
 }
 
 function Ledger({ model }) {
-  const { found, error } = useRead(model && `mlops/ledger?model=${encodeURIComponent(model)}`);
-  if (error) return h(Text, { color: "fg.error", role: "alert" }, error);
-  if (!found) return h(Spinner);
+  const { found, error } = usePolled(`mlops/ledger?model=${encodeURIComponent(model)}`, REFRESH_MS.ledger);
+  const trouble = error && h(Text, { color: "fg.error", role: "alert" }, error.message);
+  if (!found) return trouble || h(Spinner);
   return h(Stack, { gap: 3 },
+    trouble,
     h(Text, null, found.champion ? `Champion now: version ${found.champion}` : "No version is champion."),
     found.withheld > 0 && h(Text, { color: "fg.muted" }, `${found.withheld} entries are of DAGs that you may not read.`),
     h(Box, { overflowX: "auto" },

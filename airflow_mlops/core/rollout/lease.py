@@ -171,7 +171,7 @@ def fence(current: Lease | None, mine: Lease) -> Lease:
     """
     if current is not None and current.holder == STOPPER and current.token > mine.token:
         lost = f"lease of {mine.holder} with token {mine.token} is lost"
-        msg = f"{lost}: a person stopped the rollout ({STOPPER})"
+        msg = f"{lost}: a person stopped the rollout; the ledger says who and why"
         raise LeaseLostError(msg)
     if current is None or current.token != mine.token:
         seen = f"{current.holder} with token {current.token}" if current else "no rollout"

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 
 import fsspec
 import numpy as np
@@ -72,3 +75,13 @@ def test_table_of_a_database_is_profiled_by_its_uri(lake, capsys):
         shop.sql("CREATE TABLE sales AS SELECT * FROM 'rows.parquet'")
     assert main(["profile", f"duckdb://{lake}/shop.duckdb#table=sales"]) == 0
     assert "200000 rows" in capsys.readouterr().out
+
+
+def test_reader_that_had_enough_is_no_error(tmp_path):
+    pq.write_table(pa.table({"x": [1, 2]}), tmp_path / "a.parquet")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "airflow_mlops.cli", "profile", str(tmp_path / "a.parquet")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
