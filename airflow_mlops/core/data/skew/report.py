@@ -280,12 +280,16 @@ def _nothing_compared() -> Finding:
 
 
 def _skipped_finding(name: str, reference: Profile, current: Profile) -> Finding:
-    if current.column(name) is None:
-        reason = f"{name}: not in the current window: not compared"
+    before, now = reference.column(name), current.column(name)
+    if now is None:
+        why = "in the reference, not in this window"
+    elif before is None:
+        why = "in this window, not in the reference"
+    elif before.kind is not now.kind:
+        why = f"{now.kind} in this window, {before.kind} in the reference"
     else:
-        reason = f"{name}: not in the reference, or of another kind or with other bins there: not compared"
-    assert reference.column(name) or current.column(name)  # noqa: S101 - the name came from one of them
-    return _warning("comparable", name, Outcome.WARN, reason)
+        why = "the reference has other bins"
+    return _warning("comparable", name, Outcome.WARN, f"{name}: {why}: not compared")
 
 
 def _blind_finding(name: str, reference: Profile, current: Profile) -> Finding:
