@@ -188,7 +188,7 @@ class CheckPerformanceOperator(MonitoringOperator):
             if (one["metric"], one["model"]) == (self.policy.metric, "challenger") and one[
                 "value"
             ] is not None:
-                return Promise.from_json(one)
+                return Promise.from_json(one | {"alpha": report.get("alpha", self.policy.alpha)})
         for one in report.get("comparisons", ()):
             if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
                 return Promise(value=float(one["challenger"]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.validation.bootstrap import Resampling
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.validation.metrics.base import Array, BoolArray
 
+_LEAST_QUANTILE = 1e-3  # at a level of one half a bound is the value itself
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise(Record):
     """A metric at validation: an estimate too, from the held-back rows.
 
     :param lower, upper: one-sided confidence bounds; ``None`` if unknown, e.g. of a value from training.
+    :param alpha: their level; validation's is smaller after several tries on the same rows.
     """
 
     value: float
     lower: float | None = None
     upper: float | None = None
+    alpha: float = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +106,25 @@ def _measured(
         rows=len(labels),
         drop_lower=None
         if promised is None
-        else _drop_lower(promised, estimate.point, (lower, upper), measure.sign),
+        else _drop_lower(promised, estimate.point, (lower, upper), measure.sign, policy.alpha),
         units=estimate.units,
     )
 
 
-def _drop_lower(promised: Promise, value: float, bounds: tuple[float, float], sign: float) -> float:
+def _drop_lower(
+    promised: Promise, value: float, bounds: tuple[float, float], sign: float, alpha: float
+) -> float:
     """Return the lower bound of ``promised - value``, in the metric's own direction.
 
     Half a width of each is that towards the other: the promise may have been too good, the window too bad.
+    The promise's is brought to the level ``alpha`` of the window's by normal quantiles.
     """
     if sign > 0:
         end, reached = promised.lower, bounds[1]
     else:
         end, reached = promised.upper, bounds[0]
-    own = 0.0 if end is None else promised.value - end
+    level = float(special.ndtri(alpha) / min(special.ndtri(promised.alpha), -_LEAST_QUANTILE))
+    own = 0.0 if end is None else level * (promised.value - end)
     return float(sign * (promised.value - value) - np.hypot(own, reached - value))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,10 +96,22 @@ def held_back(rng, rows, share):
     return labels, rng.normal(labels, 1.0)
 
 
-def promise_of(labels, scores):
+@pytest.mark.parametrize("alpha", [0.05 / 30, 0.01, 0.2])
+def test_promise_at_another_level_is_brought_to_that_of_the_window(alpha):
+    rng = np.random.default_rng(5)
+    held, window = held_back(rng, 2000, 0.1), held_back(rng, 2000, 0.1)
+    usual, other = (promise_of(*held, level) for level in (0.05, alpha))
+    wanted, found, unscaled = (
+        judge(*window, promised, POLICY)[1].drop_lower
+        for promised in (usual, other, replace(other, alpha=0.05))
+    )
+    assert abs(found - wanted) < 0.6 * abs(unscaled - wanted)  # bounds are not exactly normal
+
+
+def promise_of(labels, scores, alpha=0.05):
     drawn = Resampling.of(len(labels), resamples=300, seed=1)
     found = drawn.draws(metric("roc_auc"), Scored.of(labels, scores), 1)[0]
-    return Promise(value=found.point, lower=found.lower(0.05), upper=found.upper(0.05))
+    return Promise(value=found.point, lower=found.lower(alpha), upper=found.upper(alpha), alpha=alpha)
 
 
 @pytest.mark.slow
