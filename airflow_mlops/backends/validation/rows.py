@@ -14,8 +14,8 @@ from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonic
 from airflow_mlops.backends.validation.classes import labels_of
 from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.validation.evaluation import FEWEST_BLOCKS
+from airflow_mlops.core.validation.report import warned
 from airflow_mlops.core.validation.sample import BASELINE, Sample
-from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.training.job import DatasetSpec
     from airflow_mlops.core.validation.metrics.base import Array, BoolArray
     from airflow_mlops.core.validation.policy import ValidationPolicy
+    from airflow_mlops.core.verdict import Finding
 
 _MOST_NAMED = 12
 _MANY_VALUES = 50
@@ -107,15 +108,7 @@ def _absent(name: str, column: pd.Series, held: pd.Series[bool]) -> Finding | No
     named = ", ".join(f"{name}={value} ({count})" for value, count in counts.head(_MOST_NAMED).items())
     more = f" and {len(counts) - _MOST_NAMED} more" if len(counts) > _MOST_NAMED else ""
     reason = f"{name}: {len(counts)} segments of the window have no held-back row (rows): {named}{more}"
-    return Finding(
-        check="absent_segments",
-        subject=name,
-        outcome=Outcome.WARN,
-        severity=Severity.WARNING,
-        reason=reason,
-        observed=len(counts),
-        allowed=0,
-    )
+    return warned("absent_segments", name, reason, len(counts))
 
 
 def held_back_digest(rows: Rows, spec: DatasetSpec) -> str:

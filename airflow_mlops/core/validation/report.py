@@ -124,6 +124,19 @@ class Report(Record):
     versions: dict[str, str] = field(default_factory=dict)
 
 
+def warned(check: str, subject: str, reason: str, observed: float, allowed: float = 0) -> Finding:
+    """Return a finding that a person should read: with it the outcome is a warning at least."""
+    return Finding(
+        check=check,
+        subject=subject,
+        outcome=Outcome.WARN,
+        severity=Severity.WARNING,
+        reason=reason,
+        observed=observed,
+        allowed=allowed,
+    )
+
+
 def noted(subject: str, reason: str) -> Finding:
     """Return a finding for information: it never changes the outcome."""
     return Finding(check="note", subject=subject, outcome=Outcome.PASS, severity=Severity.INFO, reason=reason)

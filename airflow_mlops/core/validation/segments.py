@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.validation.paired import PairedComparison, concluded, holm, paired_comparisons
-from airflow_mlops.core.verdict import Finding, Outcome, Severity
+from airflow_mlops.core.validation.report import warned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.evaluation import Evaluation
     from airflow_mlops.core.validation.metrics.base import Array
     from airflow_mlops.core.validation.report import Comparison
+    from airflow_mlops.core.verdict import Finding
 
 _MOST_NAMED, _ROUNDING = 12, 1e-12
 
@@ -87,7 +88,7 @@ def _small_ones(evaluation: Evaluation, column: str, small: list[PairedCompariso
         f"{column}: {len(small)} of {every} segments are too small to tell, {rows} rows "
         f"({rows / whole:.1%} of all): {_named([f'{p.segment.name} ({p.segment.rows})' for p in small])}"
     )
-    return [_warning(column, reason, len(small))]
+    return [warned("small_segments", column, reason, len(small))]
 
 
 def _likely_losses(pairs: list[PairedComparison], few: list[int]) -> list[Finding]:
@@ -108,21 +109,9 @@ def _likely_losses(pairs: list[PairedComparison], few: list[int]) -> list[Findin
     reason = (
         f"too small to tell, but likely worse than allowed in {metric} (gain shrunk to the mean): {named}"
     )
-    return [_warning(metric, reason, len(lost))]
+    return [warned("small_segments", metric, reason, len(lost))]
 
 
 def _named(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def _warning(subject: str, reason: str, count: int) -> Finding:
-    return Finding(
-        check="small_segments",
-        subject=subject,
-        outcome=Outcome.WARN,
-        severity=Severity.WARNING,
-        reason=reason,
-        observed=count,
-        allowed=0,
-    )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_mlops.core.validation.report import warned
 from airflow_mlops.core.validation.sample import CHALLENGER
 from airflow_mlops.core.validation.slices import row_gains
-from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.evaluation import Evaluation
     from airflow_mlops.core.validation.metrics.base import Array, IntArray
     from airflow_mlops.core.validation.sample import Sample, Values
+    from airflow_mlops.core.verdict import Finding
 
 _MOST_OF_ONE = 0.10
 _FEWEST_VALUES = 20
@@ -62,7 +63,7 @@ def _dominant(entities: Values) -> Iterator[Finding]:
             f"one entity owns {share:.0%} of the held-back rows: the comparison is mostly about it "
             f"(above {_MOST_OF_ONE:.0%} bounds are less sure than stated)"
         )
-        yield _warning("entity", reason, share, _MOST_OF_ONE)
+        yield warned("clusters", "entity", reason, share, _MOST_OF_ONE)
 
 
 def _repeated(sample: Sample) -> Iterator[Finding]:
@@ -76,7 +77,7 @@ def _repeated(sample: Sample) -> Iterator[Finding]:
             f"{repeated:.1%} of the held-back rows repeat another one in every feature and the label: bounds "
             "take them as independent; leave them out, or name what they share in validate.entity"
         )
-        yield _warning("repeated_rows", reason, repeated, _LEAST_REPEATED)
+        yield warned("clusters", "repeated_rows", reason, repeated, _LEAST_REPEATED)
 
 
 def _whole_rows(sample: Sample) -> tuple[np.ndarray[Any, Any], float]:
@@ -123,16 +124,4 @@ def _moving_together(evaluation: Evaluation, rivals: Sequence[str]) -> Iterator[
                 f"{name}: gains of rows with one value move together (design effect {effect:.1f}): bounds "
                 f"are too narrow by a factor of {effect**0.5:.1f}; name it in validate.entity"
             )
-            yield _warning(name, reason, effect, _LEAST_EFFECT)
-
-
-def _warning(subject: str, reason: str, observed: float, allowed: float) -> Finding:
-    return Finding(
-        check="clusters",
-        subject=subject,
-        outcome=Outcome.WARN,
-        severity=Severity.WARNING,
-        reason=reason,
-        observed=observed,
-        allowed=allowed,
-    )
+            yield warned("clusters", name, reason, effect, _LEAST_EFFECT)
