@@ -14,7 +14,7 @@ from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonic
 from airflow_mlops.backends.validation.classes import labels_of
 from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.validation.evaluation import FEWEST_BLOCKS
-from airflow_mlops.core.validation.report import warned
+from airflow_mlops.core.validation.report import first_of, warned
 from airflow_mlops.core.validation.sample import BASELINE, Sample
 
 if TYPE_CHECKING:
@@ -105,9 +105,8 @@ def _absent(name: str, column: pd.Series, held: pd.Series[bool]) -> Finding | No
     counts = texts[~texts.isin(set(texts[held]))].value_counts()
     if counts.empty:
         return None
-    named = ", ".join(f"{name}={value} ({count})" for value, count in counts.head(_MOST_NAMED).items())
-    more = f" and {len(counts) - _MOST_NAMED} more" if len(counts) > _MOST_NAMED else ""
-    reason = f"{name}: {len(counts)} segments of the window have no held-back row (rows): {named}{more}"
+    named = first_of([f"{name}={value} ({count})" for value, count in counts.items()], _MOST_NAMED)
+    reason = f"{name}: {len(counts)} segments of the window have no held-back row (rows): {named}"
     return warned("absent_segments", name, reason, len(counts))
 
 

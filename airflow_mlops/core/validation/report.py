@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field
 
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 from airflow_mlops.moved import names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __getattr__ = names_of(__name__)
 
@@ -122,6 +125,12 @@ class Report(Record):
     comparisons: tuple[Comparison, ...] = ()
     weak_slices: tuple[WeakSlice, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first names in one line, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def warned(check: str, subject: str, reason: str, observed: float, allowed: float = 0) -> Finding:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.validation.paired import PairedComparison, concluded, holm, paired_comparisons
-from airflow_mlops.core.validation.report import warned
+from airflow_mlops.core.validation.report import first_of, warned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,9 +84,10 @@ def _small_ones(evaluation: Evaluation, column: str, small: list[PairedCompariso
         return []
     rows, whole = sum(pair.segment.rows for pair in small), len(evaluation.sample.labels)
     every = len(evaluation.segments(column)[0])
+    named = first_of([f"{pair.segment.name} ({pair.segment.rows})" for pair in small], _MOST_NAMED)
     reason = (
         f"{column}: {len(small)} of {every} segments are too small to tell, {rows} rows "
-        f"({rows / whole:.1%} of all): {_named([f'{p.segment.name} ({p.segment.rows})' for p in small])}"
+        f"({rows / whole:.1%} of all): {named}"
     )
     return [warned("small_segments", column, reason, len(small))]
 
@@ -102,16 +103,12 @@ def _likely_losses(pairs: list[PairedComparison], few: list[int]) -> list[Findin
     if not lost:
         return []
     worst = sorted(lost, key=lambda place: float(shrunk[place]))
-    named = _named(
-        [f"{pairs[p].segment.name} {shrunk[p]:+.4f} ({pairs[p].segment.rows} rows)" for p in worst]
+    named = first_of(
+        [f"{pairs[p].segment.name} {shrunk[p]:+.4f} ({pairs[p].segment.rows} rows)" for p in worst],
+        _MOST_NAMED,
     )
     metric = pairs[0].metric
     reason = (
         f"too small to tell, but likely worse than allowed in {metric} (gain shrunk to the mean): {named}"
     )
     return [warned("small_segments", metric, reason, len(lost))]
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

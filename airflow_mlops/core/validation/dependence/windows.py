@@ -16,7 +16,7 @@ from scipy import stats
 
 from airflow_mlops.core.validation.evaluation import WINDOWS
 from airflow_mlops.core.validation.paired import PairedComparison, paired_comparisons
-from airflow_mlops.core.validation.report import noted
+from airflow_mlops.core.validation.report import first_of, noted
 from airflow_mlops.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def window_findings(evaluation: Evaluation, rival: str) -> list[Finding]:
         count = len(evaluation.segments(WINDOWS)[0])
         return [noted("windows", f"{count} windows are drawn, not rows: those of one window move together")]
     names = [segment.name.partition("=")[2] for segment in evaluation.segments(WINDOWS)[0]]
-    named = ", ".join(names[:_MOST_NAMED]) + (
-        f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else ""
-    )
+    named = first_of(names, _MOST_NAMED)
     told = f"claims are about these windows: {named}; of others they say what these have in common"
     return [
         noted("windows", told),
