@@ -57,7 +57,8 @@ def serving_of(options: argparse.Namespace) -> ServingBackend:
     try:
         return ServingHook(options.conn).backend()
     except (AirflowException, AirflowRuntimeError) as error:
-        msg = f"--conn {options.conn}: {error}"
+        known = "add it in Airflow (Admin, Connections, or AIRFLOW_CONN_…), or give --state-dir"
+        msg = f"--conn {options.conn}: {error}; {known}"
         raise InvalidConfigError(msg) from error
 
 

@@ -73,9 +73,10 @@ def _show(serving: ServingBackend, options: argparse.Namespace) -> int:
 
 def _lines(status: RolloutStatus) -> list[str]:
     seen = status.traffic
-    canary = f"version {seen.canary} gets {seen.canary_percent} %" if seen.canary else "none"
+    canary = f"version {seen.canary} gets {seen.canary_share} %" if seen.canary else "none"
     lines = [
         f"{seen.endpoint}",
+        *([f"  address  {status.url}"] if status.url else []),
         f"  stable   {f'version {seen.stable}' if seen.stable else 'none'}",
         f"  canary   {canary}",
         f"  holder   {seen.holder or 'none'}",
@@ -83,7 +84,7 @@ def _lines(status: RolloutStatus) -> list[str]:
     ]
     lines += [_counts(status, version) for version in (seen.stable, seen.canary) if version]
     lines += [f"  counts   cannot be read: {status.problem}"] if status.problem else []
-    lines += _evidence(status.live) if status.live else []
+    lines += _evidence(status.live, status.silent_seconds) if status.live else []
     return lines + [f"  pending  {_time(end.at)} {end.sentence}" for end in status.pending]
 
 
@@ -100,17 +101,20 @@ def _counts(status: RolloutStatus, version: str) -> str:
     return f"  version {version:<4} {known}"
 
 
-def _evidence(live: LiveRollout) -> list[str]:
+def _evidence(live: LiveRollout, silent: float | None) -> list[str]:
     here = live.step_counts
     tests = ", ".join(f"{name} {value:.3g}" for name, value in live.e_values.items())
     phase = f"{live.phase.replace('_', ' ')}, {live.decision}"
+    looked = f"looked at {_time(live.at)}"
+    if silent is not None:
+        looked = f"not looked at for {silent:.0f} s, nobody watches; at {_time(live.at)}"
     return [
-        f"  step     {live.percent} % since {_time(live.began)}, looked at {_time(live.at)}: {phase}",
+        f"  step     {live.percent} % since {_time(live.began)}, {looked}: {phase}",
         f"  windows  canary {here.canary_errors}/{here.canary_requests} failed, "
         f"stable {here.stable_errors}/{here.stable_requests} failed in this step; {live.missing} unread",
         f"  e-values {tests} (rolls back at {live.bar:.3g}); harmless {live.harmless:.3g} "
         f"(goes on at {live.advance_bar:.3g})",
-        *(f"  why      {reason}" for reason in live.reasons),
+        *(f"  {'why' if silent is None else 'then':9}{reason}" for reason in live.reasons),
     ]
 
 

@@ -49,6 +49,7 @@ def run_stop(options: argparse.Namespace) -> int:
             actor=options.by or getpass.getuser(),
             reason=options.reason,
             now=time.time(),
+            way="command line",
             registry=registry,
         )
     except OSError as error:

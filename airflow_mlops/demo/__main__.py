@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ROOT = Path(__file__).parents[2]
+_HOME = Path("build/demo")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     """Run a command: ``run`` (default), ``ui`` or ``stop``."""
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops.demo", description=__doc__)
     parser.add_argument("command", nargs="?", default="run", choices=("run", "ui", "stop"))
-    parser.add_argument("--home", type=Path, default=Path("build/demo"), help="folder for all state")
+    parser.add_argument("--home", type=Path, default=_HOME, help="folder for all state")
     options = parser.parse_args(argv)
     if options.command == "stop":
         Services(options.home).stop()
@@ -55,9 +56,14 @@ def _run(home: Path, *, keep: bool) -> int:
     if keep and started:
         user, password = "admin", USERS["admin"]
         print(f"\nAirflow {services.airflow_url}  user {user}  password {password}")
-        print(f"MLflow  {services.mlflow_url}\nstop it all with: make stop")
+        print(f"MLflow  {services.mlflow_url}\nstop it all with: {_stop_command(home)}")
     print(f"\nsummary: {home / 'summary.json'}")
     return 0 if passed else 1
+
+
+def _stop_command(home: Path) -> str:
+    """Return what a person types to stop a demo that was left running."""
+    return "make stop" if home == _HOME else f"python -m airflow_mlops.demo stop --home {home}"
 
 
 def _services(home: Path) -> Services:

@@ -94,6 +94,8 @@ class ReadTrainingRequestOperator(BaseOperator):
             own = newest
         asked = str(asked or own or newest)
         broken = broken_partitions(MlflowHook(self.mlflow_conn_id).evidence(), self.model)
+        if asked in broken:
+            self.log.warning("partition %s failed its last schema check; it is checked again now", asked)
         return asked, partitions_up_to(asked, known, self.history, leaving_out=broken) if asked else ()
 
 

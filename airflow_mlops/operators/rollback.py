@@ -64,7 +64,7 @@ class RestoreVersionOperator(RolloutOperator):
             evidence = open_evidence(self.mlflow_conn_id, self.model, context)
             champion = registry.settle(self.model)
             backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
-            self._claim(backend, context)
+            self._claim(backend, registry, context)
             try:
                 before = _serve(backend, registry, self.model, version, holder)
             except ModelReplacedError:
@@ -107,13 +107,13 @@ class RestoreVersionOperator(RolloutOperator):
     def _forced(self) -> bool:
         return str(self.force) == "True"
 
-    def _claim(self, backend: ServingBackend, context: Context) -> None:
+    def _claim(self, backend: ServingBackend, registry: ModelRegistry, context: Context) -> None:
         """Claim the endpoint; with force from whoever holds it, also if they come back in between.
 
         :raises EndpointBusyError: another rollout holds it; says that force stops it.
         """
         holder = holder_of(context)
-        free_from_ended_run(backend, self.model, holder)
+        free_from_ended_run(backend, registry, self.model, holder)
         for _ in range(_ATTEMPTS):
             try:
                 backend.claim(self.model, holder)
@@ -128,7 +128,8 @@ class RestoreVersionOperator(RolloutOperator):
 
     def _stop(self, backend: ServingBackend, context: Context) -> None:
         person = getattr(context["dag_run"], "triggering_user_name", None) or holder_of(context)
-        done = stop_rollout(backend, self.model, actor=person, reason=self.reason or "", now=time.time())
+        about: dict[str, Any] = {"actor": person, "reason": self.reason or "", "way": "forced rollback"}
+        done = stop_rollout(backend, self.model, now=time.time(), **about)
         self.log.warning("forced: %s", done.sentence)
 
     def _tell(self, backend: ServingBackend, registry: ModelRegistry) -> None:

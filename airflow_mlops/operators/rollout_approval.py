@@ -115,7 +115,7 @@ class AskRolloutOperator(HITLOperator):
         upsert_hitl_detail(
             ti_id=context["task_instance"].id,
             options=self.options,
-            subject=f"May version {state.version} of {self.model} go on from {state.percent} %?",
+            subject=f"May version {state.version} of {self.model} go on from {state.given_percent} %?",
             body=question_of(shown or state),
             defaults=self.defaults,
             params={},
@@ -191,7 +191,7 @@ class AskRolloutOperator(HITLOperator):
             model=self.model,
             version=state.version,
             kind=ANSWER,
-            decision=f"{(GO_ON if go_on else ROLL_BACK).lower()} at {state.percent} %",
+            decision=f"{(GO_ON if go_on else ROLL_BACK).lower()} at {state.given_percent} %",
             because=PERSON if person else TIMEOUT,
             actor=str(person.get("name") or person.get("id") or ""),
             user=str(person.get("id") or ""),
@@ -211,12 +211,13 @@ class AskRolloutOperator(HITLOperator):
 def question_of(state: RolloutState) -> str:
     """Return the question's body as Markdown."""
     why = "waits for approval" if state.phase is Phase.WAITING_FOR_APPROVAL else "is held"
+    beside = f" beside version {state.champion}" if state.champion else ", since no other version serves"
     at = datetime.fromtimestamp(state.clock, UTC).strftime("%-d %B %Y, %H:%M:%S UTC")
     lines = [
-        f"Version {state.version} {why} at {state.percent} % beside version {state.champion or 'none'}:",
+        f"Version {state.version} {why} at {state.given_percent} %{beside}:",
         "",
         *(f"- {reason}" for reason in state.reasons),
         f"- {state.step_errors} of {state.step_requests} requests failed in this step, as of {at}",
-        f"- e-value against the canary: {state.share.e_value:.3g}",
+        f"- e-value against the canary: {state.share.e_value:.3g}, rolls back at {state.bar:g}",
     ]
     return "\n".join(lines)

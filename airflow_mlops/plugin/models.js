@@ -51,7 +51,8 @@ const whoOf = (entry) => entry.actor || NO_PERSON[entry.because] || entry.becaus
 const whyOf = (entry) =>
   (isDecision(entry)
     ? [entry.comment]
-    : [entry.percent && `at ${entry.percent} % of requests`, entry.reason, entry.approval && `before it ${entry.approval}`]
+    : [entry.way && `by way of the ${entry.way}`, entry.percent && `at ${entry.percent} % of requests`, entry.reason,
+      entry.approval && `before it ${entry.approval}`, entry.champion === null && entry.version && "no version serves after it"]
   ).filter(Boolean);
 
 const shortOf = (verdict) => verdict.replace(/^(.{8})[^/]*/, "$1…");
@@ -119,10 +120,12 @@ function leaseOf(found) {
   return found.watched ? `lease: ${seconds} s left` : `lease ended ${seconds} s ago: nobody watches`;
 }
 
-function evidenceOf(live) {
+/** What the analysis says; when nobody has looked for a while, since when, and that it said it then. */
+function evidenceOf({ live, silent_seconds: silent }) {
   if (!live) return "";
+  const then = silent === null ? "" : `not looked at for ${Math.round(silent)} s, nobody watches; at ${timeOf(live).slice(11)} UTC it was: `;
   const tests = Object.entries(live.e_values).map(([name, value]) => `${name} ${Number(value).toPrecision(3)}`).join(", ");
-  return `${live.phase.replaceAll("_", " ")}; e-values: ${tests} (rolls back at ${Number(live.bar).toPrecision(3)}); ${live.reasons.join("; ")}`;
+  return `${then}${live.phase.replaceAll("_", " ")}; e-values: ${tests} (rolls back at ${Number(live.bar).toPrecision(3)}); ${live.reasons.join("; ")}`;
 }
 
 function Rollout({ model, onStopped }) {
@@ -141,7 +144,8 @@ function Rollout({ model, onStopped }) {
   if (error && [403, 404].includes(error.status)) return result || null;
   const trouble = error && h(Text, { color: "fg.error", role: "alert" }, error.message);
   if (!found) return h(Stack, null, trouble || h(Spinner), result);
-  const { canary, canary_percent: percent, holder } = found.traffic;
+  const { stable, canary, holder } = found.traffic;
+  const percent = canary && !stable ? 100 : found.traffic.canary_percent;
   if (!canary && !holder) return h(Stack, null, trouble, result, h(Text, { color: "fg.muted" }, "No rollout is running."));
   return h(Box, { borderWidth: "1px", borderRadius: "md", p: 3, role: "region", "aria-label": `Rollout of ${model}` },
     h(Stack, { gap: 2 },
@@ -151,9 +155,9 @@ function Rollout({ model, onStopped }) {
         h(Text, null, holder ? `held by ${holder}` : "nobody holds it"),
         h(Text, { color: found.watched ? "fg.muted" : "fg.error" }, leaseOf(found)),
         found.may_stop && !asks && h(Button, { size: "sm", colorPalette: "red", onClick: () => setAsks(true) }, "Stop")),
-      h(Text, { color: "fg.muted" }, [`as of ${timeOf({ at }).slice(11)} UTC`, evidenceOf(found.live)].filter(Boolean).join("; ")),
+      h(Text, { color: "fg.muted" }, [`as of ${timeOf({ at }).slice(11)} UTC`, evidenceOf(found)].filter(Boolean).join("; ")),
       found.problem && h(Text, { color: "fg.error" }, found.problem),
-      asks && h(StopForm, { model, alone: !found.traffic.stable, onDone: done }),
+      asks && h(StopForm, { model, alone: !stable, onDone: done }),
       trouble, result));
 }
 

@@ -115,6 +115,7 @@ def _stopped(asked: StopRequest, request: Request, user: GetUserDep) -> StopRepo
             actor=user.get_name(),
             reason=asked.reason,
             now=time.time(),
+            way="page" if request.headers.get("sec-fetch-site") else "API",
             registry=_ledger(),
         )
     except MlopsError as error:

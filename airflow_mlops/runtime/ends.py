@@ -143,7 +143,7 @@ def claim_unless_stopped(backend: ServingBackend, registry: ModelRegistry, model
     :raises EndpointBusyError: another rollout holds the endpoint.
     """
     _refuse_stopped(backend, registry, model, mine)
-    free_from_ended_run(backend, model, mine)
+    free_from_ended_run(backend, registry, model, mine)
     backend.claim(model, mine)
     try:
         _refuse_stopped(backend, registry, model, mine)
@@ -157,22 +157,33 @@ def _refuse_stopped(backend: ServingBackend, registry: ModelRegistry, model: str
 
     :raises LeaseLostError: says who stopped it, and why.
     """
-    for end in (*backend.pending_ends(model), *registry.ends(model)):
-        if end.holder == mine and end.kind is EndKind.STOPPED:
-            msg = f"{model}: {end.sentence}; start a new rollout to go on"
-            raise LeaseLostError(msg)
+    end = _stop_of(backend, registry, model, mine)
+    if end is not None:
+        msg = f"{model}: {end.sentence}; start a new rollout to go on"
+        raise LeaseLostError(msg)
 
 
-def free_from_ended_run(backend: ServingBackend, model: str, mine: str) -> None:
+def _stop_of(backend: ServingBackend, registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | None:
+    """Return the stop that ended a rollout; ``None`` if no person stopped it."""
+    ends = (*backend.pending_ends(model), *registry.ends(model))
+    return next((end for end in ends if end.holder == holder and end.kind is EndKind.STOPPED), None)
+
+
+def free_from_ended_run(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
     """Take the endpoint from a rollout whose run was marked, deleted, or ended without releasing it.
 
-    Its canary is set to 0 % and its end is kept as ``superseded``. Without an answer from Airflow nothing is
-    changed: the lease decides. So it does at a cold start, where only the canary serves.
+    Its canary is set to 0 % and its end is kept as ``superseded``. One that a person stopped claims the
+    endpoint again only to stop servers without traffic: it gives way at once, its end is known already.
+    Without an answer from Airflow nothing is changed: the lease decides. So it does at a cold start, where
+    only the canary serves.
 
     :param mine: the rollout that is about to claim the endpoint, as ``dag_id/run_id``.
     """
     seen = backend.traffic(model)
     if seen.holder in (None, mine) or (seen.stable is None and seen.canary is not None):
+        return
+    if _stop_of(backend, registry, model, str(seen.holder)) is not None:
+        backend.stop(model, None, now=time.time(), holder=seen.holder)
         return
     state = run_state(str(seen.holder))
     if state not in (*_OVER, _GONE):

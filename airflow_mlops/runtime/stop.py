@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from airflow_mlops.backends.serving.protocol import Stopped
@@ -102,6 +102,7 @@ def stop_rollout(
     actor: str,
     reason: str,
     now: float,
+    way: str = "",
     registry: EndLedger | None = None,
 ) -> StopReport:
     """Take the canary out of traffic, free the endpoint, then write the ledger entry; idempotent.
@@ -112,6 +113,7 @@ def stop_rollout(
     :param actor: the person, as the ledger names them.
     :param reason: why, in the person's words; required.
     :param now: seconds since the epoch.
+    :param way: by which way it was asked for, as the ledger names it.
     :raises InvalidConfigError: no reason.
     :raises EndpointMissingError: the back end knows no such endpoint; names those that it knows.
     :raises MlopsError: the endpoint could not be reached; nothing is known to have changed.
@@ -120,9 +122,8 @@ def stop_rollout(
         msg = f"{model}: a stop needs a reason"
         raise InvalidConfigError(msg)
     require_endpoint(backend, model)
-    end = RolloutEnd(
-        id=uuid4().hex, model=model, kind=EndKind.STOPPED, reason=reason.strip(), actor=actor, at=now
-    )
+    about: dict[str, Any] = {"reason": reason.strip(), "actor": actor, "way": way, "at": now}
+    end = RolloutEnd(id=uuid4().hex, model=model, kind=EndKind.STOPPED, **about)
     stopped = backend.stop(model, end, now=now)
     return StopReport(stopped=stopped, pending=_pending(backend, model, registry))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 
 import httpx
 import pytest
 from local_serving import Clients, light_serving, model
+
+from airflow_mlops.core.rollout.live import LiveRollout
+from airflow_mlops.runtime.stop import stop_rollout
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 HOLDER = "paged__rollout/run-1"
@@ -16,9 +20,10 @@ HEADERS = {"X-MLOps-Request": "stop"}
 
 @pytest.fixture(scope="module")
 def registered(airflow):
-    """The model is known to MLflow, so that its ledger can be shown."""
+    """The models are known to MLflow, so that their ledgers can be shown."""
     with airflow.registry.server.session() as client:
-        client.create_registered_model("paged")
+        for name in ("paged", "first"):
+            client.create_registered_model(name)
     return airflow
 
 
@@ -36,12 +41,22 @@ def canary(airflow, registered, tmp_path, monkeypatch):
         yield serving
 
 
-def opened(page):
+@pytest.fixture
+def first_version(airflow, registered, tmp_path, monkeypatch):
+    """The first version of an endpoint, at 25 % beside nothing."""
+    with light_serving(airflow.services.serving.state_dir, monkeypatch) as serving:
+        serving.claim("first", HOLDER)
+        serving.deploy("first", "1", model(tmp_path / "1"), holder=HOLDER)
+        serving.set_traffic("first", "1", 25, holder=HOLDER)
+        yield serving
+
+
+def opened(page, name="paged"):
     """Go where a person finds it: Browse, Models, the model; return what stands above the ledger."""
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Models").click()
-    page.get_by_label("Model").select_option("paged")
-    return page.get_by_role("region", name="Rollout of paged")
+    page.get_by_label("Model").select_option(name)
+    return page.get_by_role("region", name=f"Rollout of {name}")
 
 
 def test_person_stops_a_rollout_with_a_reason_and_no_client_notices(airflow, canary, signed_in):
@@ -70,7 +85,37 @@ def test_person_stops_a_rollout_with_a_reason_and_no_client_notices(airflow, can
         "complaints since noon",
         HOLDER,
     )
-    page.get_by_role("cell", name=re.compile("complaints since noon")).wait_for()
+    page.get_by_role("cell", name=re.compile("by way of the page.*complaints since noon")).wait_for()
+
+
+def test_page_says_what_it_knows_and_since_when(airflow, canary, signed_in):
+    live = {"version": "2", "champion": "1", "percent": 50, "phase": "waiting_for_approval"}
+    live |= {"decision": "advance", "reasons": ["a person has to approve"], "holder": HOLDER}
+    live |= {"at": time.time() - 100, "window_seconds": 2.0, "bar": 60.0, "e_values": {"errors": 1.0}}
+    canary.keep_live("paged", LiveRollout.from_json(live))
+    region = opened(signed_in("admin"))
+    region.get_by_text("waiting for approval; e-values: errors 1.00 (rolls back at 60.0)").wait_for()
+    assert re.search(
+        r"not looked at for 1\d\d s, nobody watches; at [\d:]{8} UTC it was: ", region.inner_text()
+    )
+    region.get_by_role("button", name="Stop", exact=True).click()
+    assert "No other version serves" not in region.inner_text()
+
+
+def test_page_warns_that_nothing_serves_after_the_stop_and_the_ledger_says_it_too(
+    airflow, first_version, signed_in
+):
+    page = signed_in("admin")
+    region = opened(page, "first")
+    region.get_by_text("canary 100 %").wait_for()
+    region.get_by_role("button", name="Stop", exact=True).click()
+    region.get_by_text("No other version serves: after the stop nothing answers").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    asked = {"actor": "ann", "reason": "by night", "now": time.time(), "registry": airflow.registry}
+    done = stop_rollout(first_version, "first", **asked)
+    assert done.sentence.endswith("nothing serves any more; paged__rollout/run-1 no longer holds it")
+    cell = page.get_by_role("cell", name=re.compile("by night"))  # nobody reloads the page
+    cell.get_by_text("no version serves after it").wait_for()
 
 
 def test_who_may_not_edit_dags_sees_the_rollout_and_cannot_stop_it(airflow, canary, signed_in, api_of):

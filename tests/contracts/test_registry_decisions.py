@@ -106,10 +106,10 @@ def test_end_of_a_rollout_is_an_entry_that_moves_nothing(registry, name, model):
     for run in ("run-1", "run-2"):
         registry.register(name, run, model, {})
     registry.promote(promotion(name, None, "1"))
-    written = registry.record_end(rollout_end(name, "2"))
+    written = registry.record_end(rollout_end(name, "2", champion="1", way="page"))
     assert registry.ends(name) == [written]
     assert (written.number, written.dag_id, written.run_id) == (2, "m__rollout", "run-2")
-    assert written.sentence == "version 2 stopped at 25 % by ann: wrong prices"
+    assert written.sentence == "version 2 stopped at 25 % by ann (page): wrong prices"
     assert (registry.settle(name), len(registry.ledger(name)), registry.decisions(name)) == ("1", 1, [])
 
 

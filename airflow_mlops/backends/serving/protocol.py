@@ -33,6 +33,11 @@ class Traffic(Record):
     canary_percent: int = 0
     holder: str | None = None
 
+    @property
+    def canary_share(self) -> int:
+        """The canary's share of requests, 0 to 100: all of them when no other version serves."""
+        return 100 if self.canary is not None and self.stable is None else self.canary_percent
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count(Record):

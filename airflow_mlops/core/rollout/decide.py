@@ -88,11 +88,11 @@ def _rollback_reason(plan: RolloutPlan, state: RolloutState) -> str:
     for metric, test in {**tests, **state.others}.items():
         if test.e_value >= bar:
             why = _ROLLBACK_REASONS[metric]
-            return f"{state.percent} %: {why}: e-value {test.e_value:.3g}, rolls back at {bar:g}"
+            return f"{state.given_percent} %: {why}: e-value {test.e_value:.3g}, rolls back at {bar:g}"
     if is_alone(state) and state.alone.above_e_value >= bar:
-        return f"{state.percent} %: {_errors(state)}, allowed {plan.max_error_rate:g}"
+        return f"{state.given_percent} %: {_errors(state)}, allowed {plan.max_error_rate:g}"
     down = outage(plan, state, alone=is_alone(state))
-    return f"{state.percent} %: {down}" if down else ""
+    return f"{state.given_percent} %: {down}" if down else ""
 
 
 def _baked_judgement(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
@@ -136,7 +136,7 @@ def _unmeasured(plan: RolloutPlan, state: RolloutState) -> list[str]:
 
 def _errors(state: RolloutState) -> str:
     refused = f", {state.step_refused} more were refused (4xx)" if state.step_refused else ""
-    return f"{state.step_errors} of {state.step_requests} requests failed at {state.percent} %{refused}"
+    return f"{state.step_errors} of {state.step_requests} requests failed at {state.given_percent} %{refused}"
 
 
 def _refuses_nearly_all(state: RolloutState, step: Step, elapsed: float) -> bool:
@@ -149,15 +149,15 @@ def _shifted(state: RolloutState) -> str:
     test = state.predictions
     where, value = (test.strangest_bin, test.e_value) if test else (0, 1.0)
     return (
-        f"version {state.version} at {state.percent} % predicts differently from stable: "
+        f"version {state.version} at {state.given_percent} % predicts differently from stable: "
         f"most in prediction bin {where}, e-value {value:.3g}; a person has to decide"
     )
 
 
 def _undecided(plan: RolloutPlan, state: RolloutState, step: Step) -> str:
     said = [
-        f"no decision at {state.percent} % within {step.deadline_seconds:g} s: {_errors(state)} "
-        f"(needs {step.min_requests}), e-value {state.share.e_value:.3g} of {state.bar:g}",
+        f"no decision at {state.given_percent} % within {step.deadline_seconds:g} s: {_errors(state)} "
+        f"(needs {step.min_requests}), e-value {state.share.e_value:.3g}, rolls back at {state.bar:g}",
         *(f"no data on {name}" for name in _unmeasured(plan, state)),
         *(
             f"{count} readings {kind}"

@@ -48,6 +48,7 @@ class RolloutEnd(Record):
     :param champion: the version that serves from then on; ``None`` when none does.
     :param reason: why, in words a person can act on; of a stop what the person wrote.
     :param actor: the person, or the program, that ended it.
+    :param way: by which way a person did: the page, the command line, the API; empty if not known.
     :param percent: the canary's share of requests when it ended, 0 to 100.
     :param holder: the rollout that held the endpoint, as ``dag_id/run_id``.
     :param at: seconds since the epoch, UTC.
@@ -61,6 +62,7 @@ class RolloutEnd(Record):
     champion: str | None = None
     reason: str = ""
     actor: str = ""
+    way: str = ""
     percent: int = 0
     holder: str = ""
     at: float = 0.0
@@ -79,12 +81,13 @@ class RolloutEnd(Record):
     @property
     def sentence(self) -> str:
         """Return the end in one line."""
-        who = f" by {self.actor}" if self.actor else ""
+        who = f" by {self.actor}{f' ({self.way})' if self.way else ''}" if self.actor else ""
         why = f": {self.reason}" if self.reason else ""
         if self.kind is EndKind.STOPPED and not self.version:
             return f"the endpoint was freed{who}{why}; there was no canary"
         version = f"version {self.version} " if self.version else ""
-        return f"{version}{self.kind.replace('_', ' ')} at {self.percent} %{who}{why}"
+        left = "; no version serves" if self.version and self.champion is None else ""
+        return f"{version}{self.kind.replace('_', ' ')} at {self.percent} %{who}{why}{left}"
 
 
 def with_pending(ends: tuple[RolloutEnd, ...], end: RolloutEnd) -> tuple[RolloutEnd, ...]:

@@ -28,6 +28,7 @@ class LiveRollout(Record):
     :param at: when the last window was analysed, seconds since the epoch.
     :param lease_until: until when the canary may get requests without being analysed; 0: no lease.
     :param missing: readings of the current step that could not be had.
+    :param window_seconds: how often the canary is analysed; 0: not known.
     :param bar: e-value at which the step is rolled back; ``advance_bar``: at which it may advance.
     :param e_values: evidence against the canary by test.
     :param harmless: evidence that lets the step go on.
@@ -45,6 +46,7 @@ class LiveRollout(Record):
     at: float = 0.0
     lease_until: float = 0.0
     missing: int = 0
+    window_seconds: float = 0.0
     bar: float = 0.0
     advance_bar: float = 0.0
     e_values: dict[str, float] = field(default_factory=dict)
@@ -79,6 +81,7 @@ def live_rollout(plan: RolloutPlan, state: RolloutState, before: LiveRollout | N
         at=state.clock,
         lease_until=state.lease.expires_at if state.lease else 0.0,
         missing=state.arrivals.get(ReadingStatus.MISSING, 0),
+        window_seconds=plan.window_seconds,
         bar=state.bar,
         advance_bar=1 / plan.alpha,
         e_values={"errors": state.share.e_value, **(last.others if last else {})},
@@ -98,7 +101,7 @@ def change_of(before: RolloutState | None, after: RolloutState) -> str:
     agreed = f", {after.approved_by} agreed" if after.approved_by else ""
     held = ", held because traffic was changed" if after.intervened else ""
     phase = after.phase.replace("_", " ")
-    return f"version {after.version} at {after.percent} %: {phase}, {after.decision}{agreed}{held}{why}"
+    return f"version {after.version} at {after.given_percent} %: {phase}, {after.decision}{agreed}{held}{why}"
 
 
 def _outline(state: RolloutState) -> tuple[object, ...]:

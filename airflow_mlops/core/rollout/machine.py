@@ -144,7 +144,7 @@ def answer(plan: RolloutPlan, state: RolloutState, said: RolloutAnswer, *, now: 
         return state
     at = replace(state, clock=max(now, state.clock), said=said)
     if not said.go_on:
-        reason = f"{said.by} rolled back version {state.version} at {state.percent} %"
+        reason = f"{said.by} rolled back version {state.version} at {state.given_percent} %"
         return replace(at, phase=Phase.ROLLED_BACK, decision=StepDecision.ROLL_BACK, reasons=(reason,))
     shifted = at.predictions is not None and at.predictions.differs
     at = replace(at, predictions=None if shifted else at.predictions)

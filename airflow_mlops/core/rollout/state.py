@@ -154,6 +154,11 @@ class RolloutState(Record):
         return (RolloutMetric.ERRORS, *self.others, *shifts)
 
     @property
+    def given_percent(self) -> int:
+        """The canary's share of requests: the step's, or all of them at a cold start, 0 to 100."""
+        return 100 if self.champion is None and self.percent else self.percent
+
+    @property
     def bar(self) -> float:
         """E-value at which a test rolls back: ``alpha`` was divided among all tests when it began."""
         return 1 / self.share.alpha

@@ -13,6 +13,7 @@ from airflow_mlops.backends.serving.in_memory import InMemoryServing
 from airflow_mlops.backends.serving.live import keep_live
 from airflow_mlops.backends.serving.local.backend import LocalServing
 from airflow_mlops.backends.serving.local.state import EndpointState, StateFile
+from airflow_mlops.backends.serving.protocol import Traffic
 from airflow_mlops.cli import main
 from airflow_mlops.cli import status as status_command
 from airflow_mlops.core.errors import ServiceUnavailableError
@@ -49,6 +50,7 @@ def test_rollout_is_shown_with_weight_holder_lease_and_counts(serving, capsys):
         0,
         [
             "m",
+            "  address  memory://m",
             "  stable   version 1",
             "  canary   version 2 gets 10 %",
             f"  holder   {HOLDER}",
@@ -61,11 +63,24 @@ def test_rollout_is_shown_with_weight_holder_lease_and_counts(serving, capsys):
 
 def test_evidence_of_the_last_window_is_shown(serving, capsys):
     state = replace(watched(PLAN, state_at(10), windows=3), lease=serving.leases["m"])
-    keep_live(serving, "m", PLAN, state)
+    keep_live(serving, "m", PLAN, replace(state, clock=990.0))
     said = "\n".join(shown(capsys)[1])
-    assert "  step     10 % since 00:00:00Z, looked at 00:00:03Z: stepping, continue" in said
+    assert "  step     10 % since 00:00:00Z, looked at 00:16:30Z: stepping, continue" in said
+    assert "  why      e-value 1, rolls back at 20; harmless" in said
     assert "  windows  canary 0/90 failed, stable 0/810 failed in this step; 0 unread" in said
     assert "  e-values errors 1 (rolls back at 20); harmless " in said
+
+
+def test_what_was_said_before_nobody_watched_any_more_is_said_to_be_of_then(serving, capsys):
+    keep_live(serving, "m", PLAN, replace(watched(PLAN, state_at(10), windows=3), clock=900.0))
+    said = "\n".join(shown(capsys)[1])
+    assert "not looked at for 100 s, nobody watches; at 00:15:00Z: stepping, continue" in said
+    assert "  then     e-value 1, rolls back at 20; harmless" in said
+
+
+def test_canary_beside_which_nothing_serves_gets_all_requests(serving, capsys):
+    serving.traffic = lambda endpoint: Traffic(endpoint=endpoint, canary="2", canary_percent=10)
+    assert "  canary   version 2 gets 100 %" in shown(capsys)[1]
 
 
 def test_evidence_of_a_rollout_that_ended_is_not_shown(serving, capsys):
@@ -73,6 +88,7 @@ def test_evidence_of_a_rollout_that_ended_is_not_shown(serving, capsys):
     serving.stop("m", None, now=1000.0)
     assert shown(capsys)[1] == [
         "m",
+        "  address  memory://m",
         "  stable   version 1",
         "  canary   none",
         "  holder   none",

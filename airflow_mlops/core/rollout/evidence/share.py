@@ -250,7 +250,8 @@ class ErrorShareTest(Record):
         if self.harmless_e_value >= bar:
             why = f"odds of failing below {TOLERATED_RATIO:g} x stable's: e-value {self.harmless_e_value:.3g}"
             return Evidence(e_value=self.e_value, decision=StepDecision.ADVANCE, reasons=(why,))
-        why = f"e-value {self.e_value:.3g} of {bar:g}; harmless {self.harmless_e_value:.3g} of {bar:g}"
+        harmless = f"harmless {self.harmless_e_value:.3g}, goes on at {bar:g}"
+        why = f"e-value {self.e_value:.3g}, rolls back at {bar:g}; {harmless}"
         undecided = StepDecision.INCONCLUSIVE if at_deadline else StepDecision.CONTINUE
         return Evidence(e_value=self.e_value, decision=undecided, reasons=(why,))
 

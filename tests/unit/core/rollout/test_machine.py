@@ -63,7 +63,7 @@ def test_cold_start_is_judged_on_its_error_rate_alone():
     clean, failing = {"stable_requests": 0}, {"canary_errors": 12, "stable_requests": 0}
     good, bad = watched(strict, cold, 75, **clean), watched(strict, cold, 5, **failing)
     assert (good.decision, bad.decision) == (StepDecision.ADVANCE, StepDecision.ROLL_BACK)
-    assert "requests failed at 10 %, allowed 0.05" in bad.reasons[0]
+    assert "requests failed at 100 %, allowed 0.05" in bad.reasons[0]
 
 
 def test_canary_is_not_blamed_for_an_outage_it_shares_with_stable():

@@ -73,7 +73,7 @@ def test_stop_that_comes_while_a_later_try_claims_deploys_nothing(world, run, mo
     deploy(run, "2")
     end = RolloutEnd(id="a", model="m", kind=EndKind.STOPPED, reason="enough", actor="op")
     monkeypatch.setattr(  # runs after the first look for stops, before the claim
-        ends, "free_from_ended_run", lambda backend, model, mine: backend.stop(model, end, now=time.time())
+        ends, "free_from_ended_run", lambda backend, *_: backend.stop("m", end, now=time.time())
     )
     with pytest.raises(AirflowFailException, match="stopped at 0 % by op: enough; start a new rollout"):
         deploy(run, "2")
