@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.training.flavours import flavour_of, native_scores
 from airflow_mlops.core.errors import InvalidConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def fit(function: Callable[..., Any], rows: Rows, spec: DatasetSpec, params: dic
         msg = f"{name} raised {type(error).__name__}: {error}{_likely_causes(rows)}"
         raise TrainingError(msg) from error
     if not callable(getattr(model, "predict", None)):
-        msg = f"{name} returned {type(model).__name__}, allowed: a model with a predict method"
+        msg = f"{name} returned {type(model).__name__}, allowed: a model with a predict method, or an "
+        msg += "mlflow.pyfunc.PythonModel around it"
         raise TrainingError(msg)
     return model
 
@@ -79,10 +81,16 @@ def scores(model: Any, features: pd.DataFrame) -> Any:
     """Return a model's scores: the second class's probability, a matrix of k > 2, or the prediction."""
     import numpy as np
 
-    predict = getattr(model, "predict_proba", None) or model.predict
-    context = (None,) if _wants_context(model) else ()
-    predicted = np.asarray(predict(*context, features), dtype=float)
+    predicted = np.asarray(_predicted(model, features), dtype=float)
     return predicted[:, -1] if predicted.ndim == 2 and predicted.shape[1] <= 2 else predicted
+
+
+def _predicted(model: Any, features: pd.DataFrame) -> Any:
+    flavour = flavour_of(model)
+    if flavour is not None:
+        return native_scores(flavour, model, features)
+    predict = getattr(model, "predict_proba", None) or model.predict
+    return predict(*((None,) if _wants_context(model) else ()), features)
 
 
 def _wants_context(model: Any) -> bool:

@@ -9,6 +9,7 @@ from importlib import metadata
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.training.flavours import flavour_of
 from airflow_mlops.backends.training.in_process import load_function, source_file
 from airflow_mlops.core.errors import TrainingError
 from airflow_mlops.core.training.candidate import CLASSES_KEY
@@ -132,6 +133,9 @@ def _log(model: Any, common: dict[str, Any]) -> Any:
         return mlflow.sklearn.log_model(
             model, pyfunc_predict_fn=served, serialization_format="cloudpickle", **common
         )
+    flavour = flavour_of(model)
+    if flavour is not None:
+        return flavour.log_model(model, **common)
     from airflow_mlops.backends.training.plain_model import PlainModel
 
     is_stored_as_it_is = isinstance(model, mlflow.pyfunc.PythonModel)

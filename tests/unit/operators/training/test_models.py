@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lightgbm
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from builders import promotion
 from sklearn.linear_model import LogisticRegression
 
@@ -34,6 +36,20 @@ def fit(data, params):
 
 def steep(data, params):
     return Steep()
+
+
+def boosted_trees(data, params):
+    features, late = data.drop(columns="y"), data["y"] == "late"
+    return lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(features, late), 10)
+
+
+def boosted_classes(data, params):
+    return lightgbm.LGBMClassifier(n_estimators=10, verbose=-1).fit(data.drop(columns="y"), data["y"])
+
+
+def boosted_matrix(data, params):
+    matrix = xgboost.DMatrix(data.drop(columns="y"), data["y"] == "late")
+    return xgboost.train({"objective": "binary:logistic"}, matrix, 10)
 
 
 @pytest.fixture
@@ -92,4 +108,27 @@ def test_python_model_is_stored_as_it_is_with_inferred_requirements_and_judged(
     needs = next((tmp_path / "stored").rglob("requirements.txt")).read_text()
     assert {"mlflow", "scikit-learn", "pandas"} <= {line.split("==")[0] for line in needs.split()}
     task = ValidateModelOperator(task_id="v", model="m", candidate=candidate, data=SPEC, policy=POLICY)
+    assert run(task, run_id="run-01")["outcome"] == "pass"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("function", "flavour"),
+    [(boosted_trees, "lightgbm"), (boosted_classes, "sklearn"), (boosted_matrix, "xgboost")],
+)
+def test_model_of_another_package_is_stored_in_its_own_flavour_and_judged_by_probabilities(
+    registry, run, train, tmp_path, function, flavour
+):
+    candidate = train("01", function)
+    assert candidate["metrics"]["roc_auc"] > 0.8
+    stored = mlflow.pyfunc.load_model(str(registry.download("m", "1", tmp_path / "stored")))
+    assert flavour in stored.metadata.flavors
+    needs = next((tmp_path / "stored").rglob("requirements.txt")).read_text()
+    assert ("lightgbm==" in needs) or ("xgboost" in needs)
+    task = ValidateModelOperator(task_id="v", model="m", candidate=candidate, data=SPEC, policy=POLICY)
+    verdict = run(task, run_id="run-01")
+    assert verdict["outcome"] == "pass"
+    registry.promote(promotion("m", None, "1"))
+    later = train("01", function)
+    task = ValidateModelOperator(task_id="v", model="m", candidate=later, data=SPEC, policy=POLICY)
     assert run(task, run_id="run-01")["outcome"] == "pass"
