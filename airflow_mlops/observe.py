@@ -53,8 +53,10 @@ def analyse_window(
         problem = intervention(backend.traffic(endpoint), state)
         reading = _read(backend, endpoint, state, metrics, state.last, now=now)
     except (TransientError, AccessDeniedError):
-        return advance(plan, state, None, now=now)
-    decided = advance(plan, intervene(state, problem, now=now), reading, now=now)
+        reading = None
+    else:
+        state = intervene(state, problem, now=now)
+    decided = advance(plan, state, reading, now=now)
     if decided.phase is Phase.ROLLED_BACK:
         _take_out(backend, endpoint, decided)
     return decided

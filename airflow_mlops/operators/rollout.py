@@ -27,12 +27,13 @@ from airflow_mlops.runtime.deployment import (
     clean_up,
     deploy,
     holder_of,
-    ledger_entry,
+    is_promoted,
     promote_version,
     promotion_claim,
     require_champion_of_ledger,
     restore_champion,
     return_traffic,
+    settled_champion,
 )
 from airflow_mlops.runtime.ends import (
     claim_unless_stopped,
@@ -89,8 +90,7 @@ class RolloutOperator(NotifyingOperator):
 class ClearedOperator(RolloutOperator):
     """Base of the tasks that give a version traffic: they refuse one that was not validated or approved.
 
-    So they do with one that was compared with another champion than the present one. A refusal is written to
-    the ledger and fails the task without a retry.
+    And one that was compared with another champion than now. A refusal is in the ledger and is not retried.
 
     :param release: what is demanded besides an accepted validation, and who may override a refusal.
     :param override_reason: why the version is rolled out in spite of a refusal; empty: it is not. Templated.
@@ -116,12 +116,9 @@ class ClearedOperator(RolloutOperator):
         self, registry: ModelRegistry, version: str, champion: str | None, context: Context, percent: int = 0
     ) -> Clearance:
         """Return the clearance; a refusal is the end of the rollout, in the ledger, too."""
-        override = {
-            "by": override_by(self.override_by, context),
-            "reason": (self.override_reason or "").strip(),
-        }
+        why, by = (self.override_reason or "").strip(), override_by(self.override_by, context)
         known, store = registry.version(self.model, version), MlflowHook(self.mlflow_conn_id).evidence()
-        override["stale"] = stale_version(store, known, champion)
+        override = {"by": by, "reason": why, "stale": stale_version(store, known, champion)}
         try:
             found = require_clearance(registry, self.model, version, self.release, **override)
         except NotClearedError as error:
@@ -156,7 +153,7 @@ class DeployCanaryOperator(ClearedOperator):
         with fail_fast():
             metrics = hook.metrics(self.model, backend, self.plan.metrics, self.plan.optional_metrics)
             version = registry.version(self.model, self.version)
-            champion = registry.settle(self.model)
+            champion = settled_champion(backend, registry, self.model, context)
             require_champion_of_ledger(registry, self.model, champion)
             if champion == version.version:
                 msg = f"{self.model} version {champion} already is champion"
@@ -168,6 +165,9 @@ class DeployCanaryOperator(ClearedOperator):
             self._clear(registry, version.version, champion, context)
             claim_unless_stopped(backend, registry, self.model, holder)
             flush_ends_quietly(backend, registry, self.model)
+            before, champion = champion, settled_champion(backend, registry, self.model, context)
+            if champion != before:  # the rollout that held the endpoint had not completed its promotion
+                self._clear(registry, version.version, champion, context)
             restore_champion(backend, registry, self.model, champion, holder)
             deploy(backend, registry, self.model, version.version, holder)
         measures = metrics.measures if metrics is not None else ()
@@ -232,12 +232,10 @@ class RisingOperator(ClearedOperator):
             if seen.stable == state.version:  # an earlier try promoted it, and was cut off
                 return state
             if is_stale(plan, state, now=now):
-                lease = backend.take_lease(
-                    self.model, holder_of(context), now=now, seconds=plan.lease_seconds, living=True
-                )
+                mine, seconds = holder_of(context), plan.lease_seconds
+                lease = backend.take_lease(self.model, mine, now=now, seconds=seconds, living=True)
                 if seen.canary_percent > state.percent:  # an earlier try raised it, and was cut off
-                    who: dict[str, Any] = {"holder": holder_of(context), "lease": lease}
-                    backend.set_traffic(self.model, state.version, state.percent, **who)
+                    backend.set_traffic(self.model, state.version, state.percent, holder=mine, lease=lease)
                 again = replace(restarted(state, now=now), lease=lease)
                 self.log.warning("%s", again.reasons[0])
                 self._watch(again)
@@ -247,12 +245,9 @@ class RisingOperator(ClearedOperator):
         return rechecked
 
     def _watch(self, state: RolloutState) -> None:
-        trigger = CanaryAnalysisTrigger(
-            serving_conn_id=self.serving_conn_id,
-            endpoint=self.model,
-            plan=self.plan.to_json() if self.plan else {},
-            state=state.to_json(),
-        )
+        where: dict[str, Any] = {"serving_conn_id": self.serving_conn_id, "endpoint": self.model}
+        plan = self.plan.to_json() if self.plan else {}
+        trigger = CanaryAnalysisTrigger(plan=plan, state=state.to_json(), **where)
         self.defer(trigger=trigger, method_name="execute_complete")
 
 
@@ -283,8 +278,7 @@ class SetTrafficOperator(RisingOperator):
             holder, now, endpoint = holder_of(context), time.time(), self.model
             lease = backend.take_lease(endpoint, holder, now=now, seconds=self.lease_seconds, living=True)
             seen = backend.set_traffic(endpoint, state.version, self.percent, holder=holder, lease=lease)
-        got = self.model, seen.canary, seen.canary_percent
-        self.log.info("%s: version %s now receives %d %% of requests", *got)
+        self.log.info("%s: version %s gets %d %% of requests", endpoint, seen.canary, seen.canary_percent)
         reading = first_reading(backend, self.model, state, metrics, now=time.time())
         if reading is None:
             msg = f"{self.model}: version {state.version} has no counters; it is no longer deployed"
@@ -293,10 +287,15 @@ class SetTrafficOperator(RisingOperator):
 
 
 class PromoteModelOperator(RisingOperator):
-    """Makes the version champion: traffic first, then the ledger, which is authoritative, then the alias.
+    """Makes the version champion: all requests first, then the ledger, which is authoritative, then roles.
 
-    Emits the version as a partition of its outlets. Idempotent.
+    Emits the version as a partition of its outlets. Idempotent: what the ledger has is completed, not judged.
     """
+
+    def _fresh(self, state: RolloutState, context: Context) -> RolloutState:
+        registry = MlflowHook(self.mlflow_conn_id).registry()
+        is_done = is_promoted(registry, self.model, state.version, holder_of(context))
+        return state if is_done else super()._fresh(state, context)
 
     def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
         """Promote and return the ledger entry."""
@@ -306,20 +305,23 @@ class PromoteModelOperator(RisingOperator):
         with fail_fast_unless_denied():
             champion, override = registry.settle(self.model), ""
             require_same_champion(self.model, champion, state)
-            if champion != state.version:  # an earlier try may have been interrupted after the promotion
+            if not is_promoted(registry, self.model, state.version, holder_of(context)):
                 override = self._clear(registry, state.version, champion, context, state.percent).override
-            promote_version(backend, self.model, state.version, holder_of(context))
             claim = promotion_claim(self.model, state, registry, evidence.run, override)
-            entry: dict[str, Any] = registry.promote(ledger_entry(claim, context)).to_json()
-        seen: dict[str, Any] = {"percent": state.percent, "reason": claim.reason}
-        record_end_once(registry, promoted_end(self.model, state.version, holder=holder_of(context), **seen))
+            entry: dict[str, Any] = promote_version(backend, registry, claim, context).to_json()
+        seen: dict[str, Any] = {
+            "percent": state.percent,
+            "reason": claim.reason,
+            "holder": holder_of(context),
+        }
+        record_end_once(registry, promoted_end(self.model, state.version, **seen))
         evidence.keep(PROMOTION_PATH, entry)
         evidence.store.set_tags(evidence.run, {"mlops.rollout": "promoted"})
         for asset in self.outlets:
             context["outlet_events"][asset].add_partitions([state.version])
         about: dict[str, Any] = {"step": number_of(evidence, state.percent), "weight": state.percent}
-        about |= {"version": state.version, "champion": state.champion}
-        self.notify(Event.PROMOTED, context, reason="; ".join(state.reasons), **about)
+        about |= {"version": state.version, "champion": state.champion, "reason": claim.reason}
+        self.notify(Event.PROMOTED, context, **about)
         return entry
 
 
@@ -366,7 +368,7 @@ class RollbackOperator(RolloutOperator):
         registry = MlflowHook(self.mlflow_conn_id).registry()
         backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
         with fail_fast_unless_denied(), skip_what_is_not_mine(self.version):
-            champion = registry.settle(self.model)
+            champion = settled_champion(backend, registry, self.model, context)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version
         flush_ends_quietly(backend, registry, self.model)
@@ -376,10 +378,11 @@ class RollbackOperator(RolloutOperator):
         outcome = EndKind.PROMOTED if stays else ended.kind if ended else EndKind.ROLLED_BACK
         evidence.store.set_tags(evidence.run, {"mlops.rollout": str(outcome)})
         history = keep_rollout(evidence, self.model, context, promoted=stays, ended=ended)
+        end = ended or promoted_end(self.model, self.version, percent=100, reason="", holder=holder)
         if not stays:
             end = ended or unpromoted_end(self.model, self.version, traffic.stable, history, holder=holder)
-            record_end_once(registry, end)
             self._say(history, end, traffic, context)
+        record_end_once(registry, end)
         evidence.store.close(evidence.run, succeeded=False)
         return traffic.to_json()
 
@@ -387,11 +390,10 @@ class RollbackOperator(RolloutOperator):
         self, history: RolloutHistory | None, end: RolloutEnd, traffic: Traffic, context: Context
     ) -> None:
         serves = f"version {traffic.stable}" if traffic.stable else "nothing"
-        self.log.warning("rolled back %s version %s: %s serves", self.model, self.version, serves)
         about: dict[str, Any] = {"step": 0, "weight": 0, "champion": traffic.stable}
         if history and history.steps:
             about = {"step": len(history.steps), "weight": history.steps[-1].percent}
             about["champion"] = history.champion
-        reason = history.reason if history else end.reason
-        about |= {"version": self.version, "reason": f"{reason}; {serves} serves"}
+        about |= {"version": self.version, "reason": f"{(history or end).reason}; {serves} serves"}
+        self.log.warning("rolled back %s version %s: %s", self.model, self.version, about["reason"])
         self.notify(Event.ROLLED_BACK, context, report=ROLLOUT_PAGE_PATH if history else "", **about)

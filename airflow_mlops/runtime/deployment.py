@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.backends.registry.protocol import LedgerEntry
-from airflow_mlops.core.errors import ModelReplacedError, TrafficConflictError
+from airflow_mlops.backends.registry.protocol import PROMOTION, ROLLBACK, LedgerEntry
+from airflow_mlops.core.errors import LeaseLostError, MlopsError, ModelReplacedError, TrafficConflictError
+from airflow_mlops.core.rollout.end import EndKind
 from airflow_mlops.runtime.clearance import last_decision
 from airflow_mlops.runtime.paths import VALIDATION_PATH, state_path
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
     from airflow_mlops.backends.serving.protocol import ServingBackend, Traffic
+    from airflow_mlops.core.rollout.end import RolloutEnd
     from airflow_mlops.core.rollout.lease import Lease
     from airflow_mlops.core.rollout.state import RolloutState
 
 _WRITE_SECONDS = 300.0
 """Lease of a promotion or a rollback; after it, the reaper stops a canary that was left in traffic."""
+_ALL = 100
+_log = logging.getLogger(__name__)
 
 
 def holder_of(context: Context) -> str:
@@ -90,44 +95,94 @@ def require_champion_of_ledger(registry: ModelRegistry, model: str, champion: st
     raise ModelReplacedError(msg)
 
 
-def promote_version(backend: ServingBackend, model: str, version: str, holder: str) -> Traffic:
-    """Route all requests to a version under a new lease: a stale copy of the rollout cannot promote.
+def promote_version(
+    backend: ServingBackend, registry: ModelRegistry, claim: LedgerEntry, context: Context
+) -> LedgerEntry:
+    """Make a rollout's version champion and return the ledger's entry; idempotent.
 
-    :raises LeaseLostError: the canary's lease has ended: it was unattended.
+    The canary gets all requests first, while the champion keeps its role: until the ledger has the entry, a
+    stop, the reaper or the next rollout return the requests to the champion. A stop that comes while the
+    ledger is written wins, too: the entry is followed by a rollback.
+
+    :raises LeaseLostError: the rollout was stopped, or its lease has ended: it was unattended.
     """
+    model, version, holder = claim.model, claim.to_version, holder_of(context)
+    try:
+        lease = _give_all_requests(backend, model, version, holder)
+        backend.keep_lease(model, lease, now=time.time(), seconds=_WRITE_SECONDS)
+        entry = registry.promote(ledger_entry(claim, context))
+        backend.promote(model, version, holder=holder, lease=lease)
+    except LeaseLostError:
+        _settle_quietly(backend, registry, model, context)
+        raise
+    return entry
+
+
+def _give_all_requests(backend: ServingBackend, model: str, version: str, holder: str) -> Lease:
     lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS, living=True)
-    return backend.promote(model, version, holder=holder, lease=lease)
+    if backend.traffic(model).stable not in (None, version):
+        backend.set_traffic(model, version, _ALL, holder=holder, lease=lease)
+    return lease
 
 
-def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | None = None) -> Traffic:
-    """Stop versions without traffic and release the endpoint; idempotent after an interrupted try.
+def is_promoted(registry: ModelRegistry, model: str, version: str, holder: str) -> bool:
+    """Say whether a rollout's promotion is the newest entry of the ledger: an earlier try wrote it.
 
-    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
+    That the alias is at the version is not enough: a person may have moved it.
     """
-    backend.claim(model, holder)
-    traffic = backend.clean_up(model, holder=holder, lease=lease)
-    backend.release(model, holder)
-    return traffic
+    last = registry.ledger(model)[-1:]
+    return bool(last) and last[0].to_version == version and _holder(last[0]) == holder
 
 
-def return_traffic(
-    backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
-) -> Traffic:
-    """Route all requests back to the champion and stop versions without traffic.
+def settled_champion(
+    backend: ServingBackend, registry: ModelRegistry, model: str, context: Context
+) -> str | None:
+    """Return the champion, after a promotion that was stopped is taken back in the ledger.
 
-    Claiming first restarts a gateway that has died; an endpoint held by another rollout is left unchanged.
-    The new lease keeps a stale copy of the rollout from raising the weight again.
-
-    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
+    So is one that the reaper or a later rollout ended after it was written and before the roles changed: the
+    version before serves, and becomes champion again.
     """
-    backend.claim(model, holder)
-    traffic = backend.traffic(model)
-    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
-    if traffic.stable == version and champion not in (version, None):
-        backend.promote(model, str(champion), holder=holder, lease=lease)
-    elif traffic.stable != version:
-        backend.roll_back(model, version, holder=holder, lease=lease)
-    return clean_up(backend, model, holder, lease)
+    champion, seen = registry.settle(model), backend.traffic(model)
+    last = registry.ledger(model)[-1:]
+    if champion in (None, seen.stable) or not last or not _is_undone(last[0], champion, seen.stable):
+        return champion
+    end = _end_of(backend, registry, last[0])
+    if end is None:
+        return champion
+    reason = f"{end.sentence}, before its promotion was complete"
+    undo = LedgerEntry(
+        model=model, from_version=champion, to_version=str(seen.stable), reason=reason, kind=ROLLBACK
+    )
+    _log.warning("%s: version %s is champion again: %s", model, seen.stable, reason)
+    return registry.promote(ledger_entry(undo, context)).to_version
+
+
+def _is_undone(last: LedgerEntry, champion: str | None, serves: str | None) -> bool:
+    """Whether the version serves from which the newest entry promoted the champion."""
+    return (
+        last.kind == PROMOTION
+        and last.to_version == champion
+        and serves is not None
+        and last.from_version == serves
+    )
+
+
+def _end_of(backend: ServingBackend, registry: ModelRegistry, entry: LedgerEntry) -> RolloutEnd | None:
+    """Return what took a promoted version out of traffic."""
+    ends = (*backend.pending_ends(entry.model), *registry.ends(entry.model))
+    mine = (end for end in ends if end.holder == _holder(entry) and end.version == entry.to_version)
+    return next((end for end in mine if end.kind is not EndKind.PROMOTED), None)
+
+
+def _settle_quietly(backend: ServingBackend, registry: ModelRegistry, model: str, context: Context) -> None:
+    try:
+        settled_champion(backend, registry, model, context)
+    except MlopsError as error:
+        _log.warning("%s: the ledger may still name the stopped version champion: %s", model, error)
+
+
+def _holder(entry: LedgerEntry) -> str:
+    return f"{entry.dag_id}/{entry.run_id}"
 
 
 def promotion_claim(
@@ -148,3 +203,38 @@ def promotion_claim(
         approval=override or (said.sentence if said else ""),
         evidence_run=evidence_run,
     )
+
+
+def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | None = None) -> Traffic:
+    """Stop versions without traffic and release the endpoint; idempotent after an interrupted try.
+
+    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
+    """
+    backend.claim(model, holder)
+    traffic = backend.clean_up(model, holder=holder, lease=lease)
+    backend.release(model, holder)
+    return traffic
+
+
+def return_traffic(
+    backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
+) -> Traffic:
+    """Route all requests back to the champion and stop versions without traffic.
+
+    A version that the ledger has made champion stays: what its promotion lacks is completed.
+
+    Claiming first restarts a gateway that has died; an endpoint held by another rollout is left unchanged.
+    The new lease keeps a stale copy of the rollout from raising the weight again.
+
+    :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
+    """
+    backend.claim(model, holder)
+    traffic = backend.traffic(model)
+    lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)
+    if traffic.stable == version and champion not in (version, None):
+        backend.promote(model, str(champion), holder=holder, lease=lease)
+    elif traffic.stable != version and champion == version:
+        backend.promote(model, version, holder=holder, lease=lease)
+    elif traffic.stable != version:
+        backend.roll_back(model, version, holder=holder, lease=lease)
+    return clean_up(backend, model, holder, lease)

@@ -298,7 +298,7 @@ def _compared(
 
 def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
     """Turn evidence and answers into a phase; rolling back is always possible."""
-    found = judge_step(plan, state)
+    found = _left_alone(plan, state) or judge_step(plan, state)
     if found.decision is StepDecision.ROLL_BACK:
         return _ended(state, Phase.ROLLED_BACK, found)
     if state.asks and not _agreed_to_what_is_gone(state, found):
@@ -306,11 +306,29 @@ def _settle(plan: RolloutPlan, state: RolloutState) -> RolloutState:
     state = replace(state, phase=Phase.STEPPING, approved_by=None)
     if found.decision is StepDecision.CONTINUE:
         return replace(state, reasons=(found.reason,))
-    if found.decision is StepDecision.ADVANCE or plan.on_inconclusive is OnInconclusive.ADVANCE:
+    if found.decision is StepDecision.ADVANCE or _may_advance_undecided(plan, state):
         return _held(state, found) if found.pauses else _rise(plan, state, found)
     if found.pauses or plan.on_inconclusive is OnInconclusive.HOLD:
         return _held(state, found)
     return _ended(state, Phase.ROLLED_BACK, found)
+
+
+def _left_alone(plan: RolloutPlan, state: RolloutState) -> Judgement | None:
+    """Roll back a step whose traffic others changed and did not change back until its deadline.
+
+    A plan that holds leaves that to a person.
+    """
+    open_for = state.clock - state.step_since
+    is_overdue = open_for >= (plan.step_at(state.percent).deadline_seconds or 0)
+    if not (state.intervened and is_overdue) or plan.on_inconclusive is OnInconclusive.HOLD:
+        return None
+    reason = f"{'; '.join(state.reasons)}; not undone within the deadline"
+    return Judgement(decision=StepDecision.ROLL_BACK, reason=reason)
+
+
+def _may_advance_undecided(plan: RolloutPlan, state: RolloutState) -> bool:
+    """Whether the plan lets inconclusive steps go on; no plan does where nothing at all was measured."""
+    return plan.on_inconclusive is OnInconclusive.ADVANCE and state.step_requests + state.step_refused > 0
 
 
 def _rise(plan: RolloutPlan, state: RolloutState, found: Judgement) -> RolloutState:

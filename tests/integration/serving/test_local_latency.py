@@ -10,7 +10,9 @@ import pytest
 from builders import plan
 from local_serving import ME, Clients, deployed, model
 
+from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.backends.serving.local.metrics import LocalMetrics
+from airflow_mlops.core.rollout.counters import Reading, ReadingStatus, delta_since
 from airflow_mlops.core.rollout.evidence.latency import LEAST_ANSWERS
 from airflow_mlops.core.rollout.evidence.share import StepDecision
 from airflow_mlops.core.rollout.machine import begin, begin_step
@@ -87,3 +89,16 @@ def test_champion_without_enough_answers_gives_no_bar_and_that_is_no_success(ser
     assert late.seen.get(RolloutMetric.LATENCY, 0) == 0
     assert late.decision is StepDecision.INCONCLUSIVE
     assert "no data on latency" in late.reasons[0]
+
+
+def test_errors_are_seen_by_a_triggerer_whose_clock_is_behind_the_one_before(serving, tmp_path):
+    serving.deploy("m", "2", model(tmp_path / "two"), holder=ME)
+    serving.set_traffic("m", "2", 50, holder=ME)
+    metrics, arms = LocalMetrics(serving, "m"), Arms(canary="2", stable="1")
+    ahead = metrics.read(arms, Reading(), now=time.time() + 60.0)
+    with Clients(serving.url("m"), count=2) as clients:
+        clients.more(40)
+    behind = metrics.read(arms, ahead, now=time.time())
+    status, delta = delta_since(ahead, behind, ())
+    assert status is ReadingStatus.APPLIED
+    assert delta.errors.canary_requests + delta.errors.stable_requests >= 40

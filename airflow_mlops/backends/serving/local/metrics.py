@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,9 @@ class LocalMetrics:
         counted = self.serving.counters(self.endpoint).reading(arms)
         if counted is None:
             return None
-        until = now - _SETTLE_SECONDS
+        until = max(now - _SETTLE_SECONDS, math.nextafter(after.until, math.inf))  # clocks may be behind
         reading = replace(counted, until=until, latency=_kept(after, counted))
-        if not after.until or until <= after.until:
+        if not after.until:
             return reading
         answers = self._answers()
         stable = answers.get(arms.stable, []) if arms.stable is not None else None

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from airflow_mlops.core.errors import InvalidPlanError, InvalidRecordError, TrafficOrderError
 from airflow_mlops.core.rollout.evidence.share import ArmCounts, StepDecision
-from airflow_mlops.core.rollout.machine import RESERVE, TRACE_LIMIT, abort, advance, begin, begin_step
+from airflow_mlops.core.rollout.machine import (
+    RESERVE,
+    TRACE_LIMIT,
+    abort,
+    advance,
+    begin,
+    begin_step,
+    intervene,
+)
 from airflow_mlops.core.rollout.plan import OnInconclusive, Strategy
 from airflow_mlops.core.rollout.state import Phase, RolloutState
 
@@ -52,10 +60,26 @@ def test_nothing_to_read_is_inconclusive_at_the_deadline_never_success():
     assert not state.may_go_on
 
 
-def test_plan_may_advance_on_no_evidence_if_it_says_so():
+def test_plan_may_advance_on_little_evidence_if_it_says_so_but_not_on_none_at_all():
     bold = plan(on_inconclusive=OnInconclusive.ADVANCE)
-    state = advance(bold, state_at(), None, now=100.0)
-    assert (state.decision, state.may_go_on) == (StepDecision.INCONCLUSIVE, True)
+    few = advance(bold, watched(bold, state_at(), 1), None, now=100.0)
+    assert (few.decision, few.may_go_on) == (StepDecision.INCONCLUSIVE, True)
+    none = advance(bold, state_at(), None, now=100.0)
+    assert (none.phase, none.may_go_on) == (Phase.ROLLED_BACK, False)
+    assert "nothing was measured" in none.reasons[0]
+
+
+@pytest.mark.parametrize("policy", list(OnInconclusive))
+def test_traffic_that_others_changed_and_left_so_is_rolled_back_at_the_deadline_unless_a_person_is_asked(
+    policy,
+):
+    rule = plan(on_inconclusive=policy)
+    held = intervene(state_at(), "INTERVENED: 50 %", now=50.0)
+    assert advance(rule, held, None, now=99.0).phase is Phase.HELD
+    ended = advance(rule, held, None, now=100.0)
+    asks = policy is OnInconclusive.HOLD
+    assert ended.phase is (Phase.HELD if asks else Phase.ROLLED_BACK)
+    assert ended.reasons == (f"INTERVENED: 50 %{'' if asks else '; not undone within the deadline'}",)
 
 
 def test_cold_start_is_judged_on_its_error_rate_alone():

@@ -186,7 +186,7 @@ def test_approval_given_in_a_freeze_holds_until_it_ends():
 
 def test_deadline_in_a_freeze_does_not_rise_either():
     bold = plan(freeze=(FREEZE,), on_inconclusive=OnInconclusive.ADVANCE, deadline_seconds=30.0)
-    state = advance(bold, state_at(), None, now=40.0)
+    state = advance(bold, watched(bold, state_at(), 1), None, now=40.0)
     assert state.phase is Phase.STEPPING
     assert advance(bold, state, None, now=61.0).phase is Phase.PASSED
 
