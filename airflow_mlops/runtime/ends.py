@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _OVER = ("success", "failed")
 _GONE = "deleted"
+_STOPPED = "stopped"
 _NOT_FOUND = 404
 _NEWEST = 20
 _HAND_OVER_SECONDS = 600.0
@@ -157,22 +158,24 @@ def _refuse_stopped(backend: ServingBackend, registry: ModelRegistry, model: str
 
     :raises LeaseLostError: says who stopped it, and why.
     """
-    end = _stop_of(backend, registry, model, mine)
-    if end is not None:
+    end = _known_end(backend, registry, model, mine)
+    if end is not None and end.kind is EndKind.STOPPED:
         msg = f"{model}: {end.sentence}; start a new rollout to go on"
         raise LeaseLostError(msg)
 
 
-def _stop_of(backend: ServingBackend, registry: ModelRegistry, model: str, holder: str) -> RolloutEnd | None:
-    """Return the stop that ended a rollout; ``None`` if no person stopped it."""
-    ends = (*backend.pending_ends(model), *registry.ends(model))
-    return next((end for end in ends if end.holder == holder and end.kind is EndKind.STOPPED), None)
+def _known_end(
+    backend: ServingBackend, registry: ModelRegistry, model: str, holder: str
+) -> RolloutEnd | None:
+    """Return how a rollout ended, a person's stop before all else; ``None`` if it has no end yet."""
+    ends = [e for e in (*backend.pending_ends(model), *registry.ends(model)) if e.holder == holder]
+    return min(ends, key=lambda end: end.kind is not EndKind.STOPPED, default=None)
 
 
 def free_from_ended_run(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
     """Take the endpoint from a rollout whose run was marked, deleted, or ended without releasing it.
 
-    Its canary is set to 0 % and its end is kept as ``superseded``. One that a person stopped claims the
+    Its canary is set to 0 % and its end is kept as ``superseded``, unless it has one already. One that a person stopped claims the
     endpoint again only to stop servers without traffic: it gives way at once, its end is known already.
     Without an answer from Airflow nothing is changed: the lease decides. So it does at a cold start, where
     only the canary serves.
@@ -182,17 +185,16 @@ def free_from_ended_run(backend: ServingBackend, registry: ModelRegistry, model:
     seen = backend.traffic(model)
     if seen.holder in (None, mine) or (seen.stable is None and seen.canary is not None):
         return
-    if _stop_of(backend, registry, model, str(seen.holder)) is not None:
-        backend.stop(model, None, now=time.time(), holder=seen.holder)
-        return
-    state = run_state(str(seen.holder))
-    if state not in (*_OVER, _GONE):
+    known = _known_end(backend, registry, model, str(seen.holder))
+    is_stopped = known is not None and known.kind is EndKind.STOPPED
+    state = _STOPPED if is_stopped else run_state(str(seen.holder))
+    if state not in (*_OVER, _GONE, _STOPPED):
         return
     reason = f"{mine} took over from {seen.holder}, whose run is {state}"
     _log.warning("%s: %s", model, reason)
     now = time.time()
     end = RolloutEnd(id=uuid4().hex, model=model, kind=EndKind.SUPERSEDED, reason=reason, actor=mine, at=now)
-    backend.stop(model, end, now=now, holder=seen.holder)
+    backend.stop(model, None if known else end, now=now, holder=seen.holder)
 
 
 def run_state(holder: str) -> str | None:

@@ -50,6 +50,17 @@ def test_stop_by_another_than_the_holder_takes_the_canary_out_and_frees_the_endp
     assert serving.traffic(endpoint).holder is None
 
 
+def test_stop_of_a_canary_that_has_all_requests_but_not_the_role_returns_them_to_the_stable_version(
+    serving, endpoint, now, lease
+):
+    assert shape(serving.set_traffic(endpoint, "2", 100, holder=ME, lease=lease)) == ("1", "2", 100)
+    found = serving.stop(endpoint, an_end(), now=now)
+    assert found == Stopped(endpoint=endpoint, version="2", percent=100, holder=ME, stable="1")
+    until_seen(is_stopped(serving, endpoint))
+    with pytest.raises((LeaseLostError, EndpointBusyError)):
+        serving.promote(endpoint, "2", holder=ME, lease=lease)
+
+
 def test_end_is_kept_as_it_was_found_until_it_is_written(serving, endpoint, now, lease):
     serving.stop(endpoint, an_end(), now=now)
     kept = serving.pending_ends(endpoint)

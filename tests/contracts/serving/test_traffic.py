@@ -74,6 +74,12 @@ def test_rollback_from_everything_gives_the_stable_version_its_requests_back(ser
     assert shape(serving.deploy(endpoint, "2", model_dir, holder=ME)) == ("1", "2", 0)
 
 
+def test_canary_that_has_all_requests_is_promoted_and_the_one_before_can_come_back(serving, endpoint):
+    serving.set_traffic(endpoint, "2", 100, holder=ME)
+    assert shape(serving.promote(endpoint, "2", holder=ME)) == ("2", None, 0)
+    assert shape(serving.promote(endpoint, "1", holder=ME)) == ("1", None, 0)
+
+
 def test_version_that_was_promoted_is_rolled_back_by_promoting_the_one_before(serving, endpoint):
     serving.promote(endpoint, "2", holder=ME)
     assert shape(serving.promote(endpoint, "1", holder=ME)) == ("1", None, 0)

@@ -50,6 +50,16 @@ def test_rollout_whose_run_is_over_is_replaced_and_its_canary_gets_nothing_more(
     assert end.reason == f"{MINE} took over from {THEIRS}, whose run is {state}"
 
 
+def test_rollout_that_has_its_end_gets_no_second_one_when_it_is_replaced(serving, registry, monkeypatch):
+    monkeypatch.setattr(ends, "run_state", lambda holder: "failed")
+    serving.promote("m", "2", holder=THEIRS)
+    about = {"percent": 20, "reason": "good", "holder": THEIRS}
+    ends.record_end_once(registry, ends.promoted_end("m", "2", **about))
+    free_from_ended_run(serving, registry, "m", MINE)
+    assert serving.traffic("m").holder is None
+    assert serving.pending_ends("m") == ()
+
+
 @pytest.mark.parametrize("state", ["running", "queued", None])
 def test_rollout_that_runs_or_of_which_airflow_says_nothing_keeps_the_endpoint(
     serving, registry, monkeypatch, state
