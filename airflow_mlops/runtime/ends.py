@@ -175,8 +175,8 @@ def _known_end(
 def free_from_ended_run(backend: ServingBackend, registry: ModelRegistry, model: str, mine: str) -> None:
     """Take the endpoint from a rollout whose run was marked, deleted, or ended without releasing it.
 
-    Its canary is set to 0 % and its end is kept as ``superseded``, unless it has one already. One that a person stopped claims the
-    endpoint again only to stop servers without traffic: it gives way at once, its end is known already.
+    Its canary is set to 0 % and its end is kept as ``superseded``, unless it has one already. One that a
+    person stopped claims the endpoint again only to stop servers without traffic: it gives way at once.
     Without an answer from Airflow nothing is changed: the lease decides. So it does at a cold start, where
     only the canary serves.
 
