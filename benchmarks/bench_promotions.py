@@ -41,7 +41,8 @@ def case(name, world, settings, runs):
     share = binomtest(int(promoted.sum()), runs * world.challengers).proportion_ci(0.95, method="wilson")
     print(
         f"{name:34}{world.challengers:6}{runs:6}{some / runs:8.1%} ({low:5.1%} to {high:6.1%})"
-        f"{promoted.mean():9.2f} ({share.low:5.1%} to {share.high:5.1%}){-lost.mean():8.2f}{-lost.max():8.2f}",
+        f"{promoted.mean():9.2f} ({share.low:5.1%} to {share.high:5.1%})"
+        f"{0.0 - lost.mean():8.2f}{0.0 - lost.max():8.2f}",
         flush=True,
     )
     missed = []
@@ -59,7 +60,7 @@ def main(times=1.0):
     missed = []
     for tries in (30, 365):
         for name, (world, settings, runs) in CASES.items():
-            count = max(10, round(runs * times * (1.0 if tries == 30 else 0.4)))
+            count = max(10, round(runs * times * (1.0 if tries == 30 else 0.25)))
             with threadpool_limits(1, user_api="blas"):
                 missed += case(name, replace(world, challengers=tries), settings, count)
     if missed:

@@ -49,9 +49,8 @@ class ValidateModelOperator(BaseOperator):
     """Compares a candidate with champion, anchor, trivial baseline and floor on the same held-back rows.
 
     The anchor is the best earlier champion, by the champion's tag ``mlops.anchor``, unless ``policy.anchor``
-    says otherwise. Candidates of other runs
-    that were judged on the same held-back rows, or against the same anchor, are counted: the significance level
-    shrinks with them.
+    says otherwise. Candidates of other runs that were judged on the same held-back rows, or against the same
+    anchor, are counted: the significance level shrinks with them.
     The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it. A
     window that was written again since the candidate was trained is inconclusive.
 

@@ -127,8 +127,8 @@ def alpha_of_try(alpha: float, number: int) -> float:
 def alpha_against_anchor(alpha: float, number: int) -> float:
     """Return the significance level of one of several comparisons with the same anchor, on whatever rows.
 
-    Each try on new rows has all of ``alpha`` against the champion; against the anchor tries add up, for a loss
-    once accepted stays. From the tenth comparison on the level shrinks as 30 / k**1.5, whose sum is finite.
+    Each try on new rows has all of ``alpha`` against the champion; against the anchor tries add up, for a
+    loss once accepted stays. From the tenth comparison on the level shrinks as 30 / k**1.5, whose sum is finite.
 
     :param number: 1 for the first comparison with it.
     """
