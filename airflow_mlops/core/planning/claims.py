@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.planning.power import Scaled, least_rows, power_of_all, power_of_one
+from airflow_mlops.core.planning.worlds import Assumed
 from airflow_mlops.core.validation.bootstrap import Resampling
 from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.metrics.base import Scored
 from airflow_mlops.core.validation.paired import paired_comparisons
+from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.planning.worlds import Assumed
     from airflow_mlops.core.validation.estimate import Estimate
-    from airflow_mlops.core.validation.policy import ValidationPolicy
 
 _FEWEST, _MOST, _POSITIVES, _SEED = 20_000, 200_000, 2000, 20130101
 
@@ -57,9 +57,17 @@ class Large:
         """Return "the value is beyond a floor or ceiling", of a model with the assumed value."""
         (value,) = self.evaluation.draws(CHALLENGER, name)
         sign = self.evaluation.metric(name).sign
-        true = self.assumed.value if self.assumed.value is not None and name == self.assumed.metric else None
-        truth = sign * ((value.point if true is None else true) - bar)
-        return self._scaled(name, value.scaled(sign).shifted(-sign * bar), truth)
+        return self._scaled(name, value.scaled(sign).shifted(-sign * bar), sign * (self.value(name) - bar))
+
+    def promise(self, name: str, value: float) -> Scaled:
+        """Return a model's value itself, as validation estimates it."""
+        return self._scaled(name, self.evaluation.draws(CHALLENGER, name)[0], value)
+
+    def value(self, name: str) -> float:
+        """Return the assumed value of either model."""
+        if self.assumed.value is not None and name == self.assumed.metric:
+            return self.assumed.value
+        return float(self.evaluation.draws(CHALLENGER, name)[0].point)
 
     def _against(self, name: str, rival: str, column: str) -> Scaled:
         if column:

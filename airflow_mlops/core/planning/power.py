@@ -1,9 +1,10 @@
-"""Power of a claim at other numbers of rows, from one large sample: its estimate is scaled, the rule is the core's.
+"""Power of a claim at any number of rows: the estimate of a large sample is scaled, the rule is the core's.
 
 A value of n rows lies normally around the true one, with a standard error that falls as the root of n; the
-influence of a row, and what failures that were not seen may change, fall as n. The estimate of the large sample is
-scaled so, and asked for its own p-values (:mod:`airflow_mlops.core.validation.estimate`): the power is the share of
-possible values at which they are small enough. Only the noise is a closed form; no rule is stated twice.
+influence of a row, and what failures that were not seen may change, fall as n. The estimate of the large
+sample is scaled so, and asked for its own p-values (:mod:`airflow_mlops.core.validation.estimate`): the power
+is the share of possible values at which they are small enough. Only the noise is a closed form; no rule is
+stated twice.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ import numpy as np
 from scipy import special, stats
 
 from airflow_mlops.core.validation.bootstrap import MOST_BLOCKS
+from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.paired import holm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_mlops.core.validation.estimate import Estimate
     from airflow_mlops.core.validation.metrics.base import Array
+
 
 MOST_ROWS = 10**9
 _GRID, _WIDEST, _TINY = 41, 5.0, 1e-300
 _SERIES, _SEED = 2000, 20130101
-_FEWEST = 20
 _NORMAL = special.ndtri((np.arange(400) + 0.5) / 400)
 
 
@@ -96,24 +97,33 @@ def power_of_all(claims: Sequence[Scaled], rows: Sequence[float], alpha: float) 
     """Return the probability that all claims are made, Holm-adjusted, each on rows of its own."""
     rng = np.random.default_rng(_SEED)
     drawn = np.stack(
-        [
-            claim.p_values(count, rng.normal(size=_SERIES))
-            for claim, count in zip(claims, rows, strict=True)
-        ]
+        [claim.p_values(count, rng.normal(size=_SERIES)) for claim, count in zip(claims, rows, strict=True)]
     )
     made = float(np.mean([max(holm(one)) <= alpha for one in drawn.T.tolist()]))
     return made * math.prod(claim.enough(count) for claim, count in zip(claims, rows, strict=True))
 
 
-def least_rows(power: Callable[[int], float], wanted: float) -> int | None:
-    """Return the fewest rows with that power, to 1 %; ``None`` if a billion do not suffice."""
-    low, high = 0, _FEWEST
+def least_rows(
+    power: Callable[[int], float],
+    wanted: float,
+    *,
+    within: float = 0.01,
+    fewest: int = 20,
+    most: int = MOST_ROWS,
+) -> int | None:
+    """Return the fewest rows with that power; ``None`` if ``most`` do not suffice.
+
+    :param within: relative precision.
+    """
+    low, high = fewest // 2, fewest
     while power(high) < wanted:
-        low, high = high, 4 * high
-        if high > MOST_ROWS:
+        if high >= most:
             return None
-    while high - low > max(1.0, high / 100):
-        middle = round(math.sqrt(max(1, low) * high))
+        low, high = high, min(4 * high, most)
+    if high == fewest:
+        return high
+    while high - low > max(1.0, high * within):
+        middle = round(math.sqrt(low * high))
         if middle in (low, high):
             break
         low, high = (low, middle) if power(middle) >= wanted else (middle, high)

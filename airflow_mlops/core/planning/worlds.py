@@ -16,7 +16,7 @@ from scipy import optimize, special
 
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.metrics.registry import SHARE_METRICS, Target, base_name, metric, traits_of
+from airflow_mlops.core.validation.metrics.registry import Target, base_name, is_in_points, metric, traits_of
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _AREA, _SEED, _SOLVED_ON = 0.85, 20130101, 20_000
 _NOT_PLANNED = ("mape", "poisson_deviance", "roc_auc_ovr")
 _SPREAD = 3.0  # of the labels, where they are numbers, in standard deviations of a usual error
-_FARTHEST, _LEAST_LABELS = 8.0, 2000
+_FARTHEST = 8.0
+PLANNABLE = "metrics of two classes, or of numbers (mae, mse, rmse, r2), by our names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,8 @@ class Assumed(Record):
 
     def __post_init__(self) -> None:
         """Refuse what no model can be like."""
-        traits = traits_of(self.metric)
-        if traits is None or traits.target is Target.RELEVANCE or base_name(self.metric) in _NOT_PLANNED:
-            msg = f"metric {self.metric!r} cannot be planned without rows; allowed: metrics of two classes, or of "
-            msg += "numbers (mae, mse, rmse, r2), by our names"
+        if not is_plannable(self.metric):
+            msg = f"metric {self.metric!r} cannot be planned without rows; allowed: {PLANNABLE}"
             raise InvalidConfigError(msg)
         for name, is_meant, allowed in (
             ("prevalence", 0 < self.prevalence < 1, "above 0, below 1"),
@@ -107,12 +106,22 @@ def _solved(its: Assumed) -> float:
     low, high = (1e-3, _FARTHEST) if its.is_of_classes else (1e-6, 1e6)
     if off(low) * off(high) > 0:
         ends = sorted(round(off(end) + wanted, 3) for end in (low, high))
-        msg = f"{its.metric} {wanted:g} of the champion, allowed at this prevalence: {ends[0]:g} to {ends[1]:g}"
+        msg = (
+            f"{its.metric} {wanted:g} of the champion, allowed at this prevalence: {ends[0]:g} to {ends[1]:g}"
+        )
         raise InvalidConfigError(msg)
     return float(optimize.brentq(off, low, high, xtol=1e-4))
+
+
+def is_plannable(name: str) -> bool:
+    """Return whether a metric follows from labels and scores alone, without knowing the rows."""
+    traits = traits_of(name)
+    return (
+        traits is not None and traits.target is not Target.RELEVANCE and base_name(name) not in _NOT_PLANNED
+    )
 
 
 def needs_value(name: str) -> bool:
     """Return whether a margin of a metric means nothing without the champion's value: it has a unit."""
     traits = traits_of(name)
-    return traits is not None and not traits.is_of_classes and base_name(name) not in SHARE_METRICS
+    return traits is not None and not traits.is_of_classes and not is_in_points(name)

@@ -128,11 +128,11 @@ def alpha_against_anchor(alpha: float, number: int) -> float:
     """Return the significance level of one of several comparisons with the same anchor, on whatever rows.
 
     Each try on new rows has all of ``alpha`` against the champion; against the anchor tries add up, for a
-    loss once accepted stays. From the tenth comparison on the level shrinks as 30 / k**1.5, whose sum is finite.
+    loss once accepted stays. From the tenth comparison on the level shrinks as 30 / k**1.5, of finite sum.
 
     :param number: 1 for the first comparison with it.
     """
-    return alpha * min(1.0, _FREE_TRIES / number**1.5)
+    return alpha * min(1.0, _FREE_TRIES / math.pow(number, 1.5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
