@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli import data, ledger, rollout, schema, status, stop
+from airflow_mlops.cli import data, ledger, plan, rollout, schema, status, stop
 from airflow_mlops.cli.csv_options import add_csv_options
 from airflow_mlops.cli.terminal import NOT_MEASURED
 from airflow_mlops.core.errors import MlopsError
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     rollout.add_reap(commands)
     stop.add_stop(commands)
     status.add_status(commands)
+    plan.add_plan(commands)
     _schema_commands(commands.add_parser("schema", help="work on schemas").add_subparsers(required=True))
     check = _command(commands, "check", data.run_check, "check data against a schema")
     check.add_argument("--schema", required=True, help="YAML suite")

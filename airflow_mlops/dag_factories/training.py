@@ -121,6 +121,7 @@ def _model(config: ModelConfig, request: ReadTrainingRequestOperator) -> list[Ba
         data=spec,
         train_params=request.output["params"],
         trigger_reason="{{ ti.xcom_pull(task_ids='retrain_gate')['reasons'] | join('; ') }}",
+        policy=config.validate.policy(),
         **common,
     )
     validate = ValidateModelOperator(

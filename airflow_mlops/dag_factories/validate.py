@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from airflow_mlops.core.validation.author import OwnCheck, OwnMetric
 from airflow_mlops.core.validation.metrics.registry import check_metric
 from airflow_mlops.core.validation.policy import (
+    BEST_ANCHOR,
     CalibrationPolicy,
     FairnessPolicy,
     OnUnusableChampion,
@@ -99,7 +102,8 @@ class ValidateConfig:
     min_segment_rows: int = 200
     min_class_rows: int = 20
     alpha: float = 0.05
-    total_margin: float = 2.0
+    total_margin: float = 1.0
+    anchor: Annotated[str, BeforeValidator(lambda value: _anchor(value))] = BEST_ANCHOR
     resamples: int = 2000
     entity: tuple[str, ...] = ()
     query: str = ""
@@ -147,6 +151,11 @@ class ValidateConfig:
     def own_checks(self) -> tuple[OwnCheck, ...]:
         """Return the author's tests of behaviour."""
         return tuple(OwnCheck(**field_values(check)) for check in self.checks)
+
+
+def _anchor(value: Any) -> Any:
+    """Accept a version that YAML read as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 __getattr__ = names_of(__name__)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.training.rows import Rows
     from airflow_mlops.core.data.window import Window
     from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.runtime.evidence import RunEvidence
 
 """Training function and column roles: with data and parameters, all that a replay needs."""
@@ -43,6 +44,8 @@ class TrainModelOperator(BaseOperator):
     :param data: roles of the columns.
     :param train_params: passed to the function and logged. Templated.
     :param trigger_reason: reason of the training. Templated.
+    :param policy: of the validation that follows: before anything is trained, the log warns of its claims
+        that these rows can never decide.
     """
 
     template_fields: Sequence[str] = ("model", "window", "train_params", "trigger_reason")
@@ -58,6 +61,7 @@ class TrainModelOperator(BaseOperator):
         data: DatasetSpec,
         train_params: Any = None,
         trigger_reason: str = "",
+        policy: ValidationPolicy | None = None,
         mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
@@ -68,6 +72,7 @@ class TrainModelOperator(BaseOperator):
         self.data = data
         self.train_params = train_params
         self.trigger_reason = trigger_reason
+        self.policy = policy
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -93,6 +98,7 @@ class TrainModelOperator(BaseOperator):
 
         params = plain_params(self.train_params or {})
         rows = self._read()
+        self._warn(rows)
         window = rows.window
         function = in_process.load_function(self.function)
         hook = MlflowHook(self.mlflow_conn_id)
@@ -128,6 +134,17 @@ class TrainModelOperator(BaseOperator):
         version = hook.registry().register(self.model, evidence.run, uri, tags)
         self.log.info("%s version %s: %s", self.model, version.version, metrics)
         return candidate.to_json() | {"version": version.version}
+
+    def _warn(self, rows: Rows) -> None:
+        from airflow_mlops.backends.validation.present import present_in
+        from airflow_mlops.core.planning.present import never_decided
+        from airflow_mlops.core.validation.metrics.registry import traits_of
+
+        if self.policy is None:
+            return
+        are_classes = any(its.is_of_classes for its in map(traits_of, self.policy.all_metrics) if its)
+        for said in never_decided(self.policy, present_in(rows, self.data, are_classes=are_classes)):
+            self.log.warning("validation cannot decide: %s", said)
 
     def _read(self) -> Rows:
         from airflow_mlops.backends.training.rows import read_rows

@@ -13,6 +13,7 @@ from airflow_mlops.assets import announce
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS
 from airflow_mlops.core.release.clearance import ReleaseGate
 from airflow_mlops.core.training.candidate import Candidate
+from airflow_mlops.core.validation.policy import BEST_ANCHOR
 from airflow_mlops.core.verdict import Outcome, Verdict
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.storage import filesystem_of
@@ -41,14 +42,15 @@ if TYPE_CHECKING:
     from airflow_mlops.runtime.evidence import RunEvidence
 
 
-_HELD_BACK = "mlops.held_back_digest"
+_HELD_BACK, _ANCHOR = "mlops.held_back_digest", "mlops.compared_with_anchor"
 
 
 class ValidateModelOperator(BaseOperator):
     """Compares a candidate with champion, anchor, trivial baseline and floor on the same held-back rows.
 
-    The anchor is the best earlier champion, by the champion's tag ``mlops.anchor``. Candidates of other runs
-    that were judged on the same held-back rows are counted: the significance level shrinks with them.
+    The anchor is the best earlier champion, by the champion's tag ``mlops.anchor``, unless ``policy.anchor``
+    says otherwise. Candidates of other runs that were judged on the same held-back rows, or against the same
+    anchor, are counted: the significance level shrinks with them.
     The task does not fail on a refusal: it stores and returns the verdict, and the next task acts on it. A
     window that was written again since the candidate was trained is inconclusive.
 
@@ -113,11 +115,20 @@ class ValidateModelOperator(BaseOperator):
         trial = Trial(data=self.data, policy=self.policy, metrics=self.metrics, checks=self.checks)
         rows = read_rows(candidate.window, self.data, filesystem_of(candidate.window.uri))
         champion = registry.alias(self.model, CHAMPION_ALIAS)
-        versions = {"challenger": candidate.version, **_rivals(registry, self.model, champion)}
+        rivals = _rivals(registry, self.model, champion, self.policy.anchor, now=time.time())
+        versions = {"challenger": candidate.version, **rivals}
         lost = {} if champion is not None else _lost(registry, self.model)
-        tries = _tries(evidence, self.model, held_back_digest(rows, self.data))
-        besides = _rewritten(candidate.window, rows.window)
-        return trial.judge(registry, self.model, versions, rows, unusable=lost, tries=tries, besides=besides)
+        anchor = rivals.get("anchor", champion)
+        return trial.judge(
+            registry,
+            self.model,
+            versions,
+            rows,
+            unusable=lost,
+            tries=_tries(evidence, self.model, _HELD_BACK, held_back_digest(rows, self.data)),
+            anchor_tries=_tries(evidence, self.model, _ANCHOR, anchor) if anchor else 1,
+            besides=_rewritten(candidate.window, rows.window),
+        )
 
 
 def _rewritten(recorded: Window, now: Window) -> list[Finding]:
@@ -134,19 +145,26 @@ def _rewritten(recorded: Window, now: Window) -> list[Finding]:
     return [replace(found, reason=f"{found.reason}; train again, in a new run")]
 
 
-def _rivals(registry: ModelRegistry, model: str, champion: str | None) -> dict[str, str]:
+def _rivals(
+    registry: ModelRegistry, model: str, champion: str | None, rule: str = BEST_ANCHOR, *, now: float = 0.0
+) -> dict[str, str]:
     """Return champion and anchor by role; the anchor only if it is another version."""
-    from airflow_mlops.core.validation.anchor import ANCHOR_TAG
+    from airflow_mlops.core.validation.anchor import ANCHOR_TAG, anchor_of
 
     if champion is None:
         return {}
-    anchor = registry.version(model, champion).tags.get(ANCHOR_TAG, champion)
+    recorded = registry.version(model, champion).tags.get(ANCHOR_TAG, "")
+    served = [(entry.to_version, entry.at) for entry in registry.ledger(model)]
+    anchor = anchor_of(rule, champion, recorded, served, now=now)
     return {"champion": champion, **({} if anchor == champion else {"anchor": anchor})}
 
 
-def _tries(evidence: RunEvidence, model: str, held_back: str) -> int:
-    """Count the candidates of other, earlier runs judged on these rows, and this one; recorded first."""
-    store, tags = evidence.store, {_HELD_BACK: held_back}
+def _tries(evidence: RunEvidence, model: str, tag: str, value: str) -> int:
+    """Count the candidates of other, earlier runs judged on the same rows, or against the same anchor.
+
+    This one is counted too, and recorded first.
+    """
+    store, tags = evidence.store, {tag: value}
     store.set_tags(evidence.run, tags)
     runs = [run for run, _ in store.search(model, tags)]  # newest first
     return len(runs) - runs.index(evidence.run) if evidence.run in runs else len(runs) + 1

@@ -11,6 +11,7 @@ from airflow_mlops.backends.reporting.rollout import drawn
 from airflow_mlops.backends.reporting.update_plots import metric_plot, segment_plots, unit_of
 from airflow_mlops.core.release.card import COMPARISON_HEADER, compared_row
 from airflow_mlops.core.release.version_status import State, sections_of
+from airflow_mlops.core.validation.anchor import since_anchor
 from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION
 from airflow_mlops.core.verdict import Outcome
 
@@ -89,6 +90,7 @@ def render_update(report: UpdateReport, run_url: str, paths: Mapping[str, str]) 
         why_missing={one.part: one.reason for one in report.missing},
         documents=_documents(report, run_url, paths),
         metrics=_metrics(validation) if validation else [],
+        since_anchor=since_anchor(validation) if validation else [],
         segments=segment_plots(validation) if validation else [],
         segment_rows=_segment_rows(validation) if validation else [],
         header=("Segment", *COMPARISON_HEADER),

@@ -110,6 +110,12 @@ def _absent(name: str, column: pd.Series, held: pd.Series[bool]) -> Finding | No
     return warned("absent_segments", name, reason, len(counts))
 
 
+def segment_sizes(column: pd.Series) -> dict[str, int]:
+    """Return the rows of each value, as text."""
+    values, counts = np.unique(_text(column), return_counts=True)
+    return dict(zip(map(str, values), map(int, counts), strict=True))
+
+
 def held_back_digest(rows: Rows, spec: DatasetSpec) -> str:
     """Return a digest of which rows are held back, by their keys, in any order, storage type and schema.
 

@@ -55,6 +55,7 @@ class Trial:
         *,
         unusable: Mapping[str, str] | None = None,
         tries: int = 1,
+        anchor_tries: int = 1,
         besides: Sequence[Finding] = (),
     ) -> Report:
         """Judge versions by role: ``{"challenger": "4", "champion": "3"}``, the latter if there is one.
@@ -62,6 +63,7 @@ class Trial:
         :param versions: by role; with ``anchor``, if that is another one than the champion.
         :param unusable: roles that are not available, and why.
         :param tries: candidates judged on these held-back rows, this one included.
+        :param anchor_tries: candidates compared with this anchor, this one included.
         :param besides: findings about the rows that belong to the same verdict.
         :raises TransientError: the registry does not answer; a retry may help.
         """
@@ -91,7 +93,9 @@ class Trial:
         sample = sample_of(rows, self.data, self.policy, scores, unusable)
         with threadpool_limits(1, user_api="blas"):  # for small products threads cost more than they gain
             own = self._own(sample)
-            report = judge_candidate(sample, self.policy, own=own, besides=findings, tries=tries)
+            report = judge_candidate(
+                sample, self.policy, own=own, besides=findings, tries=tries, anchor_tries=anchor_tries
+            )
         return replace(report, versions=versions)
 
     def _scored(self, model: LoadedModel, rows: Rows) -> Array:

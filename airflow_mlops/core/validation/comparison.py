@@ -21,7 +21,12 @@ from airflow_mlops.core.validation.evaluation import Evaluation
 from airflow_mlops.core.validation.fairness import fairness
 from airflow_mlops.core.validation.metrics.registry import is_bounded
 from airflow_mlops.core.validation.paired import concluded, finite_or_none, paired_comparisons
-from airflow_mlops.core.validation.policy import OnUnusableChampion, alpha_of_try, check_side
+from airflow_mlops.core.validation.policy import (
+    OnUnusableChampion,
+    alpha_against_anchor,
+    alpha_of_try,
+    check_side,
+)
 from airflow_mlops.core.validation.report import (
     OUTCOME_OF_ANSWER,
     Comparison,
@@ -54,12 +59,14 @@ def judge_candidate(
     own: Sequence[Metric] = (),
     besides: Iterable[Finding] = (),
     tries: int = 1,
+    anchor_tries: int = 1,
 ) -> Report:
     """Compare and conclude; without a champion (cold start) baseline and floor decide alone.
 
     :param own: the author's metrics and scikit-learn's scorers, by the names the policy uses.
     :param besides: findings of other gates that belong to the same verdict.
     :param tries: how many candidates were judged on these held-back rows, this one included.
+    :param anchor_tries: how many were compared with this anchor, on whatever rows, this one included.
     :raises InvalidConfigError: the policy names a metric that is not there.
     """
     asked = [name for name in policy.all_metrics if name not in {one.name for one in own}]
@@ -68,7 +75,8 @@ def judge_candidate(
         return _report(sample, [*broken, *besides])
     check_metrics(sample, asked)
     alpha = alpha_of_try(policy.alpha, tries)
-    evaluation = Evaluation(sample, replace(policy, alpha=alpha), own)
+    anchor_alpha = min(alpha, alpha_against_anchor(policy.alpha, anchor_tries))
+    evaluation = Evaluation(sample, replace(policy, alpha=alpha), own, anchor_alpha)
     with_champion, findings = _champion(sample, policy, asked)
     with_anchor, lost = usable_anchor(sample, asked)
     rivals = [*([CHAMPION] if with_champion else []), *([ANCHOR] if with_anchor else [])]
@@ -93,6 +101,8 @@ def judge_candidate(
         _report(sample, findings),
         alpha=alpha,
         tries=tries,
+        anchor_tries=anchor_tries,
+        anchor_alpha=anchor_alpha,
         values=tuple(_values(evaluation, (CHALLENGER, *rivals, BASELINE))),
         comparisons=(*beaten, *compared),
         weak_slices=tuple(weak),
@@ -211,7 +221,7 @@ def _needs(policy: ValidationPolicy) -> str:
 
 def _compared(evaluation: Evaluation, name: str, rival: str) -> Comparison:
     (pair,) = paired_comparisons(evaluation, name, rival)
-    return concluded(pair, pair.p_values, evaluation.policy.alpha)
+    return concluded(pair, pair.p_values, evaluation.policy.alpha, evaluation.alpha_against(rival))
 
 
 def _overall(evaluation: Evaluation, rival: str) -> list[Comparison]:

@@ -13,7 +13,7 @@ from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.metrics.base import BoolArray, IntArray, Metric, Scored
 from airflow_mlops.core.validation.metrics.registry import metric
 from airflow_mlops.core.validation.policy import ValidationPolicy
-from airflow_mlops.core.validation.sample import CHALLENGER, Sample
+from airflow_mlops.core.validation.sample import ANCHOR, CHALLENGER, Sample
 
 WINDOWS = "\x00window"
 """Name by which windows are asked for as segments; no column is called so."""
@@ -41,11 +41,13 @@ class Evaluation:
     """What all checks of a candidate share: its sample, the policy, and resamples of each metric.
 
     :param own: the author's metrics and scikit-learn's scorers.
+    :param anchor_alpha: significance level against the anchor; ``None``: the policy's.
     """
 
     sample: Sample
     policy: ValidationPolicy
     own: Sequence[Metric] = ()
+    anchor_alpha: float | None = None
     _draws: dict[tuple[str, str, str], list[Estimate]] = field(default_factory=dict)
     _cells: dict[str, tuple[list[Segment], IntArray]] = field(default_factory=dict)
 
@@ -66,6 +68,11 @@ class Evaluation:
             entities=windows[1] if self.drawn_by_window else entities,
             are_units=not self.drawn_by_window,
         )
+
+    def alpha_against(self, rival: str) -> float:
+        """Return the significance level of "not worse than a rival"."""
+        is_lower = rival == ANCHOR and self.anchor_alpha is not None
+        return min(self.policy.alpha, self.anchor_alpha or 1.0) if is_lower else self.policy.alpha
 
     def metric(self, name: str) -> Metric:
         """Return a metric by name."""

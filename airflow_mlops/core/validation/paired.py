@@ -91,14 +91,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def concluded(pair: PairedComparison, p_values: tuple[float, float, float], alpha: float) -> Comparison:
-    """Conclude from p-values, adjusted or not."""
+def concluded(
+    pair: PairedComparison,
+    p_values: tuple[float, float, float],
+    alpha: float,
+    not_worse_alpha: float | None = None,
+) -> Comparison:
+    """Conclude from p-values, adjusted or not.
+
+    :param not_worse_alpha: significance level of "not worse", and of the lower bound; ``None``: ``alpha``.
+    """
+    strict = alpha if not_worse_alpha is None else not_worse_alpha
     not_worse, better, worse = p_values
     if pair.no_value:
         answer = ComparisonAnswer.NO_VALUE
     elif pair.too_small:
         answer = ComparisonAnswer.TOO_SMALL
-    elif not_worse <= alpha:
+    elif not_worse <= strict:
         answer = ComparisonAnswer.BETTER if better <= alpha else ComparisonAnswer.NOT_WORSE
     else:
         answer = ComparisonAnswer.WORSE if worse <= alpha else ComparisonAnswer.TOO_CLOSE
@@ -113,7 +122,7 @@ def concluded(pair: PairedComparison, p_values: tuple[float, float, float], alph
         challenger=finite_or_none(pair.mine.point),
         other=finite_or_none(pair.theirs.point),
         gain=finite_or_none(gain.point),
-        lower=finite_or_none(gain.lower(alpha)),
+        lower=finite_or_none(gain.lower(strict)),
         upper=finite_or_none(gain.upper(alpha)),
         allowed=pair.slack.point - gain.point if gain.is_known else 0.0,
         p_value=None if pair.too_small else not_worse,

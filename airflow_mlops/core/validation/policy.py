@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,6 +12,10 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.validation.metrics.registry import POINTS_DROP, check_bar, check_metric, is_loss
 from airflow_mlops.core.validation.security.security import PoisoningPolicy
 from airflow_mlops.core.verdict import Outcome
+
+BEST_ANCHOR = "best"
+_ANCHOR = re.compile(r"best|[1-9]\d*d?")
+_FREE_TRIES = 30.0
 
 
 class OnUnusableChampion(StrEnum):
@@ -119,6 +124,17 @@ def alpha_of_try(alpha: float, number: int) -> float:
     return alpha if number <= 1 else alpha / (number * (number - 1))
 
 
+def alpha_against_anchor(alpha: float, number: int) -> float:
+    """Return the significance level of one of several comparisons with the same anchor, on whatever rows.
+
+    Each try on new rows has all of ``alpha`` against the champion; against the anchor tries add up, for a
+    loss once accepted stays. From the tenth comparison on the level shrinks as 30 / k**1.5, of finite sum.
+
+    :param number: 1 for the first comparison with it.
+    """
+    return alpha * min(1.0, _FREE_TRIES / math.pow(number, 1.5))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationPolicy(Record):
     """What "good enough to challenge the champion" means: non-inferiority margins, floors and further limits.
@@ -136,6 +152,8 @@ class ValidationPolicy(Record):
         (0, 0.5]. It holds for the first try on a set of held-back rows; see :func:`alpha_of_try`.
     :param total_margin: how many margins all promotions together may lose against the best earlier champion
         (the anchor), 1 or more.
+    :param anchor: ``best``: the best earlier champion; ``90d``: the best of those that served in the last 90
+        days; or the number of a version.
     :param resamples: bootstrap resamples.
     :param entity: columns that identify a cluster, whose rows are drawn together, e.g. the customer.
     :param query: column of the query a row answers, for ranking metrics.
@@ -157,12 +175,16 @@ class ValidationPolicy(Record):
     calibration: CalibrationPolicy | None = None
     poisoning: PoisoningPolicy | None = None
     on_unusable_champion: OnUnusableChampion = OnUnusableChampion.STOP
-    total_margin: float = 2.0
+    total_margin: float = 1.0
     ceiling: dict[str, float] = field(default_factory=dict)
+    anchor: str = BEST_ANCHOR
 
     def __post_init__(self) -> None:
         """Refuse limits outside their range."""
         _require_margins(self.total_margin)
+        if not _ANCHOR.fullmatch(self.anchor):
+            msg = f"validate.anchor: {self.anchor!r}, allowed: best, days such as 90d, or a version such as 7"
+            raise InvalidConfigError(msg)
         if not self.metrics:
             msg = "validate.margin: empty, allowed: at least one metric with its margin"
             raise InvalidConfigError(msg)

@@ -114,6 +114,8 @@ class Report(Record):
     :param versions: what was judged, by role.
     :param alpha: probability that a one-sided bound lies on the wrong side of the true value.
     :param tries: candidates that were judged on these rows, this one included.
+    :param anchor_tries: candidates that were compared with this anchor, on whatever rows; ``anchor_alpha``:
+        the level of the lower bounds of comparisons with it.
     """
 
     verdict: Verdict
@@ -121,6 +123,8 @@ class Report(Record):
     rows_digest: str = ""
     alpha: float = 0.05
     tries: int = 1
+    anchor_tries: int = 1
+    anchor_alpha: float = 0.05
     values: tuple[Value, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     weak_slices: tuple[WeakSlice, ...] = ()

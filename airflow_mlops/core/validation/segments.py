@@ -43,7 +43,7 @@ def declared(evaluation: Evaluation, rival: str) -> tuple[list[Comparison], list
             findings += _likely_losses(pairs, few)
             small |= {pairs[place].segment.name: pairs[place] for place in few}
         findings += _small_ones(evaluation, column, list(small.values()))
-    return _adjusted(asked, evaluation.policy.alpha), findings
+    return _adjusted(asked, evaluation.policy.alpha, evaluation.alpha_against(rival)), findings
 
 
 def shrunken(gains: Sequence[Estimate]) -> Array:
@@ -69,13 +69,13 @@ def _pooled(
     return paired_comparisons(evaluation, name, rival, evaluation.pool(column, few))
 
 
-def _adjusted(asked: list[PairedComparison], alpha: float) -> list[Comparison]:
+def _adjusted(asked: list[PairedComparison], alpha: float, not_worse: float) -> list[Comparison]:
     large = [pair for pair in asked if not pair.too_small]
     adjusted = iter(
         zip(*(holm(claim) for claim in zip(*(one.p_values for one in large), strict=True)), strict=True)
     )
     nothing = (1.0, 1.0, 1.0)
-    return [concluded(one, nothing if one.too_small else next(adjusted), alpha) for one in asked]
+    return [concluded(one, nothing if one.too_small else next(adjusted), alpha, not_worse) for one in asked]
 
 
 def _small_ones(evaluation: Evaluation, column: str, small: list[PairedComparison]) -> list[Finding]:

@@ -206,3 +206,12 @@ def test_loss_says_that_less_is_better():
     loss = comparison(metric="log_loss", challenger=0.2, other=0.3, gain=0.1)
     drawn = metric_plot(replace(report(loss), values=values), "log_loss", None)
     assert drawn.label == "log_loss (nats per row); less is better"
+
+
+def test_gain_since_the_anchor_and_the_tries_on_these_rows_are_said():
+    told = validated(comparison(rival="anchor", lower=-0.004), tries=3, anchor_tries=12, anchor_alpha=0.036)
+    told = replace(told, versions={"challenger": "9", "champion": "8", "anchor": "5"})
+    seen = text_of(page(validation=told))
+    assert "Gain since the anchor, version 5: " in seen
+    assert "comparison 12 with it at alpha 0.036." in seen
+    assert "Try 3 on these held-back rows, at alpha 0.05." in seen

@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from airflow_mlops.core.validation.anchor import next_anchor
+from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.validation.anchor import anchor_of, next_anchor, since_anchor
 from airflow_mlops.core.validation.comparison import judge_candidate
-from airflow_mlops.core.validation.policy import ValidationPolicy
+from airflow_mlops.core.validation.policy import ValidationPolicy, alpha_against_anchor
 from airflow_mlops.core.validation.sample import ANCHOR, BASELINE, CHALLENGER, CHAMPION, Sample
 from airflow_mlops.core.verdict import Outcome
+from airflow_mlops.dag_factories.validate import ValidateConfig
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def without(sample, *roles):
     return replace(sample, scores=scores)
 
 
-STEPS = ValidationPolicy(margin={"accuracy": 0.02}, resamples=300, slices=None)
+STEPS = ValidationPolicy(margin={"accuracy": 0.02}, resamples=300, slices=None, total_margin=2.0)
 ROLES = {CHALLENGER: "9", CHAMPION: "8", ANCHOR: "5"}
 
 
@@ -101,3 +103,76 @@ def test_further_tries_on_the_same_rows_have_less_of_alpha_and_say_so(rng):
     bounds = [one.lower for report in (first, fifth) for one in report.comparisons if one.rival == CHAMPION]
     assert bounds[1] < bounds[0]
     assert not [f for f in first.verdict.findings if f.subject == "tries"]
+
+
+def test_total_loss_that_is_allowed_by_default_is_one_margin(rng):
+    policy = ValidationPolicy(margin={"accuracy": 0.02}, resamples=300, slices=None)
+    report = judge_candidate(descended(rng, 0.19, 0.18, 0.15), policy)
+    (one,) = (c for c in report.comparisons if c.rival == ANCHOR)
+    assert one.allowed == pytest.approx(0.02)
+    assert report.verdict.outcome is Outcome.FAIL
+
+
+def test_further_comparisons_with_one_anchor_have_less_of_alpha_on_new_rows_too(rng):
+    found = descended(rng, 0.175, 0.165, 0.16)
+    first, late = (judge_candidate(found, STEPS, anchor_tries=tries) for tries in (1, 100))
+    bounds = {
+        (name, one.rival): one.lower
+        for name, report in (("first", first), ("late", late))
+        for one in report.comparisons
+    }
+    assert (first.anchor_alpha, late.alpha, late.anchor_tries) == (0.05, 0.05, 100)
+    assert late.anchor_alpha == pytest.approx(0.05 * 0.03)
+    assert bounds["late", ANCHOR] < bounds["first", ANCHOR]
+    assert bounds["late", CHAMPION] == bounds["first", CHAMPION]
+
+
+def test_all_comparisons_with_one_anchor_together_spend_a_finite_level():
+    levels = [alpha_against_anchor(0.05, number) for number in (1, 9, 10, 100, 1000)]
+    assert levels[:2] == [0.05, 0.05]
+    assert levels == sorted(levels, reverse=True)
+    assert sum(alpha_against_anchor(1.0, number) for number in range(1, 100_000)) < 29
+
+
+@pytest.mark.parametrize(
+    ("rule", "recorded", "anchor"),
+    [
+        ("best", "", "9"),
+        ("best", "3", "3"),
+        ("4", "3", "4"),
+        ("90d", "8", "8"),  # the best known served within the 90 days
+        ("90d", "3", "7"),  # it did not: 7 is the first that did
+        ("1d", "3", "9"),
+        ("200d", "3", "3"),
+    ],
+)
+def test_anchor_is_the_best_known_of_all_of_the_last_days_or_a_named_version(rule, recorded, anchor):
+    day = 86400.0
+    served = [("3", 0.0), ("7", 100 * day), ("8", 150 * day), ("9", 180 * day)]
+    assert anchor_of(rule, "9", recorded, served, now=195 * day) == anchor
+
+
+def test_report_says_the_gain_since_the_anchor_and_how_many_tries_there_were(rng):
+    report = judge_candidate(descended(rng, 0.18, 0.17, 0.16), STEPS, tries=2, anchor_tries=12)
+    total, tries = since_anchor(replace(report, versions=ROLES))
+    assert re.fullmatch(
+        r"gain since the anchor, version 5: accuracy -0\.0\d+ \(at least -0\.0\d+, allowed -0\.04\); "
+        r"comparison 12 with it at alpha 0\.025",
+        total,
+    )
+    assert tries == "try 2 on these held-back rows, at alpha 0.025"
+    alone = judge_candidate(without(descended(rng, 0.16, 0.16, 0.16), ANCHOR), STEPS)
+    said = since_anchor(replace(alone, versions={CHALLENGER: "9", CHAMPION: "8"}))
+    assert said[0].startswith("gain since the anchor, version 8, the champion: accuracy ")
+    assert since_anchor(replace(alone, comparisons=())) == []
+
+
+@pytest.mark.parametrize(("given", "read"), [(7, "7"), ("90d", "90d"), ("best", "best")])
+def test_anchor_of_the_configuration_may_be_a_number_as_yaml_reads_it(given, read):
+    assert ValidateConfig(margin={"accuracy": 0.02}, anchor=given).policy().anchor == read
+
+
+@pytest.mark.parametrize("wrong", ["newest", "0d", "12h", True])
+def test_anchor_that_is_none_is_refused_with_what_is_allowed(wrong):
+    with pytest.raises(InvalidConfigError, match="anchor"):
+        ValidateConfig(margin={"accuracy": 0.02}, anchor=wrong)

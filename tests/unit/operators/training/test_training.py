@@ -66,6 +66,16 @@ def train(lake, function=fit, **more):
     return TrainModelOperator(task_id="t", model="m", function=function, window=window, **known | more)
 
 
+def test_claims_that_the_rows_can_never_decide_are_in_the_log_before_anything_is_trained(lake, capsys):
+    policy = ValidationPolicy(margin={"roc_auc": 0.001}, min_segment_rows=600)
+    for task in (train(lake, policy=policy), train(lake)):
+        task._warn(task._read())
+    said = [line for line in capsys.readouterr().out.splitlines() if "validation cannot decide: " in line]
+    assert len(said) == 2
+    assert "validate.margin.roc_auc 0.001: needs 2,996 rows of the rarest class even if no failure" in said[0]
+    assert "data.segments.origin: 2 of 2 segments below validate.min_segment_rows 600" in said[1]
+
+
 @pytest.mark.integration
 def test_candidate_is_trained_registered_validated_and_nominated(mlflow_world, run, lake):
     candidate = run(train(lake))

@@ -195,9 +195,9 @@ def evidence_of(world, run_id):
 
 def test_candidates_judged_on_the_same_held_back_rows_are_counted_a_later_try_of_a_task_is_not(world):
     first, second, third = (evidence_of(world, run_id) for run_id in ("a", "b", "c"))
-    assert [_tries(one, "m", "sha256:x") for one in (first, second, third)] == [1, 2, 3]
-    assert [_tries(one, "m", "sha256:x") for one in (first, second, third)] == [1, 2, 3]
-    assert _tries(evidence_of(world, "d"), "m", "sha256:y") == 1
+    assert [_tries(one, "m", "rows", "sha256:x") for one in (first, second, third)] == [1, 2, 3]
+    assert [_tries(one, "m", "rows", "sha256:x") for one in (first, second, third)] == [1, 2, 3]
+    assert _tries(evidence_of(world, "d"), "m", "rows", "sha256:y") == 1
 
 
 def test_anchor_is_the_one_that_the_champion_carries_unless_it_is_the_champion(champion):
@@ -207,6 +207,14 @@ def test_anchor_is_the_one_that_the_champion_carries_unless_it_is_the_champion(c
     assert _rivals(champion.registry, "m", "2") == {"champion": "2", "anchor": "1"}
     champion.registry.set_tags("m", "2", {"mlops.anchor": "2"})
     assert _rivals(champion.registry, "m", "2") == {"champion": "2"}
+
+
+def test_anchor_of_the_last_days_comes_from_the_ledger_a_named_version_from_the_configuration(champion):
+    (first,) = champion.registry.ledger("m")
+    champion.registry.set_tags("m", "2", {"mlops.anchor": "7"})
+    late = first.at + 10 * 86400
+    assert _rivals(champion.registry, "m", "2", "30d", now=late) == {"champion": "2", "anchor": "1"}
+    assert _rivals(champion.registry, "m", "2", "4", now=late) == {"champion": "2", "anchor": "4"}
 
 
 @pytest.mark.parametrize("key", [pa.int32(), pa.int64(), pa.string(), pa.dictionary(pa.int8(), pa.string())])

@@ -1,0 +1,99 @@
+"""``airflow-mlops plan``: what its page shows is what it prints; a window's own counts; what is refused."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from airflow_mlops.cli import main
+
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "plan.md").read_text()
+((COMMAND, PRINTED),) = re.findall(r"```console\n\$ (.*?)\n(.*?)```", PAGE, flags=re.DOTALL)
+CONFIG = """
+model: churn
+data: {uri: /lake, target: churned, schema: s.yaml, key: [id], segments: [origin], exclude: [origin, day]}
+train: {function: "builders:fit"}
+validate: {margin: {accuracy: 0.05}, floor: {accuracy: 0.7}}
+rollout: {steps: [50], burst: 1}
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "churn.yaml"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = 4000
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(rows),
+            "origin": np.where(np.arange(rows) % 40 == 0, "HPN", "JFK"),
+            "x": rng.normal(size=rows),
+            "day": pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(rows) % 10, unit="D"),
+            "churned": rng.random(rows) < 0.3,
+        }
+    )
+    (tmp_path / "lake").mkdir()
+    frame.to_parquet(tmp_path / "lake" / "a.parquet")
+    return str(tmp_path / "lake")
+
+
+def test_command_prints_what_the_page_shows(capsys):
+    assert main(shlex.split(COMMAND)[1:]) == 0
+    printed = capsys.readouterr().out
+    assert printed == PRINTED
+
+
+def test_window_gives_prevalence_days_and_segments_and_the_power_of_its_rows(config, lake, capsys):
+    assert main(["plan", config, "--data", lake]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"assumed: accuracy 0\.\d+, 0\.(29|3)\d* of the rows positive", printed)
+    assert re.search(r"claim +held-back rows +rests on +rows in all +days +power at 1?,?\d{3}\n", printed)
+    assert re.search(r"accuracy: not worse than the champion +\d+ .* 1\.00\n", printed)
+    assert re.search(r"2 segments: not worse in any +[\d,]+ .* 0\.00\n", printed)
+    assert "canary at 50 %: errors below 0.02 190\n" in re.sub(" +", " ", printed)
+    assert re.search(r"! data\.segments\.origin: 1 of 2 segments below .*: HPN \(\d\d\)\n", printed)
+
+
+def test_segments_without_a_window_are_said_not_to_be_planned(config, capsys):
+    assert main(["plan", config, "--requests-per-day", "86400"]) == 0
+    assert "! not planned: segments of origin; give --data, or --segments and their number\n" in (
+        capsys.readouterr().out
+    )
+
+
+def test_own_metrics_are_named_and_the_others_planned(tmp_path, capsys):
+    path = tmp_path / "m.yaml"
+    own = "validate: {margin: {accuracy: 0.05, profit: 1}, metrics: {profit: {function: 'm:profit'}}}"
+    path.write_text(re.sub("validate:.*", own, CONFIG))
+    main(["plan", str(path), "--segments", "2"])
+    printed = capsys.readouterr().out
+    assert "! not planned: profit, which needs rows with scores\n" in printed
+    assert "accuracy: not worse than the champion" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to plan; allowed: a model's YAML file, or --metric and --margin"),
+        (["--metric", "roc_auc"], "nothing to plan"),
+        (["--metric", "rmse", "--margin", "3"], "rmse has a unit: give the champion's with --value"),
+        (["--metric", "ndcg", "--margin", ".1"], "ndcg"),
+        (["--metric", "roc_au", "--margin", ".1"], "did you mean 'roc_auc'"),
+        (["--metric", "roc_auc", "--margin", ".1", "--data", "/x"], "with a model's YAML file"),
+        (["--metric", "roc_auc", "--margin", ".1", "--prevalence", "2"], "prevalence 2, allowed"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_with_what_is_allowed(arguments, said, capsys):
+    assert main(["plan", *arguments]) == 2
+    assert said in capsys.readouterr().err
