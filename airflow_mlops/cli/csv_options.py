@@ -33,7 +33,7 @@ def add_csv_options(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN=TYPE",
         action="append",
         default=[],
-        help="text, integer, number, boolean, date, datetime; may be repeated",
+        help="text, integer, number, boolean, date, datetime; of columns of folders too; may be repeated",
     )
     group.add_argument(
         "--no-final-newline", action="store_true", help="the last line may lack its line break"

@@ -89,7 +89,7 @@ def _profile(window: Window, source: Source, bins_from: Profile | None) -> Profi
     profile = replace(
         _together([_scan([], columns, unknown), *parts]),
         partitions=window.partitions,
-        partition_column=source.data.key if source.data.key in source.schema.names else "",
+        partition_column=source.data.key if source.data.key in source.schema.names else None,
         notes=source.notes,
     )
     require_rows(window, profile.rows)

@@ -51,7 +51,6 @@ class CsvSource:
         own = pa.unify_schemas(parts, promote_options="permissive")
         self.data = data.beside(own.names)
         self.schema = self.data.with_folders(own)
-        self._require_stated()
         self._names = {path: part.names for path, part in zip(self.files, parts, strict=True)}
         self.notes = (*self._told(types), *data.notes)
         self._later, self._first = self.batches(self.schema), list[pa.RecordBatch]()
@@ -67,18 +66,6 @@ class CsvSource:
         else:
             file.close()
         return found
-
-    def _require_stated(self) -> None:
-        """Refuse a type that is stated of a column that no file has.
-
-        :raises InvalidDataError: names it, and the columns.
-        """
-        missing = next((name for name in self.options.dtypes if name not in self.schema.names), None)
-        if missing is not None:
-            msg = (
-                f"{self.storage.uri}: dtypes: no column {missing!r}; columns: {', '.join(self.schema.names)}"
-            )
-            raise InvalidDataError(msg)
 
     def _told(self, types: Sequence[FoundTypes]) -> tuple[str, ...]:
         """Return how the files are read, in words."""

@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from airflow_mlops.backends.profiling.files.bins import kind_of
 from airflow_mlops.backends.profiling.files.storage import Storage
+from airflow_mlops.core.data.dataset_uri import CsvType
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+STATED_TYPES = {
+    CsvType.TEXT: pa.string(),
+    CsvType.INTEGER: pa.int64(),
+    CsvType.NUMBER: pa.float64(),
+    CsvType.BOOLEAN: pa.bool_(),
+    CsvType.DATE: pa.date32(),
+    CsvType.DATETIME: pa.timestamp("us"),
+}
+"""Arrow's types of what ``dtypes`` state, for columns of csv files and of folders."""
 THREADS = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 PlacedBatch = tuple[int, pa.RecordBatch]
 """A batch of neighbouring columns, and the position of the first one in the schema."""
@@ -62,7 +73,7 @@ class DataFiles:
 
     :param folders: by file, values of columns that its folders give, or its table's log.
     :param types: types of these columns.
-    :param key: the column among them that names the window's partitions, ``""`` if none does.
+    :param key: the column among them that names the window's partitions, ``None`` if none does.
     :param version: version or snapshot of the table whose files they are.
     :param schema: the table's, ``None`` if the files' own hold.
     :param field_ids: names of the table's columns by the numbers that its files know them by.
@@ -73,7 +84,7 @@ class DataFiles:
     paths: tuple[str, ...]
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     types: pa.Schema = field(default_factory=lambda: pa.schema([]))
-    key: str = ""
+    key: str | None = None
     version: str = ""
     schema: pa.Schema | None = None
     field_ids: Mapping[int, str] = field(default_factory=dict)
@@ -122,6 +133,21 @@ def told_of(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 def _more(count: int) -> str:
     return f" and {count} more" if count else ""
+
+
+def require_stated(schema: pa.Schema, dtypes: Mapping[str, CsvType], uri: str) -> None:
+    """Refuse a stated type that has no effect: of no column, or of one whose type parquet files state.
+
+    :raises InvalidDataError: names the column, and what there is.
+    """
+    for name, stated in dtypes.items():
+        if name not in schema.names:
+            msg = f"{uri}: dtypes: no column {name!r}; columns: {', '.join(schema.names)}"
+            raise InvalidDataError(msg)
+        if kind_of(schema.field(name).type) is not kind_of(STATED_TYPES[stated]):
+            msg = f"{uri}: dtypes: column {name!r} is {schema.field(name).type} in its files, not {stated}; "
+            msg += "allowed: columns of csv files, and of folders"
+            raise InvalidDataError(msg)
 
 
 def require_unique(names: Sequence[str], path: str) -> None:

@@ -121,7 +121,7 @@ def profile_table_uri(
     source = TableUri.parse(uri, connection)
     with open_table(source, partitions) as table:
         profile = profile_relation(table, bins_from=bins_from, partitions=tuple(partitions))
-    profile = replace(profile, partition_column=source.partition)
+    profile = replace(profile, partition_column=source.partition or None)
     window = Window(
         uri=source.shown, partitions=tuple(partitions), digest=profile_digest(profile), rows=profile.rows
     )

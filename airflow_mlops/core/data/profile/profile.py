@@ -21,16 +21,20 @@ class Profile(Record):
     """Summary of a window: the number of rows, and one :class:`Column` per column.
 
     :param partition_column: column that names the window's partitions, so that it differs between windows
-        by definition; ``""`` if there is none.
+        by definition; ``None`` if there is none (older profiles say ``""``).
     :param notes: how the data was read, where that was found and not stated.
     """
 
     rows: int
     columns: tuple[Column, ...]
     partitions: tuple[str, ...] = ()
-    partition_column: str = ""
+    partition_column: str | None = None
     notes: tuple[str, ...] = ()
     format: int = _FORMAT
+
+    def __post_init__(self) -> None:
+        """Read what older profiles say of no column as what newer ones say."""
+        object.__setattr__(self, "partition_column", self.partition_column or None)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -76,7 +80,7 @@ def merge(*profiles: Profile) -> Profile:
         rows=sum(profile.rows for profile in profiles),
         columns=tuple(_add_up(name, profiles) for name in names),
         partitions=tuple(sorted({key for profile in profiles for key in profile.partitions})),
-        partition_column=next((p.partition_column for p in profiles if p.partition_column), ""),
+        partition_column=next((p.partition_column for p in profiles if p.partition_column), None),
         notes=tuple(dict.fromkeys(note for profile in profiles for note in profile.notes)),
     )
 

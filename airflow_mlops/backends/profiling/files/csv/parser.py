@@ -17,22 +17,14 @@ import pyarrow.csv as pacsv
 from airflow_mlops.backends.profiling.files.csv.dialect import CsvDialect
 from airflow_mlops.backends.profiling.files.csv.file import BYTE_ORDER_MARK
 from airflow_mlops.backends.profiling.files.kernels import has_leading_zeros
-from airflow_mlops.backends.profiling.files.source import require_unique
-from airflow_mlops.core.data.dataset_uri import CsvOptions, CsvType
+from airflow_mlops.backends.profiling.files.source import STATED_TYPES, require_unique
+from airflow_mlops.core.data.dataset_uri import CsvOptions
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-_TYPES = {
-    CsvType.TEXT: pa.string(),
-    CsvType.INTEGER: pa.int64(),
-    CsvType.NUMBER: pa.float64(),
-    CsvType.BOOLEAN: pa.bool_(),
-    CsvType.DATE: pa.date32(),
-    CsvType.DATETIME: pa.timestamp("us"),
-}
 _LEADING_ZEROS = r"^[+-]?0[0-9]"
 _LONG_NUMBER = r"^[+-]?[0-9]{19,}$"
 _LARGEST = 2.0**63
@@ -66,7 +58,7 @@ class CsvParser:
 
         :raises InvalidDataError: a column that stands there twice.
         """
-        stated = {name: _TYPES[kind] for name, kind in self.options.dtypes.items()}
+        stated = {name: STATED_TYPES[kind] for name, kind in self.options.dtypes.items()}
         table = self._parse(block, None, column_types=stated)
         require_unique(table.schema.names, self.name)
         numbers = self._numbers(table.schema)
