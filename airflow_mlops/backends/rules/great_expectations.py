@@ -14,6 +14,7 @@ from airflow_mlops.core.data.expectations.types import (
     NULLABLE_INTEGER_TYPES,
     undecided_columns,
 )
+from airflow_mlops.core.data.profile.profile import missing_findings
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def check_schema(
     decided = [(rule, evaluate_rule(rule, profile, whole)) for rule in rules]
     left = [rule for rule, found in decided if found is None]
     from_rows = iter(evaluate_rows(left, _rows(window, left, profile.names, filesystem)) if left else ())
-    return Verdict.of("schema", [found or next(from_rows) for _, found in decided])
+    findings = [found or next(from_rows) for _, found in decided]
+    return Verdict.of("schema", [*findings, *(missing_findings(profile) if findings else ())])
 
 
 def evaluate_rows(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:

@@ -16,7 +16,7 @@ from airflow_mlops.backends.profiling.files.source import require_stated
 from airflow_mlops.backends.profiling.files.storage import format_of, locate
 from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.errors import InvalidDataError, NoRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,6 +113,7 @@ def open_window(
     with readable(window):
         files, options = _files_of(window, filesystem), DatasetUri.parse(window.uri).csv
         source = _opened(files, options, on_bytes)
+    require_rows(window, len(source.schema))
     require_stated(source.schema, options.dtypes, files.storage.uri)
     return source
 
@@ -150,11 +151,11 @@ def described_window(window: Window, source: Source, rows: int) -> Window:
 def require_rows(window: Window, rows: int) -> None:
     """Refuse a window without rows.
 
-    :raises InvalidDataError: names the window.
+    :raises NoRowsError: names the window.
     """
     if rows == 0:
         msg = f"{window.uri}: window {window.label} has 0 rows, allowed: 1 or more"
-        raise InvalidDataError(msg)
+        raise NoRowsError(msg)
 
 
 def _rows(window: Window, source: Source, columns: Sequence[str] | None) -> pa.Table:

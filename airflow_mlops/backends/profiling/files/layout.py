@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -11,7 +12,15 @@ import pyarrow.compute as pc
 
 from airflow_mlops.backends.profiling.files.lake.find import open_lake_table, require_outside_tables
 from airflow_mlops.backends.profiling.files.source import STATED_TYPES, DataFiles
-from airflow_mlops.backends.profiling.files.storage import KEY, Storage, children, files_below, locate
+from airflow_mlops.backends.profiling.files.storage import (
+    KEY,
+    Storage,
+    bare_folders,
+    children,
+    files_below,
+    key_of,
+    locate,
+)
 from airflow_mlops.core.data.dataset_uri import CsvType, DatasetUri
 from airflow_mlops.core.errors import InvalidDataError
 
@@ -58,7 +67,9 @@ def find_files(
     if version:
         msg = f"{storage.uri}: version {version!r} is stated, but it is no Delta or Iceberg table"
         raise InvalidDataError(msg)
-    return with_folders(storage, data_files(storage, partitions), dtypes or {})
+    found = with_folders(storage, data_files(storage, partitions), dtypes or {})
+    filled = {key for key in found.partitions.values() if key is not None}
+    return found if partitions else replace(found, bare=bare_folders(storage, filled))
 
 
 def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
@@ -96,6 +107,7 @@ def with_folders(storage: Storage, paths: Sequence[str], dtypes: Mapping[str, Cs
         folders=typed,
         types=types,
         key=outermost.pop() if len(outermost) == 1 else None,
+        partitions={path: _partition_of(path, storage.path) for path in paths},
         notes=(_told(names, dtypes),) if names else (),
     )
 
@@ -115,6 +127,11 @@ def _typed(value: str | None, field: pa.Field, uri: str) -> Any:
     except pa.ArrowInvalid as error:
         msg = f"{uri}: folder '{field.name}={value}' is no {field.type}, as stated for its column (dtypes)"
         raise InvalidDataError(msg) from error
+
+
+def _partition_of(path: str, root: str) -> str | None:
+    inside = PurePosixPath(path).parts[len(PurePosixPath(root).parts) :]
+    return key_of(inside[0]) if inside else None
 
 
 def folder_values(path: str, root: str) -> dict[str, str | None]:

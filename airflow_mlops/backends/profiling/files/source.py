@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,10 +15,11 @@ import pyarrow as pa
 from airflow_mlops.backends.profiling.files.bins import kind_of
 from airflow_mlops.backends.profiling.files.storage import Storage
 from airflow_mlops.core.data.dataset_uri import CsvType
+from airflow_mlops.core.data.expectations.query import shortened
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 
 STATED_TYPES = {
@@ -37,6 +39,7 @@ PlacedBatch = tuple[int, pa.RecordBatch]
 class Source(Protocol):
     """Files of one window, read as batches with one schema.
 
+    ``empty`` are those without rows, which are known once the rows were read.
     The rows are read once: by :meth:`streams`, after :meth:`first_rows` if bins have to be found; or by
     :meth:`to_table`; or by :meth:`count_rows`.
     """
@@ -45,6 +48,7 @@ class Source(Protocol):
     schema: pa.Schema
     data: DataFiles
     notes: tuple[str, ...]
+    empty: list[str]
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
         """Return some rows from which bins are taken."""
@@ -77,6 +81,8 @@ class DataFiles:
     :param version: version or snapshot of the table whose files they are.
     :param schema: the table's, ``None`` if the files' own hold.
     :param field_ids: names of the table's columns by the numbers that its files know them by.
+    :param partitions: by file, the key of the partition it belongs to.
+    :param bare: folders of partitions that hold no file.
     :param notes: what the reader should know.
     """
 
@@ -88,7 +94,26 @@ class DataFiles:
     version: str = ""
     schema: pa.Schema | None = None
     field_ids: Mapping[int, str] = field(default_factory=dict)
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
+    bare: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def missing(self, empty: Collection[str]) -> tuple[str, ...]:
+        """Return what lacks rows where rows belong: partitions' folders, files of no bytes, whole partitions.
+
+        A file without rows beside others of its partition, as Spark writes them, is none of these.
+
+        :param empty: paths of files without rows.
+        """
+        passed = {*empty}
+        filled = {self.partitions.get(path) for path in self.paths if path not in passed}
+        found = [p for p in empty if self.partitions.get(p) not in filled or not self.storage.size([p])]
+        return tuple(sorted(self.storage.inside(path) for path in [*found, *self.bare]))
+
+    def without_rows(self, empty: Collection[str]) -> tuple[str, ...]:
+        """Return a note on files without rows and folders without files; none if there are none."""
+        names = [self.storage.inside(path) for path in (*empty, *self.bare)]
+        return (f"no rows in {shortened(names)}",) if names else ()
 
     def beside(self, names: Sequence[str]) -> DataFiles:
         """Return the files without the columns of folders that the files themselves have."""
@@ -114,6 +139,51 @@ class DataFiles:
                 values = self.constant(path, name, table.num_rows)
                 table = table.set_column(i, table.schema.field(i), values)
         return table
+
+
+def unified(parts: Sequence[tuple[str, pa.Schema]], advice: str = "") -> pa.Schema:
+    """Return one schema for all files: integers beside floats are floats, a column of nulls is of any type.
+
+    :param parts: path and schema of each file.
+    :param advice: what a person may do where they do not fit together.
+    :raises InvalidDataError: names column, types and the two files that do not fit together.
+    """
+    try:
+        return _joined([schema for _, schema in parts])
+    except pa.ArrowException as error:
+        msg = f"{_clash(parts) or ' '.join(str(error).split())}{advice}"
+        raise InvalidDataError(msg) from error
+
+
+def _joined(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    return pa.unify_schemas(schemas, promote_options="permissive")
+
+
+def _clash(parts: Sequence[tuple[str, pa.Schema]]) -> str:
+    known: dict[str, tuple[pa.Field, str]] = {}
+    for path, one in ((path, one) for path, schema in parts for one in schema):
+        before, first = known.get(one.name, (one, path))
+        try:
+            both = _joined([pa.schema([before]), pa.schema([one])]).field(0)
+        except pa.ArrowException:
+            mine, theirs = (PurePosixPath(name).name for name in (path, first))
+            return f"{mine}: column {one.name!r} is {one.type}, in {theirs} {before.type}"
+        known[one.name] = both, first if both == before else path
+    return ""
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Name the file in what goes wrong while it is read.
+
+    :raises InvalidDataError: it cannot be read.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        detail = " ".join(str(error).split())
+        msg = f"{PurePosixPath(path).name}: cannot be read: {detail}"
+        raise InvalidDataError(msg) from error
 
 
 def told_of(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:

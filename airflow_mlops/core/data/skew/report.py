@@ -14,6 +14,7 @@ from airflow_mlops.core.data.profile.families import (
     families_of,
     type_change,
 )
+from airflow_mlops.core.data.profile.profile import missing_findings
 from airflow_mlops.core.data.profile.shown import shown_value
 from airflow_mlops.core.data.profile.sketch import hash_text
 from airflow_mlops.core.data.skew.bins import counts_between, edges_of
@@ -227,6 +228,7 @@ def skew_verdict(
     findings += [_skipped_finding(name, reference, current) for name in skipped]
     findings += _type_findings(reference, current, {*skipped, *policy.ignore, *_partition_columns(profiles)})
     findings += [_blind_finding(name, *profiles) for name in blind]
+    findings += [*missing_findings(reference, "reference"), *missing_findings(current, "window")]
     findings += _policy_findings(policy, {**reference.by_name, **current.by_name})
     return Verdict.of("skew", findings)
 

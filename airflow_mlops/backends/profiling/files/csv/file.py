@@ -62,6 +62,8 @@ class CsvFile:
         self._encoding = encoding_of(head, options)
         self._decode = _decoder(self._encoding)
         self._head = self._decoded(head)
+        if self._head == BYTE_ORDER_MARK:
+            self._head = b""  # nothing follows it
         if excel := _SEPARATOR_LINE.match(self._head):
             self._head = self._head[excel.end() :]
             options = replace(options, delimiter=options.delimiter or excel[1].decode())

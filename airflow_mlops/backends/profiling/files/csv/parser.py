@@ -36,13 +36,19 @@ _STATE = "; state its type (dtypes), other files may have none"
 class FoundTypes:
     """Types of a file's columns.
 
+    :param rows: rows of the first block; a file with none there has none at all.
     :param kept: columns that stay text although their values look like numbers.
     :param notes: what was decided, for the reader.
     """
 
     schema: pa.Schema
+    rows: int
     kept: frozenset[str]
     notes: tuple[str, ...]
+
+
+NOTHING_FOUND = FoundTypes(schema=pa.schema([]), rows=0, kept=frozenset(), notes=())
+"""Of a file without a header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +77,9 @@ class CsvParser:
         notes += [f"{name} kept as text: no number holds {found}" for name, found in long.items()]
         notes += self._missing_words(block, [f.name for f in table.schema if pa.types.is_string(f.type)])
         kept = frozenset({*examples, *long})
-        return FoundTypes(schema=as_text(table.schema, kept), kept=kept, notes=tuple(notes))
+        return FoundTypes(
+            schema=as_text(table.schema, kept), rows=table.num_rows, kept=kept, notes=tuple(notes)
+        )
 
     def rows(self, block: bytes, names: Sequence[str] | None, wanted: pa.Schema) -> pa.Table:
         """Parse whole rows.
@@ -141,6 +149,11 @@ class CsvParser:
             words = pc.unique(plain.column(name).filter(there)).to_pylist()
             if words:
                 yield f"{name}: {', '.join(map(repr, words[:_MOST_WORDS]))} read as missing (na_values)"
+
+
+def is_filled(block: bytes) -> bool:
+    """Say whether a block holds more than blank lines, which are passed over."""
+    return bool(block.removeprefix(BYTE_ORDER_MARK).strip(b"\r\n"))
 
 
 def as_text(schema: pa.Schema, names: frozenset[str]) -> pa.Schema:

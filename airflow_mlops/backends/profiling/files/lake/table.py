@@ -58,6 +58,7 @@ class LakeTable:
             version=self.version,
             schema=self.schema,
             field_ids=self.field_ids,
+            partitions=self.partition,
             notes=(f"table at version {self.version}", *self.notes),
         )
 
