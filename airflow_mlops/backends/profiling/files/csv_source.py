@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -73,7 +74,7 @@ class CsvSource:
             self._begun[path], self._held = file, self._held + file.size
         else:
             file.close()
-        return found
+        return replace(found, notes=(*file.notes, *found.notes))
 
     def _told(self, types: Mapping[str, FoundTypes]) -> tuple[str, ...]:
         """Return how the files are read, in words."""

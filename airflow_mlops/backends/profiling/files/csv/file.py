@@ -64,6 +64,7 @@ class CsvFile:
         self._head = self._decoded(head)
         if self._head == BYTE_ORDER_MARK:
             self._head = b""  # nothing follows it
+        self.notes = _told_of_encoding(head, self._encoding, options)
         if excel := _SEPARATOR_LINE.match(self._head):
             self._head = self._head[excel.end() :]
             options = replace(options, delimiter=options.delimiter or excel[1].decode())
@@ -218,6 +219,21 @@ def _unpacked(file: _HashedFile, path: str) -> Any:
     if unpacker is None:
         return file
     return unpacker(file)
+
+
+def _told_of_encoding(head: bytes, encoding: str, options: CsvOptions) -> tuple[str, ...]:
+    """Tell of bytes that are UTF-8, which another encoding that is stated makes other letters of."""
+    if options.encoding is None or encoding.startswith("utf-"):
+        return ()
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return ()
+    word = re.search(r"\w*[^\x00-\x7f]\w*", text)
+    if word is None:
+        return ()
+    read = word[0].encode().decode(encoding, errors="replace")
+    return (f"its bytes are UTF-8: {word[0]!r} is read as {read!r}, by the stated encoding {encoding}",)
 
 
 def _decoder(encoding: str) -> Any:
