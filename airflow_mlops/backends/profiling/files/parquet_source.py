@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.files.source import reading, require_unique, unified
+from airflow_mlops.backends.profiling.files.source import naming_file, require_unique, unified
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ParquetSource:
 
         scanned = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
         checked = pads.ParquetFileFormat(default_fragment_scan_options=scanned)
-        with reading(path):
+        with naming_file(path):
             part = pads.dataset(path, format=checked, filesystem=self.storage.arrow)
             there = set(part.schema.names)
             table = part.to_table(columns=[name for name in wanted.names if name in there])
@@ -166,7 +166,7 @@ class RowGroup:
         if not columns:
             yield self._filled(conform(pa.RecordBatch.from_arrays([], names=[]), wanted, left))
             return
-        with reading(self.source.files[self.file]):
+        with naming_file(self.source.files[self.file]):
             for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
                 left -= batch.num_rows
                 yield self._filled(conform(batch, wanted, batch.num_rows))

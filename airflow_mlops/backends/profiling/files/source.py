@@ -173,7 +173,7 @@ def _clash(parts: Sequence[tuple[str, pa.Schema]]) -> str:
 
 
 @contextmanager
-def reading(path: str) -> Iterator[None]:
+def naming_file(path: str) -> Iterator[None]:
     """Name the file in what goes wrong while it is read.
 
     :raises InvalidDataError: it cannot be read.

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeGuard
 
 from airflow_mlops.core.data.profile.column import Column, Kind
-from airflow_mlops.core.data.profile.families import STORED_OTHERWISE, Family, TypeChange, type_change
+from airflow_mlops.core.data.profile.families import STORED_OTHERWISE, TypeFamily, TypeChange, type_change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -39,9 +39,9 @@ _OBJECTS = {
 """Kinds of values that pandas stores as Python objects, and the type names that match them."""
 _ALIASES = {"int64": {"int", "long"}, "float64": {"float", "double"}}
 _FAMILIES = {
-    Family.INTEGER: {*INTEGER_TYPES},
-    Family.FLOAT: {*_FLOATS.values()},
-    Family.DECIMAL: {"Decimal"},
+    TypeFamily.INTEGER: {*INTEGER_TYPES},
+    TypeFamily.FLOAT: {*_FLOATS.values()},
+    TypeFamily.DECIMAL: {"Decimal"},
 }
 DATE, TIMESTAMP, ZONED = "date", "timestamp", "timestamp with a time zone"
 """Kinds of moments, of which none compares with another."""
@@ -133,7 +133,7 @@ def _answer(query: ProfileQuery, held: str | None, named: list[str], fits: bool)
     return query.answer(passed=passed, observed=str(column.kind), reason=reason, mild=is_mild)
 
 
-def allowed_families(named: Collection[str]) -> set[Family]:
+def allowed_families(named: Collection[str]) -> set[TypeFamily]:
     """Return the families of types that a rule allows in full; a rule that names some widths means them."""
     return {family for family, names in _FAMILIES.items() if names <= {*named}}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.profile import Profile
 
 
-class Family(StrEnum):
+class TypeFamily(StrEnum):
     """Storage types that differ in width only."""
 
     INTEGER = "integer"
@@ -50,37 +50,37 @@ class TypeChange(StrEnum):
 
 _OF_WHOLE_NUMBERS = "of whole numbers"
 _CHANGES = {
-    (Family.INTEGER, Family.FLOAT): _OF_WHOLE_NUMBERS,  # what pandas makes of integers with nulls
-    (Family.INTEGER, Family.DECIMAL): _OF_WHOLE_NUMBERS,
-    (Family.FLOAT, Family.INTEGER): TypeChange.SAME,
-    (Family.FLOAT, Family.DECIMAL): TypeChange.STORED,
-    (Family.DECIMAL, Family.FLOAT): TypeChange.STORED,
-    (Family.DECIMAL, Family.INTEGER): TypeChange.STORED,
+    (TypeFamily.INTEGER, TypeFamily.FLOAT): _OF_WHOLE_NUMBERS,  # what pandas makes of integers with nulls
+    (TypeFamily.INTEGER, TypeFamily.DECIMAL): _OF_WHOLE_NUMBERS,
+    (TypeFamily.FLOAT, TypeFamily.INTEGER): TypeChange.SAME,
+    (TypeFamily.FLOAT, TypeFamily.DECIMAL): TypeChange.STORED,
+    (TypeFamily.DECIMAL, TypeFamily.FLOAT): TypeChange.STORED,
+    (TypeFamily.DECIMAL, TypeFamily.INTEGER): TypeChange.STORED,
 }
 """By wanted and held family; within a family nothing changes, and any other pair is another type."""
 STORED_OTHERWISE = ": the same values, stored otherwise"
 """What a message says of ``STORED``."""
 _ORDER = tuple(TypeChange)
 _PATTERNS = {
-    Family.INTEGER: r"u?int\d+",
-    Family.FLOAT: r"halffloat|float|double",
-    Family.DECIMAL: r"decimal.*",
-    Family.BOOLEAN: r"bool",
-    Family.TEXT: r"(large_)?string|string_view",
-    Family.DATE: r"date\d+\[.*",
-    Family.TIMESTAMP: r"timestamp\[\w+\]",
-    Family.ZONED: r"timestamp\[\w+, tz=.*",
+    TypeFamily.INTEGER: r"u?int\d+",
+    TypeFamily.FLOAT: r"halffloat|float|double",
+    TypeFamily.DECIMAL: r"decimal.*",
+    TypeFamily.BOOLEAN: r"bool",
+    TypeFamily.TEXT: r"(large_)?string|string_view",
+    TypeFamily.DATE: r"date\d+\[.*",
+    TypeFamily.TIMESTAMP: r"timestamp\[\w+\]",
+    TypeFamily.ZONED: r"timestamp\[\w+, tz=.*",
 }
 
 
-def families_of(column: Column) -> set[Family]:
+def families_of(column: Column) -> set[TypeFamily]:
     """Return the families of a column's storage types; none for types without one, or without values."""
     types = (re.sub(r"^dictionary<values=([^,]+),.*", r"\1", name) for name in column.arrow_type.split(" | "))
     found = (next((f for f, p in _PATTERNS.items() if re.fullmatch(p, name)), None) for name in types)
     return {family for family in found if family is not None}
 
 
-def type_change(wanted: Set[Family], column: Column, whole: Collection[str] = ()) -> TypeChange:
+def type_change(wanted: Set[TypeFamily], column: Column, whole: Collection[str] = ()) -> TypeChange:
     """Say what it means that a column comes where some families of types were; the worst of its own ones.
 
     :param whole: names of columns whose values are known from the rows to be whole numbers.
@@ -91,11 +91,11 @@ def type_change(wanted: Set[Family], column: Column, whole: Collection[str] = ()
     return max(held, key=_ORDER.index, default=TypeChange.SAME)
 
 
-def _easiest(wanted: Set[Family], held: Family, column: Column, whole: Collection[str]) -> TypeChange:
+def _easiest(wanted: Set[TypeFamily], held: TypeFamily, column: Column, whole: Collection[str]) -> TypeChange:
     return min((_change(one, held, column, whole) for one in wanted), key=_ORDER.index)
 
 
-def _change(wanted: Family, held: Family, column: Column, whole: Collection[str]) -> TypeChange:
+def _change(wanted: TypeFamily, held: TypeFamily, column: Column, whole: Collection[str]) -> TypeChange:
     if wanted is held:
         return TypeChange.SAME
     found = _CHANGES.get((wanted, held), TypeChange.OTHER)

@@ -12,7 +12,7 @@ from windows import lay
 from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
 from airflow_mlops.backends.rules.great_expectations import check_schema
 from airflow_mlops.core.data.profile.families import (
-    Family,
+    TypeFamily,
     TypeChange,
     families_of,
     type_change,
@@ -87,7 +87,7 @@ def test_doubles_that_the_profile_does_not_count_one_by_one_are_whole_by_the_row
     rows = pa.table({"n": pa.array([None, float("nan"), 0.0, *odd, *map(float, range(2000, 6000)), 9999.0])})
     window = Window(uri=lay(tmp_path, {"rows.parquet": rows}))
     profile = profile_window(window)
-    assert type_change({Family.INTEGER}, profile.by_name["n"]) is TypeChange.UNDECIDED
+    assert type_change({TypeFamily.INTEGER}, profile.by_name["n"]) is TypeChange.UNDECIDED
     verdict = check_schema(Schema(name="s", expectations=rules), profile, window, "training")
     assert verdict.outcome is outcome
 
