@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeGuard
 
 from airflow_mlops.core.data.profile.column import Column, Kind
-from airflow_mlops.core.data.profile.families import STORED_OTHERWISE, TypeFamily, TypeChange, type_change
+from airflow_mlops.core.data.profile.families import STORED_OTHERWISE, TypeChange, TypeFamily, type_change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,8 +12,8 @@ from windows import lay
 from airflow_mlops.backends.profiling.files.arrow import profile_table, profile_window
 from airflow_mlops.backends.rules.great_expectations import check_schema
 from airflow_mlops.core.data.profile.families import (
-    TypeFamily,
     TypeChange,
+    TypeFamily,
     families_of,
     type_change,
     with_types_of,
