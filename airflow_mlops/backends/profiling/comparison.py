@@ -83,8 +83,8 @@ def _blocks(reference: Window, on_bytes: Callable[[float], object] | None) -> li
         try:
             blocks.append(profile_window(window, bins_from=known, on_bytes=on_bytes))
         except NoRowsError:
-            empty.append(key)
+            empty.append(f"partition {key}")
     if not blocks:
-        msg = f"{reference.uri}: partitions {', '.join(empty)} have no rows"
+        msg = f"{reference.uri}: no rows in {', '.join(empty)}"
         raise NoRowsError(msg)
     return [replace(blocks[0], empty=tuple(empty)), *blocks[1:]]

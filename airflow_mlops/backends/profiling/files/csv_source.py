@@ -19,7 +19,7 @@ from airflow_mlops.backends.profiling.files.csv.parser import (
     as_text,
     is_filled,
 )
-from airflow_mlops.backends.profiling.files.source import THREADS, told_of, unified
+from airflow_mlops.backends.profiling.files.source import THREADS, told_of, told_of_columns, unified
 from airflow_mlops.core.data.dataset_uri import CsvOptions
 from airflow_mlops.core.errors import InvalidDataError
 
@@ -61,7 +61,8 @@ class CsvSource:
         self.data = data.beside(own.names)
         self.schema = self.data.with_folders(own)
         self._names = {path: found.schema.names for path, found in types.items()}
-        self.notes = (*self._told(filled), *data.notes)
+        columns = told_of_columns([(path, found.schema.names) for path, found in filled.items()])
+        self.notes = (*self._told(filled), *columns, *data.notes)
         self._later, self._first = self.batches(self.schema), list[pa.RecordBatch]()
 
     def _types(self, path: str) -> FoundTypes:

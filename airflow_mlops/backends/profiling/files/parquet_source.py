@@ -12,7 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.files.source import naming_file, require_unique, unified
+from airflow_mlops.backends.profiling.files.source import (
+    naming_file,
+    require_unique,
+    told_of_columns,
+    unified,
+)
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -40,8 +45,10 @@ class ParquetSource:
             _require_field_ids(part, data.field_ids, path)
         counts = zip(self.files, self.metadata, strict=True)
         self.empty = [path for path, part in counts if part is None or not part.num_rows]
-        own = _unified(self._schemas())
-        self.data, self.notes = data.beside(own.names), data.notes
+        parts = self._schemas()
+        own = _unified(parts)
+        self.data = data.beside(own.names)
+        self.notes = (*told_of_columns([(path, part.names) for path, part in parts]), *data.notes)
         self.schema = self.data.with_folders(own)
         self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
 

@@ -31,6 +31,8 @@ STATED_TYPES = {
     CsvType.DATETIME: pa.timestamp("us"),
 }
 """Arrow's types of what ``dtypes`` state, for columns of csv files and of folders."""
+_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
+"""Digits that integers of so many bits may have."""
 THREADS = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 PlacedBatch = tuple[int, pa.RecordBatch]
 """A batch of neighbouring columns, and the position of the first one in the schema."""
@@ -156,7 +158,14 @@ def unified(parts: Sequence[tuple[str, pa.Schema]], advice: str = "") -> pa.Sche
 
 
 def _joined(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    return pa.unify_schemas(schemas, promote_options="permissive")
+    joined = pa.unify_schemas(schemas, promote_options="permissive")
+    wide = {f.name: f.type for f in joined if pa.types.is_decimal128(f.type)}
+    for name, kind in wide.items():  # Arrow leaves no room for integers beside decimals
+        whole = [s.field(name).type for s in schemas if name in s.names]
+        digits = max((_DIGITS[k.bit_width] for k in whole if pa.types.is_integer(k)), default=0)
+        if digits + kind.scale > kind.precision:
+            wide[name] = pa.decimal128(min(38, digits + kind.scale), kind.scale)
+    return pa.schema([field.with_type(wide.get(field.name, field.type)) for field in joined])
 
 
 def _clash(parts: Sequence[tuple[str, pa.Schema]]) -> str:
@@ -184,6 +193,20 @@ def naming_file(path: str) -> Iterator[None]:
         detail = " ".join(str(error).split())
         msg = f"{PurePosixPath(path).name}: cannot be read: {detail}"
         raise InvalidDataError(msg) from error
+
+
+def told_of_columns(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+    """Return a note on columns that some files lack; none if all have the same.
+
+    :param parts: path and names of each file's columns.
+    """
+    known = dict.fromkeys(name for _, names in parts for name in names)
+    lacking: dict[str, list[str]] = {}
+    for path, names in parts:
+        for name in () if len(names) == len(known) else known.keys() - {*names}:
+            lacking.setdefault(name, []).append(PurePosixPath(path).name)
+    told = (f"{name}: no such column in {shortened(lacking[name])}" for name in known if name in lacking)
+    return tuple(told)
 
 
 def told_of(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ _CHANGES = {
 """By wanted and held family; within a family nothing changes, and any other pair is another type."""
 STORED_OTHERWISE = ": the same values, stored otherwise"
 """What a message says of ``STORED``."""
+_EXACT = 2.0**53
+"""Whole numbers up to here are exact in double precision."""
 _ORDER = tuple(TypeChange)
 _PATTERNS = {
     TypeFamily.INTEGER: r"u?int\d+",
@@ -101,10 +103,18 @@ def _change(wanted: TypeFamily, held: TypeFamily, column: Column, whole: Collect
     found = _CHANGES.get((wanted, held), TypeChange.OTHER)
     if found != _OF_WHOLE_NUMBERS:
         return TypeChange(found)
+    if held is TypeFamily.FLOAT and _beyond_doubles(column):
+        return TypeChange.OTHER
     is_whole = column.name in whole or holds_whole_numbers(column)
     if is_whole is None:
         return TypeChange.UNDECIDED
     return TypeChange.STORED if is_whole else TypeChange.OTHER
+
+
+def _beyond_doubles(column: Column) -> bool:
+    """Say whether whole numbers may have lost digits as floats."""
+    ends = (column.minimum, column.maximum)
+    return any(end is not None and abs(end) > _EXACT for end in ends)
 
 
 def holds_whole_numbers(column: Column) -> bool | None:

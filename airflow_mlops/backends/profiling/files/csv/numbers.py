@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.profiling.files.csv.dialect import CsvDialect
 
 _SIGN, _POWER, _WHOLE = r"[+-]?", r"([eE][+-]?\d+)?", r"(0|[1-9]\d*)"
+_ANY = f"[{''.join(map(re.escape, THOUSANDS))}]"
+_MARKED = rf"^{_SIGN}[1-9]\d{{0,2}}({_ANY}\d{{2,3}})*{_ANY}\d{{3}}([.,]\d+)?$"
+_DRESSED = r"^([€$£¥] ?[+-]?\d[\d.,' ]*|[+-]?\d[\d.,' ]*[%€$£¥]|\(\d[\d.,]*\))$"
+_MARKS = "have marks between thousands ({}): read as text; state thousands, or its type (dtypes)"
+_DECIMAL = "have a decimal mark ({}): read as text; state decimal, or its type (dtypes)"
+_SIGNS = (
+    "are numbers with a sign beside them ({}): read as text; write plain numbers, or state its type (dtypes)"
+)
+_WORDS = "are numbers, others are not ({}): read as text; state na_values, or its type (dtypes)"
 _MOST_WORDS = 5
 _LOOKED_AT = 20_000
 """Values of a column that are looked at for what is told."""
@@ -62,36 +71,25 @@ def told_of_texts(texts: pa.Table, dialect: CsvDialect) -> Iterator[str]:
     for name in texts.column_names:
         values = pc.utf8_trim_whitespace(texts.column(name).drop_null().slice(0, _LOOKED_AT))
         if len(values) and (told := _told_of_text(values, dialect)):
-            yield f"{name}: {told}, or its type (dtypes)"
+            yield f"{name}: {told}"
 
 
 def _told_of_text(values: pa.ChunkedArray, dialect: CsvDialect) -> str:
-    plain = pc.match_substring_regex(values, _number(dialect))
+    """Return what to say of a text column; nothing unless at least half of it may be numbers."""
     other = "," if dialect.decimal == "." else "."
-    dotted = pc.match_substring_regex(values, rf"^{_SIGN}\d*{re.escape(other)}\d+$")
-    marked = pc.match_substring_regex(
-        values, rf"^{_SIGN}[1-9]\d{{0,2}}([{_ANY}]\d{{2,3}})*[{_ANY}]\d{{3}}([.,]\d+)?$"
-    )
-    numbers = pc.or_(plain, pc.or_(dotted, marked))
-    share = pc.mean(pc.cast(numbers, pa.float64())).as_py()
-    if share < _NEARLY:
+    decimal = pc.match_substring_regex(values, rf"^{_SIGN}\d*{re.escape(other)}\d+$")
+    marked, dressed = (pc.match_substring_regex(values, pattern) for pattern in (_MARKED, _DRESSED))
+    plain = pc.match_substring_regex(values, _number(dialect))
+    numbers = pc.or_(pc.or_(plain, decimal), pc.or_(marked, dressed))
+    if pc.mean(pc.cast(numbers, pa.float64())).as_py() < _NEARLY:
         return ""
     of = f"of the first {len(values)} values"
-    for found, what, option in (
-        (marked, "marks between thousands", "thousands"),
-        (dotted, "a decimal mark", "decimal"),
-    ):
-        count = pc.sum(found).as_py() or 0
-        if count:
-            example = values.filter(found)[0].as_py()
-            return f"{count} {of} have {what} ({example!r}): read as text; state {option}"
+    for found, what in ((marked, _MARKS), (decimal, _DECIMAL), (dressed, _SIGNS)):
+        if count := pc.sum(found).as_py():
+            return f"{count} {of} {what.format(repr(values.filter(found)[0].as_py()))}"
     words = pc.unique(values.filter(pc.invert(numbers))).to_pylist()[:_MOST_WORDS]
-    if not words:
-        return ""
     told = ", ".join(map(repr, words))
-    return (
-        f"{pc.sum(numbers).as_py()} {of} are numbers, others are not ({told}): read as text; state na_values"
-    )
+    return f"{pc.sum(numbers).as_py()} {of} {_WORDS.format(told)}" if words else ""
 
 
 def may_be_thousands(values: pa.ChunkedArray) -> bool:
@@ -112,9 +110,6 @@ def told_of_fractions(texts: pa.Table) -> Iterator[str]:
                 f"({pointed[0].as_py()!r}), as between thousands: read as fractions; "
                 "state decimal, or thousands"
             )
-
-
-_ANY = "".join(map(re.escape, THOUSANDS))
 
 
 def _grouped(dialect: CsvDialect) -> str:

@@ -80,6 +80,11 @@ BAD_CSV = {
     "latin_1": ("x,c\n1,é\n2,b\n".encode("latin-1"), "(?i)utf-?8"),
     "latin_1_header": ("é,c\n1,a\n".encode("latin-1"), "(?i)utf-?8"),
     "latin_1_after_the_first_block": (b"x,c\n" + b"1,bb\n" * (BLOCK // 4) + b"1,\xe9\n", "(?i)utf-?8"),
+    "utf_16_without_a_mark": (
+        "x,c\n1,e\n2,b\n".encode("utf-16-le"),
+        r"every other byte is 0; .*\(utf-16-le\?\)",
+    ),
+    "utf_16_of_the_other_order": ("x,c\n1,e\n2,b\n".encode("utf-16-be"), r"\(utf-16-be\?\)"),
     "utf_16_cut": ("x,c\n1,é\n2,b\n".encode("utf-16")[:-1], "no utf-16 csv"),
     "junk": (bytes(range(256)) * 20, "csv|cannot be read"),
     "column_twice": (b"x,x\n1,2\n", "'x' stands there more than once"),

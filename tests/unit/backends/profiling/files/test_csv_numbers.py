@@ -81,6 +81,16 @@ TOLD = {
         'x,n\n"1,5",1\n2,2\n',
         "x: 1 of the first 2 values have a decimal mark ('1,5')" + TEXT.format("decimal"),
     ),
+    "percent": (
+        "x,n\n1%,1\n2.5 %,2\n",
+        "x: 2 of the first 2 values are numbers with a sign beside them ('1%'): "
+        "read as text; write plain numbers, or state its type (dtypes)",
+    ),
+    "negative_in_brackets": (
+        "x,n\n(1.50),1\n2.5,2\n",
+        "x: 1 of the first 2 values are numbers with a sign beside them ('(1.50)'): "
+        "read as text; write plain numbers, or state its type (dtypes)",
+    ),
     "words": (
         "x,n\n1,1\n-,2\n3,3\n?,4\n5,5\n",
         "x: 3 of the first 5 values are numbers, others are not ('-', '?')" + TEXT.format("na_values"),

@@ -62,7 +62,7 @@ def test_window_with_an_empty_partition_is_no_pass(tmp_path, kind, data):
     report = compare_windows(filled, Window(uri=uri))
     assert report.verdict.reasons == (told.replace(":", " of the window:", 1),)
     report = compare_windows(Window(uri=uri), filled, by_blocks=True)
-    assert report.verdict.reasons == ("2026-02 of the reference: no rows: missing data",)
+    assert report.verdict.reasons == ("partition 2026-02 of the reference: no rows: missing data",)
 
 
 @empty_files
@@ -70,7 +70,7 @@ def test_window_of_nothing_else_is_refused_by_name(tmp_path, kind, data):
     uri = months(tmp_path, kind, data)
     with pytest.raises(NoRowsError, match="window 2026-02 has 0 rows"):
         measure(uri, ["2026-02"])
-    with pytest.raises(NoRowsError, match="partitions 2026-02 have no rows"):
+    with pytest.raises(NoRowsError, match="no rows in partition 2026-02"):
         compare_windows(Window(uri=uri, partitions=("2026-02",)), Window(uri=uri), by_blocks=True)
 
 

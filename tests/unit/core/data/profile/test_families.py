@@ -92,6 +92,13 @@ def test_doubles_that_the_profile_does_not_count_one_by_one_are_whole_by_the_row
     assert verdict.outcome is outcome
 
 
+def test_whole_numbers_that_floats_do_not_hold_exactly_are_another_type():
+    table = pa.table({"x": [2**60 + i for i in range(300)]})
+    before = profile_table(table)
+    now = profile_table(pa.table({"x": pa.array([float(2**60 + 1024 * i) for i in range(300)])}))
+    assert type_change(families_of(before.by_name["x"]), now.by_name["x"]) is TypeChange.OTHER
+
+
 def test_rule_that_names_single_types_means_them():
     assert type_change(set(), profile_table(pa.table({"x": [1.0]})).by_name["x"]) is TypeChange.SAME
     schema = Schema.from_json(
