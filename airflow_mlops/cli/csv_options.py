@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_NAMES = ("delimiter", "encoding", "decimal", "quote")
+_NAMES = ("delimiter", "encoding", "decimal", "thousands", "quote")
 
 
 def add_csv_options(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,9 @@ def add_csv_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--delimiter", metavar="CHARACTER", help="one character, or tab, space")
     group.add_argument("--encoding", metavar="NAME", help="latin-1, cp1252, …; UTF-8 and UTF-16 are found")
     group.add_argument("--decimal", choices=[".", ","], help="decimal point or comma")
+    group.add_argument(
+        "--thousands", metavar="CHARACTER", help="mark between thousands: , . ' space; none unless given"
+    )
     group.add_argument("--quote", metavar="CHARACTER", help="one character, '' if values are not quoted")
     group.add_argument(
         "--na-value",
@@ -33,7 +36,7 @@ def add_csv_options(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN=TYPE",
         action="append",
         default=[],
-        help="text, integer, number, boolean, date, datetime; may be repeated",
+        help="text, integer, number, boolean, date, datetime; of columns of folders too; may be repeated",
     )
     group.add_argument(
         "--no-final-newline", action="store_true", help="the last line may lack its line break"

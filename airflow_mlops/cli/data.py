@@ -38,10 +38,21 @@ def run_profile(options: argparse.Namespace) -> int:
         return PASSED
     print("\n".join([with_noun(found.rows, "row"), *found.notes]))
     for column in found.columns:
-        distinct = "" if column.distinct is None else f"{column.distinct:.0f} distinct"
+        distinct = _distinct(column)
         share = f"null {column.null_share(found.rows):.3f}"
         print(f"{column.name:24} {column.kind:12} {share}  {distinct:18} {_span(column)}".rstrip())
     return PASSED
+
+
+def _distinct(column: Column) -> str:
+    """Return the number of distinct values, ``about`` it where it is an estimate."""
+    from airflow_mlops.core.data.expectations.sets import exact_distinct
+
+    exact = exact_distinct(column)
+    exact = column.exact_distinct if exact is None else exact
+    if exact is not None:
+        return f"{exact} distinct"
+    return "" if column.distinct is None else f"about {column.distinct:.0f} distinct"
 
 
 def _span(column: Column) -> str:

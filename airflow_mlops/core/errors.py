@@ -31,6 +31,10 @@ class InvalidDataError(PermanentError):
     """The data cannot be used: missing, empty, unreadable, or without a needed column."""
 
 
+class NoRowsError(InvalidDataError):
+    """A window without a single row, or without a file that could hold one: missing data."""
+
+
 class InvalidPlanError(PermanentError):
     """A rollout plan that is not valid and is not carried out."""
 

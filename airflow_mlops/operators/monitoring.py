@@ -123,6 +123,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         """Profile and store; returns a ``ProfileRef`` as JSON."""
         from airflow_mlops.backends.columns.servable import alike
         from airflow_mlops.backends.profiling.files.arrow import profile_table
+        from airflow_mlops.core.data.profile.families import with_types_of
 
         evidence = open_evidence(self.mlflow_conn_id, self.model, context)
         labels, log = self.served()
@@ -137,6 +138,7 @@ class ProfileInferenceLogOperator(MonitoringOperator):
         cells = stored.champion(registry, known)
         inputs = alike(log.inputs, cells) if cells else log.inputs
         profile = profile_table(inputs, bins_from=cells)
+        profile = with_types_of(cells, profile) if cells else profile
         kept = keep_report(evidence, SERVING_PROFILE_PATH, profile, context)
         window = Window(uri=f"inference-log:{self.model}", partitions=(self.partition,), rows=rows)
         return ProfileRef(window=window, rows=rows, labelled=len(labels.labelled), **kept).to_json()

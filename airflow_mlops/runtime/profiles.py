@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow_mlops.backends.registry.protocol import ModelRegistry
-    from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.verdict import Verdict
 
@@ -227,11 +226,7 @@ def _counted_otherwise(profile: Profile, cells: Profile) -> bool:
     """Return whether a column has the same kind but other bins: reading it again makes it comparable."""
     pairs = [(column, cells.column(column.name)) for column in profile.columns]
     return any(
-        not mine.fits(theirs) and _same_kind(mine, theirs) for mine, theirs in pairs if theirs is not None
+        not mine.fits(theirs) and mine.kind.is_like(theirs.kind)
+        for mine, theirs in pairs
+        if theirs is not None
     )
-
-
-def _same_kind(one: Column, other: Column) -> bool:
-    from airflow_mlops.core.data.profile.column import Kind
-
-    return one.kind is other.kind or {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}

@@ -19,6 +19,7 @@ SHOWN = [
     for block in re.findall(r"```console\n(.*?)```", PAGE, flags=re.DOTALL)
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
 ]
+SCHEMA = "name: months\nexpectations:\n- {type: expect_column_to_exist, kwargs: {column: x}}\n"
 COMMANDS = [(command, printed) for command, printed in SHOWN if command.startswith("airflow-mlops ")]
 
 
@@ -31,6 +32,10 @@ def lake(tmp_path, monkeypatch):
     for i, region in enumerate(["CH", "DE"]):
         (tmp_path / "sales" / f"region={region}").mkdir(parents=True)
         (tmp_path / "sales" / f"region={region}" / "a.csv").write_text(f"x\n{i + 1}\n")
+    (tmp_path / "months").mkdir()
+    for month, rows in {"2026-01": "x\n1\n", "2026-02": "x\n", "2026-03": "x\n2\n"}.items():
+        (tmp_path / "months" / f"{month}.csv").write_text(rows)
+    (tmp_path / "months.yaml").write_text(SCHEMA)
     for days, km in ((["2013-01-01"] * 3, [1.0, 2.5, 4.0]), (["2013-01-01", "2013-01-02"], [9.0, 9.5])):
         write_deltalake("trips", pa.table({"day": days, "km": km}), partition_by=["day"], mode="overwrite")
 

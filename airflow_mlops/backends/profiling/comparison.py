@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.backends.profiling.files.dataset import list_partitions, read_window
 from airflow_mlops.backends.text_file import read_utf8
-from airflow_mlops.core.data.profile.profile import merge
+from airflow_mlops.core.data.reference import add_up
 from airflow_mlops.core.data.skew.calibration import calibrate
 from airflow_mlops.core.data.skew.compare import compare_profiles, with_multivariate
 from airflow_mlops.core.data.skew.policy import SkewPolicy, policy_from_yaml
 from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.errors import NoRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def compare_windows(
     policy = policy or SkewPolicy()
     blocks = _blocks(reference, on_bytes) if by_blocks else [profile_window(reference, on_bytes=on_bytes)]
     calibration = calibrate(blocks, policy=policy) if by_blocks else None
-    known = merge(*blocks)
+    known = add_up(blocks)
     profiled = profile_window(current, bins_from=known, on_bytes=on_bytes)
     report = compare_profiles(known, profiled, policy, calibration)
     report = replace(report, notes=(*report.notes, *_how_read(known, profiled)))
@@ -75,8 +76,15 @@ def _blocks(reference: Window, on_bytes: Callable[[float], object] | None) -> li
     if not keys:
         return [profile_window(reference, on_bytes=on_bytes)]
     blocks: list[Profile] = []
+    empty: list[str] = []
     for key in keys:
         window = Window(uri=reference.uri, partitions=(key,))
-        known = merge(*blocks) if blocks else None
-        blocks.append(profile_window(window, bins_from=known, on_bytes=on_bytes))
-    return blocks
+        known = add_up(blocks) if blocks else None
+        try:
+            blocks.append(profile_window(window, bins_from=known, on_bytes=on_bytes))
+        except NoRowsError:
+            empty.append(f"partition {key}")
+    if not blocks:
+        msg = f"{reference.uri}: no rows in {', '.join(empty)}"
+        raise NoRowsError(msg)
+    return [replace(blocks[0], empty=tuple(empty)), *blocks[1:]]

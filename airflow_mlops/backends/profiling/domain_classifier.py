@@ -100,17 +100,13 @@ def _names(reference: pa.Table, current: pa.Table, ignore: set[str]) -> list[str
     names = [
         name
         for name, kind in kinds[0].items()
-        if name not in ignore and kind is not Kind.UNSUPPORTED and _alike(kind, kinds[1].get(name))
+        if name not in ignore and kind is not Kind.UNSUPPORTED and kind.is_like(kinds[1].get(name))
     ]
     if not names:
         there = " and ".join(", ".join(kind) for kind in kinds)
         msg = f"multivariate check: no column in common; columns: {there}"
         raise InvalidDataError(msg)
     return names[:_MOST_COLUMNS]
-
-
-def _alike(one: Kind, other: Kind | None) -> bool:
-    return one is other or {one, other} == {Kind.INTEGER, Kind.NUMBER}
 
 
 def _sample(table: pa.Table, rows: int, rng: np.random.Generator) -> pa.Table:

@@ -32,7 +32,7 @@ _HUGE = 1e290
 _HEADER = ("column", "test", "moved", "at least", "allowed", "threshold is", "")
 _HEADLINES = {
     Outcome.PASS: "No skew",
-    Outcome.WARN: "No skew; something could not be compared",
+    Outcome.WARN: "No skew; something is not as in the reference",
     Outcome.FAIL: "Skew found",
     Outcome.INCONCLUSIVE: "Inconclusive",
     Outcome.ERROR: "Could not be measured",

@@ -9,7 +9,12 @@ from airflow_mlops.backends.rules.gx_signatures import gx_signature
 from airflow_mlops.backends.rules.suite import build_expectation
 from airflow_mlops.core.data.expectations.evaluate import allowed_text, evaluate_rule, rule_finding
 from airflow_mlops.core.data.expectations.rule import SUBJECTS
-from airflow_mlops.core.data.expectations.types import INTEGER_TYPES, NULLABLE_INTEGER_TYPES
+from airflow_mlops.core.data.expectations.types import (
+    INTEGER_TYPES,
+    NULLABLE_INTEGER_TYPES,
+    undecided_columns,
+)
+from airflow_mlops.core.data.profile.profile import missing_findings
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -38,10 +43,12 @@ def check_schema(
     :raises InvalidConfigError: no such environment, an unknown expectation or argument.
     """
     rules = [rule for rule in schema.expectations if rule.applies_to(environment)]
-    decided = [(rule, evaluate_rule(rule, profile)) for rule in rules]
+    whole = _whole_columns(window, undecided_columns(rules, profile), filesystem)
+    decided = [(rule, evaluate_rule(rule, profile, whole)) for rule in rules]
     left = [rule for rule, found in decided if found is None]
     from_rows = iter(evaluate_rows(left, _rows(window, left, profile.names, filesystem)) if left else ())
-    return Verdict.of("schema", [found or next(from_rows) for _, found in decided])
+    findings = [found or next(from_rows) for _, found in decided]
+    return Verdict.of("schema", [*findings, *(missing_findings(profile) if findings else ())])
 
 
 def evaluate_rows(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
@@ -131,6 +138,25 @@ def _rows(
     needed = needed_columns(rules)
     columns = None if needed is None else [name for name in there if name in needed] or list(there[:1])
     return as_frame(read_window(window, columns, filesystem), nullable_columns(rules))
+
+
+def _whole_columns(
+    window: Window, names: Collection[str], filesystem: fsspec.AbstractFileSystem | None
+) -> set[str]:
+    """Return those of some numeric columns whose values are all whole numbers; reads their rows."""
+    from airflow_mlops.backends.profiling.tables.sql_table import is_table_uri
+
+    if not names or is_table_uri(window.uri):
+        return set()
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from airflow_mlops.backends.profiling.files.dataset import read_window
+
+    table = read_window(window, sorted(names), filesystem)
+    columns = {name: pc.cast(table.column(name), pa.float64(), safe=False) for name in table.column_names}
+    there = {name: values.filter(pc.invert(pc.is_nan(values))) for name, values in columns.items()}
+    return {name for name, values in there.items() if pc.all(pc.equal(pc.floor(values), values)).as_py()}
 
 
 def _finding(rule: Rule, result: Any) -> Finding:

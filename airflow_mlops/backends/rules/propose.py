@@ -14,7 +14,7 @@ from airflow_mlops.core.data.schema.column_rules import ESTIMATED
 from airflow_mlops.core.data.schema.diff import diff_from_data, label_columns
 from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.errors import NoRowsError
 from airflow_mlops.core.verdict import Outcome, Severity
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def profiled_by_partition(window: Window, on_bytes: OnBytes = None) -> tuple[Pro
 
     if is_table_uri(window.uri):
         whole = profile_table_uri(window.uri, window.partitions)[1]
-        keys = sorted(set(window.partitions))
+        keys = sorted({*window.partitions} - {*whole.empty})
         parts = [profile_table_uri(window.uri, [key], bins_from=whole)[1] for key in keys]
         return whole, parts if len(parts) > 1 else []
     whole = profile_window(window, on_bytes=on_bytes)
@@ -91,8 +91,8 @@ def profiled_by_partition(window: Window, on_bytes: OnBytes = None) -> tuple[Pro
         part = Window(uri=window.uri, partitions=(key,))
         try:
             parts.append(profile_window(part, bins_from=whole, on_bytes=on_bytes))
-        except InvalidDataError:
-            continue  # a folder beside the data, or a partition without rows
+        except NoRowsError:
+            continue  # a folder beside the data, or an empty partition, which the notes name
     return whole, parts
 
 

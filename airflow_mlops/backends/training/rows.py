@@ -71,8 +71,8 @@ def split_rows(table: pa.Table, spec: DatasetSpec, window: Window) -> Rows:
     :raises InvalidDataError: a column is missing or of a type that no model can use, the label is never
         there, or one side has no rows.
     """
-    key = (table.schema.metadata or {}).get(PARTITION_COLUMN, b"").decode()
-    partitions = table[key] if key in table.column_names else None
+    key = _partition_column(table)
+    partitions = table[key] if key is not None else None
     table = _without_partition_column(table, spec)
     features = spec.feature_names(table.column_names)
     table = plain_columns(table)
@@ -105,9 +105,14 @@ def _without_partition_column(table: pa.Table, spec: DatasetSpec) -> pa.Table:
 
     Requests to a model do not have it, and rows are held back whatever the folders are called.
     """
-    key = (table.schema.metadata or {}).get(PARTITION_COLUMN, b"").decode()
+    key = _partition_column(table)
     roles = (spec.target, *spec.key, *spec.segments, *(spec.features or ()))
-    return table.drop_columns(key) if key in table.column_names and key not in roles else table
+    return table.drop_columns(key) if key is not None and key not in roles else table
+
+
+def _partition_column(table: pa.Table) -> str | None:
+    key = (table.schema.metadata or {}).get(PARTITION_COLUMN)
+    return key.decode() if key is not None and key.decode() in table.column_names else None
 
 
 def held_back_rows(rows: pd.DataFrame | pa.Table, spec: DatasetSpec) -> pd.Series[bool]:

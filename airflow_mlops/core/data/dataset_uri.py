@@ -21,8 +21,12 @@ NA_VALUES = (
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
 """Csv values that are read as missing in columns of every type: those of ``pandas.read_csv``."""
+THOUSANDS = (",", ".", " ", "'", "_", "\u00a0", "\u202f", "\u2019")
+"""Marks between thousands: a comma, point, space, apostrophe or underscore; as typesetters have them, too."""
 _NAMED_CHARACTERS = {"tab": "\t", "\\t": "\t", "space": " "}
 _DECIMALS = (".", ",")
+_SINGLE = ("delimiter", "encoding", "decimal", "thousands", "quote")
+"""Options of one value, as they are named in a URI."""
 
 
 class CsvType(StrEnum):
@@ -43,6 +47,7 @@ class CsvOptions(Record):
     :param delimiter: one character, or ``tab``, ``space``.
     :param encoding: Python's name of it; found are UTF-8, and UTF-16 by its byte order mark, no others.
     :param decimal: ``.`` or ``,``.
+    :param thousands: mark between thousands, of ``THOUSANDS``; none is read unless it is stated.
     :param quote: one character; ``""`` if values are never quoted.
     :param na_values: words read as missing, in columns of every type, instead of those of ``NA_VALUES``; an
         empty value is always missing.
@@ -54,6 +59,7 @@ class CsvOptions(Record):
     delimiter: str | None = None
     encoding: str | None = None
     decimal: str | None = None
+    thousands: str | None = None
     quote: str | None = None
     na_values: tuple[str, ...] | None = None
     dtypes: dict[str, CsvType] = field(default_factory=dict)
@@ -67,6 +73,7 @@ class CsvOptions(Record):
         if self.decimal not in (None, *_DECIMALS):
             msg = f"csv.decimal: {self.decimal!r}, allowed: '.' or ','"
             raise InvalidConfigError(msg)
+        self._require_thousands()
         if self.delimiter is not None and self.delimiter in (self.decimal, self.quote):
             msg = f"csv.delimiter: {self.delimiter!r} is also decimal or quote, allowed: another character"
             raise InvalidConfigError(msg)
@@ -76,6 +83,14 @@ class CsvOptions(Record):
             msg = f"csv.encoding: {self.encoding!r}, allowed: a name Python knows, utf-8, latin-1, cp1252, …"
             raise InvalidConfigError(msg) from error
 
+    def _require_thousands(self) -> None:
+        mark = _NAMED_CHARACTERS.get(self.thousands or "", self.thousands)
+        object.__setattr__(self, "thousands", mark)
+        if mark is not None and (mark not in THOUSANDS or mark == self.decimal):
+            also = f" and not decimal, {self.decimal!r}" if mark == self.decimal else ""
+            msg = f"csv.thousands: {mark!r}, allowed: {', '.join(map(repr, THOUSANDS))}{also}"
+            raise InvalidConfigError(msg)
+
     def _require_character(self, key: str, value: str | None) -> None:
         plain = value is None or (len(value) == 1 and value.isascii() and value not in "\r\n")
         if not plain or (value or "").isalnum():
@@ -84,8 +99,7 @@ class CsvOptions(Record):
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return what was stated, as keys and values of a URI's fragment."""
-        names = ("delimiter", "encoding", "decimal", "quote")
-        found = [(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
+        found = [(name, getattr(self, name)) for name in _SINGLE if getattr(self, name) is not None]
         if self.na_values is not None:
             found += [("na_values", word) for word in self.na_values or ("",)]
         found += [("dtype", f"{kind}:{column}") for column, kind in self.dtypes.items()]
@@ -97,7 +111,7 @@ class CsvOptions(Record):
 
         :raises InvalidConfigError: names the key, the value and what is allowed.
         """
-        said: dict[str, Any] = {n: v for n, v in pairs if n in ("delimiter", "encoding", "decimal", "quote")}
+        said: dict[str, Any] = {name: value for name, value in pairs if name in _SINGLE}
         words = [value for name, value in pairs if name == "na_values"]
         flags = [value for name, value in pairs if name == "final_newline"]
         if not {*flags} <= {"true", "false"}:
@@ -124,7 +138,7 @@ def csv_type(text: str) -> tuple[str, CsvType]:
     return column, CsvType(kind)
 
 
-_KEYS = ("delimiter", "encoding", "decimal", "quote", "na_values", "dtype", "final_newline", "version")
+_KEYS = (*_SINGLE, "na_values", "dtype", "final_newline", "version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

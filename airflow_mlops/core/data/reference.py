@@ -122,17 +122,31 @@ def shortfall(reference: Reference, chosen: Collection[str]) -> str:
 
 
 def add_up(profiles: Sequence[Profile]) -> Profile:
-    """Merge profiles; columns that do not have the same bins in all of them are left out."""
+    """Merge profiles; columns that do not have the same bins in all of them are left out, and noted."""
     from airflow_mlops.core.data.profile.profile import merge  # loads numpy: not while DAGs are parsed
 
     names = dict.fromkeys(name for profile in profiles for name in profile.names)
     alike = {name for name in names if _add_up(name, profiles)}
-    return merge(
+    merged = merge(
         *(
             replace(profile, columns=tuple(c for c in profile.columns if c.name in alike))
             for profile in profiles
         )
     )
+    left_out = tuple(_left_out(name, profiles) for name in names if name not in alike)
+    return replace(merged, notes=(*merged.notes, *left_out))
+
+
+def _left_out(name: str, profiles: Sequence[Profile]) -> str:
+    """Say of a column that is left out what it is in which partitions."""
+    kinds: dict[str, list[str]] = {}
+    for profile in profiles:
+        if (column := profile.column(name)) is not None and column.present:
+            kinds.setdefault(str(column.kind), []).extend(profile.partitions or ["a window"])
+    if len(kinds) == 1:
+        return f"{name}: other bins in some partitions: left out of the reference"
+    told = "; ".join(f"{kind} in {', '.join(keys)}" for kind, keys in kinds.items())
+    return f"{name}: {told}: left out of the reference"
 
 
 def _add_up(name: str, profiles: Sequence[Profile]) -> bool:

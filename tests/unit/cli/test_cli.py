@@ -45,6 +45,16 @@ def test_profile_shows_dates_infinities_and_one_row_as_people_read_them(tmp_path
     assert capsys.readouterr().out.startswith("1 row\n")
 
 
+def test_profile_says_which_numbers_of_distinct_values_are_estimates(tmp_path, capsys):
+    table = pa.table({"few": [i % 500 for i in range(5000)], "many": range(5000)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert main(["profile", str(tmp_path / "t.parquet")]) == 0
+    few, many = capsys.readouterr().out.splitlines()[1:]
+    assert " 500 distinct" in few
+    assert "about" not in few
+    assert " about " in many
+
+
 def test_check_passes_fails_and_could_not_be_measured(lake, capsys):
     assert main(["check", "good", "--schema", "s.yaml"]) == 0
     assert main(["check", "renamed", "--schema", "s.yaml"]) == 1

@@ -89,8 +89,9 @@ def _profile(window: Window, source: Source, bins_from: Profile | None) -> Profi
     profile = replace(
         _together([_scan([], columns, unknown), *parts]),
         partitions=window.partitions,
-        partition_column=source.data.key if source.data.key in source.schema.names else "",
-        notes=source.notes,
+        partition_column=source.data.key if source.data.key in source.schema.names else None,
+        empty=source.data.missing(source.empty),
+        notes=(*source.notes, *source.data.without_rows(source.empty)),
     )
     require_rows(window, profile.rows)
     return profile

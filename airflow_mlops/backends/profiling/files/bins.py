@@ -125,8 +125,7 @@ def _fits(reference: Column, kind: Kind) -> bool:
     """Say whether a reference's bins can hold this kind; a reference without values has none."""
     if reference.kind is not Kind.UNSUPPORTED and kind is Kind.UNSUPPORTED:
         return True
-    alike = reference.kind is kind or {reference.kind, kind} == {Kind.INTEGER, Kind.NUMBER}
-    return alike and bool(reference.edges or reference.categories or reference.other)
+    return reference.kind.is_like(kind) and bool(reference.edges or reference.categories or reference.other)
 
 
 def decode_dictionary(values: Any) -> Any:

@@ -6,22 +6,30 @@ import itertools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from airflow_mlops.backends.profiling.files.csv.file import CsvFile
-from airflow_mlops.backends.profiling.files.csv.parser import CsvParser, FoundTypes, as_text
-from airflow_mlops.backends.profiling.files.source import THREADS, told_of
+from airflow_mlops.backends.profiling.files.csv.parser import (
+    NOTHING_FOUND,
+    CsvParser,
+    FoundTypes,
+    as_text,
+    is_filled,
+)
+from airflow_mlops.backends.profiling.files.source import THREADS, told_of, told_of_columns, unified
 from airflow_mlops.core.data.dataset_uri import CsvOptions
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from airflow_mlops.backends.profiling.files.source import DataFiles, PlacedBatch
 
+_STATE = "; state its type (dtypes)"
 _HELD_BYTES = 1 << 25
 """Bytes of first blocks that are kept in memory until their files are read; what is beyond is read again."""
 
@@ -45,15 +53,16 @@ class CsvSource:
         self._held = 0
         self._digests: dict[str, bytes] = {}
         self._parsers: dict[str, CsvParser] = {}
-        types = [self._types(path) for path in self.files]
-        kept = frozenset[str]().union(*(found.kept for found in types))
-        parts = [as_text(found.schema, kept) for found in types]
-        own = pa.unify_schemas(parts, promote_options="permissive")
+        types = {path: self._types(path) for path in self.files}
+        self.empty = [path for path, found in types.items() if not found.rows]
+        kept = frozenset[str]().union(*(found.kept for found in types.values()))
+        filled = {path: found for path, found in types.items() if found.rows} or types
+        own = unified([(path, as_text(found.schema, kept)) for path, found in filled.items()], _STATE)
         self.data = data.beside(own.names)
         self.schema = self.data.with_folders(own)
-        self._require_stated()
-        self._names = {path: part.names for path, part in zip(self.files, parts, strict=True)}
-        self.notes = (*self._told(types), *data.notes)
+        self._names = {path: found.schema.names for path, found in types.items()}
+        columns = told_of_columns([(path, found.schema.names) for path, found in filled.items()])
+        self.notes = (*self._told(filled), *columns, *data.notes)
         self._later, self._first = self.batches(self.schema), list[pa.RecordBatch]()
 
     def _types(self, path: str) -> FoundTypes:
@@ -61,30 +70,17 @@ class CsvSource:
         _require_utf8(file)
         self._parsers[path] = CsvParser(name=file.name, dialect=file.dialect, options=self.options)
         with file.parsing():
-            found = self._parsers[path].types(file.first)
+            found = self._parsers[path].types(file.first) if is_filled(file.first) else NOTHING_FOUND
         if self._held + file.size <= _HELD_BYTES:
             self._begun[path], self._held = file, self._held + file.size
         else:
             file.close()
-        return found
+        return replace(found, notes=(*file.notes, *found.notes))
 
-    def _require_stated(self) -> None:
-        """Refuse a type that is stated of a column that no file has.
-
-        :raises InvalidDataError: names it, and the columns.
-        """
-        missing = next((name for name in self.options.dtypes if name not in self.schema.names), None)
-        if missing is not None:
-            msg = (
-                f"{self.storage.uri}: dtypes: no column {missing!r}; columns: {', '.join(self.schema.names)}"
-            )
-            raise InvalidDataError(msg)
-
-    def _told(self, types: Sequence[FoundTypes]) -> tuple[str, ...]:
+    def _told(self, types: Mapping[str, FoundTypes]) -> tuple[str, ...]:
         """Return how the files are read, in words."""
-        pairs = list(zip(self.files, types, strict=True))
-        notes = [(path, f"csv: {self._parsers[path].dialect.text}") for path, _ in pairs]
-        return told_of([*notes, *((path, note) for path, found in pairs for note in found.notes)])
+        notes = [(path, f"csv: {self._parsers[path].dialect.text}") for path in types]
+        return told_of([*notes, *((path, note) for path, found in types.items() for note in found.notes)])
 
     def batches(self, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Parse some columns of all files, a block each time; those that a file lacks are null.
@@ -107,7 +103,7 @@ class CsvSource:
         """Parse blocks in threads, ahead of the one that is asked for; return them in their order."""
         waiting: deque[Future[pa.Table]] = deque()
         parser, names = self._parsers[path], self._names[path]
-        for block in file.blocks():
+        for block in filter(is_filled, file.blocks()):
             if self.on_bytes:
                 self.on_bytes(len(block))
             waiting.append(pool.submit(parser.rows, block, names if waiting or file.rows else None, wanted))

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from airflow_mlops.backends.profiling.files.layout import find_files, list_partitions
 from airflow_mlops.backends.profiling.files.parquet_source import ParquetSource
+from airflow_mlops.backends.profiling.files.source import require_stated
 from airflow_mlops.backends.profiling.files.storage import format_of, locate
 from airflow_mlops.core.data.dataset_uri import DatasetUri
 from airflow_mlops.core.data.window import Window
-from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.errors import InvalidDataError, NoRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import fsspec
 
     from airflow_mlops.backends.profiling.files.source import DataFiles, Source
+    from airflow_mlops.core.data.dataset_uri import CsvOptions
 
 __all__ = [
     "describe_window",
@@ -109,17 +111,24 @@ def open_window(
     :raises InvalidDataError: nothing there, an unreadable file, files that do not fit together.
     """
     with readable(window):
-        files = _files_of(window, filesystem)
-        if format_of(files.paths[0]) == "parquet":
-            return ParquetSource(files, on_bytes)
-        from airflow_mlops.backends.profiling.files.csv_source import CsvSource  # needs numba
+        files, options = _files_of(window, filesystem), DatasetUri.parse(window.uri).csv
+        source = _opened(files, options, on_bytes)
+    require_rows(window, len(source.schema))
+    require_stated(source.schema, options.dtypes, files.storage.uri)
+    return source
 
-        return CsvSource(files, DatasetUri.parse(window.uri).csv, on_bytes)
+
+def _opened(files: DataFiles, options: CsvOptions, on_bytes: Callable[[float], object] | None) -> Source:
+    if format_of(files.paths[0]) == "parquet":
+        return ParquetSource(files, on_bytes)
+    from airflow_mlops.backends.profiling.files.csv_source import CsvSource  # needs numba
+
+    return CsvSource(files, options, on_bytes)
 
 
 def _files_of(window: Window, filesystem: fsspec.AbstractFileSystem | None) -> DataFiles:
     uri = DatasetUri.parse(window.uri)
-    return find_files(locate(uri.location, filesystem), window.partitions, uri.version)
+    return find_files(locate(uri.location, filesystem), window.partitions, uri.version, uri.csv.dtypes)
 
 
 def described_window(window: Window, source: Source, rows: int) -> Window:
@@ -142,11 +151,11 @@ def described_window(window: Window, source: Source, rows: int) -> Window:
 def require_rows(window: Window, rows: int) -> None:
     """Refuse a window without rows.
 
-    :raises InvalidDataError: names the window.
+    :raises NoRowsError: names the window.
     """
     if rows == 0:
         msg = f"{window.uri}: window {window.label} has 0 rows, allowed: 1 or more"
-        raise InvalidDataError(msg)
+        raise NoRowsError(msg)
 
 
 def _rows(window: Window, source: Source, columns: Sequence[str] | None) -> pa.Table:
@@ -157,8 +166,9 @@ def _rows(window: Window, source: Source, columns: Sequence[str] | None) -> pa.T
         raise InvalidDataError(msg)
     with readable(window):
         table = source.to_table(columns)
-    key = {PARTITION_COLUMN: source.data.key} if source.data.key in table.column_names else None
-    return table.replace_schema_metadata(key)
+    key = source.data.key
+    named = {PARTITION_COLUMN: key} if key is not None and key in table.column_names else None
+    return table.replace_schema_metadata(named)
 
 
 @contextmanager

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_mlops.backends.profiling.files.lake.find import open_lake_table, require_outside_tables
-from airflow_mlops.backends.profiling.files.source import DataFiles
-from airflow_mlops.backends.profiling.files.storage import KEY, Storage, children, files_below, locate
-from airflow_mlops.core.data.dataset_uri import DatasetUri
+from airflow_mlops.backends.profiling.files.source import STATED_TYPES, DataFiles
+from airflow_mlops.backends.profiling.files.storage import (
+    KEY,
+    Storage,
+    bare_folders,
+    children,
+    files_below,
+    key_of,
+    locate,
+)
+from airflow_mlops.core.data.dataset_uri import CsvType, DatasetUri
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -21,8 +30,6 @@ if TYPE_CHECKING:
     import fsspec
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_WHOLE = re.compile(r"-?\d+")
-_LARGEST = 2**31
 
 
 def list_partitions(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> list[str]:
@@ -38,10 +45,16 @@ def list_partitions(uri: str, filesystem: fsspec.AbstractFileSystem | None = Non
     return sorted(key for key in keys if KEY.fullmatch(key))
 
 
-def find_files(storage: Storage, partitions: Sequence[str], version: str = "") -> DataFiles:
+def find_files(
+    storage: Storage,
+    partitions: Sequence[str],
+    version: str = "",
+    dtypes: Mapping[str, CsvType] | None = None,
+) -> DataFiles:
     """Return the data files of some partitions, of all if none is named.
 
     :param version: of a table.
+    :param dtypes: stated types, of columns of folders too.
     :raises InvalidDataError: no such partition, no data files, files of several formats, no such version.
     :raises MissingDependencyError: a table whose format is not installed; names what to install.
     """
@@ -54,7 +67,9 @@ def find_files(storage: Storage, partitions: Sequence[str], version: str = "") -
     if version:
         msg = f"{storage.uri}: version {version!r} is stated, but it is no Delta or Iceberg table"
         raise InvalidDataError(msg)
-    return with_folders(storage, data_files(storage, partitions))
+    found = with_folders(storage, data_files(storage, partitions), dtypes or {})
+    filled = {key for key in found.partitions.values() if key is not None}
+    return found if partitions else replace(found, bare=bare_folders(storage, filled))
 
 
 def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
@@ -70,27 +85,53 @@ def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
     ]
 
 
-def with_folders(storage: Storage, paths: Sequence[str]) -> DataFiles:
-    """Return files with the columns that their ``name=value`` folders give, typed as Arrow types them.
+def with_folders(storage: Storage, paths: Sequence[str], dtypes: Mapping[str, CsvType]) -> DataFiles:
+    """Return files with the columns that their ``name=value`` folders give: text, unless a type is stated.
 
+    A type found from the folders of a window would differ between windows: ``01`` beside ``AB`` is text.
     The outermost folder names the window's partitions, if all files have it.
+
+    :raises InvalidDataError: a value that is none of the stated type.
     """
     folders = {path: folder_values(path, storage.path) for path in paths}
     names = list(dict.fromkeys(name for values in folders.values() for name in values))
-    types = {name: _type_of([values.get(name) for values in folders.values()]) for name in names}
+    types = pa.schema([(name, STATED_TYPES[dtypes.get(name, CsvType.TEXT)]) for name in names])
     typed = {
-        path: {name: _typed(value, types[name]) for name, value in values.items()}
+        path: {name: _typed(value, types.field(name), storage.uri) for name, value in values.items()}
         for path, values in folders.items()
     }
-    outermost = {next(iter(values), "") for values in folders.values()}
+    outermost = {next(iter(values), None) for values in folders.values()}
     return DataFiles(
         storage=storage,
         paths=tuple(paths),
         folders=typed,
-        types=pa.schema(list(types.items())),
-        key=outermost.pop() if len(outermost) == 1 else "",
-        notes=(f"columns of folders: {', '.join(names)}",) if names else (),
+        types=types,
+        key=outermost.pop() if len(outermost) == 1 else None,
+        partitions={path: _partition_of(path, storage.path) for path in paths},
+        notes=(_told(names, dtypes),) if names else (),
     )
+
+
+def _told(names: Sequence[str], dtypes: Mapping[str, CsvType]) -> str:
+    told = (f"{name} ({dtypes[name]})" if name in dtypes else name for name in names)
+    return f"columns of folders: {', '.join(told)}; text unless stated (dtypes)"
+
+
+def _typed(value: str | None, field: pa.Field, uri: str) -> Any:
+    """Return a folder's value as its column's type.
+
+    :raises InvalidDataError: names the folder.
+    """
+    try:
+        return pc.cast(pa.scalar(value, pa.string()), field.type).as_py()
+    except pa.ArrowInvalid as error:
+        msg = f"{uri}: folder '{field.name}={value}' is no {field.type}, as stated for its column (dtypes)"
+        raise InvalidDataError(msg) from error
+
+
+def _partition_of(path: str, root: str) -> str | None:
+    inside = PurePosixPath(path).parts[len(PurePosixPath(root).parts) :]
+    return key_of(inside[0]) if inside else None
 
 
 def folder_values(path: str, root: str) -> dict[str, str | None]:
@@ -98,17 +139,6 @@ def folder_values(path: str, root: str) -> dict[str, str | None]:
     inside = PurePosixPath(path).parts[len(PurePosixPath(root).parts) : -1]
     pairs = (part.partition("=") for part in inside if "=" in part)
     return {unquote(name): None if value == _NO_VALUE else unquote(value) for name, _, value in pairs if name}
-
-
-def _type_of(values: Sequence[str | None]) -> pa.DataType:
-    """Return int32 if all values fit, else text: what Arrow's Hive partitioning infers."""
-    there = [value for value in values if value is not None]
-    whole = bool(there) and all(_WHOLE.fullmatch(v) and -_LARGEST <= int(v) < _LARGEST for v in there)
-    return pa.int32() if whole else pa.string()
-
-
-def _typed(value: str | None, kind: pa.DataType) -> int | str | None:
-    return int(value) if value is not None and pa.types.is_integer(kind) else value
 
 
 def _require_keys(partitions: Sequence[str]) -> None:

@@ -12,7 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.files.source import require_unique
+from airflow_mlops.backends.profiling.files.source import (
+    naming_file,
+    require_unique,
+    told_of_columns,
+    unified,
+)
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -33,18 +38,29 @@ class ParquetSource:
 
     def __init__(self, data: DataFiles, on_bytes: Callable[[float], object] | None = None) -> None:
         self.storage, self.files, self.on_bytes = data.storage, list(data.paths), on_bytes
-        self.metadata = [self._open(path).metadata for path in self.files]
-        self.parts = [part.schema.to_arrow_schema() for part in self.metadata]
+        self.metadata = [self._footer(path) for path in self.files]
+        self.parts = [part.schema.to_arrow_schema() if part else pa.schema([]) for part in self.metadata]
         for path, part in zip(self.files, self.parts, strict=True):
             require_unique(part.names, path)
             _require_field_ids(part, data.field_ids, path)
-        own = _unified(self.parts)
-        self.data, self.notes = data.beside(own.names), data.notes
+        counts = zip(self.files, self.metadata, strict=True)
+        self.empty = [path for path, part in counts if part is None or not part.num_rows]
+        parts = self._schemas()
+        own = _unified(parts)
+        self.data = data.beside(own.names)
+        self.notes = (*told_of_columns([(path, part.names) for path, part in parts]), *data.notes)
         self.schema = self.data.with_folders(own)
         self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
 
+    def _schemas(self) -> list[tuple[str, pa.Schema]]:
+        """Return the schemas that decide: those of files with rows, if there are any."""
+        parts, empty = list(zip(self.files, self.parts, strict=True)), {*self.empty}
+        return [(path, part) for path, part in parts if path not in empty] or parts
+
     def _groups(self, file: int) -> list[RowGroup]:
         footer = self.metadata[file]
+        if footer is None:
+            return []
         rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
         if sum(rows) != footer.num_rows:
             name = PurePosixPath(self.files[file]).name
@@ -56,7 +72,7 @@ class ParquetSource:
 
     def count_rows(self) -> int:
         """Return the number of rows, as the files' footers say."""
-        return sum(part.num_rows for part in self.metadata)
+        return sum(part.num_rows for part in self.metadata if part is not None)
 
     def digests(self) -> list[bytes]:
         """Return what identifies each file's content: the store's tag of it, else a hash of all its bytes."""
@@ -65,22 +81,25 @@ class ParquetSource:
     def to_table(self, columns: Sequence[str] | None) -> pa.Table:
         """Read all rows, each file's values as the type they have over all files."""
         wanted = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
-        return pa.concat_tables([self._read(path, wanted) for path in self.files])
+        empty = {*self.empty}
+        read = (self._read(path, wanted) for path in self.files if path not in empty)
+        return pa.concat_tables([wanted.empty_table(), *read])
 
     def _read(self, path: str, wanted: pa.Schema) -> pa.Table:
         import pyarrow.dataset as pads  # loads pandas, which profiles of parquet do without
 
         scanned = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
         checked = pads.ParquetFileFormat(default_fragment_scan_options=scanned)
-        part = pads.dataset(path, format=checked, filesystem=self.storage.arrow)
-        there = set(part.schema.names)
-        table = part.to_table(columns=[name for name in wanted.names if name in there])
-        columns = [
-            _decoded(table.column(field.name), field.type)
-            if field.name in there
-            else pa.nulls(table.num_rows, field.type)
-            for field in wanted
-        ]
+        with naming_file(path):
+            part = pads.dataset(path, format=checked, filesystem=self.storage.arrow)
+            there = set(part.schema.names)
+            table = part.to_table(columns=[name for name in wanted.names if name in there])
+            columns = [
+                _decoded(table.column(field.name), field.type)
+                if field.name in there
+                else pa.nulls(table.num_rows, field.type)
+                for field in wanted
+            ]
         return self.data.fill_folders(pa.Table.from_arrays(columns, schema=wanted), path)
 
     def first_rows(self, rows: int, columns: Sequence[str]) -> pa.Table:
@@ -112,10 +131,13 @@ class ParquetSource:
             if self.on_bytes:
                 self.on_bytes(each * batch.num_rows * batch.num_columns)
 
-    def _open(self, path: str) -> pq.ParquetFile:
+    def _footer(self, path: str) -> pq.FileMetaData | None:
+        """Return a file's footer; ``None`` if it has no bytes at all."""
         try:
-            return pq.ParquetFile(self.storage.open(path))
+            return pq.ParquetFile(self.storage.open(path)).metadata
         except (pa.ArrowException, OSError, ValueError) as error:
+            if self.storage.files.size(path) == 0:
+                return None
             msg = f"{PurePosixPath(path).name}: cannot be read: {error}"
             raise InvalidDataError(msg) from error
 
@@ -151,9 +173,10 @@ class RowGroup:
         if not columns:
             yield self._filled(conform(pa.RecordBatch.from_arrays([], names=[]), wanted, left))
             return
-        for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
-            left -= batch.num_rows
-            yield self._filled(conform(batch, wanted, batch.num_rows))
+        with naming_file(self.source.files[self.file]):
+            for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
+                left -= batch.num_rows
+                yield self._filled(conform(batch, wanted, batch.num_rows))
         if left:
             name = PurePosixPath(self.source.files[self.file]).name
             msg = f"{name}: row group {self.group} lacks {left} rows of those its footer names"
@@ -181,7 +204,10 @@ class RowGroup:
 
     def _coded(self) -> list[str]:
         """Return text columns whose values are stored as codes: counting codes is cheaper than texts."""
-        part, coded = self.source.metadata[self.file].row_group(self.group), []
+        footer, coded = self.source.metadata[self.file], list[str]()
+        if footer is None:
+            return coded
+        part = footer.row_group(self.group)
         for column in (part.column(i) for i in range(part.num_columns)):
             small = column.total_uncompressed_size <= _CODED_BYTES * column.num_values
             path = column.path_in_schema  # with a dot it may be a nested column's
@@ -233,11 +259,12 @@ def _require_field_ids(part: pa.Schema, known: Mapping[int, str], path: str) -> 
             raise InvalidDataError(msg)
 
 
-def _unified(parts: list[pa.Schema]) -> pa.Schema:
+def _unified(parts: list[tuple[str, pa.Schema]]) -> pa.Schema:
     """Return one schema for all files; texts that are codes in some files only are plain."""
-    if all(part == parts[0] for part in parts):
-        return parts[0]
-    return pa.unify_schemas([_plain(part) for part in parts], promote_options="permissive")
+    first = parts[0][1]
+    if all(part == first for _, part in parts):
+        return first
+    return unified([(path, _plain(part)) for path, part in parts])
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

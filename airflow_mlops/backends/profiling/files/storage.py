@@ -12,10 +12,10 @@ from urllib.parse import unquote
 import fsspec
 import pyarrow.fs as pafs
 
-from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError
+from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError, NoRowsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs", "http", "https")
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
@@ -50,6 +50,10 @@ class Storage:
     def size(self, paths: Sequence[str]) -> int:
         """Return how many bytes some files have; 0 for those whose size the store does not tell."""
         return sum(int(self.files.size(path) or 0) for path in paths)
+
+    def inside(self, path: str) -> str:
+        """Return a file's path relative to this one, its name if it is this one."""
+        return path.removeprefix(self.path).lstrip("/") or PurePosixPath(path).name
 
     def tag(self, path: str) -> bytes | None:
         """Return the store's own tag of a file's content, ``None`` if it keeps none."""
@@ -144,6 +148,15 @@ def children(storage: Storage) -> dict[str, str]:
     return found
 
 
+def bare_folders(storage: Storage, filled: Collection[str]) -> tuple[str, ...]:
+    """Return the folders directly below that hold nothing, or markers only: partitions that did not arrive.
+
+    :param filled: keys of the partitions with files.
+    """
+    folders = [path for key, path in children(storage).items() if key not in filled and KEY.fullmatch(key)]
+    return tuple(path for path in folders if not any(_is_shown(p, path) for p in storage.files.find(path)))
+
+
 def files_below(storage: Storage, path: str, name: str) -> list[str]:
     """Return data files below a path; what starts with ``_`` or ``.`` is not data (half-written, markers).
 
@@ -160,7 +173,7 @@ def files_below(storage: Storage, path: str, name: str) -> list[str]:
         suffixes = sorted({PurePosixPath(file).suffix for file in found})
         held = f"mixed {', '.join(suffixes)}" if found else "none"
         msg = f"{name}: data files: {held}; allowed: .parquet, or .csv, .tsv (.gz, .bz2, .xz too), one kind"
-        raise InvalidDataError(msg)
+        raise (InvalidDataError if found else NoRowsError)(msg)
     return found
 
 
@@ -189,5 +202,9 @@ def _is_iceberg_metadata(parts: Sequence[str]) -> bool:
 
 
 def _is_data(file: str, root: str) -> bool:
+    return format_of(file) is not None and _is_shown(file, root)
+
+
+def _is_shown(file: str, root: str) -> bool:
     parts = PurePosixPath(file).parts[len(PurePosixPath(root).parts) :]
-    return format_of(file) is not None and not any(part[0] in "_." for part in parts)
+    return not any(part[0] in "_." for part in parts)

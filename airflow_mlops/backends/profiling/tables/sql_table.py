@@ -18,6 +18,7 @@ from airflow_mlops.core.errors import (
     InvalidDataError,
     MissingDependencyError,
     MlopsError,
+    NoRowsError,
     ServiceUnavailableError,
 )
 
@@ -121,14 +122,22 @@ def profile_table_uri(
     source = TableUri.parse(uri, connection)
     with open_table(source, partitions) as table:
         profile = profile_relation(table, bins_from=bins_from, partitions=tuple(partitions))
-    profile = replace(profile, partition_column=source.partition)
+        empty = _keys_without_rows(table, source.partition, partitions) if profile.rows else ()
+    profile = replace(profile, partition_column=source.partition or None, empty=empty)
+    profile = replace(profile, notes=(f"no rows in {', '.join(empty)}",) if empty else ())
     window = Window(
         uri=source.shown, partitions=tuple(partitions), digest=profile_digest(profile), rows=profile.rows
     )
     if profile.rows == 0:
         msg = f"{source.shown}: window {window.label} has 0 rows, allowed: 1 or more"
-        raise InvalidDataError(msg)
+        raise NoRowsError(msg)
     return window, profile
+
+
+def _keys_without_rows(table: ibis.Table, column: str, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return which of several partitions have no rows."""
+    wanted = {key: in_partitions(table, column, [key]) for key in (keys if len(keys) > 1 else ())}
+    return tuple(key for key, rows in wanted.items() if not rows.limit(1).count().to_pyarrow().as_py())
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Evaluation of expectations from a profile, with the results that Great Expectations has from the rows.
 
 An evaluator returns ``None`` when the profile does not determine the result, or when an argument is of a type
-left to Great Expectations; then the rows have to be read. Two results differ on purpose, and neither is ever
-a pass: an absent column fails, and so does a numeric range of text, which Great Expectations calls an error.
+left to Great Expectations; then the rows have to be read. Three results differ on purpose, and none is ever a
+pass: an absent column fails, and so does a numeric range of text, which Great Expectations calls an error;
+values that are only stored in another type than a rule on types allows warn, where they fail there.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.data.expectations.aggregates import AGGREGATE_EVALUATORS
@@ -18,6 +20,7 @@ from airflow_mlops.core.data.expectations.values import VALUE_EVALUATORS
 from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from airflow_mlops.core.data.expectations.query import ProfileAnswer
@@ -32,17 +35,23 @@ _FAILURES = {
 COLUMN_EVALUATORS = {**VALUE_EVALUATORS, **SET_EVALUATORS, **AGGREGATE_EVALUATORS, **TYPE_EVALUATORS}
 
 
-def evaluate_rule(rule: Rule, profile: Profile) -> Finding | None:
-    """Evaluate a rule from the profile; ``None`` if the rows are needed."""
+def evaluate_rule(rule: Rule, profile: Profile, whole: Collection[str] = ()) -> Finding | None:
+    """Evaluate a rule from the profile; ``None`` if the rows are needed.
+
+    :param whole: names of columns whose values are known from the rows to be whole numbers.
+    """
     kwargs = _effective(rule.kwargs)
-    found = _evaluate(rule, kwargs, profile)
+    found = _evaluate(rule, kwargs, profile, whole)
     if found is None:
         return None
     subject = str(kwargs.get("column", "table"))
-    return rule_finding(rule, subject, passed=found.passed, observed=found.observed, reason=found.reason)
+    told = rule_finding(rule, subject, passed=found.passed, observed=found.observed, reason=found.reason)
+    return replace(told, outcome=Outcome.WARN) if found.mild and told.outcome is Outcome.FAIL else told
 
 
-def _evaluate(rule: Rule, kwargs: dict[str, Any], profile: Profile) -> ProfileAnswer | None:
+def _evaluate(
+    rule: Rule, kwargs: dict[str, Any], profile: Profile, whole: Collection[str]
+) -> ProfileAnswer | None:
     if rule.type in TABLE_EVALUATORS:
         evaluate_table, understood = TABLE_EVALUATORS[rule.type]
         return evaluate_table(rule, profile) if kwargs.keys() <= understood else None
@@ -54,7 +63,7 @@ def _evaluate(rule: Rule, kwargs: dict[str, Any], profile: Profile) -> ProfileAn
     column = profile.column(kwargs["column"])
     if column is None:
         return column_exists(rule, profile)
-    return evaluate(ProfileQuery(rule=rule, column=column, profile=profile))
+    return evaluate(ProfileQuery(rule=rule, column=column, profile=profile, whole=whole))
 
 
 def _effective(kwargs: dict[str, Any]) -> dict[str, Any]:

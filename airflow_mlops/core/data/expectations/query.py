@@ -7,7 +7,7 @@ the profile does not determine the result, or that a limit is of a type left to 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,11 +22,15 @@ RANGE_ARGUMENTS = frozenset({"min_value", "max_value", "strict_min", "strict_max
 
 
 class ProfileAnswer(NamedTuple):
-    """Result of a rule: whether it passed, the observed value, and the reason as a sentence."""
+    """Result of a rule: whether it passed, the observed value, and the reason as a sentence.
+
+    ``mild``: one that did not pass only warns, however severe the rule is.
+    """
 
     passed: bool
     observed: float | int | str | None
     reason: str
+    mild: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +73,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileQuery:
-    """A rule and the profiled column it applies to."""
+    """A rule and the profiled column it applies to.
+
+    :param whole: names of columns whose values are known from the rows to be whole numbers.
+    """
 
     rule: Rule
     column: Column
     profile: Profile
+    whole: Collection[str] = ()
 
     @property
     def mostly(self) -> float:
@@ -81,10 +89,11 @@ class ProfileQuery:
         return float(self.rule.kwargs.get("mostly", 1.0))
 
     def answer(
-        self, *, passed: bool | None, observed: float | str | None, reason: str
+        self, *, passed: bool | None, observed: float | str | None, reason: str, mild: bool = False
     ) -> ProfileAnswer | None:
         """Return the result; ``None`` if ``passed`` is not known."""
-        return None if passed is None else ProfileAnswer(passed, observed, f"{self.column.name}: {reason}")
+        told = f"{self.column.name}: {reason}"
+        return None if passed is None else ProfileAnswer(passed, observed, told, mild)
 
     def judge_share(self, least: int, most: int) -> bool | None:
         """Judge by ``mostly`` a rule that between ``least`` and ``most`` of the values satisfy."""

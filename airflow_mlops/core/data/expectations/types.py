@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.families import STORED_OTHERWISE, TypeChange, TypeFamily, type_change
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from airflow_mlops.core.data.expectations.query import ColumnEvaluators, ProfileAnswer, ProfileQuery
+    from airflow_mlops.core.data.expectations.rule import Rule
+    from airflow_mlops.core.data.profile.profile import Profile
 
 INTEGER_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NULLABLE_INTEGER_TYPES = tuple(
@@ -33,6 +38,11 @@ _OBJECTS = {
 }
 """Kinds of values that pandas stores as Python objects, and the type names that match them."""
 _ALIASES = {"int64": {"int", "long"}, "float64": {"float", "double"}}
+_FAMILIES = {
+    TypeFamily.INTEGER: {*INTEGER_TYPES},
+    TypeFamily.FLOAT: {*_FLOATS.values()},
+    TypeFamily.DECIMAL: {"Decimal"},
+}
 DATE, TIMESTAMP, ZONED = "date", "timestamp", "timestamp with a time zone"
 """Kinds of moments, of which none compares with another."""
 KNOWN_TYPES = {
@@ -80,15 +90,17 @@ def _type_list(query: ProfileQuery) -> ProfileAnswer | None:
     named = query.rule.kwargs.get("type_list")
     if named is None:
         return query.answer(passed=True, observed=str(query.column.kind), reason="any type is allowed")
-    if (
-        not isinstance(named, list)
-        or not named
-        or not all(isinstance(n, str) and n in KNOWN_TYPES for n in named)
-    ):
+    if not _are_known(named):
         return None
     held = pandas_type(query.column, nullable=bool(set(named) & set(NULLABLE_INTEGER_TYPES)))
     fits = _names_of(held)
     return _answer(query, held, named, bool(fits & set(named)))
+
+
+def _are_known(named: object) -> TypeGuard[list[str]]:
+    if not isinstance(named, list) or not named:
+        return False
+    return all(isinstance(name, str) and name in KNOWN_TYPES for name in named)
 
 
 def _of_type(query: ProfileQuery) -> ProfileAnswer | None:
@@ -115,7 +127,26 @@ def _answer(query: ProfileQuery, held: str | None, named: list[str], fits: bool)
     words = [word for word, names in _NAMES_IN_MESSAGES.items() if names == named]
     wanted = words[-1] if words else ", ".join(named)
     reason = f"{moment_form(column) or column.kind} ({column.arrow_type}), allowed {wanted}"
-    return query.answer(passed=passed, observed=str(column.kind), reason=reason)
+    change = type_change(allowed_families(named), column, query.whole)
+    is_mild = not passed and change is TypeChange.STORED
+    reason += STORED_OTHERWISE if is_mild else ""
+    return query.answer(passed=passed, observed=str(column.kind), reason=reason, mild=is_mild)
+
+
+def allowed_families(named: Collection[str]) -> set[TypeFamily]:
+    """Return the families of types that a rule allows in full; a rule that names some widths means them."""
+    return {family for family, names in _FAMILIES.items() if names <= {*named}}
+
+
+def undecided_columns(rules: Sequence[Rule], profile: Profile) -> set[str]:
+    """Return the columns of which the rows have to tell whether their values are whole numbers."""
+    found = set()
+    for rule in rules:
+        column, named = profile.column(str(rule.kwargs.get("column"))), rule.kwargs.get("type_list")
+        if column is not None and rule.type.endswith("to_be_in_type_list") and _are_known(named):
+            change = type_change(allowed_families(named), column)
+            found |= {column.name} if change is TypeChange.UNDECIDED else set()
+    return found
 
 
 _NAMES_IN_MESSAGES: dict[str, list[str]] = {

@@ -51,6 +51,10 @@ class Kind(StrEnum):
         """Whether values are ordered numbers, counted in intervals."""
         return self in (Kind.INTEGER, Kind.NUMBER, Kind.DATETIME)
 
+    def is_like(self, other: Kind | None) -> bool:
+        """Whether columns of both kinds add up and compare: the same kind, or numbers."""
+        return self is other or {self, other} == {Kind.INTEGER, Kind.NUMBER}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column(Record):
@@ -209,9 +213,8 @@ class Column(Record):
         """Say whether both can be merged and compared: the same kind, texts in the same bins."""
         if not self.present or not other.present:
             return True
-        alike = self.kind is other.kind or {self.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
         same_names = (self.categories or {}).keys() == (other.categories or {}).keys()
-        return alike and (same_names or (self.names_all and other.names_all))
+        return self.kind.is_like(other.kind) and (same_names or (self.names_all and other.names_all))
 
     def with_bins(self, names: AbstractSet[str]) -> Column:
         """Return the column with bins for these categories too; it has to list all its values."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_mlops.core.data.profile.column import Column, add_columns
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.record import Record
+from airflow_mlops.core.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,16 +22,22 @@ class Profile(Record):
     """Summary of a window: the number of rows, and one :class:`Column` per column.
 
     :param partition_column: column that names the window's partitions, so that it differs between windows
-        by definition; ``""`` if there is none.
+        by definition; ``None`` if there is none (older profiles say ``""``).
+    :param empty: files and folders without rows where rows belong: missing data, which is never a pass.
     :param notes: how the data was read, where that was found and not stated.
     """
 
     rows: int
     columns: tuple[Column, ...]
     partitions: tuple[str, ...] = ()
-    partition_column: str = ""
+    partition_column: str | None = None
+    empty: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     format: int = _FORMAT
+
+    def __post_init__(self) -> None:
+        """Read what older profiles say of no column as what newer ones say."""
+        object.__setattr__(self, "partition_column", self.partition_column or None)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -76,9 +83,28 @@ def merge(*profiles: Profile) -> Profile:
         rows=sum(profile.rows for profile in profiles),
         columns=tuple(_add_up(name, profiles) for name in names),
         partitions=tuple(sorted({key for profile in profiles for key in profile.partitions})),
-        partition_column=next((p.partition_column for p in profiles if p.partition_column), ""),
+        partition_column=next((p.partition_column for p in profiles if p.partition_column), None),
+        empty=tuple(sorted({name for profile in profiles for name in profile.empty})),
         notes=tuple(dict.fromkeys(note for profile in profiles for note in profile.notes)),
     )
+
+
+def missing_findings(profile: Profile, of: str = "") -> list[Finding]:
+    """Return a warning for each file or folder that lacks rows where rows belong: no window is whole then.
+
+    :param of: whose they are, where there are two windows.
+    """
+    return [
+        Finding(
+            check="empty",
+            subject=name,
+            outcome=Outcome.WARN,
+            severity=Severity.WARNING,
+            reason=f"{name}{of and f' of the {of}'}: no rows: missing data",
+            observed=0,
+        )
+        for name in profile.empty
+    ]
 
 
 def _add_up(name: str, profiles: Sequence[Profile]) -> Column:

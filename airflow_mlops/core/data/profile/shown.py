@@ -15,6 +15,7 @@ def shown_value(value: float, kind: Kind) -> str:
     """Return a value of a column; a datetime, kept as epoch seconds, as its date, or date and time in UTC."""
     if kind is Kind.DATETIME:
         return _moment(value)
+    value += 0.0  # no zero has a sign
     return f"{value:.0f}" if kind is Kind.INTEGER and abs(value) < _WHOLE else f"{value:g}"
 
 

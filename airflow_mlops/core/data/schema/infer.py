@@ -48,7 +48,7 @@ def infer_schema(
     rules = [_row_count(profile, windows, source, options.row_slack), *_columns(profile, labels, source)]
     doubts: dict[str, list[str]] = {}
     for column in profile.columns:
-        if profile.partition_column and column.name == profile.partition_column:
+        if column.name == profile.partition_column:
             rules.append(_names_the_window(column))
             continue
         environments = ["training"] if column.name in labels else []

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.profile.column import Column, Kind
+from airflow_mlops.core.data.profile.column import Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,9 @@ class Seen:
         """Return what a profile and those of its windows show of a column, where its kind is the same."""
         column = profile.by_name[name]
         there = ((w.rows, w.by_name[name]) for w in windows if name in w.by_name)
-        parts = tuple((rows, part) for rows, part in there if not part.present or _alike(part, column))
+        parts = tuple(
+            (rows, part) for rows, part in there if not part.present or part.kind.is_like(column.kind)
+        )
         return cls(column=column, rows=profile.rows, windows=parts if len(parts) > 1 else ())
 
     @property
@@ -92,10 +94,6 @@ class Seen:
     @property
     def _numbers(self) -> list[Column]:
         return [column for _, column in self.windows if column.minimum is not None]
-
-
-def _alike(one: Column, other: Column) -> bool:
-    return one.kind is other.kind or {one.kind, other.kind} == {Kind.INTEGER, Kind.NUMBER}
 
 
 def _sign(steps: Sequence[tuple[float, float]]) -> int:

@@ -141,7 +141,7 @@ def align_columns(
     profiles: Sequence[Profile], ignore: Iterable[str] = ()
 ) -> tuple[AlignedCounts, tuple[str, ...]]:
     """Return the columns that are comparable over all profiles, and the names of those that are not."""
-    passed = {*ignore, *(p.partition_column for p in profiles if p.partition_column)}
+    passed = {*ignore, *(profile.partition_column for profile in profiles)}
     names = [name for name in dict.fromkeys(chain(*(p.names for p in profiles))) if name not in passed]
     found, skipped = {}, []
     for name in names:

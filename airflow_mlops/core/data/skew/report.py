@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.data.profile.column import Kind
+from airflow_mlops.core.data.profile.families import (
+    STORED_OTHERWISE,
+    TypeChange,
+    families_of,
+    type_change,
+)
+from airflow_mlops.core.data.profile.profile import missing_findings
 from airflow_mlops.core.data.profile.shown import shown_value
 from airflow_mlops.core.data.profile.sketch import hash_text
 from airflow_mlops.core.data.skew.bins import counts_between, edges_of
@@ -17,7 +24,7 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
@@ -219,7 +226,9 @@ def skew_verdict(
     reference, current = profiles
     findings = [_test_finding(test) for test in tests] or [_nothing_compared()]
     findings += [_skipped_finding(name, reference, current) for name in skipped]
+    findings += _type_findings(reference, current, {*skipped, *policy.ignore, *_partition_columns(profiles)})
     findings += [_blind_finding(name, *profiles) for name in blind]
+    findings += [*missing_findings(reference, "reference"), *missing_findings(current, "window")]
     findings += _policy_findings(policy, {**reference.by_name, **current.by_name})
     return Verdict.of("skew", findings)
 
@@ -290,6 +299,27 @@ def _skipped_finding(name: str, reference: Profile, current: Profile) -> Finding
     else:
         why = "the reference has other bins"
     return _warning("comparable", name, Outcome.WARN, f"{name}: {why}: not compared")
+
+
+def _type_findings(reference: Profile, current: Profile, passed: set[str | None]) -> Iterator[Finding]:
+    """Tell of columns that are compared although their type is another one; a schema's rule says the same."""
+    for now in current.columns:
+        before = reference.column(now.name)
+        if before is None or now.name in passed or not before.present:
+            continue
+        change = type_change(families_of(before), now)
+        if change is not TypeChange.SAME:
+            told = STORED_OTHERWISE if change is TypeChange.STORED else ""
+            kinds = f"{_typed(now)} in this window, {_typed(before)} in the reference{told}"
+            yield _warning("type", now.name, Outcome.WARN, f"{now.name}: {kinds}")
+
+
+def _typed(column: Column) -> str:
+    return f"{column.kind} ({column.arrow_type})"
+
+
+def _partition_columns(profiles: Sequence[Profile]) -> set[str | None]:
+    return {profile.partition_column for profile in profiles}
 
 
 def _blind_finding(name: str, reference: Profile, current: Profile) -> Finding:

@@ -11,6 +11,7 @@ from random_rules import large_tables, tables_with_rules
 from airflow_mlops.backends.profiling.files.arrow import profile_table
 from airflow_mlops.backends.rules.great_expectations import as_frame, evaluate_rows, nullable_columns
 from airflow_mlops.core.data.expectations.evaluate import COLUMN_EVALUATORS, TABLE_EVALUATORS, evaluate_rule
+from airflow_mlops.core.data.profile.families import STORED_OTHERWISE
 from airflow_mlops.core.verdict import Outcome
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
@@ -36,7 +37,12 @@ def hold_against_rows(table, rules):
 
 
 def differs_on_purpose(rule, ours, theirs, profile):
-    """A range of what does not compare fails, and Great Expectations reports an error; neither passes."""
+    """What does not compare fails, and is an error there; what is stored otherwise warns, and fails there.
+
+    None of them passes.
+    """
+    if ours.reason.endswith(STORED_OTHERWISE):
+        return (ours.outcome, theirs.outcome) == (Outcome.WARN, Outcome.FAIL)
     ranged = profile.column(rule.subject) is not None and rule.type.endswith("values_to_be_between")
     return ranged and (ours.outcome, theirs.outcome) == (Outcome.FAIL, Outcome.ERROR)
 

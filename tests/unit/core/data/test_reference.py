@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 
-from airflow_mlops.core.data.reference import Reference, choose, shortfall
+from airflow_mlops.backends.profiling.files.arrow import profile_table
+from airflow_mlops.core.data.reference import Reference, add_up, choose, shortfall
 from airflow_mlops.core.errors import InvalidConfigError
 
 DAYS = [f"2013-02-{day:02}" for day in range(1, 29)]
@@ -97,3 +101,14 @@ def test_rule_that_cannot_be_followed_is_refused(fields, named):
 def test_choice_travels_as_json():
     reference = Reference(rule="partitions", partitions=("2013-01",), at_least=1)
     assert Reference.from_json(reference.to_json()) == reference
+
+
+def test_column_that_differs_between_partitions_is_left_out_and_noted():
+    parts = {"a": ["x"], "b": [1], "c": [2]}
+    profiles = [
+        replace(profile_table(pa.table({"day": values, "y": [1.0]})), partitions=(key,))
+        for key, values in parts.items()
+    ]
+    merged = add_up(profiles)
+    assert merged.names == ("y",)
+    assert merged.notes == ("day: string in a; integer in b, c: left out of the reference",)

@@ -32,7 +32,8 @@ _MARKS = {
 }
 _MOST_ROWS = 0.9
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_BY_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _WITH_POINT = re.compile(r"[+-]?\d+\.\d+")
 _WHOLE = re.compile(r"[+-]?\d+")
 
@@ -49,12 +50,14 @@ class CsvDialect:
     decimal: str
     quote: str
     na_values: tuple[str, ...]
+    thousands: str = ""
     found: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The dialect in words: ``delimiter ';', decimal ',', quote '"', utf-8``."""
         parts = [f"delimiter {self.delimiter!r}", f"decimal {self.decimal!r}", f"quote {self.quote!r}"]
+        parts += [f"thousands {self.thousands!r}"] if self.thousands else []
         found = f" ({', '.join(self.found)} found, not stated)" if self.found else ""
         return f"{', '.join([*parts, self.encoding])}{found}"
 
@@ -74,7 +77,8 @@ def find_dialect(head: bytes, name: str, encoding: str, options: CsvOptions) -> 
     text = _sample(head)
     quote = options.quote if options.quote is not None else _quote_of(text)
     delimiter = options.delimiter or _delimiter_of(text, quote, _usual_delimiter(name))
-    decimal = options.decimal or _decimal_of(sample_rows(text, delimiter, quote), delimiter)
+    rows = sample_rows(text, delimiter, quote)
+    decimal = options.decimal or _decimal_of(rows, delimiter, options.thousands or "")
     words = NA_VALUES if options.na_values is None else tuple(dict.fromkeys(["", *options.na_values]))
     stated = {"delimiter": options.delimiter, "decimal": options.decimal, "quote": options.quote}
     return CsvDialect(
@@ -83,6 +87,7 @@ def find_dialect(head: bytes, name: str, encoding: str, options: CsvOptions) -> 
         decimal=decimal,
         quote=quote,
         na_values=words,
+        thousands=options.thousands or "",
         found=tuple(key for key, value in (stated | {"encoding": options.encoding}).items() if value is None),
     )
 
@@ -149,18 +154,27 @@ def _columns(rows: Sequence[Sequence[str]]) -> int:
     return widths.pop() if len(widths) == 1 else 0
 
 
-def _decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+def _decimal_of(rows: Sequence[Sequence[str]], delimiter: str, thousands: str) -> str:
     """Return a comma if the numbers of some column need one and those of none a point.
 
-    Beside the delimiter ``,`` a comma is taken for that of thousands, as in columns of ``1,234`` only.
+    A column whose commas, or points, may all be those between thousands needs none. Beside the delimiter
+    ``,`` a comma is taken for that of thousands.
+
+    :param thousands: the stated mark, ``""`` if none is.
     """
+    if thousands in (".", ","):
+        return "," if thousands == "." else "."
     if delimiter == ",":
         return "."
     columns = [
-        [value.strip() for value in column if value.strip()] for column in zip(*rows[1:], strict=False)
+        [value.strip().replace(thousands, "") for value in column if value.strip()]
+        for column in zip(*rows[1:], strict=False)
     ]
-    by_comma = any(_all_numbers(c, _WITH_COMMA) and not _all_numbers(c, _THOUSANDS) for c in columns)
-    return "," if by_comma and not any(_all_numbers(c, _WITH_POINT) for c in columns) else "."
+    by_comma, by_point = (
+        any(_all_numbers(c, fraction) and not _all_numbers(c, grouped) for c in columns)
+        for fraction, grouped in ((_WITH_COMMA, _BY_COMMA), (_WITH_POINT, _BY_POINT))
+    )
+    return "," if by_comma and not by_point else "."
 
 
 def _all_numbers(values: Sequence[str], fractional: re.Pattern[str]) -> bool:

@@ -38,6 +38,8 @@ BLOCK_BYTES = 1 << 20
 ROW_BYTES = 1 << 26
 """Bytes that one row may have; one that is longer has most likely lost a quote."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LOOKED_AT = 1000
+"""Bytes that tell whether a file is text."""
 _NO_BYTE = 256
 _SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\r\n])\r?\n")
 """Excel's first line that names the delimiter and is no row."""
@@ -60,8 +62,12 @@ class CsvFile:
         self._value, self._last = VALUE_START, b""
         head = self._pull()
         self._encoding = encoding_of(head, options)
+        _require_bytes_of_text(head, self.name, self._encoding)
         self._decode = _decoder(self._encoding)
         self._head = self._decoded(head)
+        if self._head == BYTE_ORDER_MARK:
+            self._head = b""  # nothing follows it
+        self.notes = _told_of_encoding(head, self._encoding, options)
         if excel := _SEPARATOR_LINE.match(self._head):
             self._head = self._head[excel.end() :]
             options = replace(options, delimiter=options.delimiter or excel[1].decode())
@@ -216,6 +222,33 @@ def _unpacked(file: _HashedFile, path: str) -> Any:
     if unpacker is None:
         return file
     return unpacker(file)
+
+
+def _told_of_encoding(head: bytes, encoding: str, options: CsvOptions) -> tuple[str, ...]:
+    """Tell of bytes that are UTF-8, which another encoding that is stated makes other letters of."""
+    if options.encoding is None or encoding.startswith("utf-"):
+        return ()
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return ()
+    word = re.search(r"\w*[^\x00-\x7f]\w*", text)
+    if word is None:
+        return ()
+    read = word[0].encode().decode(encoding, errors="replace")
+    return (f"its bytes are UTF-8: {word[0]!r} is read as {read!r}, by the stated encoding {encoding}",)
+
+
+def _require_bytes_of_text(head: bytes, name: str, encoding: str) -> None:
+    """Refuse UTF-16 without a byte order mark, whose plain letters are UTF-8 beside zeros.
+
+    :raises InvalidDataError: names the file and the encoding to state.
+    """
+    some = head[:_LOOKED_AT]
+    if encoding == "utf-8" and some.count(0) > len(some) / 4:
+        likely = "utf-16-le" if some[1::2].count(0) > some[::2].count(0) else "utf-16-be"
+        msg = f"{name}: no UTF-8 csv: every other byte is 0; state its encoding ({likely}?)"
+        raise InvalidDataError(msg)
 
 
 def _decoder(encoding: str) -> Any:

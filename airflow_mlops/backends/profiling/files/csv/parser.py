@@ -16,23 +16,22 @@ import pyarrow.csv as pacsv
 
 from airflow_mlops.backends.profiling.files.csv.dialect import CsvDialect
 from airflow_mlops.backends.profiling.files.csv.file import BYTE_ORDER_MARK
+from airflow_mlops.backends.profiling.files.csv.numbers import (
+    may_be_thousands,
+    number_type,
+    numbers_from,
+    told_of_fractions,
+    told_of_texts,
+)
 from airflow_mlops.backends.profiling.files.kernels import has_leading_zeros
-from airflow_mlops.backends.profiling.files.source import require_unique
-from airflow_mlops.core.data.dataset_uri import CsvOptions, CsvType
+from airflow_mlops.backends.profiling.files.source import STATED_TYPES, require_unique
+from airflow_mlops.core.data.dataset_uri import CsvOptions
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
-_TYPES = {
-    CsvType.TEXT: pa.string(),
-    CsvType.INTEGER: pa.int64(),
-    CsvType.NUMBER: pa.float64(),
-    CsvType.BOOLEAN: pa.bool_(),
-    CsvType.DATE: pa.date32(),
-    CsvType.DATETIME: pa.timestamp("us"),
-}
 _LEADING_ZEROS = r"^[+-]?0[0-9]"
 _LONG_NUMBER = r"^[+-]?[0-9]{19,}$"
 _LARGEST = 2.0**63
@@ -44,13 +43,19 @@ _STATE = "; state its type (dtypes), other files may have none"
 class FoundTypes:
     """Types of a file's columns.
 
+    :param rows: rows of the first block; a file with none there has none at all.
     :param kept: columns that stay text although their values look like numbers.
     :param notes: what was decided, for the reader.
     """
 
     schema: pa.Schema
+    rows: int
     kept: frozenset[str]
     notes: tuple[str, ...]
+
+
+NOTHING_FOUND = FoundTypes(schema=pa.schema([]), rows=0, kept=frozenset(), notes=())
+"""Of a file without a header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +71,8 @@ class CsvParser:
 
         :raises InvalidDataError: a column that stands there twice.
         """
-        stated = {name: _TYPES[kind] for name, kind in self.options.dtypes.items()}
-        table = self._parse(block, None, column_types=stated)
+        stated = {name: STATED_TYPES[kind] for name, kind in self.options.dtypes.items()}
+        table = self._parse(block, None, column_types={**stated, **self._by_hand(stated)})
         require_unique(table.schema.names, self.name)
         numbers = self._numbers(table.schema)
         examples = self._matching(block, None, numbers, _LEADING_ZEROS) if self._zeros(block, numbers) else {}
@@ -79,7 +84,40 @@ class CsvParser:
         notes += [f"{name} kept as text: no number holds {found}" for name, found in long.items()]
         notes += self._missing_words(block, [f.name for f in table.schema if pa.types.is_string(f.type)])
         kept = frozenset({*examples, *long})
-        return FoundTypes(schema=as_text(table.schema, kept), kept=kept, notes=tuple(notes))
+        schema = self._with_thousands(as_text(table.schema, kept), table, stated)
+        notes += self._doubts(block, table, schema, kept)
+        return FoundTypes(schema=schema, rows=table.num_rows, kept=kept, notes=tuple(notes))
+
+    def _by_hand(self, types: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+        """Return the numbers that Arrow does not read, as texts: with marks of thousands."""
+        numbers = [name for name, kind in types.items() if _is_number(kind)]
+        return dict.fromkeys(numbers if self.dialect.thousands else (), pa.string())
+
+    def _with_thousands(
+        self, schema: pa.Schema, table: pa.Table, stated: Mapping[str, pa.DataType]
+    ) -> pa.Schema:
+        """Return the schema with the types of the columns that are numbers with marks between thousands."""
+        texts = [f.name for f in table.schema if pa.types.is_string(f.type) and f.name not in stated]
+        found = {name: number_type(table.column(name), self.dialect) for name in self._marked(texts)}
+        return pa.schema([f.with_type(stated.get(f.name) or found.get(f.name) or f.type) for f in schema])
+
+    def _marked(self, texts: Sequence[str]) -> Sequence[str]:
+        return texts if self.dialect.thousands else ()
+
+    def _doubts(
+        self, block: bytes, table: pa.Table, schema: pa.Schema, kept: frozenset[str]
+    ) -> Iterator[str]:
+        """Tell what may not be meant so: names with spaces, text that is nearly numbers, and fractions."""
+        spaced = [name for name in schema.names if name != name.strip()]
+        if spaced:
+            yield f"spaces around the names of columns: {', '.join(map(repr, spaced))}"
+        open_ = [f for f in schema if f.name not in self.options.dtypes and f.name not in kept]
+        texts = [f.name for f in open_ if pa.types.is_string(f.type)]
+        yield from told_of_texts(table.select(texts), self.dialect)
+        if not self.dialect.thousands and self.dialect.decimal == "." and "decimal" in self.dialect.found:
+            floats = [f.name for f in open_ if pa.types.is_floating(f.type)]
+            fractions = [name for name in floats if may_be_thousands(table.column(name))]
+            yield from told_of_fractions(self._texts(block, None, fractions) if fractions else pa.table({}))
 
     def rows(self, block: bytes, names: Sequence[str] | None, wanted: pa.Schema) -> pa.Table:
         """Parse whole rows.
@@ -87,8 +125,10 @@ class CsvParser:
         :param names: names of the columns; of the first row if ``None``.
         :raises InvalidDataError: a number with leading zeros, which would be lost.
         """
+        by_hand = self._by_hand(dict(zip(wanted.names, wanted.types, strict=True)))
+        parsed = pa.schema([f.with_type(by_hand.get(f.name, f.type)) for f in wanted])
         table = self._parse(
-            block, names, column_types=wanted, include_columns=wanted.names, include_missing_columns=True
+            block, names, column_types=parsed, include_columns=wanted.names, include_missing_columns=True
         )
         numbers = self._numbers(wanted)
         if self._zeros(block, numbers):
@@ -97,6 +137,11 @@ class CsvParser:
                 msg = f"{self.name}: column {name!r} holds {found!r}, with leading zeros, after numbers "
                 msg += f"without; state its type: dtypes: {{{name}: text}} keeps them, integer drops them"
                 raise InvalidDataError(msg)
+        for i, field in enumerate(wanted):
+            if field.name in by_hand:
+                place = f"{self.name}: column {field.name!r}"
+                values = numbers_from(table.column(i), field.type, self.dialect, place)
+                table = table.set_column(i, field, values)
         return table
 
     def _parse(self, block: bytes, names: Sequence[str] | None, **convert: Any) -> pa.Table:
@@ -118,8 +163,7 @@ class CsvParser:
 
     def _numbers(self, schema: pa.Schema) -> list[str]:
         """Return the columns that are numbers and were not stated to be."""
-        found = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
-        return [name for name in found if name not in self.options.dtypes]
+        return [f.name for f in schema if _is_number(f.type) and f.name not in self.options.dtypes]
 
     def _zeros(self, block: bytes, numbers: Sequence[str]) -> bool:
         quote, delimiter = ord(self.dialect.quote or self.dialect.delimiter), ord(self.dialect.delimiter)
@@ -151,14 +195,22 @@ class CsvParser:
                 yield f"{name}: {', '.join(map(repr, words[:_MOST_WORDS]))} read as missing (na_values)"
 
 
+def is_filled(block: bytes) -> bool:
+    """Say whether a block holds more than blank lines, which are passed over."""
+    return bool(block.removeprefix(BYTE_ORDER_MARK).strip(b"\r\n"))
+
+
 def as_text(schema: pa.Schema, names: frozenset[str]) -> pa.Schema:
     """Return the schema with some columns as text, if they are numbers or empty."""
-    return pa.schema([f.with_type(pa.string()) if f.name in names and _is_number(f) else f for f in schema])
+
+    def text(field: pa.Field) -> bool:
+        return field.name in names and (_is_number(field.type) or pa.types.is_null(field.type))
+
+    return pa.schema([f.with_type(pa.string()) if text(f) else f for f in schema])
 
 
-def _is_number(field: pa.Field) -> bool:
-    kind = field.type
-    return any(map(bool, (pa.types.is_integer(kind), pa.types.is_floating(kind), pa.types.is_null(kind))))
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _exceeds(values: pa.ChunkedArray) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.backends.profiling.files.storage import Storage
 
+_COMMIT = re.compile(r"\d{20}\.json")
 _READ = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening", "deletionVectors"})
 """Features of the format under which files still hold their rows as they are; vectors are looked at."""
 
@@ -40,6 +43,7 @@ def open_delta(storage: Storage, version: str) -> LakeTable:
     except ImportError as error:
         refuse_without("delta", "a Delta table", storage, error)
     number = whole_number(storage, version)
+    _require_version(storage, number)
     with _local_log(storage) as folder:
         try:
             table = DeltaTable(folder, version=number)
@@ -50,6 +54,21 @@ def open_delta(storage: Storage, version: str) -> LakeTable:
             msg = f"{storage.uri}: Delta table cannot be read at its {what}: {' '.join(str(error).split())}"
             raise InvalidDataError(msg) from error
     return _as_table(storage, table, actions)
+
+
+def _require_version(storage: Storage, number: int | None) -> None:
+    """Refuse a version that the log does not have.
+
+    :raises InvalidDataError: names those that it has.
+    """
+    names = (
+        PurePosixPath(path).name for path in storage.files.ls(f"{storage.path}/_delta_log", detail=False)
+    )
+    known = sorted(int(name[:20]) for name in names if _COMMIT.fullmatch(name))
+    if number is not None and known and number not in known:
+        versions = f"{known[0]} to {known[-1]}" if len(known) > 1 else f"{known[0]}"
+        msg = f"{storage.uri}: no version {number} of the Delta table; versions: {versions}"
+        raise InvalidDataError(msg)
 
 
 @contextmanager

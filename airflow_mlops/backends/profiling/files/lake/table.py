@@ -54,10 +54,11 @@ class LakeTable:
             paths=tuple(wanted),
             folders=self.values,
             types=pa.schema([self.schema.field(name) for name in names]),
-            key=self.column,
+            key=self.column or None,
             version=self.version,
             schema=self.schema,
             field_ids=self.field_ids,
+            partitions=self.partition,
             notes=(f"table at version {self.version}", *self.notes),
         )
 

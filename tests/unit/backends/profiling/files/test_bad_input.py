@@ -22,7 +22,6 @@ def damaged(data, at, new):
 PARQUET = {
     "cut": parquet()[:3000],
     "footer_cut": parquet()[:-20],
-    "no_bytes": b"",
     "few_bytes": b"PAR1",
     "other_magic": parquet()[:-4] + b"PARX",
     "absurd_footer_length": parquet()[:-8] + b"\xff\xff\xff\x7fPAR1",
@@ -76,11 +75,16 @@ def test_every_cut_of_a_csv_within_a_line_is_named(tmp_path):
 BAD_CSV = {
     "row_too_long": (b"x,c\n1,a\n2,b,9\n", "Expected 2 columns, got 3"),
     "row_too_short": (b"x,c\n1,a\n2\n", "Expected 2 columns, got 1"),
-    "no_bytes": (b"", "Empty CSV"),
+    "no_bytes": (b"", "0 rows"),
     "header_only": (b"x,c\n", "0 rows"),
     "latin_1": ("x,c\n1,é\n2,b\n".encode("latin-1"), "(?i)utf-?8"),
     "latin_1_header": ("é,c\n1,a\n".encode("latin-1"), "(?i)utf-?8"),
     "latin_1_after_the_first_block": (b"x,c\n" + b"1,bb\n" * (BLOCK // 4) + b"1,\xe9\n", "(?i)utf-?8"),
+    "utf_16_without_a_mark": (
+        "x,c\n1,e\n2,b\n".encode("utf-16-le"),
+        r"every other byte is 0; .*\(utf-16-le\?\)",
+    ),
+    "utf_16_of_the_other_order": ("x,c\n1,e\n2,b\n".encode("utf-16-be"), r"\(utf-16-be\?\)"),
     "utf_16_cut": ("x,c\n1,é\n2,b\n".encode("utf-16")[:-1], "no utf-16 csv"),
     "junk": (bytes(range(256)) * 20, "csv|cannot be read"),
     "column_twice": (b"x,x\n1,2\n", "'x' stands there more than once"),

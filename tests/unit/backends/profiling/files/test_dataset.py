@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import decimal
+
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
@@ -7,6 +9,7 @@ import pytest
 
 from airflow_mlops.backends.profiling.files.arrow import profile_window
 from airflow_mlops.backends.profiling.files.dataset import describe_window, list_partitions, read_window
+from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import InvalidDataError
 
 TABLE = pa.table({"x": [1, 2, 3], "c": ["a", "b", "a"]})
@@ -77,10 +80,32 @@ def test_missing_column_is_named_with_those_there(dataset):
         read_window(describe_window(str(dataset), ["2013-01"]), ["x", "y"])
 
 
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.int64(), pa.uint64()])
+def test_integers_beside_decimals_are_decimals_with_room_for_both(tmp_path, kind):
+    whole, parts = (
+        pa.table({"x": pa.array([1, 127], kind)}),
+        [decimal.Decimal("1.25"), decimal.Decimal("99.5")],
+    )
+    pq.write_table(whole, tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": pa.array(parts, pa.decimal128(4, 2))}), tmp_path / "b.parquet")
+    assert read_window(Window(uri=str(tmp_path))).column("x").to_pylist() == [1, 127, *parts]
+
+
+def test_columns_that_some_files_lack_are_noted(tmp_path):
+    for name, columns in {"a": "xy", "b": "xz", "c": "xy"}.items():
+        pq.write_table(pa.table({column: [1] for column in columns}), tmp_path / f"{name}.parquet")
+        (tmp_path / f"csv-{name}.csv").write_text(f"{','.join(columns)}\n1,1\n")
+    notes = profile_window(Window(uri=str(tmp_path), partitions=("a", "b", "c"))).notes
+    assert notes == ("y: no such column in b.parquet", "z: no such column in a.parquet, c.parquet")
+    keys = ("csv-a", "csv-b", "csv-c")
+    notes = profile_window(Window(uri=str(tmp_path), partitions=keys)).notes
+    assert notes[1:] == ("y: no such column in csv-b.csv", "z: no such column in csv-a.csv, csv-c.csv")
+
+
 def test_types_that_differ_over_files_are_named(tmp_path):
     pq.write_table(TABLE, tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": [{"deep": 1}], "c": ["a"]}), tmp_path / "b.parquet")
-    with pytest.raises(InvalidDataError, match="Field x has incompatible types"):
+    with pytest.raises(InvalidDataError, match=r"b.parquet: column 'x' is struct.*, in a.parquet int64"):
         describe_window(str(tmp_path))
 
 

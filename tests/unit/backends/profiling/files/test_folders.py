@@ -1,6 +1,8 @@
-"""Folders ``name=value`` give their columns, as Arrow's Hive partitioning types them."""
+"""Folders ``name=value`` give their columns: text in every window, unless a type is stated."""
 
 from __future__ import annotations
+
+import datetime as dt
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -16,6 +18,7 @@ from airflow_mlops.core.data.expectations.rule import Rule
 from airflow_mlops.core.data.schema.infer import infer_schema
 from airflow_mlops.core.data.schema.schema import Schema
 from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.training.job import DatasetSpec
 from airflow_mlops.core.verdict import Outcome
 
@@ -43,27 +46,81 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("folders", LAYOUTS.values(), ids=LAYOUTS)
-def test_columns_of_folders_are_those_that_arrow_reads(tmp_path, folders):
-    uri = lake(tmp_path, *folders)
-    theirs = pads.dataset(uri, partitioning="hive").to_table()
-    ours = read_files(uri)[1]
+def as_arrow_reads(uri, ours, types):
+    """Compare the rows with those of Arrow's Hive partitioning, told the types of its columns."""
+    folders = pads.partitioning(pa.schema(list(types.items())), flavor="hive")
+    theirs = pads.dataset(uri, partitioning=folders).to_table()
     assert ours.schema.remove_metadata() == theirs.schema.remove_metadata()
     assert ours.sort_by([(n, "ascending") for n in ours.column_names]).equals(
         theirs.sort_by([(n, "ascending") for n in theirs.column_names])
     )
 
 
+@pytest.mark.parametrize("folders", LAYOUTS.values(), ids=LAYOUTS)
+def test_columns_of_folders_are_text(tmp_path, folders):
+    uri = lake(tmp_path, *folders)
+    ours = read_files(uri)[1]
+    as_arrow_reads(uri, ours, dict.fromkeys(ours.column_names[2:], pa.string()))
+
+
+STATED = {
+    "integer": (("k=01", "k=2"), pa.int64(), [1, 2]),
+    "number": (("k=1.5", "k=2"), pa.float64(), [1.5, 2.0]),
+    "boolean": (("k=true", "k=false"), pa.bool_(), [False, True]),
+    "date": (("k=2013-01-02", "k=__HIVE_DEFAULT_PARTITION__"), pa.date32(), [dt.date(2013, 1, 2), None]),
+    "text": (("k=1", "k=2"), pa.string(), ["1", "2"]),
+}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+@pytest.mark.parametrize(("stated", "folders", "kind", "values"), [(s, *v) for s, v in STATED.items()])
+def test_columns_of_folders_have_the_stated_type(tmp_path, stated, folders, kind, values, name):
+    ours = read_files(f"{lake(tmp_path, *folders, name=name)}#dtype={stated}:k")[1]
+    assert ours.schema.field("k").type == kind
+    assert list(dict.fromkeys(ours.column("k").to_pylist())) == values
+    if name == "a.parquet":
+        as_arrow_reads(str(tmp_path), ours, {"k": kind})
+
+
+def test_type_is_the_same_in_every_window_and_keeps_leading_zeros(tmp_path):
+    uri = lake(tmp_path, "day=1/store=02", "day=2/store=2", "day=3/store=AB", "day=3/store=2")
+    held = [read_files(uri, keys)[1].column("store") for keys in ([], ["1"], ["2"], ["3"])]
+    assert {column.type for column in held} == {pa.string()}
+    assert held[1].unique().to_pylist() == ["02"]
+
+
+def test_folder_that_is_none_of_the_stated_type_is_named(tmp_path):
+    uri = lake(tmp_path, "store=1", "store=AB")
+    with pytest.raises(InvalidDataError, match="folder 'store=AB' is no int64, as stated"):
+        read_files(f"{uri}#dtype=integer:store")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+def test_stated_type_of_no_column_is_refused(tmp_path, name):
+    with pytest.raises(InvalidDataError, match="dtypes: no column 'stor'; columns: x, c, store"):
+        read_files(f"{lake(tmp_path, 'store=1', name=name)}#dtype=text:stor")
+
+
+def test_stated_type_that_parquet_files_contradict_is_refused(tmp_path):
+    uri = lake(tmp_path, "store=1")
+    assert read_files(f"{uri}#dtype=integer:x")[1].column("x").type == pa.int64()
+    with pytest.raises(InvalidDataError, match="column 'x' is int64 in its files, not text"):
+        read_files(f"{uri}#dtype=text:x")
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
 def test_profile_has_the_columns_of_folders(tmp_path, name):
     profile = profile_files(lake(tmp_path, "k=0/m=x", "k=1/m=y", name=name))[1]
-    assert profile.column("k").named_others + sum(profile.column("k").counts) == 400
+    assert profile.column("k").named == {"0": 200, "1": 200}
     assert profile.column("m").named == {"x": 200, "y": 200}
-    assert (profile.partition_column, profile.notes[-1]) == ("k", "columns of folders: k, m")
+    assert (profile.partition_column, profile.notes[-1]) == (
+        "k",
+        "columns of folders: k, m; text unless stated (dtypes)",
+    )
 
 
 def test_rule_on_a_column_of_folders_is_judged(tmp_path):
-    window = Window(uri=lake(tmp_path, "k=0", "k=1", "k=2"))
+    window = Window(uri=f"{lake(tmp_path, 'k=0', 'k=1', 'k=2')}#dtype=integer:k")
     rules = [("expect_column_to_exist", {}), ("expect_column_values_to_be_between", {"max_value": 1})]
     schema = Schema(
         name="s", expectations=tuple(Rule(type=t, kwargs={"column": "k", **more}) for t, more in rules)
@@ -117,4 +174,4 @@ def test_some_columns_are_read_with_those_of_folders(tmp_path):
     uri = lake(tmp_path, "k=1", "k=2")
     table = read_window(Window(uri=uri), ["k", "c"])
     assert table.column_names == ["k", "c"]
-    assert table.column("k").to_pylist() == [1] * 200 + [2] * 200
+    assert table.column("k").to_pylist() == ["1"] * 200 + ["2"] * 200

@@ -142,6 +142,15 @@ def test_version_that_is_not_there_is_named(overwritten, version):
         describe_window(f"{overwritten[0]}#version={version}")
 
 
+def test_versions_of_a_delta_table_are_named(tmp_path):
+    uri = str(tmp_path / "t")
+    for x in (1, 2, 3):
+        write_deltalake(uri, pa.table({"x": [x]}), mode="append")
+    with pytest.raises(InvalidDataError) as caught:
+        describe_window(f"{uri}#version=99")
+    assert str(caught.value) == f"{uri}: no version 99 of the Delta table; versions: 0 to 2"
+
+
 def test_version_of_what_is_no_table_is_refused(tmp_path):
     uri = lay(tmp_path, {"a.parquet": OLD})
     with pytest.raises(InvalidDataError, match="version '1' is stated, but it is no Delta or Iceberg table"):

@@ -82,6 +82,20 @@ def test_window_that_cannot_be_read_is_named(url, fragment, keys, named):
     assert url in str(caught.value) or "partition" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("partition", "keys", "empty"),
+    [
+        ("country", ["k1", "k9"], ("k9",)),
+        ("day", ["2013-01", "2012-12", "2011"], ("2012-12", "2011")),
+        ("hour", ["5", "6"], ()),
+    ],
+)
+def test_partitions_without_rows_beside_others_are_named(url, partition, keys, empty):
+    profile = profile_table_uri(f"{url}#table=trips&partition={partition}", keys)[1]
+    assert profile.empty == empty
+    assert profile.notes == ((f"no rows in {', '.join(empty)}",) if empty else ())
+
+
 def test_digest_follows_what_is_counted(url, tmp_path):
     uri = f"{url}#table=trips&partition=day"
     window, profile = profile_table_uri(uri, ["2013-01"])

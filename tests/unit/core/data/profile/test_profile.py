@@ -51,6 +51,12 @@ def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(one, 
     same(merge(parts[2], merge(parts[1], parts[0])), whole)
 
 
+def test_older_profile_without_a_partition_column_says_none():
+    stored = profile_table(table([])).to_json()
+    assert stored["partition_column"] is None
+    assert Profile.from_json(stored | {"partition_column": ""}).partition_column is None
+
+
 @settings(deadline=None)
 @given(VALUES)
 def test_profile_survives_json(rows):

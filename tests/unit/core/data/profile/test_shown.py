@@ -21,6 +21,7 @@ from airflow_mlops.core.data.profile.shown import shown_value
         (1234567.0, Kind.INTEGER, "1234567"),
         (2.0**60, Kind.INTEGER, "1.15292e+18"),
         (0.1, Kind.NUMBER, "0.1"),
+        (-0.0, Kind.NUMBER, "0"),
     ],
 )
 def test_value_is_shown_as_people_read_it(value, kind, said):
