@@ -95,7 +95,7 @@ bench-schemas: setup-test
 	@$(BIN)/python benchmarks/schemas/bench_schemas.py
 
 bench-skew: setup-test
-	@$(BIN)/python benchmarks/bench_skew.py
+	@for name in skew skew_ahead; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
 
 bench-canary: setup-test
 	@$(BIN)/python benchmarks/bench_canary.py

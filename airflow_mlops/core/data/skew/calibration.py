@@ -24,7 +24,7 @@ from airflow_mlops.core.errors import InvalidConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.data.profile.bins import Floats
+    from airflow_mlops.core.data.profile.bins import Floats, Ints
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.skew.bins import AlignedCounts
     from airflow_mlops.core.data.skew.distance import Flags
@@ -34,6 +34,8 @@ _WIDER = 2.0
 """Factor on the odds of a threshold that a column's own blocks suggest although they are not exchangeable."""
 _HIGHEST = 0.999
 """Larger distances are clipped to it, so that their odds are finite."""
+_MOST_APART, _WORTH = 3, 1.75
+"""Tests that are taken apart at most; by which factor the thresholds of the others have to fall for each."""
 
 
 def calibrate(
@@ -63,7 +65,9 @@ def calibrate(
     Columns that show themselves not to be exchangeable (keys, counters, times, trends, values that wander)
     take no part in the scores and get thresholds from their own blocks; below these they are inconclusive.
     So is a test whose threshold came out above ``HIGHEST_CALIBRATED``.
-    One block that makes thresholds so large is left out, if without it none is.
+    One block that makes thresholds so large is left out, if without it none is. Up to three tests of which
+    one block alone widens the thresholds of all others are taken apart: each keeps the largest distance of its
+    own blocks, and adds 1/(k+1) to the stated probability.
 
     :param blocks: profiles of equal spans of time without a known problem, in the order of time.
     :param quantile: of the nonconformity scores, (0, 1).
@@ -86,6 +90,14 @@ def calibrate(
     limits, left_out = _without_outlier(apart[:, shared], floors[shared], bounded[shared], quantile)
     thresholds = np.zeros(len(tests))
     thresholds[shared] = limits
+    history = apart if left_out is None else np.delete(apart, left_out, axis=0)
+    alone = _tests_apart(history, floors, bounded, np.flatnonzero(shared), quantile)
+    if alone:
+        together = np.setdiff1d(np.flatnonzero(shared), alone)
+        thresholds[together] = _thresholds(
+            history[:, together], floors[together], bounded[together], quantile
+        )[0]
+        thresholds[alone] = np.fmax(np.fmax.reduce(history[:, alone], axis=0), floors[alone])
     for i in np.flatnonzero(~shared):
         own = _thresholds(apart[:, [i]], floors[[i]], bounded[[i]], quantile, _WIDER)
         thresholds[i] = own[0][0]
@@ -96,10 +108,11 @@ def calibrate(
     return SkewCalibration(
         blocks=used,
         quantile=quantile,
-        error=1 - _rank(used, quantile) / (used + 1),
+        error=1 - (_rank(used, quantile) - len(alone)) / (used + 1),
         limits=found,
         not_calibrated=skipped,
         not_exchangeable=odd,
+        apart=tuple(dict.fromkeys(tests[i][0] for i in alone)),
         left_out=() if left_out is None else blocks[left_out].partitions or (f"number {left_out + 1}",),
     )
 
@@ -129,6 +142,25 @@ def _without_outlier(
     worst = int(np.argmax(scores))
     rest, _ = _thresholds(np.delete(apart, worst, axis=0), floors, bounded, quantile)
     return (limits, None) if (rest[bounded] > HIGHEST_CALIBRATED).any() else (rest, worst)
+
+
+def _tests_apart(apart: Floats, floors: Floats, bounded: Flags, shared: Ints, quantile: float) -> list[int]:
+    """Return the tests, three at most, of which single blocks widen the thresholds of all others.
+
+    Each is paid for by 1/(k+1) of the stated probability, so it has to bring the factor down a good deal.
+    """
+    ratios = _ratios(_as_odds(apart, bounded), _as_odds(floors, bounded))
+    rank, left = _rank(len(apart), quantile), list(shared)
+    factors, taken = [], list[int]()
+    while len(left) > 1 and len(taken) <= _MOST_APART:
+        scores = ratios[:, left].max(axis=1, initial=0.0)
+        order = np.argsort(scores, kind="stable")
+        factors.append(max(1.0, float(scores[order[rank - 1]])) * _WORTH ** len(taken))
+        worst = left[int(np.argmax(ratios[order[rank - 1], left]))]
+        taken.append(worst)
+        left.remove(worst)
+    best = int(np.argmin(factors)) if factors else 0
+    return taken[:best]
 
 
 def _distances(aligned: AlignedCounts, policy: SkewPolicy) -> tuple[Floats, list[tuple[str, str]]]:
@@ -162,7 +194,12 @@ def _as_odds(distances: Floats, bounded: Flags) -> Floats:
 
 def _nonconformity(apart: Floats, floors: Floats) -> Floats:
     """Return each block's nonconformity score: its largest ratio to the maximum of the other blocks."""
+    return np.asarray(_ratios(apart, floors).max(axis=1, initial=0.0))
+
+
+def _ratios(apart: Floats, floors: Floats) -> Floats:
+    """Return each block's distance in each test over the largest of the other blocks, at least the floor."""
     known = np.nan_to_num(apart)
     ranked = np.sort(known, axis=0)
     others = np.where(known == ranked[-1], ranked[-2], ranked[-1])
-    return np.asarray((known / np.maximum(np.maximum(others, floors), 1e-12)).max(axis=1, initial=0.0))
+    return np.asarray(known / np.maximum(np.maximum(others, floors), 1e-12))

@@ -285,6 +285,11 @@ def _notes(policy: SkewPolicy, calibration: SkewCalibration | None) -> tuple[str
         notes.append(
             f"block {', '.join(calibration.left_out)} is unlike all others: left out of the calibration"
         )
+    if calibration and calibration.apart:
+        notes.append(
+            f"one block of {', '.join(calibration.apart)} is unlike the others: calibrated by itself, or the "
+            "thresholds of all columns would be wider"
+        )
     if policy.rows_per_entity > 1:
         notes.append(f"{policy.rows_per_entity:g} rows per entity: sample sizes are divided by as much")
     return tuple(notes)

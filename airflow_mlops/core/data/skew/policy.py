@@ -19,6 +19,7 @@ LEAST_BLOCKS = 6
 """With fewer blocks of history nothing is calibrated: their maximum says too little about the next block."""
 
 HIGHEST_CALIBRATED = 0.3
+FARTHER_AHEAD = ((40, 0.05), (20, 0.15), (0, 0.3))
 """Threshold above which a calibrated test does not pass: a change that large must not go unseen. It is the
 Kolmogorov-Smirnov distance of a shift by 0.77 standard deviations."""
 
@@ -182,6 +183,8 @@ class SkewCalibration(Record):
     :param not_exchangeable: column → reason why its blocks say nothing about the next one. Its thresholds are
         from its own history alone, and it does not pass.
     :param left_out: partitions of a block that was left out because it is unlike all others.
+    :param apart: columns with a threshold from their own blocks alone: one of these is so unlike the others
+        that it would have widened the thresholds of all columns. They pass and fail like any other.
     """
 
     blocks: int
@@ -191,6 +194,7 @@ class SkewCalibration(Record):
     not_calibrated: tuple[str, ...] = ()
     not_exchangeable: dict[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -205,9 +209,19 @@ class SkewCalibration(Record):
                 f"not calibrated: {with_noun(self.blocks, 'block')} of history, {LEAST_BLOCKS} needed; "
                 "the defaults hold"
             )
-        return (
-            f"thresholds calibrated on {self.blocks} blocks of history: a further quiet block has a "
+        said = (
+            f"thresholds calibrated on {self.blocks} blocks of history: the next quiet block has a "
             f"flagged column with a chance of at most {self.error:.1%}"
+        )
+        return f"{said}, {self._farther}"
+
+    @property
+    def _farther(self) -> str:
+        """What the stated chance becomes farther ahead, where dependence is too weak to be seen."""
+        most = next(share for blocks, share in FARTHER_AHEAD if self.blocks >= blocks)
+        return (
+            f"the sixth one up to {most:.0%} if a trend, or values that wander, went unseen in so few; "
+            "calibrate again with the newest blocks"
         )
 
     def doubt(self, column: str, test: str) -> str:

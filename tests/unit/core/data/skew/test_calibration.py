@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,7 @@ def test_report_says_where_thresholds_come_from_and_own_limits_win():
     sources = {(test.column, test.effect.name): test.source for test in report.tests}
     assert sources[("c0", "ks")] == "configured"
     assert sources[("c2", "ks")] == "calibrated on 20 blocks"
-    assert "a further quiet block has a flagged column with a chance of at most 4.8%" in report.notes[0]
+    assert "the next quiet block has a flagged column with a chance of at most 4.8%" in report.notes[0]
 
 
 def test_calibrated_threshold_of_another_distance_is_not_used():
@@ -92,7 +94,7 @@ def test_drift_beyond_what_is_usual_is_found():
 
 
 def test_stated_error_follows_quantile_and_number_of_blocks():
-    history = blocks(8, 20)
+    history = blocks(9, 20)
     assert calibrate(history, quantile=0.95).error == pytest.approx(1 / 21)
     assert calibrate(history, quantile=0.8).error == pytest.approx(1 - 17 / 21)
     assert calibrate(history[:6]).error == pytest.approx(1 / 7)
@@ -122,3 +124,40 @@ def test_further_quiet_blocks_are_flagged_no_more_often_than_stated(count, rows)
     assert hits / repetitions <= stated + 2 * (stated * (1 - stated) / repetitions) ** 0.5
     if rows > 500:
         assert uncalibrated / repetitions > 0.5  # the defaults alone would call usual sway skew
+
+
+def with_odd_blocks(*odd, rows=20_000):
+    """Twenty-one blocks that sway a little; in some columns one block has other shares, by .04."""
+    history = blocks(3, 21, rows=rows, sway=0.01)
+    shares = tuple(int(share * rows) for share in (0.29, 0.25, 0.23, 0.23))
+    for number, column in enumerate(odd):
+        place = 3 + 4 * number
+        usual = history[place].columns[column]
+        held = {"categories": dict(zip("abcd", shares, strict=True))} if column % 2 else {"counts": shares}
+        columns = list(history[place].columns)
+        columns[column] = replace(usual, **held)
+        history[place] = replace(history[place], columns=tuple(columns))
+    return history
+
+
+def test_odd_block_in_one_column_does_not_widen_the_thresholds_of_the_others():
+    usual, odd, two = (calibrate(with_odd_blocks(*which)) for which in ((), (0,), (0, 1)))
+    assert (usual.apart, odd.apart, two.apart) == ((), ("c0",), ("c0",))  # c1's own threshold holds its block
+    tests = {(name, test) for name in ("c3", "c4", "c5") for test in usual.limits[name]}
+    for found in (odd, two):
+        assert all(found.threshold(*key) <= 1.3 * usual.threshold(*key) for key in tests)
+        assert not found.left_out
+    assert odd.error == pytest.approx(2 / 22)
+    assert odd.threshold("c0", "ks") > 1.5 * usual.threshold("c0", "ks")
+    again = with_odd_blocks(0)[3]
+    report = compare_profiles(merge(*with_odd_blocks(0)), again, None, odd)
+    assert "c0" not in report.skewed_columns
+    assert any("one block of c0 is unlike the others" in note for note in report.notes)
+
+
+def test_sentence_names_its_horizon():
+    few, many = (calibrate(blocks(9, count)).sentence for count in (8, 42))
+    assert "the next quiet block has a flagged column with a chance of at most 11.1%" in few
+    assert "the sixth one up to 30%" in few
+    assert "the sixth one up to 5%" in many
+    assert "calibrate again with the newest blocks" in few
