@@ -47,7 +47,7 @@ def made(rng, means):
 
 
 def ahead(history, blocks, seed):
-    """Return, for the first calibration and for one that rolls, what is said of each of the next six blocks."""
+    """Return what is said of each of the next six blocks, by the first calibration and by one that rolls."""
     rng = np.random.default_rng(seed)
     all_blocks = [made(rng, means) for means in SWAY * HISTORIES[history](rng, blocks + AHEAD)]
     told = []
@@ -66,7 +66,7 @@ def calibration_of(blocks):
 
 def horizon(repetitions=60):
     print(
-        f"\nQuiet blocks ahead, {COLUMNS} columns, {ROWS:,} rows, means move by {SWAY} sd ({repetitions} runs)"
+        f"\nQuiet blocks ahead: {COLUMNS} columns, {ROWS:,} rows, means move by {SWAY} sd, {repetitions} runs"
     )
     print(f"{'history':>22}{'blocks':>8}{'stated':>8}", end="")
     print("".join(f"{name:>10}" for name in SAID))

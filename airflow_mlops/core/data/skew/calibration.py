@@ -66,8 +66,8 @@ def calibrate(
     take no part in the scores and get thresholds from their own blocks; below these they are inconclusive.
     So is a test whose threshold came out above ``HIGHEST_CALIBRATED``.
     One block that makes thresholds so large is left out, if without it none is. Up to three tests of which
-    one block alone widens the thresholds of all others are taken apart: each keeps the largest distance of its
-    own blocks, and adds 1/(k+1) to the stated probability.
+    one block alone widens the thresholds of all others are taken apart: each keeps the largest distance of
+    its own blocks, and adds 1/(k+1) to the stated probability.
 
     :param blocks: profiles of equal spans of time without a known problem, in the order of time.
     :param quantile: of the nonconformity scores, (0, 1).
