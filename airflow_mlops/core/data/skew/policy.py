@@ -19,7 +19,8 @@ LEAST_BLOCKS = 6
 """With fewer blocks of history nothing is calibrated: their maximum says too little about the next block."""
 
 HIGHEST_CALIBRATED = 0.3
-FARTHER_AHEAD = ((40, 0.05), (20, 0.15), (0, 0.3))
+FARTHER_AHEAD = ((40, 0.05), (20, 0.4), (0, 0.7))
+"""Blocks of history, and how often a quiet block six ahead was flagged in simulation (part of a season)."""
 """Threshold above which a calibrated test does not pass: a change that large must not go unseen. It is the
 Kolmogorov-Smirnov distance of a shift by 0.77 standard deviations."""
 
@@ -217,11 +218,11 @@ class SkewCalibration(Record):
 
     @property
     def _farther(self) -> str:
-        """What the stated chance becomes farther ahead, where dependence is too weak to be seen."""
+        """What the stated chance becomes farther ahead, where blocks are not exchangeable."""
         most = next(share for blocks, share in FARTHER_AHEAD if self.blocks >= blocks)
         return (
-            f"the sixth one up to {most:.0%} if a trend, or values that wander, went unseen in so few; "
-            "calibrate again with the newest blocks"
+            f"the sixth one up to {most:.0%} if a trend or part of a season goes on; calibrate again with the "
+            "newest blocks"
         )
 
     def doubt(self, column: str, test: str) -> str:

@@ -72,6 +72,8 @@ def test_report_of_an_earlier_version_is_read_whole():
     assert read.comparisons[0].p_value == 0.01912873494719465
     assert read.to_json() == OLD_REPORT | {
         "tries": 1,
+        "anchor_tries": 1,
+        "anchor_alpha": 0.05,
         "comparisons": [one | {"pooled": 0, "units": 0} for one in OLD_REPORT["comparisons"]],
     }
 

@@ -158,6 +158,6 @@ def test_odd_block_in_one_column_does_not_widen_the_thresholds_of_the_others():
 def test_sentence_names_its_horizon():
     few, many = (calibrate(blocks(9, count)).sentence for count in (8, 42))
     assert "the next quiet block has a flagged column with a chance of at most 11.1%" in few
-    assert "the sixth one up to 30%" in few
+    assert "the sixth one up to 70%" in few
     assert "the sixth one up to 5%" in many
     assert "calibrate again with the newest blocks" in few
