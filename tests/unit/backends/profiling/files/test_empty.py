@@ -121,3 +121,14 @@ def test_value_that_does_not_fit_beside_other_files_names_its_file(tmp_path):
     for read in (lambda: profile_window(Window(uri=uri)), lambda: read_window(Window(uri=uri))):
         with pytest.raises(InvalidDataError, match=r"^a\.parquet: cannot be read: .*(range|not in)"):
             read()
+
+
+def test_file_is_named_with_its_folder(tmp_path):
+    uri = lay(tmp_path, {"k=1/a.parquet": pa.table({"x": [1]}), "k=2/a.parquet": pa.table({"x": ["u"]})})
+    with pytest.raises(
+        InvalidDataError, match=r"^k=2/a.parquet: column 'x' is string, in k=1/a.parquet int64$"
+    ):
+        measure(uri)
+    uri = lay(tmp_path / "csv", {"k=1/a.csv": b"x,y\n1,2\n", "k=2/a.csv": b"x,y\n1\n"})
+    with pytest.raises(InvalidDataError, match=r"^k=2/a.csv: cannot be read: .*Expected 2 columns, got 1"):
+        measure(uri)
