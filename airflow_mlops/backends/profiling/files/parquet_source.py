@@ -37,6 +37,7 @@ class ParquetSource:
 
     def __init__(self, data: DataFiles, on_bytes: Callable[[float], object] | None = None) -> None:
         self.storage, self.files, self.on_bytes = data.storage, list(data.paths), on_bytes
+        self.version = data.version
         self.metadata = [self._footer(path) for path in self.files]
         self.parts = [part.schema.to_arrow_schema() if part else pa.schema([]) for part in self.metadata]
         self.names = [self.storage.inside(path) for path in self.files]
@@ -137,9 +138,13 @@ class ParquetSource:
         try:
             return pq.ParquetFile(self.storage.open(path)).metadata
         except (pa.ArrowException, OSError, ValueError) as error:
-            if self.storage.files.size(path) == 0:
+            there = self.storage.files.exists(path)
+            if there and self.storage.files.size(path) == 0:
                 return None
-            msg = f"{self.storage.inside(path)}: cannot be read: {error}"
+            removed = (
+                "" if there or not self.version else f", which version {self.version} of the table needs"
+            )
+            msg = f"{self.storage.inside(path)}: cannot be read: {error}{removed}"
             raise InvalidDataError(msg) from error
 
 
