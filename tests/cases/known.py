@@ -57,6 +57,28 @@ DATA = (
         (f"{PROFILING}/test_lake_tables.py::test_rows_are_those_of_the_newest_version",),
     ),
     Case(
+        "folders of which some look like numbers",
+        "text in every window, with leading zeros",
+        (f"{PROFILING}/test_folders.py::test_type_is_the_same_in_every_window_and_keeps_leading_zeros",),
+    ),
+    Case(
+        "whole doubles for integers, doubles for decimals",
+        "warn, in check and in skew",
+        (
+            "tests/unit/core/data/profile/test_families.py::test_pair_of_types_has_one_word_in_schema_and_skew",
+        ),
+    ),
+    Case(
+        "empty month among others",
+        "named, a warning, the others are read",
+        (f"{PROFILING}/test_empty.py::test_window_with_an_empty_partition_is_no_pass",),
+    ),
+    Case(
+        "numbers with marks between thousands",
+        "read where stated, else told",
+        (f"{PROFILING}/test_csv_numbers.py::test_column_that_may_be_numbers_is_told",),
+    ),
+    Case(
         "column in the names of folders",
         "it exists and is judged",
         (f"{PROFILING}/test_folders.py::test_rule_on_a_column_of_folders_is_judged",),

@@ -31,7 +31,7 @@ def lay(folder, files):
     """Write files, bytes or tables by name, and return the folder as a URI."""
     for name, content in files.items():
         data = parquet(content) if isinstance(content, pa.Table) else content
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return str(folder)
 

@@ -57,11 +57,12 @@ class CsvSource:
         self.empty = [path for path, found in types.items() if not found.rows]
         kept = frozenset[str]().union(*(found.kept for found in types.values()))
         filled = {path: found for path, found in types.items() if found.rows} or types
-        own = unified([(path, as_text(found.schema, kept)) for path, found in filled.items()], _STATE)
+        named = {self.storage.inside(path): found for path, found in filled.items()}
+        own = unified([(name, as_text(found.schema, kept)) for name, found in named.items()], _STATE)
         self.data = data.beside(own.names)
         self.schema = self.data.with_folders(own)
         self._names = {path: found.schema.names for path, found in types.items()}
-        columns = told_of_columns([(path, found.schema.names) for path, found in filled.items()])
+        columns = told_of_columns([(name, found.schema.names) for name, found in named.items()])
         self.notes = (*self._told(filled), *columns, *data.notes)
         self._later, self._first = self.batches(self.schema), list[pa.RecordBatch]()
 
@@ -79,8 +80,10 @@ class CsvSource:
 
     def _told(self, types: Mapping[str, FoundTypes]) -> tuple[str, ...]:
         """Return how the files are read, in words."""
-        notes = [(path, f"csv: {self._parsers[path].dialect.text}") for path in types]
-        return told_of([*notes, *((path, note) for path, found in types.items() for note in found.notes)])
+        parsers = [self._parsers[path] for path in types]
+        pairs = list(zip(parsers, types.values(), strict=True))
+        notes = [(parser.name, f"csv: {parser.dialect.text}") for parser in parsers]
+        return told_of([*notes, *((parser.name, note) for parser, found in pairs for note in found.notes)])
 
     def batches(self, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Parse some columns of all files, a block each time; those that a file lacks are null.

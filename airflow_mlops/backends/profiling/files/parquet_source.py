@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import operator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -38,24 +37,27 @@ class ParquetSource:
 
     def __init__(self, data: DataFiles, on_bytes: Callable[[float], object] | None = None) -> None:
         self.storage, self.files, self.on_bytes = data.storage, list(data.paths), on_bytes
+        self.version = data.version
         self.metadata = [self._footer(path) for path in self.files]
         self.parts = [part.schema.to_arrow_schema() if part else pa.schema([]) for part in self.metadata]
-        for path, part in zip(self.files, self.parts, strict=True):
-            require_unique(part.names, path)
-            _require_field_ids(part, data.field_ids, path)
+        self.names = [self.storage.inside(path) for path in self.files]
+        for name, part in zip(self.names, self.parts, strict=True):
+            require_unique(part.names, name)
+            _require_field_ids(part, data.field_ids, name)
         counts = zip(self.files, self.metadata, strict=True)
         self.empty = [path for path, part in counts if part is None or not part.num_rows]
         parts = self._schemas()
         own = _unified(parts)
         self.data = data.beside(own.names)
-        self.notes = (*told_of_columns([(path, part.names) for path, part in parts]), *data.notes)
+        self.notes = (*told_of_columns([(name, part.names) for name, part in parts]), *data.notes)
         self.schema = self.data.with_folders(own)
         self.groups = [group for file in range(len(self.files)) for group in self._groups(file)]
 
     def _schemas(self) -> list[tuple[str, pa.Schema]]:
-        """Return the schemas that decide: those of files with rows, if there are any."""
-        parts, empty = list(zip(self.files, self.parts, strict=True)), {*self.empty}
-        return [(path, part) for path, part in parts if path not in empty] or parts
+        """Return the schemas that decide, by the files' names: of files with rows, if there are any."""
+        parts, empty = zip(self.files, self.names, self.parts, strict=True), {*self.empty}
+        filled = [(name, part) for path, name, part in parts if path not in empty]
+        return filled or list(zip(self.names, self.parts, strict=True))
 
     def _groups(self, file: int) -> list[RowGroup]:
         footer = self.metadata[file]
@@ -63,7 +65,7 @@ class ParquetSource:
             return []
         rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
         if sum(rows) != footer.num_rows:
-            name = PurePosixPath(self.files[file]).name
+            name = self.names[file]
             msg = (
                 f"{name}: cannot be read: {footer.num_rows} rows by its footer, {sum(rows)} by its row groups"
             )
@@ -90,7 +92,7 @@ class ParquetSource:
 
         scanned = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
         checked = pads.ParquetFileFormat(default_fragment_scan_options=scanned)
-        with naming_file(path):
+        with naming_file(self.storage.inside(path)):
             part = pads.dataset(path, format=checked, filesystem=self.storage.arrow)
             there = set(part.schema.names)
             table = part.to_table(columns=[name for name in wanted.names if name in there])
@@ -136,9 +138,13 @@ class ParquetSource:
         try:
             return pq.ParquetFile(self.storage.open(path)).metadata
         except (pa.ArrowException, OSError, ValueError) as error:
-            if self.storage.files.size(path) == 0:
+            there = self.storage.files.exists(path)
+            if there and self.storage.files.size(path) == 0:
                 return None
-            msg = f"{PurePosixPath(path).name}: cannot be read: {error}"
+            removed = (
+                "" if there or not self.version else f", which version {self.version} of the table needs"
+            )
+            msg = f"{self.storage.inside(path)}: cannot be read: {error}{removed}"
             raise InvalidDataError(msg) from error
 
 
@@ -173,12 +179,12 @@ class RowGroup:
         if not columns:
             yield self._filled(conform(pa.RecordBatch.from_arrays([], names=[]), wanted, left))
             return
-        with naming_file(self.source.files[self.file]):
+        with naming_file(self.source.names[self.file]):
             for batch in reader.iter_batches(rows, [self.group], columns, use_threads=False):
                 left -= batch.num_rows
                 yield self._filled(conform(batch, wanted, batch.num_rows))
         if left:
-            name = PurePosixPath(self.source.files[self.file]).name
+            name = self.source.names[self.file]
             msg = f"{name}: row group {self.group} lacks {left} rows of those its footer names"
             raise InvalidDataError(msg)
 
@@ -242,7 +248,7 @@ def _decoded(values: Any, wanted: pa.DataType) -> Any:
     return values if values.type == wanted else pc.cast(values, wanted)
 
 
-def _require_field_ids(part: pa.Schema, known: Mapping[int, str], path: str) -> None:
+def _require_field_ids(part: pa.Schema, known: Mapping[int, str], file: str) -> None:
     """Refuse a file whose columns were renamed in its table, or are others of the same name.
 
     :raises InvalidDataError: names file and column.
@@ -251,10 +257,10 @@ def _require_field_ids(part: pa.Schema, known: Mapping[int, str], path: str) -> 
         number = int((field.metadata or {}).get(b"PARQUET:field_id", -1))
         if number >= 0 and known.get(number, field.name) != field.name:
             now = f"{known[number]!r} in its table: compact the table, so that its files have the new name"
-            msg = f"{PurePosixPath(path).name}: column {field.name!r} is {now}"
+            msg = f"{file}: column {field.name!r} is {now}"
             raise InvalidDataError(msg)
         if number >= 0 and number not in known and field.name in known.values():
-            msg = f"{PurePosixPath(path).name}: column {field.name!r} is not that of its table, which was "
+            msg = f"{file}: column {field.name!r} is not that of its table, which was "
             msg += "dropped and added again: compact the table"
             raise InvalidDataError(msg)
 
@@ -264,7 +270,7 @@ def _unified(parts: list[tuple[str, pa.Schema]]) -> pa.Schema:
     first = parts[0][1]
     if all(part == first for _, part in parts):
         return first
-    return unified([(path, _plain(part)) for path, part in parts])
+    return unified([(name, _plain(part)) for name, part in parts])
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

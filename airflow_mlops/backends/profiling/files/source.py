@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -146,7 +145,7 @@ class DataFiles:
 def unified(parts: Sequence[tuple[str, pa.Schema]], advice: str = "") -> pa.Schema:
     """Return one schema for all files: integers beside floats are floats, a column of nulls is of any type.
 
-    :param parts: path and schema of each file.
+    :param parts: name and schema of each file.
     :param advice: what a person may do where they do not fit together.
     :raises InvalidDataError: names column, types and the two files that do not fit together.
     """
@@ -170,19 +169,18 @@ def _joined(schemas: Sequence[pa.Schema]) -> pa.Schema:
 
 def _clash(parts: Sequence[tuple[str, pa.Schema]]) -> str:
     known: dict[str, tuple[pa.Field, str]] = {}
-    for path, one in ((path, one) for path, schema in parts for one in schema):
-        before, first = known.get(one.name, (one, path))
+    for file, one in ((file, one) for file, schema in parts for one in schema):
+        before, first = known.get(one.name, (one, file))
         try:
             both = _joined([pa.schema([before]), pa.schema([one])]).field(0)
         except pa.ArrowException:
-            mine, theirs = (PurePosixPath(name).name for name in (path, first))
-            return f"{mine}: column {one.name!r} is {one.type}, in {theirs} {before.type}"
-        known[one.name] = both, first if both == before else path
+            return f"{file}: column {one.name!r} is {one.type}, in {first} {before.type}"
+        known[one.name] = both, first if both == before else file
     return ""
 
 
 @contextmanager
-def naming_file(path: str) -> Iterator[None]:
+def naming_file(file: str) -> Iterator[None]:
     """Name the file in what goes wrong while it is read.
 
     :raises InvalidDataError: it cannot be read.
@@ -191,20 +189,20 @@ def naming_file(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         detail = " ".join(str(error).split())
-        msg = f"{PurePosixPath(path).name}: cannot be read: {detail}"
+        msg = f"{file}: cannot be read: {detail}"
         raise InvalidDataError(msg) from error
 
 
 def told_of_columns(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
     """Return a note on columns that some files lack; none if all have the same.
 
-    :param parts: path and names of each file's columns.
+    :param parts: name of each file, and those of its columns.
     """
     known = dict.fromkeys(name for _, names in parts for name in names)
     lacking: dict[str, list[str]] = {}
-    for path, names in parts:
+    for file, names in parts:
         for name in () if len(names) == len(known) else known.keys() - {*names}:
-            lacking.setdefault(name, []).append(PurePosixPath(path).name)
+            lacking.setdefault(name, []).append(file)
     told = (f"{name}: no such column in {shortened(lacking[name])}" for name in known if name in lacking)
     return tuple(told)
 
@@ -212,12 +210,12 @@ def told_of_columns(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ..
 def told_of(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Return notes on files, each once; with the file's name if it is not one of all.
 
-    :param notes: path and note.
+    :param notes: name of the file, and note.
     """
-    files = dict.fromkeys(path for path, _ in notes)
+    files = dict.fromkeys(file for file, _ in notes)
     by_note: dict[str, list[str]] = {}
-    for path, note in notes:
-        by_note.setdefault(note, []).append(PurePosixPath(path).name)
+    for file, note in notes:
+        by_note.setdefault(note, []).append(file)
     return tuple(
         note if len(names) == len(files) else f"{names[0]}{_more(len(names) - 1)}: {note}"
         for note, names in by_note.items()
@@ -243,12 +241,12 @@ def require_stated(schema: pa.Schema, dtypes: Mapping[str, CsvType], uri: str) -
             raise InvalidDataError(msg)
 
 
-def require_unique(names: Sequence[str], path: str) -> None:
+def require_unique(names: Sequence[str], file: str) -> None:
     """Refuse a file or table with a column twice.
 
     :raises InvalidDataError: names file and column.
     """
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        msg = f"{PurePosixPath(path).name}: column {twice[0]!r} stands there more than once"
+        msg = f"{file}: column {twice[0]!r} stands there more than once"
         raise InvalidDataError(msg)

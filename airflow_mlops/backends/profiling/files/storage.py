@@ -151,10 +151,16 @@ def children(storage: Storage) -> dict[str, str]:
 def bare_folders(storage: Storage, filled: Collection[str]) -> tuple[str, ...]:
     """Return the folders directly below that hold nothing, or markers only: partitions that did not arrive.
 
+    Where partitions are files, or ``name=value`` folders, other folders lie beside the data.
+
     :param filled: keys of the partitions with files.
     """
-    folders = [path for key, path in children(storage).items() if key not in filled and KEY.fullmatch(key)]
-    return tuple(path for path in folders if not any(_is_shown(p, path) for p in storage.files.find(path)))
+    folders = {key: path for key, path in children(storage).items() if format_of(path) is None}
+    known = [PurePosixPath(path).name for key, path in folders.items() if key in filled]
+    named = "=" if all("=" in name for name in known) else ""
+    open_ = [path for key, path in folders.items() if key not in filled and KEY.fullmatch(key)]
+    alike = [path for path in open_ if known and named in PurePosixPath(path).name]
+    return tuple(path for path in alike if not any(_is_shown(p, path) for p in storage.files.find(path)))
 
 
 def files_below(storage: Storage, path: str, name: str) -> list[str]:

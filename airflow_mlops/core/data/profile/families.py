@@ -87,7 +87,7 @@ def type_change(wanted: Set[TypeFamily], column: Column, whole: Collection[str] 
 
     :param whole: names of columns whose values are known from the rows to be whole numbers.
     """
-    if not wanted or not column.present:
+    if not wanted:
         return TypeChange.SAME
     held = (_easiest(wanted, family, column, whole) for family in families_of(column))
     return max(held, key=_ORDER.index, default=TypeChange.SAME)

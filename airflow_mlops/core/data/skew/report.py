@@ -305,7 +305,7 @@ def _type_findings(reference: Profile, current: Profile, passed: set[str | None]
     """Tell of columns that are compared although their type is another one; a schema's rule says the same."""
     for now in current.columns:
         before = reference.column(now.name)
-        if before is None or now.name in passed or not before.present:
+        if before is None or now.name in passed or not (before.present and now.present):
             continue
         change = type_change(families_of(before), now)
         if change is not TypeChange.SAME:

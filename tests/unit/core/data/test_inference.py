@@ -77,11 +77,11 @@ def test_type_is_told_by_the_names_that_great_expectations_knows(values, names):
     assert rules_of(values)["expect_column_values_to_be_in_type_list"].kwargs["type_list"] == names
 
 
-def test_null_in_whole_numbers_is_no_change_of_type():
+def test_null_in_whole_numbers_is_no_change_of_type_and_floats_are_one_by_their_fractions():
     rule = rules_of(pa.array([1, 2, 3]))["expect_column_values_to_be_in_type_list"]
-    with_null, as_float = pa.array([1, None, 3]), pa.array([1.0, 2.0, 3.0])
-    assert evaluate_rule(rule, profile_table(pa.table({"x": with_null}))).outcome is Outcome.PASS
-    assert evaluate_rule(rule, profile_table(pa.table({"x": as_float}))).outcome is Outcome.FAIL
+    with_null, as_float, parts = pa.array([1, None, 3]), pa.array([1.0, 2.0, 3.0]), pa.array([1.0, 2.5, 3.0])
+    for values, outcome in ((with_null, Outcome.PASS), (as_float, Outcome.WARN), (parts, Outcome.FAIL)):
+        assert evaluate_rule(rule, profile_table(pa.table({"x": values}))).outcome is outcome
 
 
 def test_moments_have_limits_in_the_form_of_the_column():

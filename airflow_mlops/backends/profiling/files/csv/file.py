@@ -55,7 +55,7 @@ class CsvFile:
     """
 
     def __init__(self, storage: Storage, path: str, options: CsvOptions) -> None:
-        self.name, self.size, self.rows = PurePosixPath(path).name, 0, 0
+        self.name, self.size, self.rows = storage.inside(path), 0, 0
         self.options, self._ended = options, False
         self._raw = _HashedFile(storage.files.open(path, "rb"))
         self._file = _unpacked(self._raw, path)

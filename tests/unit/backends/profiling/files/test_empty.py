@@ -89,9 +89,22 @@ def test_folder_of_a_partition_without_files_is_missing_data_and_one_beside_the_
     files = {"k=1/0.parquet": TABLE, "k=2/_SUCCESS": b"", "docs/read.md": b"text"}
     uri = lay(tmp_path, files)
     (tmp_path / "k=3").mkdir()
+    (tmp_path / "tmp").mkdir()
     profile = measure(uri)
     assert (profile.empty, profile.notes[-1]) == (("k=2", "k=3"), "no rows in k=2, k=3")
     assert measure(uri, ["1"]).empty == ()
+
+
+def test_empty_folder_beside_partitions_that_are_files_is_no_partition(tmp_path):
+    uri = lay(tmp_path, {"2026-01.parquet": TABLE})
+    (tmp_path / "2026-02").mkdir()
+    assert measure(uri).empty == ()
+
+
+def test_plain_folder_without_files_is_a_partition_where_others_are_plain_folders(tmp_path):
+    uri = lay(tmp_path, {"2026-01/a.parquet": TABLE})
+    (tmp_path / "2026-02").mkdir()
+    assert measure(uri).empty == ("2026-02",)
 
 
 def test_partition_that_came_empty_is_no_change_of_the_schema(tmp_path):
@@ -121,3 +134,14 @@ def test_value_that_does_not_fit_beside_other_files_names_its_file(tmp_path):
     for read in (lambda: profile_window(Window(uri=uri)), lambda: read_window(Window(uri=uri))):
         with pytest.raises(InvalidDataError, match=r"^a\.parquet: cannot be read: .*(range|not in)"):
             read()
+
+
+def test_file_is_named_with_its_folder(tmp_path):
+    uri = lay(tmp_path, {"k=1/a.parquet": pa.table({"x": [1]}), "k=2/a.parquet": pa.table({"x": ["u"]})})
+    with pytest.raises(
+        InvalidDataError, match=r"^k=2/a.parquet: column 'x' is string, in k=1/a.parquet int64$"
+    ):
+        measure(uri)
+    uri = lay(tmp_path / "csv", {"k=1/a.csv": b"x,y\n1,2\n", "k=2/a.csv": b"x,y\n1\n"})
+    with pytest.raises(InvalidDataError, match=r"^k=2/a.csv: cannot be read: .*Expected 2 columns, got 1"):
+        measure(uri)

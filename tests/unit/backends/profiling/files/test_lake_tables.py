@@ -151,6 +151,17 @@ def test_versions_of_a_delta_table_are_named(tmp_path):
     assert str(caught.value) == f"{uri}: no version 99 of the Delta table; versions: 0 to 2"
 
 
+def test_file_that_was_removed_since_a_version_is_named_with_it(tmp_path):
+    uri = str(tmp_path / "t")
+    for x in (1, 2):
+        write_deltalake(uri, pa.table({"x": [x]}), mode="overwrite")
+    DeltaTable(uri).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    with pytest.raises(
+        InvalidDataError, match=r"^part-.*: cannot be read: .*which version 0 of the table needs"
+    ):
+        describe_window(f"{uri}#version=0")
+
+
 def test_version_of_what_is_no_table_is_refused(tmp_path):
     uri = lay(tmp_path, {"a.parquet": OLD})
     with pytest.raises(InvalidDataError, match="version '1' is stated, but it is no Delta or Iceberg table"):

@@ -92,6 +92,13 @@ def test_doubles_that_the_profile_does_not_count_one_by_one_are_whole_by_the_row
     assert verdict.outcome is outcome
 
 
+def test_floats_without_a_value_are_stored_otherwise_where_integers_were():
+    before = profile_table(pa.table({"x": [1, 2]}))
+    now = profile_table(pa.table({"x": pa.nulls(3, pa.float64())}))
+    assert type_change(families_of(before.by_name["x"]), now.by_name["x"]) is TypeChange.STORED
+    assert [f.check for f in compare_profiles(before, now).verdict.findings] == ["null_share"]
+
+
 def test_whole_numbers_that_floats_do_not_hold_exactly_are_another_type():
     table = pa.table({"x": [2**60 + i for i in range(300)]})
     before = profile_table(table)
