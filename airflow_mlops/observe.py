@@ -15,6 +15,7 @@ from airflow_mlops.core.errors import (
     TransientError,
 )
 from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.decide import is_alone
 from airflow_mlops.core.rollout.machine import abort, advance, answer, intervene
 from airflow_mlops.core.rollout.state import Phase
 
@@ -171,7 +172,11 @@ def _read(
     *,
     now: float,
 ) -> Reading | None:
-    arms = Arms(canary=state.version, stable=state.champion)
-    if metrics is not None:
-        return metrics.read(arms, last, now=now)
-    return backend.counters(endpoint).reading(arms)
+    """Read the arms; of a canary that is alone only its own metrics.
+
+    A champion without traffic may be scaled to zero, and is then no longer known to the source.
+    """
+    if metrics is None:
+        return backend.counters(endpoint).reading(Arms(canary=state.version, stable=state.champion))
+    stable = None if is_alone(state) else state.champion
+    return metrics.read(Arms(canary=state.version, stable=stable), last, now=now)

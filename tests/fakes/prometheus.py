@@ -17,13 +17,14 @@ PER_SECOND, STEP_SECONDS, STEPS = 40000.0, 0.1, 120
 class Prometheus(ThreadingHTTPServer):
     """Every version is asked equally often; of those in ``bad`` a share of answers fails.
 
+    :param gone: versions whose series went stale.
     :param refusals: how many of the next questions are answered with 503.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
         self.daemon_threads, self.began = True, time.time() - 1000
-        self.bad, self.asked, self.refusals = {}, set(), 0
+        self.bad, self.asked, self.gone, self.refusals = {}, set(), set(), 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -57,10 +58,11 @@ class Answers(BaseHTTPRequestHandler):
         server.asked.add(found["version"])
         status = 503 if server.refusals > 0 else 200
         server.refusals -= 1
-        self._say(status, "matrix", server.series(found["metric"], found["version"], at))
+        known = [] if found["version"] in server.gone else [found["version"]]
+        self._say(status, "matrix", *(server.series(found["metric"], version, at) for version in known))
 
-    def _say(self, status, kind, series):
-        data = json.dumps({"status": "success", "data": {"resultType": kind, "result": [series]}})
+    def _say(self, status, kind, *series):
+        data = json.dumps({"status": "success", "data": {"resultType": kind, "result": series}})
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
