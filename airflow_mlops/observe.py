@@ -128,6 +128,8 @@ def intervention(seen: Traffic, state: RolloutState) -> str:
             f"INTERVENED: {seen.endpoint}'s canary is version {seen.canary or 'none'}, not {state.version}; "
             "nothing is overwritten"
         )
+    if seen.changed:
+        return f"INTERVENED: {seen.endpoint}: {seen.changed}; nothing is overwritten"
     if state.champion is None or seen.canary_percent == state.percent:
         return ""
     return (

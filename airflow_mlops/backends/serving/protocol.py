@@ -25,6 +25,7 @@ class Traffic(Record):
     :param canary_percent: 0 to 100; the stable version gets the rest. With no stable version the
         canary gets every request whatever its percent (cold start).
     :param holder: the rollout that holds the endpoint, ``None`` when it is free.
+    :param changed: what others changed of what serves, beside the weight; empty: nothing that is seen.
     """
 
     endpoint: str
@@ -32,6 +33,7 @@ class Traffic(Record):
     canary: str | None = None
     canary_percent: int = 0
     holder: str | None = None
+    changed: str = ""
 
     @property
     def canary_share(self) -> int:

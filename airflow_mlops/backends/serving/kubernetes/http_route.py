@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.backends.serving.kubernetes.http_rules import RouteRules
 from airflow_mlops.backends.serving.kubernetes.objects import (
     DEPLOYMENT,
     KubernetesObjects,
     Resource,
     is_going,
 )
+from airflow_mlops.backends.serving.kubernetes.pods import images, template_digest, unready
 from airflow_mlops.backends.serving.kubernetes.state import KubernetesSnapshot, KubernetesStateStore
 from airflow_mlops.backends.serving.remote.backend import RemoteServing
-from airflow_mlops.backends.serving.remote.state import Release, RemoteState
+from airflow_mlops.backends.serving.remote.state import Release, RemotePhase, RemoteState
 from airflow_mlops.core.errors import EndpointMissingError, ServiceUnavailableError, TrafficConflictError
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ class HttpRoutePlatform:
     """Implements :class:`~airflow_mlops.backends.serving.remote.platform.RemotePlatform` over HTTPRoutes.
 
     The route, and a Service and a Deployment of the same name per version, are created by others. Every rule
-    of the route that leads to such Services is split; other rules are not changed.
+    of the route that leads to such Services is split; other rules are not changed. A canary is given its
+    share of the champion's replicas before its share of the requests.
 
     :param services: names of Services, a template such as ``{endpoint}-v{version}``.
     :param port: port of the Services, for a rule that names none yet.
@@ -62,15 +66,17 @@ class HttpRoutePlatform:
         known = {release.source for release in (*snapshot.state.releases(), *state.releases())}
         if not (force and isinstance(seen, dict) and set(seen) <= known):
             self.store.require_known(snapshot, seen, wanted)
+        if not force:
+            self._require_pods(snapshot, state, seen, wanted)
         self.store.write_state(snapshot, state, (wanted,) if seen == wanted else (seen, wanted))
         if seen != wanted:
-            self.store.write_target(snapshot, {"spec": {"rules": self._rules(snapshot, wanted)}})
+            self.store.write_target(snapshot, {"spec": {"rules": self._rules(snapshot).split(wanted)}})
 
     def missing(self, snapshot: KubernetesSnapshot) -> str:
         """Say which Deployment or which gateway is not ready yet."""
         canary = snapshot.state.canary
         if canary is not None and snapshot.state.phase not in ("draining", "promoting"):
-            problem = _unready(self.objects.find(DEPLOYMENT, canary.source))
+            problem = unready(self.objects.find(DEPLOYMENT, canary.source))
             if problem:
                 return f"Deployment {canary.source}: {problem}"
         return _unaccepted(snapshot.target or {})
@@ -83,6 +89,24 @@ class HttpRoutePlatform:
         total = sum(seen.values())
         return round(100 * seen.get(canary.source, 0) / total) if total else 0
 
+    def changed(self, snapshot: KubernetesSnapshot) -> str:
+        """Say which backend gets requests, or which pods serve, that were not put there by a rollout."""
+        seen, canary = self._layout_of(snapshot), snapshot.state.canary
+        known = {release.source for release in snapshot.state.releases()}
+        if canary is not None and isinstance(seen, dict) and not set(seen) <= known:
+            return f"{', '.join(sorted(set(seen) - known))} gets requests beside versions that were deployed"
+        return self._changed_pods(canary) if canary is not None else ""
+
+    def make_room(self, snapshot: KubernetesSnapshot, percent: int) -> str:
+        """Scale the canary's Deployment up to its share of the champion's replicas; never down."""
+        canary, stable = snapshot.state.canary, snapshot.state.stable
+        if canary is None or stable is None or self._changed_pods(canary):
+            return ""
+        champion = self.objects.find(DEPLOYMENT, stable.source)
+        share = math.ceil(champion["spec"].get("replicas", 1) * percent / 100) if champion else 0
+        problem = unready(self._scale(canary, lambda replicas: max(replicas, share)))
+        return f"Deployment {canary.source}: {problem}" if problem else ""
+
     def label(self, snapshot: KubernetesSnapshot, release: Release) -> str:
         """Return the Service's name."""
         return release.source
@@ -93,8 +117,10 @@ class HttpRoutePlatform:
 
     def start(
         self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
+    ) -> Release:
         """Scale a Deployment up from 0; one that is being deleted is waited out first.
+
+        The release remembers the pod template, unless it does already.
 
         :raises EndpointMissingError: the Deployment does not exist.
         """
@@ -105,9 +131,11 @@ class HttpRoutePlatform:
             return "it is being deleted" if is_going(found) else ""
 
         self.retrier.wait_until(going, f"Deployment {release.source}")
-        if self._scale(release, lambda replicas: replicas or self.replicas) is None:
+        found = self._scale(release, lambda replicas: replicas or self.replicas)
+        if found is None:
             msg = f"deployments {self.objects.namespace}/{release.source}: not found; create it first"
             raise EndpointMissingError(msg)
+        return replace(release, pods=release.pods or template_digest(found))
 
     def stop(self, snapshot: KubernetesSnapshot, releases: tuple[Release, ...]) -> None:
         """Scale Deployments that are out of traffic to 0."""
@@ -123,13 +151,13 @@ class HttpRoutePlatform:
         return f"http://{hosts[0]}"
 
     def _scale(self, release: Release, wanted: Callable[[int], int]) -> Json | None:
-        """Change a Deployment's replicas by compare-and-set; ``None`` if the Deployment does not exist."""
+        """Change a Deployment's replicas by compare-and-set; return it, ``None`` if it does not exist."""
 
         def once() -> Json | None:
             found = self.objects.find(DEPLOYMENT, release.source)
             replicas = found["spec"].get("replicas", 1) if found else 0
             if found is not None and wanted(replicas) != replicas:
-                self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": wanted(replicas)}})
+                return self.objects.patch(DEPLOYMENT, found, {"spec": {"replicas": wanted(replicas)}})
             return found
 
         return self.retrier.retry_on_conflict(once, f"scale deployments/{release.source}")
@@ -147,38 +175,47 @@ class HttpRoutePlatform:
 
     def _layout_of(self, snapshot: KubernetesSnapshot) -> Any:
         """Return the weight of each Service; a list with those of each rule if the rules differ."""
-        rules = [rule for rule in _rules(snapshot) if self._is_ours(snapshot, rule)]
-        found = [
-            {ref["name"]: ref.get("weight", 1) for ref in rule.get("backendRefs") or []} for rule in rules
-        ]
+        found = self._rules(snapshot).weights()
         if not found:
             msg = f"{snapshot.state.endpoint}: no rule of the HTTPRoute leads to its Services"
             raise TrafficConflictError(msg)
         return found[0] if all(weights == found[0] for weights in found) else found
 
-    def _is_ours(self, snapshot: KubernetesSnapshot, rule: Json) -> bool:
-        refs = rule.get("backendRefs") or []
+    def _rules(self, snapshot: KubernetesSnapshot) -> RouteRules:
         known = {release.source for release in snapshot.state.releases()}
         endpoint = snapshot.state.endpoint
-        return not refs or any(
-            ref["name"] in known or self.services.version_at(endpoint, ref["name"]) != ref["name"]
-            for ref in refs
+        return RouteRules(
+            (snapshot.target or {})["spec"].get("rules") or [],
+            namespace=self.objects.namespace,
+            is_ours=lambda name: name in known or self.services.version_at(endpoint, name) != name,
+            port=self.port,
         )
 
-    def _rules(self, snapshot: KubernetesSnapshot, wanted: Json) -> list[Json]:
-        """Return all rules, as a merge patch replaces the whole list."""
-        return [
-            self._split(rule, wanted) if self._is_ours(snapshot, rule) else rule for rule in _rules(snapshot)
-        ]
+    def _require_pods(
+        self, snapshot: KubernetesSnapshot, state: RemoteState, seen: Any, wanted: Json
+    ) -> None:
+        """Refuse more traffic, and the promotion, for pods that others changed; less is always allowed.
 
-    def _split(self, rule: Json, wanted: Json) -> Json:
-        refs = {ref["name"]: ref for ref in rule.get("backendRefs") or []}
-        port = next((ref["port"] for ref in refs.values() if "port" in ref), self.port)
-        split = [
-            {**refs.get(name, {"name": name, "port": port}), "weight": weight}
-            for name, weight in wanted.items()
-        ]
-        return {**rule, "backendRefs": split}
+        :raises TrafficConflictError: names the Deployment and its images now.
+        """
+        canary = snapshot.state.canary
+        if canary is None:
+            return
+        has = seen.get(canary.source, 0) if isinstance(seen, dict) else 0
+        rises = wanted.get(canary.source, 0) > has or state.phase is RemotePhase.PROMOTING
+        changed = self._changed_pods(canary) if rises else ""
+        if changed:
+            msg = f"{state.endpoint}: {changed}; changed by another writer, nothing was overwritten"
+            raise TrafficConflictError(msg)
+
+    def _changed_pods(self, release: Release) -> str:
+        found = self.objects.find(DEPLOYMENT, release.source) if release.pods else None
+        if found is None or template_digest(found) == release.pods:
+            return ""
+        return (
+            f"Deployment {release.source} has another pod template (image {images(found)}) than the one "
+            f"with which version {release.version} was deployed"
+        )
 
 
 def service_weights(state: RemoteState) -> dict[str, int]:
@@ -188,23 +225,6 @@ def service_weights(state: RemoteState) -> dict[str, int]:
     if state.stable is None:
         return {state.canary.source: 100}
     return {state.stable.source: 100 - state.percent, state.canary.source: state.percent}
-
-
-def _rules(snapshot: KubernetesSnapshot) -> list[Json]:
-    found: list[Json] = (snapshot.target or {})["spec"].get("rules") or []
-    return found
-
-
-def _unready(deployment: Json | None) -> str:
-    if deployment is None:
-        return "not found"
-    if is_going(deployment):
-        return "it is being deleted"
-    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
-    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
-        return "its last change is not observed yet"
-    up = status.get("availableReplicas", 0)
-    return "" if wanted and up >= wanted else f"{up} of {wanted} pods can serve"
 
 
 def _unaccepted(route: Json) -> str:

@@ -102,6 +102,19 @@ class KservePlatform:
             return 0
         return self._mode(snapshot.target).percent(snapshot.target, snapshot.state)
 
+    def changed(self, snapshot: KubernetesSnapshot) -> str:
+        """Say which models are there in place of those that were written."""
+        if snapshot.target is None or snapshot.state.canary is None or not snapshot.layouts:
+            return ""
+        seen = self._layout_of(snapshot)
+        if _models(seen) in [_models(layout) for layout in snapshot.layouts if layout]:
+            return ""
+        return f"{json.dumps(seen)} is there, last written was {json.dumps(snapshot.layouts[-1])}"
+
+    def make_room(self, snapshot: KubernetesSnapshot, percent: int) -> str:
+        """Do nothing: the canary's pods are declared with its share."""
+        return ""
+
     def label(self, snapshot: KubernetesSnapshot, release: Release) -> str:
         """Return the Knative revision, or the predictor's Service in Standard mode."""
         if snapshot.target is None or release not in (snapshot.state.stable, snapshot.state.canary):
@@ -114,7 +127,7 @@ class KservePlatform:
 
     def start(
         self, snapshot: KubernetesSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
+    ) -> Release:
         """Wait until an InferenceService that is being deleted is gone; KServe starts what is declared."""
         endpoint = snapshot.state.endpoint
 
@@ -124,6 +137,7 @@ class KservePlatform:
 
         if snapshot.going:
             self.retrier.wait_until(going, endpoint)
+        return release
 
     def stop(self, snapshot: KubernetesSnapshot, releases: tuple[Release, ...]) -> None:
         """Do nothing: KServe stops what is no longer declared."""
@@ -214,3 +228,10 @@ def _require_annotation(target: Json) -> None:
             f"{name}: KServe takes a canary only with annotation {_MODE_ANNOTATION}: Standard; it is {says!r}"
         )
         raise InvalidConfigError(msg)
+
+
+def _models(layout: Json) -> Json:
+    """Return a layout of either mode without its shares."""
+    canary = layout.get("canary")
+    found = canary if isinstance(canary, list) else [canary] if canary else []
+    return {"uri": layout["uri"], "canary": [entry["uri"] for entry in found]}

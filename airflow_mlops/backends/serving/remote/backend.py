@@ -170,6 +170,7 @@ class RemoteServing:
             canary=state.version_of(state.canary),
             canary_percent=self.platform.percent(snapshot) if state.canary else 0,
             holder=state.holder,
+            changed=self.platform.changed(snapshot),
         )
 
     def set_traffic(
@@ -187,8 +188,9 @@ class RemoteServing:
                 self._require_alive(state, writer)
             return transitions.shifted(state, percent)
 
+        self._make_room(endpoint, version, percent, writer)
         self._change(endpoint, writer, shift, canary=version)
-        self._wait_for_effect(endpoint, writer)
+        self._wait_for_effect(endpoint, writer, drained=percent == 0)
         return self.traffic(endpoint)
 
     def promote(self, endpoint: str, version: str, *, holder: str, lease: Lease | None = None) -> Traffic:
@@ -202,6 +204,7 @@ class RemoteServing:
             raise TrafficConflictError(msg)
         if version != state.version_of(state.stable):
             self._bring_up(endpoint, known, writer)
+            self._make_room(endpoint, version, 100, writer)
             self._require_alive(self._held_state(endpoint, writer), writer)
             self._change(endpoint, writer, transitions.promoting, canary=version)
             self._wait_for_effect(endpoint, writer)
@@ -325,10 +328,27 @@ class RemoteServing:
         """Make the endpoint what its state says: a writer may have died between the two writes."""
         self._change(endpoint, writer, lambda state: state)
 
-    def _wait_for_effect(self, endpoint: str, writer: Writer) -> None:
+    def _make_room(self, endpoint: str, version: str, percent: int, writer: Writer) -> None:
+        """Have a canary ready for a share before it gets it; for less than it has nothing is awaited."""
+
+        def missing() -> str:
+            snapshot = self.platform.store.load(endpoint)
+            transitions.require_writer(snapshot.state, writer, version)
+            self._renew(endpoint, writer)
+            lowers = percent == 0 or percent < snapshot.state.percent
+            return "" if lowers else self.platform.make_room(snapshot, percent)
+
+        self.platform.retrier.wait_until(missing, endpoint)
+
+    def _wait_for_effect(self, endpoint: str, writer: Writer, *, drained: bool = False) -> None:
+        """Poll until the state is in effect; a drained canary need not be able to serve."""
+
         def missing() -> str:
             self._renew(endpoint, writer)
-            return self.platform.missing(self.platform.store.load(endpoint))
+            seen = self.platform.store.load(endpoint)
+            return self.platform.missing(
+                replace(seen, state=transitions.draining(seen.state)) if drained else seen
+            )
 
         self.platform.retrier.wait_until(missing, endpoint)
 
@@ -337,10 +357,9 @@ class RemoteServing:
             self.keep_lease(endpoint, writer.lease, now=self.wall(), seconds=writer.seconds)
 
     def _bring_up(self, endpoint: str, release: Release, writer: Writer) -> None:
-        self.platform.start(
-            self.platform.store.load(endpoint), release, meanwhile=lambda: self._renew(endpoint, writer)
-        )
-        self._change(endpoint, writer, lambda state: transitions.deployed(state, release))
+        snapshot = self.platform.store.load(endpoint)
+        started = self.platform.start(snapshot, release, meanwhile=lambda: self._renew(endpoint, writer))
+        self._change(endpoint, writer, lambda state: transitions.deployed(state, started))
         try:
             self._wait_for_effect(endpoint, writer)
         except TransientError:

@@ -73,8 +73,17 @@ class RemotePlatform(Protocol):
     def publish(self, endpoint: str, version: str, model_dir: Path) -> Release:
         """Put the model where the endpoint can load it; idempotent."""
 
-    def start(self, snapshot: Any, release: Release, *, meanwhile: Callable[[], None]) -> None:
-        """Start what serves a release, at 0 %; idempotent.
+    def changed(self, snapshot: Any) -> str:
+        """Say what others changed of what serves beside its weight; empty if nothing."""
+
+    def make_room(self, snapshot: Any, percent: int) -> str:
+        """Grow what serves the canary to a share of the requests; say what it still lacks.
+
+        Idempotent, and polled before the share is written.
+        """
+
+    def start(self, snapshot: Any, release: Release, *, meanwhile: Callable[[], None]) -> Release:
+        """Start what serves a release, at 0 %, and return it as it was started; idempotent.
 
         :param meanwhile: called with each poll while it is waited for; raises when the wait is to end.
         """

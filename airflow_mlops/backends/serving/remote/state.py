@@ -37,11 +37,13 @@ class Release(Record):
 
     :param source: model URI, Service name or deployed-model id, depending on the platform.
     :param identity: of the model, as far as it is known.
+    :param pods: digest of the pod template with which a canary was started; empty where there is none.
     """
 
     version: str
     source: str
     identity: str = ""
+    pods: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +184,14 @@ def same_intent(state: RemoteState, other: RemoteState) -> bool:
 
 
 def deployed(state: RemoteState, release: Release) -> RemoteState:
-    """Make a version the canary at 0 %; a version that has a role keeps it."""
-    if release.version in (state.version_of(state.stable), state.version_of(state.canary)):
+    """Make a version the canary at 0 %; a version that has a role keeps it.
+
+    A canary that is deployed again before it gets requests has the pods that there are now.
+    """
+    if release.version == state.version_of(state.stable):
         return state
+    if state.canary is not None and release.version == state.canary.version:
+        return state if state.percent else replace(state, canary=replace(state.canary, pods=release.pods))
     former = _former_with(state, state.canary, but=release.version)
     return replace(state, canary=release, former=former, percent=0, phase=RemotePhase.STEADY)
 
@@ -200,13 +207,14 @@ def promoting(state: RemoteState) -> RemoteState:
 
 
 def promoted(state: RemoteState) -> RemoteState:
-    """Make the canary the stable version."""
+    """Make the canary the stable version; its pods may be changed by others from now on."""
     if state.canary is None:
         return state
-    former = _former_with(state, state.stable, but=state.canary.version)
-    return replace(
-        state, stable=state.canary, canary=None, former=former, percent=0, phase=RemotePhase.STEADY
+    former, stable = (
+        _former_with(state, state.stable, but=state.canary.version),
+        replace(state.canary, pods=""),
     )
+    return replace(state, stable=stable, canary=None, former=former, percent=0, phase=RemotePhase.STEADY)
 
 
 def draining(state: RemoteState) -> RemoteState:
@@ -233,7 +241,7 @@ def cleaned(state: RemoteState) -> RemoteState:
 def _former_with(state: RemoteState, leaving: Release | None, *, but: str) -> tuple[Release, ...]:
     former = [release for release in state.former if release.version != but]
     if leaving is not None and leaving.version not in [release.version for release in former]:
-        former.append(leaving)
+        former.append(replace(leaving, pods=""))
     return tuple(former)
 
 

@@ -61,6 +61,16 @@ class VertexPlatform:
         canary = snapshot.state.canary
         return snapshot.split().get(canary.source, 0) if canary else 0
 
+    def changed(self, snapshot: VertexSnapshot) -> str:
+        """Say which deployed models get requests that were not deployed by a rollout."""
+        known = {release.source for release in snapshot.state.releases()}
+        others = sorted(source for source, share in snapshot.split().items() if share and source not in known)
+        return f"{', '.join(others)} gets requests beside versions that were deployed" if others else ""
+
+    def make_room(self, snapshot: VertexSnapshot, percent: int) -> str:
+        """Do nothing: Vertex AI scales deployed models by their requests."""
+        return ""
+
     def label(self, snapshot: VertexSnapshot, release: Release) -> str:
         """Return the deployed model's id."""
         return release.source
@@ -71,17 +81,17 @@ class VertexPlatform:
 
     def start(
         self, snapshot: VertexSnapshot, release: Release, *, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
+    ) -> Release:
         """Deploy out of traffic; resume a deployment that was begun before."""
         endpoint = snapshot.state.endpoint
         if release.source in snapshot.deployed():
-            return
+            return release
         what = f"deploy version {release.version} on {endpoint}"
         begun, _, operation = snapshot.state.mark.partition(" ")
         if begun == release.source:
             self._wait(operation, what, unmark=endpoint, meanwhile=meanwhile)
             if release.source in self.store.load(endpoint).deployed():
-                return
+                return release
         if operation := self._deploy(endpoint, release):
             self._wait(operation, what, unmark=endpoint, meanwhile=meanwhile)
         self.retrier.wait_until(
@@ -90,6 +100,7 @@ class VertexPlatform:
             ),
             what,
         )
+        return release
 
     def stop(self, snapshot: VertexSnapshot, releases: tuple[Release, ...]) -> None:
         """Undeploy versions that are out of traffic."""

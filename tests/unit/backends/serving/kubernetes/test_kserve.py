@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import copy
+import re
+from dataclasses import replace
+
 import pytest
 from fakes import crd_schemas
 from fakes.remote_serving import ISVC, MODE_ANNOTATION, PREDICTOR, in_both_modes, kserve, uri_of, written
@@ -12,6 +16,9 @@ from airflow_mlops.core.errors import (
     ServiceUnavailableError,
     TrafficConflictError,
 )
+from airflow_mlops.core.rollout.machine import begin
+from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.observe import intervention
 
 PODS = ("replicas", "updatedReplicas", "availableReplicas")
 
@@ -112,6 +119,35 @@ def test_model_set_by_hand_is_not_even_rolled_back_over(serve, mode):
     with pytest.raises(TrafficConflictError, match="demo/9"):
         backend.roll_back("demo", "2", holder=ME)
     assert uri_of(backend) == "s3://models/demo/9"
+
+
+def at_thirty_percent(backend):
+    backend.set_traffic("demo", "2", 30, holder=ME)
+    return replace(begin(RolloutPlan(steps=(30, 50)), "2", "1"), percent=30)
+
+
+@pytest.mark.parametrize(
+    ("mode", "part"), [("Knative", "predictor"), ("Standard", "canary"), ("Standard", "predictor")]
+)
+def test_model_set_by_hand_is_seen_by_the_analysis(serve, mode, part):
+    backend = serve(mode)
+    state = at_thirty_percent(backend)
+    assert intervention(backend.traffic("demo"), state) == ""
+    spec = copy.deepcopy(backend.cluster.objects[ISVC]["spec"])
+    predictor = spec["canary"][0]["predictor"] if part == "canary" else spec["predictor"]
+    predictor["model"]["storageUri"] = "s3://models/demo/9"
+    backend.cluster.patch(*ISVC, {"spec": spec})
+    said = intervention(backend.traffic("demo"), state)
+    assert re.match(
+        r"INTERVENED: demo: .*demo/9.* is there, last written was .*; nothing is overwritten", said
+    )
+
+
+def test_canary_that_others_removed_is_seen_by_the_analysis(serve):
+    backend = serve("Standard")
+    state = at_thirty_percent(backend)
+    backend.cluster.patch(*ISVC, {"spec": {"canary": None}})
+    assert '"canary": null} is there' in intervention(backend.traffic("demo"), state)
 
 
 def test_first_version_that_is_rolled_back_leaves_nothing(tmp_path):

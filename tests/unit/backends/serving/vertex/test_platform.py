@@ -85,6 +85,17 @@ def test_split_changed_by_hand_is_not_overwritten(serve, tmp_path):
     assert shape(serve.roll_back("demo", "2", holder=ME)) == ("1", None, 0)
 
 
+def test_model_of_others_that_gets_requests_is_told_beside_the_canarys_share(serve, tmp_path):
+    serve.deploy("demo", "2", tmp_path, holder=ME)
+    assert serve.set_traffic("demo", "2", 10, holder=ME).changed == ""
+    found(serve).update(traffic_split={ONE: 60, TWO: 10, "77": 30}, etag="by hand")
+    seen = serve.traffic("demo")
+    assert (shape(seen), seen.changed) == (
+        ("1", "2", 10),
+        "77 gets requests beside versions that were deployed",
+    )
+
+
 def test_write_in_between_is_read_again_and_other_labels_stay(serve, tmp_path):
     serve.deploy("demo", "2", tmp_path, holder=ME)
     left = [2]
