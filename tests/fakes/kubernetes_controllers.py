@@ -35,10 +35,16 @@ def step_knative(cluster, isvc, memory, mode):
     else:
         revisions[-1]["ready"] = not any(text in template[0] for text in cluster.broken | cluster.failed)
     created = revisions[-1]["name"]
-    ready = next((r["name"] for r in reversed(revisions) if r.get("ready")), None)
+    # a revision that was ready stays the latest ready one when its pods crash, until a later one is ready
+    numbers = [number for number, each in enumerate(revisions) if each.get("ready")]
+    memory["latest"] = max([memory.get("latest", -1), *numbers])
+    ready = revisions[memory["latest"]]["name"] if memory["latest"] >= 0 else None
+    crashed = {each["name"] for each in revisions if not each.get("ready")}
     seen["latestCreatedRevision"] = created
     if ready:
         seen["latestReadyRevision"] = ready
+    # the Route takes no weights at all, not even 0 %, while one of its targets is not ready
+    if ready and ready not in crashed:
         route(seen, ready, created, predictor.get("canaryTrafficPercent"))
     failed = any(text in template[0] for text in cluster.failed)
     model = {"transitionStatus": "BlockedByFailedLoad" if failed else "UpToDate"}
@@ -49,7 +55,7 @@ def step_knative(cluster, isvc, memory, mode):
         "observedGeneration": 1,  # of the Knative Service: says nothing about the InferenceService
         "components": {"predictor": seen},
         "modelStatus": model,
-        "conditions": [condition("PredictorReady", created == ready)],
+        "conditions": [condition("PredictorReady", created == ready and created not in crashed)],
         "url": f"http://{isvc['metadata']['name']}.example.com",
     }
     cluster.set_status(isvc, status)

@@ -73,6 +73,8 @@ class KservePlatform:
         mode, target = self._mode(snapshot.target), snapshot.target
         seen = mode.layout_of(target) if target else None
         wanted = mode.layout(state)
+        if target and wanted and isinstance(mode, KnativeMode) and mode.restores_at_once(target, state):
+            wanted = {**wanted, "percent": None}
         self._require_ours(snapshot, state, seen, wanted, force=force)
         if target and wanted and mode.sources(seen) != mode.sources(wanted):
             state = replace(state, mark=mode.newest(target))
@@ -112,8 +114,11 @@ class KservePlatform:
         return f"{json.dumps(seen)} is there, last written was {json.dumps(snapshot.layouts[-1])}"
 
     def make_room(self, snapshot: KubernetesSnapshot, percent: int) -> str:
-        """Do nothing: the canary's pods are declared with its share."""
-        return ""
+        """Say whether a canary crashed; how many pods it has is declared with its share."""
+        state, target = snapshot.state, snapshot.target
+        if target is None or state.canary is None or state.stable is None or self.changed(snapshot):
+            return ""
+        return self._mode(target).crashed(target, state)
 
     def label(self, snapshot: KubernetesSnapshot, release: Release) -> str:
         """Return the Knative revision, or the predictor's Service in Standard mode."""

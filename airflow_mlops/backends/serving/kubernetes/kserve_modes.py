@@ -77,14 +77,43 @@ class KnativeMode:
         """Say what is not in effect yet."""
         newest = self.newest(target)
         if state.phase is RemotePhase.DRAINING:
-            # the very first version keeps its requests until it is deleted: nothing else could have them
-            return "" if state.stable is None else _share_missing(0, _share(target, newest))
+            return "" if self._keeps_share(target, state) else _share_missing(0, _share(target, newest))
         if newest == state.mark:
             return f"there is no revision after {newest!r}"
         _require_loadable(target, target.get("status", {}).get("modelStatus") or {})
         if _predictor(target).get("latestReadyRevision") != newest:
             return f"revision {newest} is not ready; {_not_true(target, 'PredictorReady')}"
         return self._traffic_missing(target, state, newest)
+
+    def crashed(self, target: Json, state: RemoteState) -> str:
+        """Say that the newest revision was ready, and is no longer.
+
+        Knative then takes no weights, not even 0 %: its requests end with the next revision that is ready.
+        """
+        newest, failed = self.newest(target), _condition(target, "PredictorReady")["status"] == "False"
+        if not failed or _predictor(target).get("latestReadyRevision") != newest:
+            return ""
+        return f"revision {newest} is no longer ready; {_not_true(target, 'PredictorReady')}"
+
+    def restores_at_once(self, target: Json, state: RemoteState) -> bool:
+        """Whether the stable model has to be restored without a percent, or was.
+
+        A revision that crashed at 100 % counts as rolled out: at 0 % the restored one would get nothing.
+        """
+        if state.phase is not RemotePhase.RESTORING or state.stable is None:
+            return False
+        seen = self.layout_of(target)
+        if seen["uri"] == state.stable.source:
+            return seen["percent"] is None
+        rolled = _predictor(target).get("latestRolledoutRevision")
+        return rolled == self.newest(target) and bool(self.crashed(target, state))
+
+    def _keeps_share(self, target: Json, state: RemoteState) -> bool:
+        """Whether a canary is not waited for until it has no requests.
+
+        The very first version keeps them until it is deleted: nothing else could have them.
+        """
+        return state.stable is None or bool(self.crashed(target, state))
 
     def _traffic_missing(self, target: Json, state: RemoteState, newest: str) -> str:
         if state.canary is not None and state.stable is not None:
@@ -146,11 +175,19 @@ class StandardMode:
         return f"{name}-{slug(release)}-predictor" if is_canary else f"{name}-predictor"
 
     def percent(self, target: Json, state: RemoteState) -> int:
-        """Return the canary's share as KServe reports it; 0 before it is ready."""
+        """Return the canary's share as KServe reports it, also while no pod of it is ready.
+
+        It gets no requests then: that is missing data, and nobody's change.
+
+        :raises ServiceUnavailableError: it has a share, and KServe reports none.
+        """
         if state.stable is None:
             return 100
         seen = _status_of(target, state.canary)
-        return int(seen["trafficPercent"]) if seen.get("ready") else 0
+        if state.percent and not seen and target["spec"].get("canary"):
+            msg = f"{target['metadata']['name']}: KServe reports no canary"
+            raise ServiceUnavailableError(msg)
+        return int(seen.get("trafficPercent", 0))
 
     def missing(self, target: Json, state: RemoteState) -> str:
         """Say what is not in effect yet, apart from the stable Deployment's own rollout."""
@@ -161,9 +198,17 @@ class StandardMode:
             left = target.get("status", {}).get("canaryStatuses")
             return f"canaries remain: {json.dumps(left)}" if left else _not_true(target, "PredictorReady")
         _require_loadable(target, seen.get("modelStatus") or {})
-        if not seen.get("ready"):
-            return f"canary {slug(state.canary)} is not ready; {_not_true(target, 'CanaryPredictorReady')}"
-        return _share_missing(state.percent, int(seen["trafficPercent"])) or _not_true(target, "IngressReady")
+        return (
+            self.crashed(target, state)
+            or _share_missing(state.percent, int(seen["trafficPercent"]))
+            or _not_true(target, "IngressReady")
+        )
+
+    def crashed(self, target: Json, state: RemoteState) -> str:
+        """Say that no pod of the canary is ready; KServe then gives it no requests."""
+        if state.canary is None or _status_of(target, state.canary).get("ready"):
+            return ""
+        return f"canary {slug(state.canary)} is not ready; {_not_true(target, 'CanaryPredictorReady')}"
 
     def rollout_of(self, state: RemoteState) -> str | None:
         """Return the model that the stable Deployment must be rolled out with; ``None``: any will do."""

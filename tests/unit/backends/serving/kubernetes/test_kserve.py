@@ -147,6 +147,8 @@ def test_canary_that_others_removed_is_seen_by_the_analysis(serve):
     backend = serve("Standard")
     state = at_thirty_percent(backend)
     backend.cluster.patch(*ISVC, {"spec": {"canary": None}})
+    for _ in range(3):
+        backend.cluster.get(*ISVC)
     assert '"canary": null} is there' in intervention(backend.traffic("demo"), state)
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from fakes.kubernetes_client import objects_client
 from fakes.remote_serving import ISVC, in_both_modes, kserve, pauses, uri_of
@@ -13,6 +16,11 @@ from airflow_mlops.core.errors import (
     InvalidConfigError,
     ServiceUnavailableError,
 )
+from airflow_mlops.core.rollout.counters import Reading, ReadingStatus
+from airflow_mlops.core.rollout.machine import begin, begin_step
+from airflow_mlops.core.rollout.plan import RolloutPlan
+from airflow_mlops.core.rollout.state import Phase
+from airflow_mlops.observe import analyse_window, intervention
 
 
 @in_both_modes
@@ -189,3 +197,89 @@ def test_server_that_is_not_there_is_asked_again_and_then_named(serve):
     ):
         backend.traffic("demo")
     assert pauses(backend)[-5:] == [0.5, 1.0, 2.0, 4.0, 8.0]
+
+
+def crash(backend, version="2"):
+    backend.cluster.broken.add(f"demo/{version}")
+    for _ in range(3):
+        backend.cluster.get(*ISVC)
+
+
+class Silent:
+    """A source of counts that no longer sees the canary."""
+
+    def read(self, arms, after, *, now):
+        return None
+
+
+@in_both_modes
+def test_canary_whose_pods_crash_is_nobodys_intervention_and_ends_at_the_deadline(serve, mode):
+    backend, now = serve(mode), time.time()
+    rollout = RolloutPlan(steps=(20, 50), bake_seconds=60.0, deadline_seconds=600.0, window_seconds=30.0)
+    lease = backend.take_lease("demo", ME, now=now, seconds=300.0)
+    backend.set_traffic("demo", "2", 20, holder=ME, lease=lease)
+    state = replace(begin_step(begin(rollout, "2", "1"), 20, Reading(until=now), now=now), lease=lease)
+    crash(backend)
+    assert intervention(backend.traffic("demo"), state) == ""
+    for number in range(1, 21):
+        assert state.phase is Phase.STEPPING
+        later = now + 30.0 * number
+        state = analyse_window(backend, "demo", rollout, state, now=later, metrics=Silent())
+    assert (state.phase, state.arrivals) == (Phase.ROLLED_BACK, {ReadingStatus.MISSING: 20})
+    assert "no decision at 20 % within 600 s" in state.reasons[0]
+
+
+def test_canary_of_which_kserve_reports_nothing_is_missing_data(serve):
+    backend = serve("Standard")
+    backend.set_traffic("demo", "2", 20, holder=ME)
+    backend.cluster.objects[ISVC]["status"].pop("canaryStatuses")
+    backend.cluster.memory[("inferenceservices", "demo")]["change"] = None
+    with pytest.raises(ServiceUnavailableError, match="demo: KServe reports no canary"):
+        backend.traffic("demo")
+
+
+def shares(backend):
+    """Return the share of each revision, or the canary's, as the routes have them."""
+    for _ in range(4):
+        status = backend.cluster.get(*ISVC)["status"]
+    if "components" not in status:
+        ready = [each for each in status.get("canaryStatuses", ()) if each["ready"]]
+        return {each["name"]: each["trafficPercent"] for each in ready}
+    found = status["components"]["predictor"]["traffic"]
+    return {each["revisionName"][-1]: each["percent"] for each in found}
+
+
+@in_both_modes
+def test_canary_whose_pods_crash_gets_no_more_and_is_not_promoted(serve, mode):
+    backend = serve(mode)
+    backend.set_traffic("demo", "2", 20, holder=ME)
+    crash(backend)
+    before = backend.cluster.objects[ISVC]["spec"]
+    with pytest.raises(ServiceUnavailableError, match=r"not ready after 60 s: .* is no(t| longer) ready"):
+        backend.set_traffic("demo", "2", 50, holder=ME)
+    with pytest.raises(ServiceUnavailableError, match=r"not ready after 60 s: .* is no(t| longer) ready"):
+        backend.promote("demo", "2", holder=ME)
+    assert backend.cluster.objects[ISVC]["spec"] == before
+    backend.cluster.broken.clear()
+    assert shape(backend.set_traffic("demo", "2", 50, holder=ME)) == ("1", "2", 50)
+
+
+@in_both_modes
+@pytest.mark.parametrize("percent", [20, 100])
+@pytest.mark.parametrize("end", ["roll_back", "stop"])
+def test_canary_whose_pods_crash_is_taken_out(serve, mode, percent, end, tmp_path):
+    backend = serve(mode)
+    backend.set_traffic("demo", "2", percent, holder=ME)
+    crash(backend)
+    before = sum(pauses(backend))
+    if end == "roll_back":
+        backend.set_traffic("demo", "2", 0, holder=ME)
+        backend.roll_back("demo", "2", holder=ME)
+    else:
+        backend.stop("demo", None, now=0.0)
+    assert sum(pauses(backend)) - before < 10
+    assert shape(backend.traffic("demo")) == ("1", None, 0)
+    assert "2" not in {name for name, share in shares(backend).items() if share}
+    backend.claim("demo", ME)
+    assert shape(backend.deploy("demo", "3", tmp_path, holder=ME)) == ("1", "3", 0)
+    assert shape(backend.set_traffic("demo", "3", 10, holder=ME)) == ("1", "3", 10)
