@@ -93,9 +93,13 @@ class HttpRoutePlatform:
         """Say which backend gets requests, or which pods serve, that were not put there by a rollout."""
         seen, canary = self._layout_of(snapshot), snapshot.state.canary
         known = {release.source for release in snapshot.state.releases()}
-        if canary is not None and isinstance(seen, dict) and not set(seen) <= known:
-            return f"{', '.join(sorted(set(seen) - known))} gets requests beside versions that were deployed"
-        return self._changed_pods(canary) if canary is not None else ""
+        if canary is None:
+            return ""
+        weights: dict[str, int] = seen if isinstance(seen, dict) else {}
+        others = sorted(name for name, weight in weights.items() if weight and name not in known)
+        if others:
+            return f"{', '.join(others)} gets requests beside versions that were deployed"
+        return self._changed_pods(canary)
 
     def make_room(self, snapshot: KubernetesSnapshot, percent: int) -> str:
         """Scale the canary's Deployment up to its share of the champion's replicas; never down."""
