@@ -221,8 +221,8 @@ class SkewCalibration(Record):
         """What the stated chance becomes farther ahead, where blocks are not exchangeable."""
         most = next(share for blocks, share in FARTHER_AHEAD if self.blocks >= blocks)
         return (
-            f"the sixth one up to {most:.0%} if a trend or part of a season goes on; calibrate again with the "
-            "newest blocks"
+            f"the sixth one up to {most:.0%} if a trend or part of a season goes on; calibrate again with "
+            "the newest blocks"
         )
 
     def doubt(self, column: str, test: str) -> str:
