@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.backends.validation.classes import labels_of
-from airflow_mlops.backends.validation.rows import segment_sizes
+from airflow_mlops.backends.validation.rows import days_of, segment_sizes
 from airflow_mlops.core.planning.present import Present
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def present_in(rows: Rows, spec: DatasetSpec, *, are_classes: bool) -> Present:
             share = float(np.mean(labels_of(rows, spec, is_matrix=False)))
             prevalence = share if 0 < share < 1 else None
     times = [name for name in rows.frame if rows.frame[name].dtype.kind == "M"]
-    days = int(rows.frame[times[0]].dt.floor("D").nunique()) if len(times) == 1 else None
+    days = int(days_of(rows.frame[times[0]]).nunique()) if len(times) == 1 else None
     return Present(
         rows=len(rows.frame),
         held_back=int(held.sum()),

@@ -70,11 +70,16 @@ def windows_of(rows: Rows) -> Any:
     neither tells rows apart.
     """
     times = [name for name in rows.frame if rows.frame[name].dtype.kind == "M"]
-    days = rows.holdout[times[0]].dt.floor("D") if len(times) == 1 else None
+    days = days_of(rows.holdout[times[0]]) if len(times) == 1 else None
     found = days
     if rows.partitions is not None and (days is None or days.nunique() < FEWEST_BLOCKS):
         found = rows.partitions[rows.held_back.to_numpy()]
     return None if found is None or found.nunique() < 2 else _text(found)
+
+
+def days_of(times: Any) -> Any:
+    """Return the local day of each time of a column: some zones have days without a midnight."""
+    return times.dt.tz_localize(None).dt.floor("D")
 
 
 def _ids(rows: Rows, spec: DatasetSpec) -> dict[str, Any]:

@@ -100,10 +100,11 @@ class Resampling:
         """Return units and reach of each cell, by its rarest support.
 
         A class that no row of a cell is called, or that does not occur in one of several cells, is none
-        that its value rests on.
+        that its value rests on. One of several cells that rests on nothing has no units: no value either.
         """
         count, width = self.weights.shape[1], len(part)
         units, reach = np.full(width, MOST_BLOCKS), np.zeros(width)
+        is_empty = np.full(width, bool(supports) and not is_whole)
         for support in supports:
             mine = support.rows & (cells >= part.start) & (cells < part.stop)
             cell = cells[mine] - part.start
@@ -111,12 +112,13 @@ class Resampling:
             blocks_held = (held.reshape(count, width) > 0).sum(axis=0)
             known = blocks_held if self.clustered else np.bincount(cell, minlength=width)
             rests = (known > 0) | (is_whole and not support.is_called)
+            is_empty &= ~rests
             units = np.where(rests, np.minimum(units, known), units)
             step = support.weight * metric.max_influence / np.maximum(1, known)
             reach = np.where(rests, np.maximum(reach, step), reach)
         inside = (cells >= part.start) & (cells < part.stop)
         rows = np.bincount(cells[inside] - part.start, minlength=width)
-        return np.minimum(units, rows).tolist(), reach.tolist()
+        return np.where(is_empty, 0, np.minimum(units, rows)).tolist(), reach.tolist()
 
     def _summed(
         self, metric: Metric, terms: Sequence[Array], cells: IntArray, blocks: IntArray, part: range

@@ -56,6 +56,8 @@ def metric_problem(name: str, labels: Array, scores: Array) -> str:
     if traits.is_of_classes and not np.isin(there, (0.0, 1.0)).all():
         span = f"{len(there)} different numbers from {there[0]:g} to {there[-1]:g}"
         return f"labels are {span}, allowed: 0 and 1, or text"
+    if (traits.target is Target.RELEVANCE or short == "poisson_deviance") and there[0] < 0:
+        return f"labels are as low as {there[0]:g}, allowed: 0 and more"
     return ""
 
 

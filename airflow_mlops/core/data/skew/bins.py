@@ -10,7 +10,7 @@ import numpy as np
 
 from airflow_mlops.core.data.profile.bins import Floats, Ints, read_below
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.skew.distance import Bins, Flags
+from airflow_mlops.core.data.skew.distance import RARE_EXPECTED_COUNT, Bins, Flags
 from airflow_mlops.core.data.skew.tails import Tails, tail_of
 
 if TYPE_CHECKING:
@@ -86,10 +86,16 @@ class AlignedCounts:
 
 
 def _joined(bins: Bins, numeric: Flags) -> Bins:
-    """Join neighbouring bins of numeric columns that have more than ``COARSE_BINS``."""
-    share = bins.pooled
-    place = np.minimum(np.floor((bins.running(share) - share / 2) * COARSE_BINS), COARSE_BINS - 1)
-    many = bins.spread(numeric & (bins.sizes > COARSE_BINS))
+    """Join neighbouring bins of numeric columns that have more than ``COARSE_BINS``, or than values fill.
+
+    Of a small sample so many are left that none is rare, but two at least: rare bins are pooled, and in one
+    bin nothing would ever change.
+    """
+    share, least = bins.pooled, np.minimum(bins.n, bins.m)
+    most = np.clip(np.floor(least / (2 * RARE_EXPECTED_COUNT)), 2, COARSE_BINS)
+    each = bins.spread(most)
+    place = np.minimum(np.floor((bins.running(share) - share / 2) * each), each - 1)
+    many = bins.spread(numeric & (bins.sizes > most))
     new = np.append(True, place[1:] != place[:-1]) | ~many
     new[bins.starts] = True
     first = np.flatnonzero(new)

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_mlops.core.data.profile.column import Kind
-from airflow_mlops.core.data.profile.families import (
-    STORED_OTHERWISE,
-    TypeChange,
-    families_of,
-    type_change,
-)
 from airflow_mlops.core.data.profile.profile import missing_findings
 from airflow_mlops.core.data.profile.shown import shown_value
 from airflow_mlops.core.data.profile.sketch import hash_text
 from airflow_mlops.core.data.skew.bins import counts_between, edges_of
 from airflow_mlops.core.data.skew.policy import NEW_CATEGORIES, Role
+from airflow_mlops.core.data.skew.uncompared import (
+    blind_finding,
+    half_compared,
+    skipped_finding,
+    warning_of,
+)
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.record import Record
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow_mlops.core.data.profile.column import Column
     from airflow_mlops.core.data.profile.profile import Profile
@@ -225,9 +225,10 @@ def skew_verdict(
     """
     reference, current = profiles
     findings = [_test_finding(test) for test in tests] or [_nothing_compared()]
-    findings += [_skipped_finding(name, reference, current) for name in skipped]
-    findings += _type_findings(reference, current, {*skipped, *policy.ignore, *_partition_columns(profiles)})
-    findings += [_blind_finding(name, *profiles) for name in blind]
+    findings += [skipped_finding(name, reference, current) for name in skipped]
+    passed = {*skipped, *policy.ignore, *(profile.partition_column for profile in profiles)}
+    findings += half_compared(reference, current, passed)
+    findings += [blind_finding(name, *profiles) for name in blind]
     findings += [*missing_findings(reference, "reference"), *missing_findings(current, "window")]
     findings += _policy_findings(policy, {**reference.by_name, **current.by_name})
     return Verdict.of("skew", findings)
@@ -288,48 +289,6 @@ def _nothing_compared() -> Finding:
     )
 
 
-def _skipped_finding(name: str, reference: Profile, current: Profile) -> Finding:
-    before, now = reference.column(name), current.column(name)
-    if now is None:
-        why = "in the reference, not in this window"
-    elif before is None:
-        why = "in this window, not in the reference"
-    elif before.kind is not now.kind:
-        why = f"{now.kind} in this window, {before.kind} in the reference"
-    else:
-        why = "the reference has other bins"
-    return _warning("comparable", name, Outcome.WARN, f"{name}: {why}: not compared")
-
-
-def _type_findings(reference: Profile, current: Profile, passed: set[str | None]) -> Iterator[Finding]:
-    """Tell of columns that are compared although their type is another one; a schema's rule says the same."""
-    for now in current.columns:
-        before = reference.column(now.name)
-        if before is None or now.name in passed or not (before.present and now.present):
-            continue
-        change = type_change(families_of(before), now)
-        if change is not TypeChange.SAME:
-            told = STORED_OTHERWISE if change is TypeChange.STORED else ""
-            kinds = f"{_typed(now)} in this window, {_typed(before)} in the reference{told}"
-            yield _warning("type", now.name, Outcome.WARN, f"{now.name}: {kinds}")
-
-
-def _typed(column: Column) -> str:
-    return f"{column.kind} ({column.arrow_type})"
-
-
-def _partition_columns(profiles: Sequence[Profile]) -> set[str | None]:
-    return {profile.partition_column for profile in profiles}
-
-
-def _blind_finding(name: str, reference: Profile, current: Profile) -> Finding:
-    columns = [profile.by_name[name] for profile in (reference, current)]
-    hashes = {column.value_hash for column in columns if column.value_sample}
-    why = "the profiles are of different engines" if len(hashes) > 1 else "a profile has no sample of them"
-    reason = f"{name}: not comparable: most values are too rare to be counted each, and {why}"
-    return _warning("comparable", name, Outcome.INCONCLUSIVE, reason)
-
-
 def _policy_findings(policy: SkewPolicy, known: dict[str, Column]) -> list[Finding]:
     """Return findings on columns that no window has, and on distances that a column cannot have.
 
@@ -338,7 +297,7 @@ def _policy_findings(policy: SkewPolicy, known: dict[str, Column]) -> list[Findi
     wanted = {**dict.fromkeys(policy.ignore, Outcome.WARN)}
     wanted |= dict.fromkeys((*policy.columns, *policy.labels, *policy.predictions), Outcome.INCONCLUSIVE)
     findings = [
-        _warning(
+        warning_of(
             "policy", name, outcome, f"{name}: named by the policy, in no window{did_you_mean(name, known)}"
         )
         for name, outcome in wanted.items()
@@ -348,12 +307,8 @@ def _policy_findings(policy: SkewPolicy, known: dict[str, Column]) -> list[Findi
         column = known.get(name)
         if limits.distance and limits.distance.needs_order and column is not None and column.categories:
             reason = f"{name}: distance {limits.distance} needs numbers; judged by {policy.category} instead"
-            findings.append(_warning("policy", name, Outcome.INCONCLUSIVE, reason))
+            findings.append(warning_of("policy", name, Outcome.INCONCLUSIVE, reason))
     return findings
-
-
-def _warning(check: str, subject: str, outcome: Outcome, reason: str) -> Finding:
-    return Finding(check=check, subject=subject, outcome=outcome, severity=Severity.WARNING, reason=reason)
 
 
 _BinnedShares = tuple[tuple[float, ...], tuple[str, ...], tuple[list[float], list[float]]]

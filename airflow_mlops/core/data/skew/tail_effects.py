@@ -29,7 +29,8 @@ class Comparability:
     """What can be told of the values of columns, ``(n_columns,)`` each.
 
     :param identifier: nearly every value occurs once: others in the next window are no change.
-    :param blind: most values have no bin, and they are not sampled: a change of them would not be seen.
+    :param blind: most values have no bin, and they are not sampled, or they are known and all too rare in the
+        smaller window to be compared: a change of them would not be seen.
     """
 
     identifier: Flags
@@ -48,10 +49,9 @@ def comparability(aligned: AlignedCounts, reference: SampleCounts, current: Samp
         told[tail] += _weight(aligned, reference, current)[tail] * _comparable_share(bins)
     known = aligned.tails.known
     once = unseen(aligned, reference, current).expected
-    return Comparability(
-        identifier=text & known & (told < LEAST_TOLD) & (once > 1 - LEAST_TOLD),
-        blind=text & ~known & (told < _MOSTLY),
-    )
+    identifier = text & known & (told < LEAST_TOLD) & (once > 1 - LEAST_TOLD)
+    few = text & known & (told < LEAST_TOLD) & ~identifier
+    return Comparability(identifier=identifier, blind=few | (text & ~known & (told < _MOSTLY)))
 
 
 def sampled_columns(aligned: AlignedCounts, reference: SampleCounts, current: SampleCounts) -> Flags:

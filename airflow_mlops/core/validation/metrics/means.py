@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Loss = Callable[[Array, Array], Array]
 
 _TINY = float(np.finfo(np.float64).eps)
+_CONSTANT = 1e-10
+"""Share of the labels' mean square below which their variance is rounding: they are constant."""
 
 
 def _mean(loss: Loss) -> Callable[[Scored], Sequence[Array]]:
@@ -69,14 +71,20 @@ def _spread(scored: Scored) -> Sequence[Array]:
 
 
 def _r2(sums: Array) -> Array:
-    result: Array = 1 - sums[4] / (sums[2] - sums[1] ** 2 / sums[0])
+    result: Array = 1 - sums[4] / _squares(sums)
     return result
 
 
 def _explained(sums: Array) -> Array:
     left = sums[4] - sums[3] ** 2 / sums[0]
-    result: Array = 1 - left / (sums[2] - sums[1] ** 2 / sums[0])
+    result: Array = 1 - left / _squares(sums)
     return result
+
+
+def _squares(sums: Array) -> Array:
+    """Return the labels' sum of squared deviations; not a number where they are constant."""
+    squares: Array = sums[2] - sums[1] ** 2 / sums[0]
+    return np.where(squares > _CONSTANT * sums[2], squares, np.nan)
 
 
 def _brier_support(scored: Scored) -> Sequence[Support]:

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_mlops.backends.columns.servable import servable
 from airflow_mlops.backends.training.rows import Rows, held_back_rows
-from airflow_mlops.backends.validation.rows import rows_digest, windows_of
+from airflow_mlops.backends.validation.rows import days_of, rows_digest, windows_of
 from airflow_mlops.backends.validation.trial import Trial
 from airflow_mlops.core.errors import InvalidConfigError, InvalidDataError, ServiceUnavailableError
 from airflow_mlops.core.training.job import DatasetSpec
@@ -232,3 +232,11 @@ def test_customers_whose_gains_move_together_are_warned_of(judged, frame):
     challenger = Model(lambda rows: np.clip(0.5 + 0.2 * swing[rows.index], 0, 1))
     reasons = [f.reason for f in judged(challenger).verdict.findings if f.check == "clusters"]
     assert [reason.partition(":")[0] for reason in reasons] == ["customer"]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Beirut", "America/Sao_Paulo", "America/Havana", "Europe/Berlin"])
+def test_days_are_local_also_where_one_has_no_midnight(zone):
+    times = pd.Series(pd.date_range("2018-10-18", periods=4000, freq="30min", tz="UTC")).dt.tz_convert(zone)
+    later = pd.Series(pd.date_range("2022-03-10", periods=4000, freq="30min", tz="UTC")).dt.tz_convert(zone)
+    for each in (times, later):
+        assert days_of(each).nunique() == len({moment.date() for moment in each})

@@ -116,3 +116,17 @@ def test_limits_that_cannot_be_meant_are_refused(wrong):
         CalibrationPolicy(**wrong)
     with pytest.raises(InvalidConfigError, match="allowed"):
         FairnessPolicy(column="sex", metric="recall", limit=-1)
+
+
+def test_precision_of_groups_of_which_nobody_is_called_is_no_parity(rng):
+    labels = (rng.random(4000) < 0.3).astype(float)
+    sample = Sample(
+        labels,
+        {CHALLENGER: np.clip(0.1 + 0.3 * labels, 0, 0.49), BASELINE: np.full(4000, 0.5)},
+        groups={"sex": np.repeat(["a", "b"], 2000)},
+    )
+    rule = FairnessPolicy(column="sex", metric="precision", limit=0.1)
+    policy = ValidationPolicy(margin={"brier": 0.05}, resamples=200, fairness=(rule,))
+    (found,) = [f for f in judge_candidate(sample, policy).verdict.findings if f.check == "fairness"]
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "0 groups are large enough to compare precision" in found.reason

@@ -250,3 +250,53 @@ def test_what_all_columns_say_joins_the_verdict():
 def test_threshold_that_cannot_be_meant_is_refused(wrong):
     with pytest.raises(InvalidConfigError, match=next(iter(wrong))):
         SkewPolicy(**wrong)
+
+
+@pytest.mark.parametrize("distance", [each for each in Distance if each is not Distance.KS])
+@pytest.mark.parametrize("rows", [20, 100, 250])
+def test_numbers_of_a_small_window_are_not_joined_into_one_bin(distance, rows):
+    rng = np.random.default_rng(5)
+    profiles = [profile_table(pa.table({"x": x})) for x in (rng.normal(size=5000), rng.normal(3, 1, rows))]
+    assert skewed(compare_profiles(*profiles, SkewPolicy(numeric=distance))) == {"x"}
+
+
+@pytest.mark.parametrize("distance", [Distance.TOTAL_VARIATION, Distance.PSI, Distance.JENSEN_SHANNON])
+def test_small_windows_without_drift_stay_quiet(distance):
+    rng, wrong = np.random.default_rng(6), 0
+    before = profile_table(pa.table({"x": rng.normal(size=5000)}))
+    for _ in range(200):
+        now = profile_table(pa.table({"x": rng.normal(size=int(rng.integers(10, 300)))}))
+        wrong += bool(skewed(compare_profiles(before, now, SkewPolicy(numeric=distance))))
+    assert wrong <= 16  # binomial, 200 x .05: above with probability .02
+
+
+@pytest.mark.parametrize(("values", "rows"), [(10, 5), (10, 30), (20, 45)])
+def test_text_of_which_too_few_rows_came_is_not_comparable(values, rows):
+    names = np.random.default_rng(7).choice([f"v{i}" for i in range(values)], 5000)
+    profiles = [profile_table(pa.table({"c": pa.array(c)})) for c in (names, ["v9"] * rows)]
+    verdict = compare_profiles(*profiles).verdict
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any(
+        f"c: not comparable: most values are too rare to be counted each, and {rows} values" in r
+        for r in verdict.reasons
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "why"),
+    [
+        (pa.array([None] * 50, pa.float64()), pa.array([1.5] * 50), "the reference has no value of it"),
+        (pa.array([[1]] * 50), pa.array([[2, 3]] * 50), "values of type list<item: int64> are not compared"),
+        (pa.array([b"a"] * 50), pa.array([b"b"] * 50), "values of type binary are not compared"),
+        (
+            pa.array([0] * 50, pa.time64("us")),
+            pa.array([9] * 50, pa.time64("us")),
+            "values of type time64[us] are",
+        ),
+    ],
+    ids=["all null", "list", "binary", "time of day"],
+)
+def test_column_of_which_only_missing_values_are_compared_is_no_plain_pass(before, now, why):
+    verdict = compare_profiles(*(profile_table(pa.table({"x": x})) for x in (before, now))).verdict
+    assert verdict.outcome is not Outcome.PASS
+    assert any(f"x: not comparable: {why}" in finding.reason for finding in verdict.findings)

@@ -15,6 +15,7 @@ from airflow_mlops.core.validation.metrics.registry import (
     default_metrics,
     metric,
 )
+from airflow_mlops.core.validation.suitability import metric_problem
 
 ROWS, CLASSES = 400, 4
 
@@ -178,3 +179,23 @@ def test_summary_fits_the_labels(rng):
     }
     assert set(default_metrics(rng.normal(size=9), rng.normal(size=9))) == {"mae", "mse"}
     assert "f1_macro" in default_metrics(*rows("many", rng))
+
+
+@pytest.mark.parametrize("name", ["r2", "explained_variance"])
+@pytest.mark.parametrize("constant", [0.1, 7.3, 0.0, 1e9])
+def test_share_of_the_variance_has_no_value_where_labels_are_constant_in_one_of_two_cells(name, constant):
+    rng = np.random.default_rng(8)
+    labels = np.concatenate([np.full(500, constant), rng.normal(constant + 3, 1, 500)])
+    scored = Scored(labels, labels + rng.normal(0, 0.1, 1000), np.repeat([0, 1], 500), None)
+    one = metric(name)
+    sums = np.stack([np.bincount(scored.cells, weights=term) for term in one.rows(scored)])
+    idle, busy = one.of(sums)
+    assert np.isnan(idle)
+    assert 0.9 < busy < 1
+
+
+@pytest.mark.parametrize("name", ["poisson_deviance", "ndcg", "ndcg@5"])
+def test_metric_of_what_is_counted_refuses_labels_below_zero(name):
+    labels = np.array([-3.0, 1.0, 2.0])
+    assert metric_problem(name, labels, np.ones(3)) == "labels are as low as -3, allowed: 0 and more"
+    assert metric_problem(name, np.abs(labels), np.ones(3)) == ""
