@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.validation.metrics.base import Array, BoolArray
 
-_LEAST_QUANTILE = 1e-3  # at a level of one half a bound is the value itself
+_LEAST_QUANTILE = 1e-3
+_ERROR_LEVEL = 0.05  # of the bound by which a standard error is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,14 @@ class Promise(Record):
     upper: float | None = None
     alpha: float = 0.05
 
+    def error(self, sign: float) -> float | None:
+        """Return the standard error towards a worse value, as the bound has it; ``None`` if unknown.
+
+        :param sign: the metric's direction: of one of which more is better, the promise may be too good.
+        """
+        end = self.lower if sign > 0 else self.upper
+        return None if end is None else abs(self.value - end) / _quantile(self.alpha)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement(Record):
@@ -42,7 +51,8 @@ class Measurement(Record):
 
     :param lower, upper: one-sided bounds.
     :param drop_lower: lower bound of how much worse it is than promised; ``None`` without a promise.
-    :param units: requests that the value rests on; of several classes, those of the rarest.
+    :param error: standard error of the value towards the promise, as its bound has it.
+    :param units: requests or entities that the value rests on; of several classes, those of the rarest.
     """
 
     metric: str
@@ -52,6 +62,7 @@ class Measurement(Record):
     promised: float | None
     rows: int
     drop_lower: float | None = None
+    error: float = 0.0
     units: int = 0
 
 
@@ -96,36 +107,37 @@ def _measured(
     measure = metric(policy.metric)
     drawn = Resampling.of(len(labels), resamples=policy.resamples, seed=policy.seed)
     estimate = drawn.draws(measure, Scored.of(labels, scores), 1)[0]
-    lower, upper = estimate.lower(policy.alpha), estimate.upper(policy.alpha)
+    point, lower, upper = estimate.point, estimate.lower(policy.alpha), estimate.upper(policy.alpha)
+    far = (upper if measure.sign > 0 else lower) - point
+    level = min(policy.alpha, _ERROR_LEVEL)
+    reached = estimate.upper(level) if measure.sign > 0 else estimate.lower(level)
     return Measurement(
         metric=policy.metric,
-        value=estimate.point,
+        value=point,
         lower=lower,
         upper=upper,
         promised=None if promised is None else promised.value,
         rows=len(labels),
-        drop_lower=None
-        if promised is None
-        else _drop_lower(promised, estimate.point, (lower, upper), measure.sign, policy.alpha),
+        drop_lower=None if promised is None else _drop_lower(promised, point, far, measure.sign, policy.alpha),
+        error=abs(reached - point) / _quantile(level),
         units=estimate.units,
     )
 
 
-def _drop_lower(
-    promised: Promise, value: float, bounds: tuple[float, float], sign: float, alpha: float
-) -> float:
+def _drop_lower(promised: Promise, value: float, far: float, sign: float, alpha: float) -> float:
     """Return the lower bound of ``promised - value``, in the metric's own direction.
 
     Half a width of each is that towards the other: the promise may have been too good, the window too bad.
-    The promise's is brought to the level ``alpha`` of the window's by normal quantiles.
+
+    :param far: of the window.
     """
-    if sign > 0:
-        end, reached = promised.lower, bounds[1]
-    else:
-        end, reached = promised.upper, bounds[0]
-    level = float(special.ndtri(alpha) / min(special.ndtri(promised.alpha), -_LEAST_QUANTILE))
-    own = 0.0 if end is None else level * (promised.value - end)
-    return float(sign * (promised.value - value) - np.hypot(own, reached - value))
+    own = (promised.error(sign) or 0.0) * max(0.0, -float(special.ndtri(alpha)))
+    return float(sign * (promised.value - value) - np.hypot(own, far))
+
+
+def _quantile(alpha: float) -> float:
+    """Return how many standard errors a bound at a level is away; at one half it is the value itself."""
+    return max(-float(special.ndtri(alpha)), _LEAST_QUANTILE)
 
 
 def _told(promised: Promise) -> str:

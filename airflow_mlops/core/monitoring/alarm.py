@@ -1,0 +1,170 @@
+"""Alarm: whether the champion is worse than promised, over all windows that were judged, however many come.
+
+Each window at a level of its own would call every champion degraded some day. Here the chance of a false
+alarm is bounded over all windows together, and over the promise, which is one random number that all of them
+share. The drop, promised value less mean of the windows, has the information I = 1 / (promise's variance +
+mean's variance), which the promise's own error limits to T, however many windows come. Without a change the
+score I x drop is a Brownian motion at time I, up to T (Jennison and Turnbull 2000, ch. 11). An alarm is its
+crossing of the line a + I x allowed, whose probability is known in closed form (Siegmund 1985, eq. 3.15): a
+sequential probability ratio test of no drop against twice the allowed one, ended where the promise says no
+more. So the mean drop has to exceed the allowed one by a / I.
+
+A change may come late. So each window is also a start: later ones are compared with the promise and earlier
+windows together, and with the promise alone where these were better. The first start has 95 % of
+alpha, start j of the others a share of 1 / (j (j - 1)) of the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from airflow_mlops.core.record import Record
+from airflow_mlops.core.validation.metrics.registry import metric, usual_drop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mlops.core.monitoring.performance import Promise
+    from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
+    from airflow_mlops.core.validation.metrics.base import Array
+
+_FIRST = 0.95
+_STEEP = 1 / 8  # of a window's error: the least slope, for an allowed drop of 0
+_PRIOR = 10  # windows' worth of belief that windows differ by chance only
+_TINY = 1e-12
+_FARTHEST = 8.0  # standard errors
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedWindow(Record):
+    """One window of a champion; without a value it was inconclusive.
+
+    :param partition: its key; windows are in the order of keys.
+    :param error: standard error of the value.
+    :param units: requests, or entities, that the value rests on.
+    """
+
+    partition: str
+    value: float | None = None
+    error: float = 0.0
+    units: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm(Record):
+    """What all windows together say.
+
+    :param windows: how many count; ``inconclusive``: how many do not.
+    :param p_value: bounds the probability that a champion which did not change ever shows so much.
+    :param since: the window from which on the drop is most certain; ``drop``: mean since then, promised less
+        seen in the metric's own direction; ``mean``: of the values.
+    """
+
+    windows: int
+    inconclusive: int
+    p_value: float = 1.0
+    since: str = ""
+    drop: float = 0.0
+    mean: float = 0.0
+
+
+class _Starts(NamedTuple):
+    """Per start: score above the line without ``a``, time after its first window, time at which the reference
+    says no more, share of alpha, mean drop.
+    """
+
+    above: Array
+    begin: Array
+    end: Array
+    share: Array
+    mean: Array
+
+
+def judge_windows(windows: Sequence[JudgedWindow], promised: Promise, policy: PerformancePolicy) -> Alarm:
+    """Return the evidence of a drop; an alarm if ``p_value`` is at most ``policy.alpha``.
+
+    :param windows: of one champion; of several with one key the last counts.
+    """
+    kept = {one.partition: one for one in windows}
+    known = [one for _, one in sorted(kept.items()) if one.value is not None]
+    lacking = len(kept) - len(known)
+    if not known:
+        return Alarm(windows=0, inconclusive=lacking)
+    sign = metric(policy.metric).sign
+    values = np.array([one.value for one in known], dtype=np.float64)
+    drops = sign * (promised.value - values)
+    precision = _precision(drops, known)
+    allowed = usual_drop(policy.metric, promised.value) if policy.max_drop is None else policy.max_drop
+    slope = max(allowed, _STEEP / float(np.sqrt(precision.mean())))
+    starts = _starts(drops, precision, promised.error(sign), slope)
+    p_values = _crossing(starts, slope) / starts.share
+    since = int(p_values.argmin())
+    return Alarm(
+        windows=len(known),
+        inconclusive=lacking,
+        p_value=float(min(1.0, p_values[since])),
+        since=known[since].partition,
+        drop=float(starts.mean[since]),
+        mean=float(promised.value - sign * starts.mean[since]),
+    )
+
+
+def _precision(drops: Array, known: Sequence[JudgedWindow]) -> Array:
+    """Return the inverse variance of each window: what units have in common, by its units.
+
+    More where neighbours differ by more than chance (von Neumann's mean square of successive differences):
+    windows of time have effects of their own.
+    """
+    units = np.array([max(1, one.units) for one in known], dtype=np.float64)
+    errors = np.array([one.error for one in known], dtype=np.float64)
+    of_one = float((units**2 * errors**2).sum() / units.sum())
+    precision = units / max(of_one, _TINY)
+    beyond = np.diff(drops) ** 2 / (1 / precision[1:] + 1 / precision[:-1])
+    return np.asarray(precision / max(1.0, (_PRIOR + float(beyond.sum())) / (_PRIOR + len(beyond))))
+
+
+def _starts(drops: Array, precision: Array, error: float | None, slope: float) -> _Starts:
+    """Compare the windows from each on with the promise, and the windows before."""
+    own = float(1 / precision.mean()) if error is None else max(error**2, _TINY)
+    sums, weights = np.cumsum(precision * drops), np.cumsum(precision)
+    before = np.concatenate(([0.0], weights[:-1])) + 1 / own
+    reference = np.concatenate(([0.0], sums[:-1])) / before
+    after = weights[-1] - weights + precision
+    mean = (sums[-1] - sums + precision * drops) / after
+    information = 1 / (1 / before + 1 / after)
+    place = np.arange(1, len(drops) + 1)
+    return _Starts(
+        above=information * (mean - np.maximum(reference, 0.0) - slope),
+        begin=1 / (1 / before + 1 / precision),
+        end=before,
+        share=np.where(place == 1, _FIRST, (1 - _FIRST) / np.maximum(1, place * (place - 1))),
+        mean=mean,
+    )
+
+
+def _crossing(starts: _Starts, slope: float) -> Array:
+    """Return the probability that a Brownian motion exceeds ``above + slope x time`` from begin to end.
+
+    It is above at the beginning, or crosses from where it is then: an integral over that place.
+    """
+    begin, rest = starts.begin[:, None], (starts.end - starts.begin)[:, None]
+    line, root = np.maximum(starts.above, 0.0)[:, None] + slope * begin, np.sqrt(begin)
+    width = line + _FARTHEST * root
+    below = width * (1 - _NODES) / 2
+    density = np.exp(-(((line - below) / root) ** 2) / 2) / (root * np.sqrt(2 * np.pi))
+    later = (width * _WEIGHTS / 2 * density * _later(below, slope, rest)).sum(axis=1)
+    found = special.ndtr(-line / root)[:, 0] + later
+    return np.asarray(np.where(starts.above > 0, np.minimum(1.0, found), 1.0))
+
+
+def _later(below: Array, slope: float, time: Array) -> Array:
+    """Return the probability that a Brownian motion exceeds ``below + slope x time`` up to ``time``."""
+    root = np.sqrt(time)
+    straight = special.ndtr((-below - slope * time) / root)
+    turned = special.log_ndtr((-below + slope * time) / root) - 2 * slope * below
+    return np.asarray(straight + np.exp(turned))
