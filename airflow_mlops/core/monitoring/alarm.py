@@ -16,19 +16,20 @@ alpha, start j of the others a share of 1 / (j (j - 1)) of the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import special
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.metrics.registry import metric, usual_drop
+from airflow_mlops.core.validation.metrics.registry import metric
+from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_mlops.core.monitoring.performance import Promise
+    from airflow_mlops.core.monitoring.performance import Measurement, Promise
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.validation.metrics.base import Array
 
@@ -53,6 +54,16 @@ class JudgedWindow(Record):
     value: float | None = None
     error: float = 0.0
     units: int = 0
+    rows: int = 0
+
+    @classmethod
+    def of(cls, partition: str, seen: Measurement | None) -> JudgedWindow:
+        """Keep what a measurement says; nothing of one that does not count."""
+        if seen is None or not seen.counts:
+            return cls(partition=partition)
+        return cls(
+            partition=partition, value=seen.value, error=seen.error, units=seen.units, rows=seen.rows
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +82,36 @@ class Alarm(Record):
     since: str = ""
     drop: float = 0.0
     mean: float = 0.0
+
+
+def conclude(verdict: Verdict, alarm: Alarm, promised: Promise, policy: PerformancePolicy) -> Verdict:
+    """Return what all windows say, beside the verdict of the newest, which alone calls nobody degraded."""
+    own = (
+        replace(one, outcome=Outcome.WARN, severity=Severity.WARNING) if one.outcome is Outcome.FAIL else one
+        for one in verdict.findings
+    )
+    return Verdict.of(verdict.gate, [*own, _told(alarm, promised, policy)])
+
+
+def _told(alarm: Alarm, promised: Promise, policy: PerformancePolicy) -> Finding:
+    left = f" ({alarm.inconclusive} more were inconclusive)" if alarm.inconclusive else ""
+    if not alarm.windows:
+        outcome, text = Outcome.INCONCLUSIVE, f"no window of this champion counts{left}"
+    else:
+        outcome = Outcome.FAIL if alarm.p_value <= policy.alpha else Outcome.PASS
+        text = (
+            f"{alarm.windows} windows{left}: {policy.metric} {alarm.mean:.4f} from {alarm.since} on, worse than "
+            f"validation by {alarm.drop:+.4f}, allowed drop {policy.allowed(promised.value):.4g}; a champion "
+            f"that never changed ever shows as much with probability {alarm.p_value:.2g}, alarm at {policy.alpha:g}"
+        )
+    return Finding(
+        check="alarm",
+        subject=policy.metric,
+        outcome=outcome,
+        reason=text,
+        observed=alarm.p_value,
+        allowed=policy.alpha,
+    )
 
 
 class _Starts(NamedTuple):
@@ -99,9 +140,8 @@ def judge_windows(windows: Sequence[JudgedWindow], promised: Promise, policy: Pe
     values = np.array([one.value for one in known], dtype=np.float64)
     drops = sign * (promised.value - values)
     precision = _precision(drops, known)
-    allowed = usual_drop(policy.metric, promised.value) if policy.max_drop is None else policy.max_drop
-    slope = max(allowed, _STEEP / float(np.sqrt(precision.mean())))
-    starts = _starts(drops, precision, promised.error(sign), slope)
+    slope = max(policy.allowed(promised.value), _STEEP / float(np.sqrt(precision.mean())))
+    starts = _starts(drops, precision, _error_of(promised, sign, precision, known), slope)
     p_values = _crossing(starts, slope) / starts.share
     since = int(p_values.argmin())
     return Alarm(
@@ -128,11 +168,19 @@ def _precision(drops: Array, known: Sequence[JudgedWindow]) -> Array:
     return np.asarray(precision / max(1.0, (_PRIOR + float(beyond.sum())) / (_PRIOR + len(beyond))))
 
 
-def _starts(drops: Array, precision: Array, error: float | None, slope: float) -> _Starts:
+def _error_of(promised: Promise, sign: int, precision: Array, known: Sequence[JudgedWindow]) -> float:
+    """Return the promise's standard error; if it is not known, that of so many rows in production."""
+    error = promised.error(sign)
+    if error is None or not np.isfinite(error):
+        rows = float(np.mean([one.rows for one in known]))
+        error = float(np.sqrt(rows / (promised.rows or rows or 1) / precision.mean()))
+    return max(error, _TINY)
+
+
+def _starts(drops: Array, precision: Array, error: float, slope: float) -> _Starts:
     """Compare the windows from each on with the promise, and the windows before."""
-    own = float(1 / precision.mean()) if error is None else max(error**2, _TINY)
     sums, weights = np.cumsum(precision * drops), np.cumsum(precision)
-    before = np.concatenate(([0.0], weights[:-1])) + 1 / own
+    before = np.concatenate(([0.0], weights[:-1])) + 1 / error**2
     reference = np.concatenate(([0.0], sums[:-1])) / before
     after = weights[-1] - weights + precision
     mean = (sums[-1] - sums + precision * drops) / after
