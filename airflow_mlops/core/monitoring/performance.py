@@ -121,26 +121,29 @@ def judge_performance(
     outcome = Outcome.FAIL if seen.drop_lower > allowed else Outcome.PASS
     if coverage.unlabelled:
         text += f"; {coverage.told()}"
-    if _is_open(seen, outcome, allowed, policy):
+    if _is_open(seen, outcome, promised.value, policy):
         return _verdict(Outcome.INCONCLUSIVE, policy, f"{text}: they could turn a {outcome}"), seen
     return _verdict(outcome, policy, text), seen
 
 
-def _is_open(seen: Measurement, outcome: Outcome, allowed: float, policy: PerformancePolicy) -> bool:
-    """Say whether missing labels could turn the outcome, and there is a reason to fear so."""
-    coverage, most = seen.coverage, policy.max_unlabelled
-    if coverage is None or not coverage.unlabelled or seen.drop_lower is None:
+def _is_open(seen: Measurement, outcome: Outcome, promised: float, policy: PerformancePolicy) -> bool:
+    """Say whether missing labels could turn the outcome, and there is a reason to fear so.
+
+    A pass is turned if the value with the worst labels is worse by more than allowed, a failure if with the
+    best ones the bound of the drop is not.
+    """
+    coverage, allowed = seen.coverage, policy.allowed(promised)
+    if coverage is None or seen.drop_lower is None:
         return False
-    if outcome is Outcome.FAIL:
-        most, other = max(most, MOST_MISSING), coverage.best
-    else:
-        other = coverage.worst
-    if coverage.missing <= most and not coverage.is_selective:
+    fails, sign = outcome is Outcome.FAIL, metric(seen.metric).sign
+    most = max(policy.max_unlabelled, MOST_MISSING) if fails else policy.max_unlabelled
+    if not coverage.unlabelled or (coverage.missing <= most and not coverage.is_selective):
         return False
-    if other is None:
+    if coverage.best is None or coverage.worst is None:
         return True
-    drop = seen.drop_lower + metric(seen.metric).sign * (seen.value - other)
-    return (drop > allowed) is not (outcome is Outcome.FAIL)
+    if fails:
+        return seen.drop_lower - sign * (coverage.best - seen.value) <= allowed
+    return sign * (promised - coverage.worst) > allowed
 
 
 def _usable(scores: Array) -> BoolArray:
