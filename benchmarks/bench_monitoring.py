@@ -52,7 +52,9 @@ def alarms(streams, times):
 def labels(times):
     """Print how often a window passes and fails of which labels are missing."""
     missed, repetitions = [], round(REPETITIONS * times)
-    print("labels missing                   labelled ones alone: pass, fail    ours: pass, fail  95 % interval")
+    print(
+        "labels missing                   labelled ones alone: pass, fail    ours: pass, fail  95 % interval"
+    )
     for kind, name in LACKING:
         plain = outcomes(kind, name, repetitions, told=False)
         ours = outcomes(kind, name, repetitions)

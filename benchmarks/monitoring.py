@@ -1,4 +1,4 @@
-"""Windows of a champion in production, one after another, and labels that are missing: docs/how-to/monitoring.md."""
+"""A champion in production, window by window, and labels that are missing: docs/how-to/monitoring.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from airflow_mlops.core.monitoring.alarm import JudgedWindow, judge_windows
 from airflow_mlops.core.monitoring.performance import Promise, judge_performance
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.validation.bootstrap import Resampling
-from airflow_mlops.core.validation.estimate import Estimate
 from airflow_mlops.core.validation.metrics.base import Scored
 from airflow_mlops.core.validation.metrics.registry import metric
 from airflow_mlops.core.verdict import Outcome
@@ -65,7 +64,7 @@ class Stream:
         labels, scores, who = self.draw(rng, rows)
         seed = int(rng.integers(1 << 31))
         drawn = Resampling.of(rows, resamples=self.resamples, seed=seed, entities=who)
-        found: Estimate = drawn.draws(metric(self.metric), Scored.of(labels, scores), 1)[0]
+        found = drawn.draws(metric(self.metric), Scored.of(labels, scores), 1)[0]
         bounds = {"lower": found.lower(ALPHA), "upper": found.upper(ALPHA)}
         known = {name: value for name, value in bounds.items() if np.isfinite(value)}
         return Promise(value=found.point, alpha=ALPHA, rows=rows, **known)
@@ -75,9 +74,7 @@ class Stream:
         found = []
         for _ in range(count):
             labels, scores, who = self.draw(rng, self.rows, worse)
-            found.append(
-                judge_performance(labels, scores, Promise(value=0.5), self.policy, entities=who)[1]
-            )
+            found.append(judge_performance(labels, scores, Promise(value=0.5), self.policy, entities=who)[1])
         return found
 
     def first_alarm(self, promised, seen):
@@ -85,11 +82,12 @@ class Stream:
         kept = [JudgedWindow.of(f"{number:04}", one) for number, one in enumerate(seen)]
         until = range(1, len(kept) + 1)
         return next(
-            (n for n in until if judge_windows(kept[:n], promised, self.policy).p_value <= ALPHA), len(kept) + 1
+            (n for n in until if judge_windows(kept[:n], promised, self.policy).p_value <= ALPHA),
+            len(kept) + 1,
         )
 
     def fails(self, promised, seen):
-        """Say whether the bound of a window by itself ever leaves a promise, taken as exact, too far above."""
+        """Say whether any window by itself is beyond its bound, the promise taken as exact."""
         z, sign = stats.norm.ppf(1 - ALPHA), metric(self.metric).sign
         known = [one for one in seen if one is not None and one.counts]
         return any(sign * (promised.value - one.value) - z * one.error > self.drop for one in known)
@@ -111,7 +109,7 @@ def chosen(rng, pool, count):
 
 
 def false_alarms(stream, rows, models, pool, seed=1):
-    """Return the share of models that never change and alarm within 100 windows: of ours, and window by window.
+    """Return the share of unchanged models that alarm within 100 windows: by ours, and window by window.
 
     :param pool: judged windows to draw from.
     """

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from airflow_mlops.runtime.evidence import RunEvidence
 
 _EDGE = 0.01  # share of a window's requests at either end that may lie far from the others in time
-_ERROR = 400  # HTTP statuses from which on nothing was predicted
 _PREDICTION_DRIFT = "prediction_drift"
 
 
@@ -202,7 +201,7 @@ class CheckPerformanceOperator(MonitoringOperator):
         others = known.without(self._answered(champion, joined, log))
         classes, positive = tuple(candidate.get("classes", ())), candidate.get("positive", "")
         labels = labels_among(joined["label"], classes)
-        both = pd.concat([joined, others[others["status"] < _ERROR]], ignore_index=True)
+        both = pd.concat([joined, others], ignore_index=True)
         labels, scores = about_positive(labels, answers(both), classes, positive)
         return {
             "labels": labels,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.evidence.protocol import EvidenceStore
 from airflow_mlops.core.errors import InvalidRecordError
 from airflow_mlops.core.monitoring.alarm import JudgedWindow
-
-if TYPE_CHECKING:
-    from airflow_mlops.backends.evidence.protocol import EvidenceStore
 
 _logger = logging.getLogger(__name__)
 _OF, _WINDOW = "mlops.performance.of", "mlops.performance.window"

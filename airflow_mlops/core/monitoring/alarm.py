@@ -61,9 +61,7 @@ class JudgedWindow(Record):
         """Keep what a measurement says; nothing of one that does not count."""
         if seen is None or not seen.counts:
             return cls(partition=partition)
-        return cls(
-            partition=partition, value=seen.value, error=seen.error, units=seen.units, rows=seen.rows
-        )
+        return cls(partition=partition, value=seen.value, error=seen.error, units=seen.units, rows=seen.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +98,10 @@ def _told(alarm: Alarm, promised: Promise, policy: PerformancePolicy) -> Finding
     else:
         outcome = Outcome.FAIL if alarm.p_value <= policy.alpha else Outcome.PASS
         text = (
-            f"{alarm.windows} windows{left}: {policy.metric} {alarm.mean:.4f} from {alarm.since} on, worse than "
-            f"validation by {alarm.drop:+.4f}, allowed drop {policy.allowed(promised.value):.4g}; a champion "
-            f"that never changed ever shows as much with probability {alarm.p_value:.2g}, alarm at {policy.alpha:g}"
+            f"{alarm.windows} windows{left}: {policy.metric} {alarm.mean:.4f} from {alarm.since} on, worse "
+            f"than validation by {alarm.drop:+.4f}, allowed drop {policy.allowed(promised.value):.4g}; a "
+            f"champion that never changed ever shows as much with probability {alarm.p_value:.2g}, alarm at "
+            f"{policy.alpha:g}"
         )
     return Finding(
         check="alarm",
@@ -115,8 +114,10 @@ def _told(alarm: Alarm, promised: Promise, policy: PerformancePolicy) -> Finding
 
 
 class _Starts(NamedTuple):
-    """Per start: score above the line without ``a``, time after its first window, time at which the reference
-    says no more, share of alpha, mean drop.
+    """Of each start.
+
+    :param above: score less the line without ``a``; ``begin``: time after its first window; ``end``: time at
+        which the reference says no more; ``share``: of alpha; ``mean``: drop since.
     """
 
     above: Array

@@ -67,8 +67,8 @@ class Coverage(Record):
         text = f"{self.missing:.1%} of {self.labelled + self.unlabelled} predictions have no label"
         if self.is_selective:
             text += (
-                f", and their scores differ from those that have one (Kolmogorov-Smirnov {self.distance:.2f}, "
-                f"p {self.p_value:.2g}): labels are not missing at random"
+                ", and their scores differ from those that have one (Kolmogorov-Smirnov "
+                f"{self.distance:.2f}, p {self.p_value:.2g}): labels are not missing at random"
             )
         if self.worst is None or self.best is None:
             return f"{text}; what they could be has no bounds"

@@ -110,7 +110,9 @@ def judge_performance(
     coverage = coverage_of(policy.metric, labels, scores, without)
     seen = _measured(labels, scores, promised, policy, None if entities is None else entities[known])
     few = _too_few(seen, policy, "requests of the rarest class" if entities is None else "entities")
-    seen = replace(seen, coverage=coverage, counts=not few and coverage.is_representative(policy.max_unlabelled))
+    seen = replace(
+        seen, coverage=coverage, counts=not few and coverage.is_representative(policy.max_unlabelled)
+    )
     text = f"{seen.metric} {seen.value:.4f} ({seen.lower:.4f} to {seen.upper:.4f})"
     text += f" on {seen.rows} labelled requests"
     if few or promised is None or seen.drop_lower is None:
@@ -129,8 +131,8 @@ def judge_performance(
 def _is_open(seen: Measurement, outcome: Outcome, promised: float, policy: PerformancePolicy) -> bool:
     """Say whether missing labels could turn the outcome, and there is a reason to fear so.
 
-    A pass is turned if the value with the worst labels is worse by more than allowed, a failure if with the
-    best ones the bound of the drop is not.
+    A pass is turned if with the worst labels the upper bound of the drop is above the allowed one, a failure
+    if with the best ones the lower bound is not.
     """
     coverage, allowed = seen.coverage, policy.allowed(promised)
     if coverage is None or seen.drop_lower is None:
@@ -143,7 +145,8 @@ def _is_open(seen: Measurement, outcome: Outcome, promised: float, policy: Perfo
         return True
     if fails:
         return seen.drop_lower - sign * (coverage.best - seen.value) <= allowed
-    return sign * (promised - coverage.worst) > allowed
+    width = sign * (promised - seen.value) - seen.drop_lower
+    return sign * (promised - coverage.worst) + width > allowed
 
 
 def _usable(scores: Array) -> BoolArray:
@@ -172,7 +175,9 @@ def _measured(
         upper=upper,
         promised=None if promised is None else promised.value,
         rows=len(labels),
-        drop_lower=None if promised is None else _drop_lower(promised, point, far, measure.sign, policy.alpha),
+        drop_lower=None
+        if promised is None
+        else _drop_lower(promised, point, far, measure.sign, policy.alpha),
         error=abs(reached - point) / _quantile(level),
         units=estimate.units,
     )

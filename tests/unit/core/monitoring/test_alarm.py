@@ -81,7 +81,9 @@ def test_inconclusive_windows_are_counted_and_add_nothing():
     alarm = judge_windows([*kept, JudgedWindow(partition="w9")], promise(), POLICY)
     assert (alarm.windows, alarm.inconclusive) == (3, 1)
     assert alarm.p_value == judge_windows(kept, promise(), POLICY).p_value
-    assert judge_windows([JudgedWindow(partition="w9")], promise(), POLICY) == Alarm(windows=0, inconclusive=1)
+    assert judge_windows([JudgedWindow(partition="w9")], promise(), POLICY) == Alarm(
+        windows=0, inconclusive=1
+    )
 
 
 def test_measurement_that_does_not_count_is_kept_without_its_value():
@@ -164,7 +166,7 @@ def test_no_window_that_counts_is_inconclusive():
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", STREAMS, ids=[one.name for one in STREAMS])
 def test_champion_that_never_changes_alarms_within_a_hundred_windows_at_most_alpha_of_the_time(stream):
-    """The whole way from labels and scores; 250 champions a promise draw their windows from 500 judged ones."""
+    """All the way from labels and scores; 250 champions draw their windows from 500 judged ones."""
     pool, champions = stream.windows(np.random.default_rng(7), 500), 250
     for rows in PROMISES:
         ours, _ = false_alarms(stream, rows, champions, pool)
