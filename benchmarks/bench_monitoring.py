@@ -29,7 +29,7 @@ def alarms(streams, times):
             ours, plain = false_alarms(stream, rows, models, quiet)
             low, high = wilson(ours, models)
             print(f"{stream.name:32} {rows:7} {plain:17.1%} {ours:7.1%}  {low:.1%} to {high:.1%}", flush=True)
-            missed += [f"{stream.name}: {ours:.1%} alarm"] if high > MOST_FALSE else []
+            missed += [f"{stream.name}: {ours:.1%} alarm"] if high > stream.bar else []
         bad = stream.windows(rng, round(DROPPED * times), 2 * stream.drop)
         for rows in (rows for name, rows in FOUND if name == stream.name):
             taken, late = (delays(stream, rows, models, before, bad) for before in ([], quiet))

@@ -23,7 +23,7 @@ import numpy as np
 from scipy import special
 
 from airflow_mlops.core.record import Record
-from airflow_mlops.core.validation.metrics.registry import metric
+from airflow_mlops.core.validation.metrics.registry import is_bounded, metric
 from airflow_mlops.core.verdict import Finding, Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -140,9 +140,10 @@ def judge_windows(windows: Sequence[JudgedWindow], promised: Promise, policy: Pe
     sign = metric(policy.metric).sign
     values = np.array([one.value for one in known], dtype=np.float64)
     drops = sign * (promised.value - values)
-    precision = _precision(drops, known)
+    precision, between = _precision(drops, known)
     slope = max(policy.allowed(promised.value), _STEEP / float(np.sqrt(precision.mean())))
-    starts = _starts(drops, precision, _error_of(promised, sign, precision, known), slope)
+    error = float(np.hypot(_error_of(promised, policy, precision, known), np.sqrt(between)))
+    starts = _starts(drops, precision, error, slope)
     p_values = _crossing(starts, slope) / starts.share
     since = int(p_values.argmin())
     return Alarm(
@@ -155,27 +156,34 @@ def judge_windows(windows: Sequence[JudgedWindow], promised: Promise, policy: Pe
     )
 
 
-def _precision(drops: Array, known: Sequence[JudgedWindow]) -> Array:
-    """Return the inverse variance of each window: what units have in common, by its units.
+def _precision(drops: Array, known: Sequence[JudgedWindow]) -> tuple[Array, float]:
+    """Return the inverse variance of each window, and how much of the variance is the windows' own.
 
-    More where neighbours differ by more than chance (von Neumann's mean square of successive differences):
-    windows of time have effects of their own.
+    What units have in common, by its units; more where neighbours differ by more than chance (von Neumann's
+    mean square of successive differences): windows of time have effects of their own.
     """
     units = np.array([max(1, one.units) for one in known], dtype=np.float64)
     errors = np.array([one.error for one in known], dtype=np.float64)
     of_one = float((units**2 * errors**2).sum() / units.sum())
     precision = units / max(of_one, _TINY)
     beyond = np.diff(drops) ** 2 / (1 / precision[1:] + 1 / precision[:-1])
-    return np.asarray(precision / max(1.0, (_PRIOR + float(beyond.sum())) / (_PRIOR + len(beyond))))
+    factor = max(1.0, (_PRIOR + float(beyond.sum())) / (_PRIOR + len(beyond)))
+    return precision / factor, (factor - 1) / float(precision.mean())
 
 
-def _error_of(promised: Promise, sign: int, precision: Array, known: Sequence[JudgedWindow]) -> float:
-    """Return the promise's standard error; if it is not known, that of so many rows in production."""
-    error = promised.error(sign)
+def _error_of(
+    promised: Promise, policy: PerformancePolicy, precision: Array, known: Sequence[JudgedWindow]
+) -> float:
+    """Return the promise's standard error.
+
+    If it is not known it is that of so many rows in production; at least that of a loss without a bound,
+    whose rare great values the held-back rows may have lacked.
+    """
+    error, rows = promised.error(metric(policy.metric).sign), float(np.mean([one.rows for one in known]))
+    alike = float(np.sqrt(rows / (promised.rows or rows or 1) / precision.mean()))
     if error is None or not np.isfinite(error):
-        rows = float(np.mean([one.rows for one in known]))
-        error = float(np.sqrt(rows / (promised.rows or rows or 1) / precision.mean()))
-    return max(error, _TINY)
+        return alike
+    return max(error, _TINY) if is_bounded(policy.metric) else max(error, alike)
 
 
 def _starts(drops: Array, precision: Array, error: float, slope: float) -> _Starts:
