@@ -209,14 +209,16 @@ def _crossing(starts: _Starts, slope: float) -> Array:
 
     It is above at the beginning, or crosses from where it is then: an integral over that place.
     """
-    begin, rest = starts.begin[:, None], (starts.end - starts.begin)[:, None]
-    line, root = np.maximum(starts.above, 0.0)[:, None] + slope * begin, np.sqrt(begin)
+    found = np.ones(len(starts.above))
+    (seen,) = np.nonzero(starts.above > 0)
+    begin, end, above = (of[seen, None] for of in (starts.begin, starts.end, starts.above))
+    line, root = above + slope * begin, np.sqrt(begin)
     width = line + _FARTHEST * root
     below = width * (1 - _NODES) / 2
     density = np.exp(-(((line - below) / root) ** 2) / 2) / (root * np.sqrt(2 * np.pi))
-    later = (width * _WEIGHTS / 2 * density * _later(below, slope, rest)).sum(axis=1)
-    found = special.ndtr(-line / root)[:, 0] + later
-    return np.asarray(np.where(starts.above > 0, np.minimum(1.0, found), 1.0))
+    later = width * _WEIGHTS / 2 * density * _later(below, slope, end - begin)
+    found[seen] = np.minimum(1.0, special.ndtr(-line / root)[:, 0] + later.sum(axis=1))
+    return found
 
 
 def _later(below: Array, slope: float, time: Array) -> Array:

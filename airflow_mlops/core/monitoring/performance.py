@@ -114,17 +114,15 @@ def judge_performance(
         seen, coverage=coverage, counts=not few and coverage.is_representative(policy.max_unlabelled)
     )
     text = f"{seen.metric} {seen.value:.4f} ({seen.lower:.4f} to {seen.upper:.4f})"
-    text += f" on {seen.rows} labelled requests"
+    text += f" on {seen.rows} labelled requests" + (f"; {coverage.told()}" if coverage.unlabelled else "")
     if few or promised is None or seen.drop_lower is None:
         why = few or "validation left nothing to compare with"
         return _verdict(Outcome.INCONCLUSIVE, policy, f"{text}; {why}"), seen
     allowed = policy.allowed(promised.value)
     text += f"; {_told(promised)}, allowed drop {allowed:.4g}"
     outcome = Outcome.FAIL if seen.drop_lower > allowed else Outcome.PASS
-    if coverage.unlabelled:
-        text += f"; {coverage.told()}"
     if _is_open(seen, outcome, promised.value, policy):
-        return _verdict(Outcome.INCONCLUSIVE, policy, f"{text}: they could turn a {outcome}"), seen
+        outcome, text = Outcome.INCONCLUSIVE, f"{text}; the missing labels could turn a {outcome}"
     return _verdict(outcome, policy, text), seen
 
 

@@ -95,7 +95,7 @@ def test_labels_of_predicted_positives_only_say_so_and_are_no_evidence():
     verdict, seen = judge_performance(labels, scores, Promise(value=0.92), policy, unlabelled=without)
     assert (alone.outcome, verdict.outcome) == (Outcome.FAIL, Outcome.INCONCLUSIVE)
     assert "their scores differ from those that have one (Kolmogorov-Smirnov 1.00" in verdict.reasons[0]
-    assert verdict.reasons[0].endswith("they could turn a fail")
+    assert verdict.reasons[0].endswith("the missing labels could turn a fail")
     assert not seen.counts
 
 
