@@ -116,13 +116,13 @@ def _told(alarm: Alarm, promised: Promise, policy: PerformancePolicy) -> Finding
 class _Starts(NamedTuple):
     """Of each start.
 
-    :param above: score less the line without ``a``; ``begin``: time after its first window; ``end``: time at
-        which the reference says no more; ``share``: of alpha; ``mean``: drop since.
+    :param above: score less the line without ``a``; ``begin``: time after its first window; ``rest``: time
+        from then on until the reference says no more; ``share``: of alpha; ``mean``: drop since.
     """
 
     above: Array
     begin: Array
-    end: Array
+    rest: Array
     share: Array
     mean: Array
 
@@ -198,25 +198,25 @@ def _starts(drops: Array, precision: Array, error: float, slope: float) -> _Star
     return _Starts(
         above=information * (mean - np.maximum(reference, 0.0) - slope),
         begin=1 / (1 / before + 1 / precision),
-        end=before,
+        rest=before**2 / (before + precision),
         share=np.where(place == 1, _FIRST, (1 - _FIRST) / np.maximum(1, place * (place - 1))),
         mean=mean,
     )
 
 
 def _crossing(starts: _Starts, slope: float) -> Array:
-    """Return the probability that a Brownian motion exceeds ``above + slope x time`` from begin to end.
+    """Return the probability that a Brownian motion ever exceeds ``above + slope x time`` from begin on.
 
     It is above at the beginning, or crosses from where it is then: an integral over that place.
     """
     found = np.ones(len(starts.above))
     (seen,) = np.nonzero(starts.above > 0)
-    begin, end, above = (of[seen, None] for of in (starts.begin, starts.end, starts.above))
+    begin, rest, above = (of[seen, None] for of in (starts.begin, starts.rest, starts.above))
     line, root = above + slope * begin, np.sqrt(begin)
     width = line + _FARTHEST * root
     below = width * (1 - _NODES) / 2
     density = np.exp(-(((line - below) / root) ** 2) / 2) / (root * np.sqrt(2 * np.pi))
-    later = width * _WEIGHTS / 2 * density * _later(below, slope, end - begin)
+    later = width * _WEIGHTS / 2 * density * _later(below, slope, rest)
     found[seen] = np.minimum(1.0, special.ndtr(-line / root)[:, 0] + later.sum(axis=1))
     return found
 

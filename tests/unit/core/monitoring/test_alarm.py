@@ -118,6 +118,18 @@ def test_allowed_drop_of_nothing_is_found_and_equal_windows_are_not():
     assert p_value([0.85] * 200, policy=policy) == 1.0
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("error", [0.0, 0.01, 100.0])
+@pytest.mark.parametrize(
+    "promised", [promise(error=0.0), promise(0.0), Promise(value=0.85), promise(alpha=0.5)]
+)
+@pytest.mark.parametrize(("values", "alarms"), [([0.85] * 3, False), ([0.95] * 3, False), ([-1e6] * 5, True)])
+def test_extreme_windows_and_promises_give_a_probability(values, alarms, promised, error):
+    p = p_value(values, promised, error=error)
+    assert 0 <= p <= 1
+    assert (p < 0.05) is alarms
+
+
 @pytest.mark.parametrize(("error", "allowed"), [(0.014, 0.02), (0.03, 0.02), (0.005, 0.02), (0.014, 0.05)])
 def test_p_value_bounds_how_often_an_unchanged_champion_ever_shows_as_much(error, allowed):
     """Normal windows: of 400 champions at most 5 % fall below .05, at most 20 % below .2, in 60 windows."""
@@ -167,8 +179,8 @@ def test_no_window_that_counts_is_inconclusive():
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", QUIET, ids=[one.name for one in QUIET])
 def test_champion_that_never_changes_alarms_within_a_hundred_windows_at_most_alpha_of_the_time(stream):
-    """All the way from labels and scores; 250 champions draw their windows from 500 judged ones."""
-    pool, champions = stream.windows(np.random.default_rng(7), 500), 250
+    """All the way from labels and scores; 250 champions draw their windows from 300 judged ones."""
+    pool, champions = stream.windows(np.random.default_rng(7), 300), 250
     for rows in PROMISES:
         ours, _ = false_alarms(stream, rows, champions, pool)
         assert ours <= stats.binom.ppf(0.99, champions, 0.05) / champions
