@@ -12,7 +12,7 @@ from airflow_mlops.core.monitoring.alarm import JudgedWindow
 
 _logger = logging.getLogger(__name__)
 _OF, _WINDOW = "mlops.performance.of", "mlops.performance.window"
-_MOST = 5000
+_MOST = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

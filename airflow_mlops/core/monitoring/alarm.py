@@ -5,13 +5,14 @@ alarm is bounded over all windows together, and over the promise, which is one r
 share. The drop, promised value less mean of the windows, has the information I = 1 / (promise's variance +
 mean's variance), which the promise's own error limits to T, however many windows come. Without a change the
 score I x drop is a Brownian motion at time I, up to T (Jennison and Turnbull 2000, ch. 11). An alarm is its
-crossing of the line a + I x allowed, whose probability is known in closed form (Siegmund 1985, eq. 3.15): a
-sequential probability ratio test of no drop against twice the allowed one, ended where the promise says no
-more. So the mean drop has to exceed the allowed one by a / I.
+crossing of the line a + I x allowed: a sequential probability ratio test of no drop against twice the allowed
+one, ended where the promise says no more. Its probability is known in closed form where the motion is always
+seen (Siegmund 1985, eq. 3.15), and is that of the single looks for the first windows. So the mean drop has to
+exceed the allowed one by a / I.
 
 A change may come late. So each window is also a start: later ones are compared with the promise and earlier
-windows together, and with the promise alone where these were better. The first start has 95 % of
-alpha, start j of the others a share of 1 / (j (j - 1)) of the rest.
+windows together, and with the promise alone where these were better. The first start has 95 % of alpha, start
+j of the others a share of 1 / (j (j - 1)) of the rest.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ _FIRST = 0.95
 _STEEP = 1 / 8  # of a window's error: the least slope, for an allowed drop of 0
 _PRIOR = 10  # windows' worth of belief that windows differ by chance only
 _TINY = 1e-12
-_FARTHEST = 8.0  # standard errors
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
+_FARTHEST = 6.0  # standard errors
+_LOOKS, _LARGE = 4, 1.5
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +118,13 @@ def _told(alarm: Alarm, promised: Promise, policy: PerformancePolicy) -> Finding
 class _Starts(NamedTuple):
     """Of each start.
 
-    :param above: score less the line without ``a``; ``begin``: time after its first window; ``rest``: time
-        from then on until the reference says no more; ``share``: of alpha; ``mean``: drop since.
+    :param above: score less the line without ``a``; ``reference``: precision of what it is compared with,
+        ``window``: of its first window; ``share``: of alpha; ``mean``: drop since.
     """
 
     above: Array
-    begin: Array
-    rest: Array
+    reference: Array
+    window: Array
     share: Array
     mean: Array
 
@@ -197,28 +199,49 @@ def _starts(drops: Array, precision: Array, error: float, slope: float) -> _Star
     place = np.arange(1, len(drops) + 1)
     return _Starts(
         above=information * (mean - np.maximum(reference, 0.0) - slope),
-        begin=1 / (1 / before + 1 / precision),
-        rest=before**2 / (before + precision),
+        reference=before,
+        window=precision,
         share=np.where(place == 1, _FIRST, (1 - _FIRST) / np.maximum(1, place * (place - 1))),
         mean=mean,
     )
 
 
 def _crossing(starts: _Starts, slope: float) -> Array:
-    """Return the probability that a Brownian motion ever exceeds ``above + slope x time`` from begin on.
+    """Return the probability that a Brownian motion is ever seen above ``above + slope x time``.
 
-    It is above at the beginning, or crosses from where it is then: an integral over that place.
+    It is seen after the first windows, all like the first of them, and always from then on: of windows that
+    tell much more than the reference after one only.
     """
     found = np.ones(len(starts.above))
-    (seen,) = np.nonzero(starts.above > 0)
-    begin, rest, above = (of[seen, None] for of in (starts.begin, starts.rest, starts.above))
-    line, root = above + slope * begin, np.sqrt(begin)
-    width = line + _FARTHEST * root
-    below = width * (1 - _NODES) / 2
-    density = np.exp(-(((line - below) / root) ** 2) / 2) / (root * np.sqrt(2 * np.pi))
-    later = width * _WEIGHTS / 2 * density * _later(below, slope, rest)
-    found[seen] = np.minimum(1.0, special.ndtr(-line / root)[:, 0] + later.sum(axis=1))
+    is_large = starts.window > _LARGE * starts.reference
+    for places, looks in ((~is_large, _LOOKS), (is_large, 1)):
+        (seen,) = np.nonzero((starts.above > 0) & places)
+        above, reference, window = (of[seen, None] for of in (starts.above, starts.reference, starts.window))
+        found[seen] = np.minimum(1.0, _seen_above(above, reference, window, slope, looks))
     return found
+
+
+def _seen_above(above: Array, reference: Array, window: Array, slope: float, looks: int) -> Array:
+    """Return the probability, backwards from the last look (Armitage, McPherson and Rowe 1969).
+
+    At each look it is that of being above, or below at some place and above later: an integral.
+    """
+    known = np.arange(1, looks + 1) * window
+    time = reference * known / (reference + known)
+    line = above + slope * time
+    width = line + _FARTHEST * np.sqrt(time)
+    below = width[:, :, None] * (1 - _NODES) / 2
+    rest = (reference * time / known)[:, -1:]
+    chance = _later(below[:, -1], slope, rest)
+    for look in range(looks - 1, -1, -1):
+        step = np.sqrt(time[:, look] - (time[:, look - 1] if look else 0.0))[:, None]
+        start = line[:, look - 1, None] - below[:, look - 1] if look else np.zeros_like(step)
+        left = line[:, look, None] - start
+        far = (left[:, :, None] - below[:, look, None, :]) / step[:, :, None]
+        density = np.exp(-(far**2) / 2) / (step * np.sqrt(2 * np.pi))[:, :, None]
+        weights = width[:, look, None] * _WEIGHTS / 2 * chance
+        chance = special.ndtr(-left / step) + (density * weights[:, None, :]).sum(axis=2)
+    return np.asarray(chance[:, 0])
 
 
 def _later(below: Array, slope: float, time: Array) -> Array:
