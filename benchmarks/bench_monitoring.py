@@ -10,7 +10,7 @@ from bench_decisions import wilson
 from monitoring import PROMISES, STREAMS, delays, false_alarms, outcomes
 from threadpoolctl import threadpool_limits
 
-MODELS, POOL, DROPPED, REPETITIONS = 500, 1000, 300, 500
+MODELS, POOL, DROPPED, REPETITIONS = 500, 500, 150, 500
 MOST_FALSE, MOST_WINDOWS = 0.07, 4
 FOUND = [("roc_auc, 10 % positives", 2000), ("accuracy", 500), ("accuracy", 2000), ("rmse", 500)]
 LACKING = [
