@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constr
 export AIRFLOW_HOME ?= $(CURDIR)/build/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 
-.PHONY: setup setup-test demo ui stop test test-fast cases lint house types imports bench bench-data bench-schemas bench-skew bench-canary bench-validation bench-decisions bench-promotions bench-triggerer lease-drill chaos chaos-people clean
+.PHONY: setup setup-test demo ui stop test test-fast cases lint house types imports bench bench-data bench-schemas bench-skew bench-canary bench-validation bench-decisions bench-monitoring bench-promotions bench-triggerer lease-drill chaos chaos-people clean
 
 setup: $(READY)
 setup-test: $(TESTED)
@@ -105,6 +105,9 @@ bench-validation: setup-test
 
 bench-decisions: setup-test
 	@$(BIN)/python benchmarks/bench_decisions.py
+
+bench-monitoring: setup-test
+	@$(BIN)/python benchmarks/bench_monitoring.py
 
 bench-promotions: setup-test
 	@$(BIN)/python benchmarks/bench_promotions.py

@@ -114,6 +114,7 @@ class MonitorConfig:
     min_rows: int = 200
     min_class_rows: int = 20
     max_missing: float = 0.05
+    max_unlabelled: float = 0.02
 
     def policy(self, validation: ValidateConfig) -> PerformancePolicy | None:
         """Return the limits; ``None`` if no metric is given and production can measure none of validation's.

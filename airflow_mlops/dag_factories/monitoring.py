@@ -53,7 +53,10 @@ def monitor_dag(config: ModelConfig) -> DAG:
         )
         checks: list[BaseOperator] = [drift, predictions]
         if (limits := config.performance_policy()) is not None:
-            checks.append(CheckPerformanceOperator(task_id="check_performance", policy=limits, **served))
+            entity = config.validate.policy().entity
+            checks.append(
+                CheckPerformanceOperator(task_id="check_performance", policy=limits, entity=entity, **served)
+            )
         gate = RetrainGateOperator(
             task_id="retrain_gate",
             verdicts=[check.output for check in checks],

@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from airflow_mlops.backends.metrics.inference_log import InferenceLog
     from airflow_mlops.backends.metrics.request_labels import RequestLabels
     from airflow_mlops.core.data.skew.report import SkewReport
-    from airflow_mlops.core.monitoring.performance import Promise
+    from airflow_mlops.core.monitoring.alarm import Alarm
+    from airflow_mlops.core.monitoring.performance import Measurement, Promise
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
     from airflow_mlops.core.training.job import DatasetSpec
+    from airflow_mlops.runtime.evidence import RunEvidence
 
+_EDGE = 0.01  # share of a window's requests at either end that may lie far from the others in time
 _PREDICTION_DRIFT = "prediction_drift"
 
 
@@ -92,8 +95,11 @@ class MonitoringOperator(BaseOperator):
         except InvalidRecordError:
             return None
 
-    def served(self) -> tuple[RequestLabels, InferenceLog]:
-        """Return the partition's labels and the logged requests they belong to."""
+    def served(self, entity: Sequence[str] = ()) -> tuple[RequestLabels, InferenceLog]:
+        """Return the partition's labels and the logged requests they belong to.
+
+        :param entity: columns that say whose request it is.
+        """
         from airflow_mlops.backends.metrics.inference_log import read_inference_log
         from airflow_mlops.backends.metrics.request_labels import RequestLabels
         from airflow_mlops.backends.profiling.files.dataset import read_files
@@ -103,9 +109,9 @@ class MonitoringOperator(BaseOperator):
                 msg = "data.key: empty, allowed: a column of request ids, by which labels are joined"
                 raise InvalidConfigError(msg)
             key, target = self.data.key[0], self.data.target
-            columns = list(dict.fromkeys((key, target)))
+            columns = list(dict.fromkeys((key, target, *entity)))
             _, table = read_files(self.uri, [self.partition], columns, filesystem_of(self.uri))
-            labels = RequestLabels.of(table, key, target)
+            labels = RequestLabels.of(table, key, target, entity)
             log_dir = ServingHook(self.serving_conn_id).inference_log_dir
             log = read_inference_log(log_dir, self.model, request_ids=labels.ids)
         for remark in (*labels.remarks(), *log.remarks()):
@@ -147,39 +153,101 @@ class ProfileInferenceLogOperator(MonitoringOperator):
 class CheckPerformanceOperator(MonitoringOperator):
     """Joins predictions with labels and compares the champion's metric with its value in validation.
 
-    Returns the verdict: ``fail`` for degradation, ``inconclusive`` with too little data.
+    Returns the verdict: ``fail`` for degradation, which all windows of the champion together show, ``warn``
+    if only this one does, ``inconclusive`` with too little data or labels.
 
     :param policy: the bars.
+    :param entity: columns of the dataset that identify a cluster, whose requests move together.
     """
 
-    def __init__(self, *, policy: PerformancePolicy, **kwargs: Any) -> None:
+    def __init__(self, *, policy: PerformancePolicy, entity: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.policy = policy
+        self.entity = entity
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure, store the report, return the verdict."""
-        from airflow_mlops.backends.metrics.inference_log import answers
-        from airflow_mlops.backends.validation.classes import about_positive, labels_among
         from airflow_mlops.core.monitoring.performance import judge_performance
         from airflow_mlops.core.validation.report import noted
 
         evidence, champion = open_evidence(self.mlflow_conn_id, self.model, context), self.champion()
         candidate = self.promised(champion, CANDIDATE_PATH) or {}
-        known, log = self.served()
-        joined = known.joined(log.of_version(champion))
-        classes, positive = tuple(candidate.get("classes", ())), candidate.get("positive", "")
-        labels = labels_among(joined["label"], classes)
-        labels, scores = about_positive(labels, answers(joined), classes, positive)
+        known, log = self.served(self.entity)
+        rows = self._rows(champion, candidate, known, log)
         promised = self._promised(champion, candidate)
-        verdict, seen = judge_performance(labels, scores, promised, self.policy)
+        verdict, seen = judge_performance(promised=promised, policy=self.policy, **rows)
+        alarm = None
+        if champion is not None and promised is not None:
+            verdict, alarm = self._concluded(evidence, champion, promised, verdict, seen)
         notes = [noted("requests", remark) for remark in (*known.remarks(), *log.remarks())]
         verdict = Verdict.of(verdict.gate, [*verdict.findings, *notes])
-        report = {"verdict": verdict.to_json(), "seen": seen and seen.to_json()}
-        keep_report(evidence, PERFORMANCE_PATH, report, context)
+        report = {name: one and one.to_json() for name, one in (("seen", seen), ("alarm", alarm))}
+        keep_report(evidence, PERFORMANCE_PATH, {"verdict": verdict.to_json(), **report}, context)
         if seen is not None:
             evidence.store.log_metrics(evidence.run, {f"production_{seen.metric}": seen.value})
         self.log.info(verdict.sentence())
         return verdict.to_json()
+
+    def _rows(
+        self, champion: str | None, candidate: dict[str, Any], known: RequestLabels, log: InferenceLog
+    ) -> dict[str, Any]:
+        """Return labels, scores and entities of the champion's answers, and the scores of the others."""
+        import pandas as pd
+
+        from airflow_mlops.backends.metrics.inference_log import answers
+        from airflow_mlops.backends.validation.classes import about_positive, labels_among
+
+        joined = known.joined(log.of_version(champion))
+        others = known.without(self._answered(champion, joined, log))
+        classes, positive = tuple(candidate.get("classes", ())), candidate.get("positive", "")
+        labels = labels_among(joined["label"], classes)
+        both = pd.concat([joined, others], ignore_index=True)
+        labels, scores = about_positive(labels, answers(both), classes, positive)
+        return {
+            "labels": labels,
+            "scores": scores[: len(labels)],
+            "unlabelled": scores[len(labels) :],
+            "entities": joined["entity"].to_numpy() if self.entity else None,
+        }
+
+    def _answered(self, champion: str | None, joined: pd.DataFrame, log: InferenceLog) -> pd.DataFrame:
+        """Return what the champion answered while it answered the labelled requests, and those listed."""
+        import pandas as pd
+
+        from airflow_mlops.backends.metrics.inference_log import read_inference_log
+
+        listed = log.of_version(champion)
+        if joined.empty:
+            return listed
+        since, until = joined["time"].quantile([_EDGE, 1 - _EDGE])
+        where = ServingHook(self.serving_conn_id).inference_log_dir
+        with fail_fast():
+            then = read_inference_log(where, self.model, since=since, until=until).of_version(champion)
+        return pd.concat([listed, then[~then["request_id"].isin(set(listed["request_id"]))]])
+
+    def _concluded(
+        self,
+        evidence: RunEvidence,
+        champion: str,
+        promised: Promise,
+        verdict: Verdict,
+        seen: Measurement | None,
+    ) -> tuple[Verdict, Alarm]:
+        """Keep the window, and say what it shows together with the earlier ones of this champion."""
+        from airflow_mlops.backends.evidence.judged_windows import JudgedWindows
+        from airflow_mlops.core.monitoring.alarm import JudgedWindow, conclude, judge_windows
+
+        version = MlflowHook(self.mlflow_conn_id).registry().version(self.model, champion)
+        stored = JudgedWindows(
+            store=evidence.store,
+            model=self.model,
+            champion=champion,
+            champion_run=version.evidence_run,
+            metric=self.policy.metric,
+        )
+        windows = stored.keep(evidence.run, JudgedWindow.of(self.partition, seen))
+        alarm = judge_windows(windows, promised, self.policy)
+        return conclude(verdict, alarm, promised, self.policy), alarm
 
     def _promised(self, champion: str | None, candidate: dict[str, Any]) -> Promise | None:
         """Return the metric's value in validation, or in training if there is none."""
@@ -190,10 +258,11 @@ class CheckPerformanceOperator(MonitoringOperator):
             if (one["metric"], one["model"]) == (self.policy.metric, "challenger") and one[
                 "value"
             ] is not None:
-                return Promise.from_json(one | {"alpha": report.get("alpha", self.policy.alpha)})
+                level = {"alpha": report.get("alpha", self.policy.alpha), "rows": report.get("rows", 0)}
+                return Promise.from_json(one | level)
         for one in report.get("comparisons", ()):
             if (one["metric"], one["segment"]) == (self.policy.metric, "") and one["challenger"] is not None:
-                return Promise(value=float(one["challenger"]))
+                return Promise(value=float(one["challenger"]), rows=report.get("rows", 0))
         trained = candidate.get("metrics", {}).get(self.policy.metric)
         return None if trained is None else Promise(value=float(trained))
 

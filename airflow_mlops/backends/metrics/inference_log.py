@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +79,14 @@ def read_inference_log(
     endpoint: str,
     *,
     since: float = 0.0,
+    until: float = math.inf,
     request_ids: Collection[str] | None = None,
 ) -> InferenceLog:
     """Return logged rows. Of several answers to one request id the last successful one counts.
 
     An incomplete last line, which is still being written, is skipped.
 
-    :param since: rows logged at or after this time, seconds since the epoch.
+    :param since: rows logged at or after this time, seconds since the epoch; ``until``: at or before.
     :param request_ids: only these requests.
     :raises InvalidDataError: a malformed line; names file and line.
     """
@@ -95,7 +97,7 @@ def read_inference_log(
         if path.stat().st_mtime < since:
             continue
         for row in _rows(path):
-            if row["time"] < since or (
+            if not since <= row["time"] <= until or (
                 wanted is not None and "lost" not in row and row["request_id"] not in wanted
             ):
                 continue

@@ -308,6 +308,13 @@ def test_production_is_measured_by_validation_s_first_metric_that_it_can_measure
     assert {"check_skew", "check_predictions", "retrain_gate"} <= set(dag.task_ids)
 
 
+def test_windows_are_judged_by_the_entity_of_validation_and_the_limits_of_monitoring(load):
+    bars = "validate: {margin: {roc_auc: 0.01}, entity: [bank, branch]}"
+    config = load(TEXT.replace(BARS, bars) + "monitor: {max_unlabelled: 0.2}\n")
+    task = monitor_dag(config).get_task("check_performance")
+    assert (tuple(task.entity), task.policy.max_unlabelled) == (("bank", "branch"), 0.2)
+
+
 @pytest.mark.parametrize(
     ("bars", "monitor", "named"),
     [

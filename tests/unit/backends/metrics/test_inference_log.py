@@ -50,6 +50,7 @@ def test_last_answer_to_a_request_holds_and_others_can_be_left_out(tmp_path, fil
     assert [r["prediction"] for r in rows(tmp_path)] == [0.2, 0.4]
     assert [r["request_id"] for r in rows(tmp_path, request_ids=["b"])] == ["b"]
     assert [r["request_id"] for r in rows(tmp_path, since=3.5)] == ["b"]
+    assert [r["request_id"] for r in rows(tmp_path, since=1.0, until=3.5)] == ["a"]
 
 
 def test_line_being_written_is_left_out(tmp_path, file):

@@ -45,3 +45,18 @@ def test_labels_that_are_all_missing_join_nothing():
     found = labels(["a", "b", "c", "d"], [None] * 4)
     assert (found.remarks(), len(found.ids), found.labelled.empty) == ([], 4, True)
     assert found.joined(pd.DataFrame({"request_id": ["a"], "prediction": [0.5]})).empty
+
+
+def test_answers_without_a_label_are_told_apart_and_entities_are_codes_of_their_columns():
+    table = pa.table(
+        {
+            "id": ["a", "b", "c", "d"],
+            "y": [1, None, 0, 1],
+            "bank": ["x", "x", "x", "y"],
+            "branch": [1, 1, 1, 2],
+        }
+    )
+    found = RequestLabels.of(table, "id", "y", ("bank", "branch"))
+    answered = pd.DataFrame({"request_id": ["a", "b", "c", "d", "e"], "prediction": 0.5})
+    assert found.without(answered)["request_id"].tolist() == ["b", "e"]
+    assert found.joined(answered)["entity"].tolist() == [0, 0, 1]

@@ -114,6 +114,19 @@ def promise_of(labels, scores, alpha=0.05):
     return Promise(value=found.point, lower=found.lower(alpha), upper=found.upper(alpha), alpha=alpha)
 
 
+def test_requests_of_one_entity_are_drawn_together_and_entities_have_to_be_many():
+    rng = np.random.default_rng(3)
+    labels, scores = (np.repeat(one, 10) for one in production(rng, 100))
+    promised, whose = Promise(value=0.85, lower=0.83, upper=0.87), np.repeat(np.arange(100), 10)
+    _, alone = judge(labels, scores, promised, POLICY)
+    _, together = judge(labels, scores, promised, POLICY, entities=whose)
+    assert together.upper - together.lower > 2 * (alone.upper - alone.lower)
+    assert (together.units < alone.units, together.counts) == (True, True)
+    verdict, few = judge(labels, scores, promised, POLICY, entities=whose // 10)
+    assert (verdict.outcome, few.counts) == (Outcome.INCONCLUSIVE, False)
+    assert "entities, needs 20" in verdict.reasons[0]
+
+
 @pytest.mark.slow
 def test_promise_from_few_rows_is_an_estimate_too():
     """At the limit: by a promise taken as exact, windows of some models fail time and again."""
