@@ -13,7 +13,7 @@ from airflow_mlops.core.record import Record
 from airflow_mlops.core.validation.bootstrap import Resampling
 from airflow_mlops.core.validation.metrics.base import Scored
 from airflow_mlops.core.validation.metrics.registry import metric
-from airflow_mlops.core.validation.suitability import metric_problem
+from airflow_mlops.core.validation.suitability import metric_problem, probability_problem
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def judge_performance(
     if short:
         return _verdict(Outcome.INCONCLUSIVE, policy, short), None
     labels, scores = labels[known], scores[known]
-    wrong = metric_problem(policy.metric, labels, scores)
+    wrong = metric_problem(policy.metric, labels, scores) or probability_problem(scores, [policy.metric])
     if wrong:
         return _verdict(Outcome.INCONCLUSIVE, policy, f"{policy.metric} does not fit: {wrong}"), None
     without = scores[:0] if unlabelled is None else unlabelled[_usable(unlabelled)]

@@ -64,16 +64,17 @@ def metric_problem(name: str, labels: Array, scores: Array) -> str:
 def model_problem(sample: Sample, model: str, names: Collection[str]) -> str:
     """Return why a model's scores cannot be used for these metrics; empty if they can."""
     reason = score_problem(sample, model)
+    wrong = "" if reason else probability_problem(sample.scores[model], names)
+    return f"{model}: {wrong}" if wrong else reason
+
+
+def probability_problem(scores: Array, names: Collection[str]) -> str:
+    """Return why scores are no probabilities, where one of the metrics needs such; empty if they are fine."""
     asked = [name for name in names if (its := traits_of(name)) and its.needs_probabilities]
-    if reason or not asked:
-        return reason
-    scores = sample.scores[model]
+    if not asked or not len(scores):
+        return ""
     if scores.min() < 0 or scores.max() > 1:
-        return (
-            f"{model}: predictions lie between {scores.min():g} and {scores.max():g}, "
-            f"{asked[0]} needs probabilities"
-        )
-    if scores.ndim == 2 and float(np.abs(scores.sum(axis=1) - 1).max()) > _SUM_TOLERANCE:
-        off = int((np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE).sum())
-        return f"{model}: probabilities of {off} of {len(scores)} rows do not sum to 1"
-    return ""
+        span = f"{scores.min():g} and {scores.max():g}"
+        return f"predictions lie between {span}, {asked[0]} needs probabilities"
+    off = np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE if scores.ndim == 2 else np.zeros(0, bool)
+    return f"probabilities of {int(off.sum())} of {len(scores)} rows do not sum to 1" if off.any() else ""

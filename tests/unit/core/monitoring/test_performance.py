@@ -190,3 +190,20 @@ def test_metric_of_other_predictions_is_inconclusive_and_named():
     verdict, seen = judge_performance(labels, scores, 0.9, POLICY)
     assert (verdict.outcome, seen) == (Outcome.INCONCLUSIVE, None)
     assert "roc_auc does not fit: predictions are of 3 classes, allowed: " in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        (lambda y: 100 * y, "predictions lie between 0 and 100, brier needs probabilities"),
+        (lambda y: 8 * y - 4, "predictions lie between -4 and 4, brier needs probabilities"),
+        (lambda y: np.stack([0.5 + 0 * y, 0.2 + 0.5 * y], axis=1), "probabilities of 400 of 400 rows do not sum to 1"),
+    ],
+    ids=["percent", "logits", "rows"],
+)
+def test_scores_that_are_no_probabilities_are_not_measured(scores, why):
+    labels = np.arange(400) % 2 * 1.0
+    policy = PerformancePolicy(metric="brier", max_drop=0.1)
+    verdict, seen = judge_performance(labels, scores(labels), 0.1, policy)
+    assert (verdict.outcome, seen) == (Outcome.INCONCLUSIVE, None)
+    assert why in verdict.reasons[0]
