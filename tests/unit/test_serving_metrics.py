@@ -83,8 +83,8 @@ def test_mistake_about_where_requests_are_counted_is_named(connection, changed, 
         ({**KSERVE, "prometheus": {**PROMETHEUS, "fast": 'b{v="$version",le="1"}'}}, "quality",
          "'quality' is not measured by extra 'prometheus', allowed: errors, latency" + TABLE_ADDS),
         ({**KSERVE, "inference_table": {"conn_id": "db", "table": "answers"}}, "quality",
-         "'quality' is not measured by extra 'inference_table', allowed: client_errors, errors; its columns say "
-         "what it measures"),
+         "'quality' is not measured by extra 'inference_table', allowed: client_errors, errors; its columns "
+         "say what it measures"),
     ],
     ids=["local", "nothing counts", "prometheus", "with a bucket", "table"],
 )  # fmt: skip
