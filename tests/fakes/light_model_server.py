@@ -17,6 +17,7 @@ BROKEN = {
     "is no HTTP": b"Traceback (most recent call last)\r\n\r\n",
     "cut off": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nok",
     "cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "hangs": b"",
     "stalls": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nok",
     "announced": b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
 }
@@ -44,7 +45,7 @@ class Scoring(BaseHTTPRequestHandler):
         """Answer as a server in trouble does, then end the connection."""
         self.wfile.write(BROKEN[how])
         self.wfile.flush()
-        if how == "stalls":
+        if how in ("hangs", "stalls"):
             time.sleep(60)
         if how == "resets":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -79,6 +79,14 @@ def test_connection_that_is_refused_is_one_error_of_each_request(serving, tmp_pa
     assert 6 <= found.errors <= 12
 
 
+def test_client_that_does_not_wait_for_a_hanging_version_does_not_hide_it(serving, tmp_path):
+    url = canary(serving, tmp_path, percent=100, breaks="hangs")
+    for _ in range(4):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/invocations", json={"inputs": [1]}, timeout=0.1)
+    until(lambda: counted(serving)["2"] == (4, 4), "time-outs of the gateway")
+
+
 def test_announced_answer_counts_once(serving, tmp_path):
     url = canary(serving, tmp_path, breaks="announced")
     assert asked(url, 8) == [200] * 8
