@@ -20,6 +20,7 @@ from airflow_mlops.core.rollout.plan import RolloutMetric
 _NO_ROWS: dict[str, int] = {}
 _LEAST_STATUS, _LEAST_REFUSAL, _LEAST_ERROR = 100, 400, 500
 _RECENT_SECONDS = 3600.0
+_RECENT = "recent_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,21 @@ class InferenceTableMetrics:
     """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`, one query per window.
 
     :param engine: of the database; a schema is part of the table's name, ``schema.table``.
-    :param settle_seconds: longest delay between a row's time and its commit; newer rows are read later, a
-        row with a longer delay is never counted.
+    :param settle_seconds: usual delay between a row's time and its commit; newer rows are read later.
+    :param late_seconds: longest delay beyond that: such rows count in the window in which they are seen;
+        later ones never do. If ``time`` is a request's arrival, above the longest time-out.
     """
 
-    def __init__(self, engine: sa.Engine, columns: InferenceTable, *, settle_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        columns: InferenceTable,
+        *,
+        settle_seconds: float = 5.0,
+        late_seconds: float = 120.0,
+    ) -> None:
         self.engine = engine
+        self.late_seconds = late_seconds
         self.columns = columns
         self.settle_seconds = settle_seconds
 
@@ -111,13 +121,23 @@ class InferenceTableMetrics:
         if not after.until:
             return replace(after, until=until)
         versions = arms.named()
-        answered = self._counts(self.columns.time, self._measures(), versions, (after.until, until))
+        since, recent_since = after.recent_since or after.until, until - self.late_seconds
+        measures = self._measures(max(since, recent_since))
+        found = self._counts(self.columns.time, measures, versions, (since, until))
+        answered, recent = _fresh(found, after.recent)
         labelled = {}
         if self.columns.labelled_at:
             labelled = self._counts(self.columns.labelled_at, self._quality(), versions, (after.until, until))
-        return _grown(after, until, answered, labelled, self.columns)
+        grown = _grown(after, until, answered, labelled, self.columns)
+        return replace(grown, recent=recent, recent_since=max(since, recent_since))
 
-    def _measures(self) -> dict[str, sa.ColumnElement[Any]]:
+    def _measures(self, recent_since: float) -> dict[str, sa.ColumnElement[Any]]:
+        """Return what is counted, by name, and each once more of the rows after a moment."""
+        at: sa.ColumnElement[float] = sa.column(self.columns.time)
+        found = self._measured()
+        return found | {_RECENT + name: sa.and_(holds, at > recent_since) for name, holds in found.items()}
+
+    def _measured(self) -> dict[str, sa.ColumnElement[Any]]:
         known = self.columns
         status: sa.ColumnElement[Any] = sa.column(known.status)
         found: dict[str, sa.ColumnElement[Any]] = {
@@ -188,6 +208,27 @@ class InferenceTableMetrics:
             if isinstance(error, OperationalError | InterfaceError) and not missing:
                 raise ServiceUnavailableError(msg) from error
             raise InvalidConfigError(msg) from error
+
+
+def _fresh(
+    found: dict[str, dict[str, int]], before: dict[str, int]
+) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Return what is not among the counts from before, and the recent counts for the next reading."""
+    fresh = {
+        arm: {
+            name: max(0, count - before.get(f"{arm}_{name}", 0))
+            for name, count in counts.items()
+            if not name.startswith(_RECENT)
+        }
+        for arm, counts in found.items()
+    }
+    recent = {
+        f"{arm}_{name.removeprefix(_RECENT)}": count
+        for arm, counts in found.items()
+        for name, count in counts.items()
+        if name.startswith(_RECENT)
+    }
+    return fresh, recent
 
 
 def _is_nan(value: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:

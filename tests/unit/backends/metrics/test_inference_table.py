@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -103,6 +104,52 @@ def test_newest_rows_are_left_until_they_are_settled(engine):
     reading = source(engine, settle=5.0).read(ARMS, SINCE, now=110.0)
     assert (reading.canary_requests, reading.until) == (1, 105.0)
     assert source(engine, settle=5.0).read(ARMS, reading, now=110.0) == reading
+
+
+def test_rows_that_come_late_count_when_they_are_seen(engine):
+    insert(engine, (101.0, "2", 200), (102.0, "1", 200))
+    first = source(engine, settle=5.0).read(ARMS, SINCE, now=110.0)
+    insert(
+        engine, (99.0, "2", 504), (102.0, "2", 504), (103.0, "2", 504), (106.0, "2", 200), (107.0, "1", 200)
+    )
+    second = source(engine, settle=5.0).read(ARMS, first, now=115.0)
+    assert (counts(first), counts(second)) == ((1, 0, 1, 0), (4, 2, 2, 0))
+    assert Reading.from_json(second.to_json()) == second
+    again = source(engine, settle=5.0).read(ARMS, second, now=116.0)
+    assert counts(again) == counts(second)
+
+
+def test_rows_count_once_however_late_each_of_them_comes(engine):
+    rng = random.Random(12)  # noqa: S311 - delays
+    rows = sorted((at + rng.choice((0.1, 12.0, 25.0)), at) for at in (100.5 + n / 2 for n in range(200)))
+    last, now = SINCE, 100.0
+    while now < 260:
+        now += rng.choice((1.0, 5.0, 9.0))
+        insert(engine, *((at, "12"[int(at) % 2], 200) for come, at in rows if come <= now))
+        rows = [each for each in rows if each[0] > now]
+        last = InferenceTableMetrics(engine, ALL, settle_seconds=5.0, late_seconds=30.0).read(
+            ARMS, last, now=now
+        )
+    assert sum(counts(last)[::2]) == 200
+
+
+def test_row_that_is_later_than_that_is_never_counted(engine):
+    late = {"settle_seconds": 5.0, "late_seconds": 10.0}
+    first = InferenceTableMetrics(engine, ALL, **late).read(ARMS, SINCE, now=130.0)
+    insert(engine, (114.0, "2", 504), (116.0, "2", 504))
+    assert counts(InferenceTableMetrics(engine, ALL, **late).read(ARMS, first, now=131.0)) == (1, 1, 0, 0)
+
+
+def test_status_that_comes_after_its_row_is_corrected(engine):
+    insert(engine, (101.0, "2", None), (102.0, "1", 200))
+    first = source(engine).read(ARMS, SINCE, now=110.0)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE answers SET status = 200 WHERE time = 101"))
+    insert(engine, (111.0, "2", 500), (112.0, "2", 500))
+    assert (counts(first), counts(source(engine).read(ARMS, first, now=115.0))) == (
+        (1, 1, 1, 0),
+        (3, 2, 1, 0),
+    )
 
 
 def test_first_reading_says_from_when_to_count(engine):
