@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TABLE_ADDS = "; extra 'inference_table' instead measures what its columns say"
 _LOCAL_MEASURES = {RolloutMetric.ERRORS, RolloutMetric.CLIENT_ERRORS, RolloutMetric.LATENCY}
+_DELAYS = ("settle_seconds", "late_seconds")
 _DRIVERS = {"postgres": "postgresql+psycopg"}
 
 
@@ -81,7 +82,7 @@ def _inference_table(given: dict[str, Any]) -> MetricsSource:
     from airflow_mlops.backends.metrics.inference_table import InferenceTable, InferenceTableMetrics
 
     known = {each.name for each in fields(InferenceTable)}
-    if unknown := sorted(set(given) - known - {"conn_id", "driver", "settle_seconds"}):
+    if unknown := sorted(set(given) - known - {"conn_id", "driver", *_DELAYS}):
         msg = f"unknown key 'inference_table.{unknown[0]}'; one of: {', '.join(sorted(known))}"
         raise InvalidConfigError(msg + did_you_mean(unknown[0], known))
     if not {"conn_id", "table"} <= set(given):
@@ -93,7 +94,8 @@ def _inference_table(given: dict[str, Any]) -> MetricsSource:
         msg = f"extra 'inference_table': {error}"
         raise InvalidConfigError(msg) from error
     engine = _engine(given["conn_id"], given.get("driver"))
-    return InferenceTableMetrics(engine, columns, settle_seconds=float(given.get("settle_seconds", 5.0)))
+    delays = {name: float(given[name]) for name in _DELAYS if name in given}
+    return InferenceTableMetrics(engine, columns, **delays)
 
 
 def _engine(conn_id: str, driver: str | None) -> Engine:

@@ -6,9 +6,22 @@ import argparse
 import json
 import random
 import socket
+import struct
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+BROKEN = {
+    "closes": b"",
+    "resets": b"",
+    "is no HTTP": b"Traceback (most recent call last)\r\n\r\n",
+    "cut off": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nok",
+    "cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "hangs": b"",
+    "stalls": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nok",
+    "announced": b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+}
+"""What is sent of an answer before the connection ends; *announced* is whole."""
 
 
 class Scoring(BaseHTTPRequestHandler):
@@ -22,7 +35,22 @@ class Scoring(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         least, most = self.server.model["milliseconds"]
         time.sleep(self.server.chance.uniform(least, most) / 1000)
-        self.answer(self.server.model.get("status", 200), b'{"predictions": [1]}')
+        if breaks := self.server.model.get("breaks"):
+            self.broken(breaks)
+        else:
+            more = b" " * self.server.model.get("bytes", 0)
+            self.answer(self.server.model.get("status", 200), b'{"predictions": [1]}' + more)
+
+    def broken(self, how):
+        """Answer as a server in trouble does, then end the connection."""
+        self.wfile.write(BROKEN[how])
+        self.wfile.flush()
+        if how in ("hangs", "stalls"):
+            time.sleep(60)
+        if how == "resets":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        self.close_connection = True
 
     def answer(self, status, body):
         self.send_response(status)

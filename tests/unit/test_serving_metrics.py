@@ -83,8 +83,8 @@ def test_mistake_about_where_requests_are_counted_is_named(connection, changed, 
         ({**KSERVE, "prometheus": {**PROMETHEUS, "fast": 'b{v="$version",le="1"}'}}, "quality",
          "'quality' is not measured by extra 'prometheus', allowed: errors, latency" + TABLE_ADDS),
         ({**KSERVE, "inference_table": {"conn_id": "db", "table": "answers"}}, "quality",
-         "'quality' is not measured by extra 'inference_table', allowed: errors; its columns say what it "
-         "measures"),
+         "'quality' is not measured by extra 'inference_table', allowed: client_errors, errors; its columns "
+         "say what it measures"),
     ],
     ids=["local", "nothing counts", "prometheus", "with a bucket", "table"],
 )  # fmt: skip
@@ -116,7 +116,7 @@ def test_predictions_are_read_from_the_table_that_the_connection_names(connectio
     source.check(now=110.0)
     reading = source.read(Arms(canary="2", stable="1"), Reading(until=100.0), now=110.0)
     assert (reading.canary_requests, reading.canary_errors, reading.stable_requests) == (2, 1, 1)
-    assert (reading.predictions.canary, reading.predictions.stable) == ((1, 1), (0, 1))
+    assert (reading.predictions.canary, reading.predictions.stable) == ((1, 1, 0), (0, 1, 0))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.rollout.plan import RolloutMetric
 
 _NO_ROWS: dict[str, int] = {}
+_LEAST_STATUS, _LEAST_REFUSAL, _LEAST_ERROR = 100, 400, 500
+_RECENT_SECONDS = 3600.0
+_RECENT = "recent_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +28,13 @@ class InferenceTable(Record):
     """Name and columns of a table with one row per answer.
 
     :param time: time of the answer, epoch seconds.
-    :param status: HTTP status; 500 and above are errors, rows without one do not count.
+    :param status: HTTP status; 500 and above are errors, and so are null and below 100 (0): no answer came.
+        400 to 499 are client errors. No gRPC codes.
     :param seconds: duration; needed for latency, with ``slow_seconds``, the champion's p99.
     :param prediction: a number; with ``edges``, strictly increasing, predictions are measured: one bin below
-        the first edge, one between two, one from the last.
-    :param label: ground truth; an answer is wrong if its rounded prediction differs.
+        the first edge, one between two, one from the last, one for answers below 400 that hold no number.
+    :param label: ground truth; an answer is wrong if its rounded prediction differs, or it holds no number
+        although its status is below 400.
     :param labelled_at: arrival time of the label, epoch seconds; needed for quality.
     """
 
@@ -64,29 +69,49 @@ class InferenceTableMetrics:
     """Implements :class:`~airflow_mlops.backends.metrics.protocol.MetricsSource`, one query per window.
 
     :param engine: of the database; a schema is part of the table's name, ``schema.table``.
-    :param settle_seconds: longest delay between a row's time and its commit; newer rows are read later, a
-        row with a longer delay is never counted.
+    :param settle_seconds: usual delay between a row's time and its commit; newer rows are read later.
+    :param late_seconds: longest delay beyond that: such rows count in the window in which they are seen;
+        later ones never do. If ``time`` is a request's arrival, above the longest time-out.
     """
 
-    def __init__(self, engine: sa.Engine, columns: InferenceTable, *, settle_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        columns: InferenceTable,
+        *,
+        settle_seconds: float = 5.0,
+        late_seconds: float = 120.0,
+    ) -> None:
         self.engine = engine
+        self.late_seconds = late_seconds
         self.columns = columns
         self.settle_seconds = settle_seconds
 
     @property
     def measures(self) -> frozenset[RolloutMetric]:
-        """Errors, and the metrics for which the table has columns."""
+        """Errors, client errors, and the metrics for which the table has columns."""
         known = self.columns
         also = {
             RolloutMetric.LATENCY: known.seconds is not None,
             RolloutMetric.PREDICTIONS: bool(known.edges),
             RolloutMetric.QUALITY: known.labelled_at is not None,
         }
-        return frozenset({RolloutMetric.ERRORS, *(metric for metric, holds in also.items() if holds)})
+        always = (RolloutMetric.ERRORS, RolloutMetric.CLIENT_ERRORS)
+        return frozenset({*always, *(metric for metric, holds in also.items() if holds)})
 
     def check(self, *, now: float) -> None:
-        """Run the query on an empty window."""
+        """Run the query on an empty window, and look at the statuses of the last hour."""
         self.read(Arms(canary="", stable=""), Reading(until=now - 1.0 - self.settle_seconds), now=now)
+        at: sa.ColumnElement[float] = sa.column(self.columns.time)
+        status: sa.ColumnElement[int] = sa.column(self.columns.status)
+        highest = sa.select(sa.func.max(status).label("status")).select_from(_table(self.columns.table))
+        found = self._rows(highest.where(at > now - _RECENT_SECONDS, at <= now))[0]["status"]
+        if found is not None and found < _LEAST_STATUS:
+            msg = (
+                f"inference table {self.columns.table}: {self.columns.status} is at most {found}, "
+                "allowed: HTTP status, 100 to 599; a view can translate gRPC codes"
+            )
+            raise InvalidConfigError(msg)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
         """Read the counts; no rows means no traffic, not missing data."""
@@ -96,17 +121,29 @@ class InferenceTableMetrics:
         if not after.until:
             return replace(after, until=until)
         versions = arms.named()
-        answered = self._counts(self.columns.time, self._measures(), versions, (after.until, until))
+        since, recent_since = after.recent_since or after.until, until - self.late_seconds
+        measures = self._measures(max(since, recent_since))
+        found = self._counts(self.columns.time, measures, versions, (since, until))
+        answered, recent = _fresh(found, after.recent)
         labelled = {}
         if self.columns.labelled_at:
             labelled = self._counts(self.columns.labelled_at, self._quality(), versions, (after.until, until))
-        return _grown(after, until, answered, labelled, self.columns)
+        grown = _grown(after, until, answered, labelled, self.columns)
+        return replace(grown, recent=recent, recent_since=max(since, recent_since))
 
-    def _measures(self) -> dict[str, sa.ColumnElement[Any]]:
+    def _measures(self, recent_since: float) -> dict[str, sa.ColumnElement[Any]]:
+        """Return what is counted, by name, and each once more of the rows after a moment."""
+        at: sa.ColumnElement[float] = sa.column(self.columns.time)
+        found = self._measured()
+        return found | {_RECENT + name: sa.and_(holds, at > recent_since) for name, holds in found.items()}
+
+    def _measured(self) -> dict[str, sa.ColumnElement[Any]]:
         known = self.columns
+        status: sa.ColumnElement[Any] = sa.column(known.status)
         found: dict[str, sa.ColumnElement[Any]] = {
-            "requests": sa.column(known.status).is_not(None),
-            "errors": sa.column(known.status) >= 500,
+            "requests": sa.true(),
+            "errors": sa.or_(status >= _LEAST_ERROR, status < _LEAST_STATUS, status.is_(None)),
+            "refused": sa.and_(status >= _LEAST_REFUSAL, status < _LEAST_ERROR),
         }
         if known.seconds is not None:
             found |= {
@@ -116,16 +153,26 @@ class InferenceTableMetrics:
         if known.prediction is not None and known.edges:
             value: sa.ColumnElement[float] = sa.column(known.prediction)
             found["bin_0"] = value < known.edges[0]
+            found[f"bin_{len(known.edges) + 1}"] = self._empty()
             for index, (low, high) in enumerate(pairwise(known.edges), start=1):
                 found[f"bin_{index}"] = sa.and_(value >= low, value < high)
-            found[f"bin_{len(known.edges)}"] = value >= known.edges[-1]
+            found[f"bin_{len(known.edges)}"] = sa.and_(value >= known.edges[-1], ~_is_nan(value))
         return found
 
     def _quality(self) -> dict[str, sa.ColumnElement[Any]]:
         label: sa.ColumnElement[Any] = sa.column(self.columns.label or "")
         value: sa.ColumnElement[Any] = sa.column(self.columns.prediction or "")
-        both = sa.and_(label.is_not(None), value.is_not(None))
-        return {"labelled": both, "wrong": sa.and_(both, sa.func.round(value) != label)}
+        wrong = sa.or_(sa.func.round(value) != label, self._empty())
+        known = sa.and_(label.is_not(None), sa.or_(value.is_not(None), self._empty()))
+        return {"labelled": known, "wrong": sa.and_(label.is_not(None), wrong)}
+
+    def _empty(self) -> sa.ColumnElement[bool]:
+        """Whether an answer below 400 holds no number: null, or NaN where the database has it."""
+        status: sa.ColumnElement[Any] = sa.column(self.columns.status)
+        value: sa.ColumnElement[Any] = sa.column(self.columns.prediction or "")
+        return sa.and_(
+            status >= _LEAST_STATUS, status < _LEAST_REFUSAL, sa.or_(value.is_(None), _is_nan(value))
+        )
 
     def _counts(
         self,
@@ -163,6 +210,32 @@ class InferenceTableMetrics:
             raise InvalidConfigError(msg) from error
 
 
+def _fresh(
+    found: dict[str, dict[str, int]], before: dict[str, int]
+) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Return what is not among the counts from before, and the recent counts for the next reading."""
+    fresh = {
+        arm: {
+            name: max(0, count - before.get(f"{arm}_{name}", 0))
+            for name, count in counts.items()
+            if not name.startswith(_RECENT)
+        }
+        for arm, counts in found.items()
+    }
+    recent = {
+        f"{arm}_{name.removeprefix(_RECENT)}": count
+        for arm, counts in found.items()
+        for name, count in counts.items()
+        if name.startswith(_RECENT)
+    }
+    return fresh, recent
+
+
+def _is_nan(value: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a number is NaN; as text, because databases do not agree how NaN compares."""
+    return sa.func.lower(sa.cast(sa.func.coalesce(value, 0), sa.String(40))) == "nan"
+
+
 def _table(name: str) -> sa.TableClause:
     schema, _, table = name.rpartition(".")
     return sa.table(table, schema=schema or None)
@@ -180,10 +253,19 @@ def _grown(
         for arm in ARMS
         for name in ("requests", "errors")
     }
+    refused = _added(after.client_errors, answered, "requests", "refused")
     latency = _added(after.latency, answered, "timed", "slow") if columns.seconds else after.latency
     quality = _added(after.quality, labelled, "labelled", "wrong") if columns.labelled_at else after.quality
     bins = _bins(after.predictions, answered, len(columns.edges)) if columns.edges else after.predictions
-    return replace(after, until=until, latency=latency, quality=quality, predictions=bins, **added)
+    return replace(
+        after,
+        until=until,
+        client_errors=refused,
+        latency=latency,
+        quality=quality,
+        predictions=bins,
+        **added,
+    )
 
 
 def _added(before: ArmCounts | None, counts: dict[str, dict[str, int]], asked: str, bad: str) -> ArmCounts:
@@ -199,7 +281,7 @@ def _added(before: ArmCounts | None, counts: dict[str, dict[str, int]], asked: s
 
 def _bins(before: BinCounts | None, counts: dict[str, dict[str, int]], edges: int) -> BinCounts:
     def grown(arm: str) -> tuple[int, ...]:
-        old = getattr(before, arm) if before else (0,) * (edges + 1)
+        old = getattr(before, arm) if before else (0,) * (edges + 2)
         return tuple(o + counts.get(arm, {}).get(f"bin_{i}", 0) for i, o in enumerate(old))
 
     return BinCounts(canary=grown("canary"), stable=grown("stable"))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SELECTOR = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
 _LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
 _BUCKET = re.compile(r"\ble\s*=\s*[\"']([^\"']*)[\"']")
+_MATCHER = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|=)\s*[\"']([^\"'$]*)[\"']")
+_NUMBER = re.compile(r"[1-9]\d\d")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -69,6 +71,13 @@ class PrometheusSelectors(Record):
         """Return the counters to read: for ``fast`` also the histogram's total, of the same scrapes."""
         timed = {} if self.fast is None else {"timed": _BUCKET.sub('le="+Inf"', self.fast)}
         return self.given() | timed
+
+    def codes(self) -> list[tuple[str, re.Pattern[str]]]:
+        """Return label and pattern of what makes errors of requests: matchers that ``requests`` has not."""
+        common = set(_MATCHER.findall(self.requests))
+        found = [each for each in _MATCHER.findall(self.errors) if each not in common]
+        exact = [(label, re.escape(text) if how == "=" else text) for label, how, text in found]
+        return [(label, pattern) for label, text in exact if (pattern := _compiled(text)) is not None]
 
     def metric(self, name: str) -> str:
         """Return the metric name of a selector."""
@@ -113,11 +122,13 @@ class PrometheusMetrics:
         )
 
     def check(self, *, now: float) -> None:
-        """Refuse metrics and buckets that the server does not have."""
+        """Refuse metrics and buckets that the server does not have, and codes of a form that it has not."""
         with httpx.Client(timeout=10, headers=self.headers, verify=_tls()) as client:
             try:
                 for name in self.selectors.given():
                     self._check_metric(client, name, now)
+                for label, pattern in self.selectors.codes():
+                    self._check_codes(client, label, pattern, now)
             except httpx.HTTPError as error:
                 raise self._gone(error) from error
 
@@ -133,6 +144,21 @@ class PrometheusMetrics:
         buckets = sorted((each["metric"].get("le", "") for each in found), key=_bound)
         if bucket is not None and bucket[1] not in buckets:
             msg = f"prometheus.fast: no bucket le={bucket[1]!r} on {metric}, allowed: {', '.join(buckets)}"
+            raise InvalidConfigError(msg)
+
+    def _check_codes(self, client: httpx.Client, label: str, pattern: re.Pattern[str], now: float) -> None:
+        """Refuse numbers where the label has names (``OK``, ``5xx``), and the reverse: these never match."""
+        metric = self.selectors.metric("errors")
+        query = {"query": f"count by ({label}) ({metric})", "time": f"{now:.3f}"}
+        found = self._checked(query, client.get(self._api, params=query))["data"]["result"]
+        codes = sorted({each["metric"].get(label, "") for each in found} - {""})
+        if not codes or any(pattern.fullmatch(code) for code in codes):
+            return
+        if _asks_for_numbers(pattern) != all(map(_NUMBER.fullmatch, codes)):
+            msg = (
+                f"prometheus.errors: {label} {pattern.pattern!r} matches no code of {metric}, "
+                f"which are of another form: {', '.join(codes[:10])}"
+            )
             raise InvalidConfigError(msg)
 
     def read(self, arms: Arms, after: Reading, *, now: float) -> Reading | None:
@@ -227,14 +253,42 @@ class PrometheusMetrics:
             return not series or until - max(each.newest for each in series) > self.max_age_seconds
         if name != "errors":
             return not series
-        if series or ("exists", name) in found:
-            return not series and not found["exists", name]
-        labels = {label for each in found[arm, "requests"] for label in each.labels}
+        known = found.get(("exists", name))
+        if not series:
+            self._require_labels(name, found[arm, "requests"] if known is None else known)
+        return known is not None and self._is_unknown(series, known, found[arm, "requests"], until)
+
+    def _require_labels(self, name: str, known: list[Series]) -> None:
+        labels = {label for each in known for label in each.labels}
         unknown = sorted(set(_LABEL.findall(_QUOTED.sub("", self.selectors.given()[name]))) - labels)
         if labels and unknown:
             msg = f"prometheus.{name}: no label {unknown[0]!r} on {self.selectors.metric(name)}; it has: "
             raise InvalidConfigError(msg + ", ".join(sorted(labels)))
-        return False
+
+    def _is_unknown(
+        self, series: list[Series], known: list[Series], requests: list[Series], until: float
+    ) -> bool:
+        """Whether the errors of an arm, in a metric of their own, may be there and are not scraped.
+
+        A counter without a fresh sample is fine only if it may be one that appears with the first error: none
+        of the metric is zero, and those that were scraped belonged to targets of the arm's requests.
+        """
+        if any(until - each.newest <= self.max_age_seconds for each in series):
+            return False
+        from_zero = any(value == 0 for each in (*known, *series) for _, value in each.samples)
+        elsewhere = {each.target for each in series} - {each.target for each in requests}
+        return not known or from_zero or bool(elsewhere)
+
+
+def _compiled(text: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text)
+    except re.error:  # Prometheus knows more than Python
+        return None
+
+
+def _asks_for_numbers(pattern: re.Pattern[str]) -> bool:
+    return any(pattern.fullmatch(str(code)) for code in range(400, 600))
 
 
 def _scraped(

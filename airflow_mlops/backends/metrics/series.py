@@ -54,9 +54,10 @@ class Series(Record):
 
 
 def parse_matrix(answer: Any) -> list[Series]:
-    """Return the series of a range selector's answer; samples that are not counts are skipped.
+    """Return the series of a range selector's answer; older samples that are no counts are skipped.
 
-    :raises ServiceUnavailableError: the answer is malformed or covers only a part of the data.
+    :raises ServiceUnavailableError: the answer is malformed or covers only a part of the data; a counter's
+        newest sample is no count (NaN, infinite, negative): what it counted is not known.
     """
     try:
         warnings, result = answer.get("warnings"), answer["data"]["result"]
@@ -67,7 +68,11 @@ def parse_matrix(answer: Any) -> list[Series]:
     if warnings:
         msg = f"an answer of a part of the data: {'; '.join(map(str, warnings))}"
         raise ServiceUnavailableError(msg)
-    return [each for each in found if each.samples]
+    for each in result:
+        if each.get("values") and not _is_count(float((newest := each["values"][-1])[1])):
+            msg = f"no count: {newest[1]} of {each['metric']}"
+            raise ServiceUnavailableError(msg)
+    return found
 
 
 def total(series: list[Series], since: float, until: float, scraped: frozenset[Any]) -> int:
@@ -80,9 +85,13 @@ def total(series: list[Series], since: float, until: float, scraped: frozenset[A
     return round(sum(each.growth(since, until, is_new=each.target in scraped) for each in series))
 
 
+def _is_count(value: float) -> bool:
+    return math.isfinite(value) and value >= 0
+
+
 def _series(found: dict[str, Any]) -> Series:
     samples = ((float(at), float(value)) for at, value in found["values"])
     return Series(
         labels={name: text for name, text in found["metric"].items() if name != "__name__"},
-        samples=tuple((at, value) for at, value in samples if math.isfinite(value) and value >= 0),
+        samples=tuple((at, value) for at, value in samples if _is_count(value)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -46,6 +46,8 @@ class Reading(Record):
     :param client_errors: requests, and as errors those answered 4xx.
     :param latency: requests, and as errors those slower than the champion's p99.
     :param quality: requests whose label is known, and as errors those answered wrongly.
+    :param recent: counts, by a source's own names, of the time from ``recent_since``, epoch seconds, to
+        ``until``: what is there later and not among them came late.
     """
 
     generation: str = ""
@@ -61,6 +63,8 @@ class Reading(Record):
     latency: ArmCounts | None = None
     quality: ArmCounts | None = None
     predictions: BinCounts | None = None
+    recent: dict[str, int] = field(default_factory=dict)
+    recent_since: float = 0.0
 
     def key(self, arm: Arm) -> str:
         """Return an identifier of an arm's counters that changes with every reset."""

@@ -8,6 +8,10 @@ Its configuration names the servers and weights, so they hold from its first req
 Predictions have a HAProxy backend of their own, so that the counters of its servers are of predictions only.
 Every other request goes to a second backend with the same servers and weights. What HAProxy refuses itself is
 given to no server.
+
+Each prediction counts once: as a server's answer below 500, or as a 5xx answer, the server's or HAProxy's
+own, in a table with a counter per slot. An answer that stalls or breaks off after its head is an error by
+``srv_abrt``. Connections to servers are not kept: where a kept one breaks, HAProxy does not answer.
 """
 
 from __future__ import annotations
@@ -80,7 +84,7 @@ defaults
 frontend clients
     bind fd@{listener}  # 127.0.0.1:{port}
     log ring@{ring} local0
-    log-format "%s %sp %ST %Ta %rc"
+    log-format "%s %sp %ST %Ta %rc %ts"
     acl prediction method POST
     acl predictions_path path {predictions}
     http-request set-log-level silent unless prediction predictions_path
@@ -98,8 +102,19 @@ _BACKEND_CONFIG = """\
 backend {name}
     balance roundrobin
     http-after-response set-header X-Gateway-Server %[srv_name]
+{counting}
 {servers}
 """
+_COUNTING = (
+    "    option http-server-close",
+    f"    stick-table type integer size 1 store gpc({len(SERVER_SLOTS)})",
+    "    http-request track-sc0 int(1)",
+    *(
+        f"    http-after-response sc-inc-gpc({index},0) if {{ srv_id {index + 1} }} {{ status ge 500 }}"
+        for index in range(len(SERVER_SLOTS))
+    ),
+)
+"""What counts the 5xx answers of each slot: one entry with a counter per slot."""
 
 
 class Gateway:
@@ -193,7 +208,7 @@ class Gateway:
 
         What is being answered is of all requests.
         """
-        text = self._command("show stat")
+        text = self._command(f"show stat;show table {_BACKEND}")
         found, others = parse_stats(text, _BACKEND), parse_stats(text, _OTHER_BACKEND)
         if missing := [slot for slot in SERVER_SLOTS if slot not in found]:
             msg = f"gateway of {self.folder.name!r} gives no statistics of {', '.join(missing)}"
@@ -232,7 +247,8 @@ class Gateway:
 
 def _backend(name: str, servers: Mapping[str, tuple[int, int]]) -> str:
     lines = (_server(name, slot, *servers.get(slot, (UNUSED_PORT, 0))) for slot in SERVER_SLOTS)
-    return _BACKEND_CONFIG.format(name=name, servers="\n".join(lines))
+    counting = _COUNTING if name == _BACKEND else ()
+    return _BACKEND_CONFIG.format(name=name, counting="\n".join(counting), servers="\n".join(lines))
 
 
 def _server(backend: str, slot: str, port: int, weight: int) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ import sqlalchemy as sa
 from airflow_mlops.backends.metrics.inference_table import InferenceTable, InferenceTableMetrics
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.errors import InvalidConfigError, ServiceUnavailableError
-from airflow_mlops.core.rollout.counters import Reading
+from airflow_mlops.core.rollout.counters import Reading, delta_since
+from airflow_mlops.core.rollout.evidence.prediction import BinCounts
 
 ARMS = Arms(canary="2", stable="1")
 ALL = InferenceTable(
@@ -69,7 +71,7 @@ def test_answers_of_the_window_are_counted_per_version(engine):
     reading = source(engine).read(ARMS, SINCE, now=110.0)
     assert counts(reading) == (2, 1, 1, 0)
     assert counts(reading.latency) == (2, 1, 1, 0)
-    assert (reading.predictions.canary, reading.predictions.stable) == ((1, 0, 0), (0, 0, 1))
+    assert (reading.predictions.canary, reading.predictions.stable) == ((1, 0, 0, 0), (0, 0, 1, 0))
     assert reading.until == 110.0
 
 
@@ -90,7 +92,7 @@ def test_labels_count_when_they_come_however_old_the_answer_is(engine):
         (6.0, "2", 200, 0.1, 0.2, 0, 105.0),
         (7.0, "1", 200, 0.1, 0.9, 1, 106.0),
         (8.0, "1", 200, 0.1, 0.9, 0, 99.0),
-        (9.0, "1", 200, 0.1, None, 0, 107.0),  # never answered
+        (9.0, "1", 503, 0.1, None, 0, 107.0),  # never answered
     )
     reading = source(engine).read(ARMS, SINCE, now=110.0)
     assert counts(reading.quality) == (2, 1, 1, 0)
@@ -102,6 +104,52 @@ def test_newest_rows_are_left_until_they_are_settled(engine):
     reading = source(engine, settle=5.0).read(ARMS, SINCE, now=110.0)
     assert (reading.canary_requests, reading.until) == (1, 105.0)
     assert source(engine, settle=5.0).read(ARMS, reading, now=110.0) == reading
+
+
+def test_rows_that_come_late_count_when_they_are_seen(engine):
+    insert(engine, (101.0, "2", 200), (102.0, "1", 200))
+    first = source(engine, settle=5.0).read(ARMS, SINCE, now=110.0)
+    insert(
+        engine, (99.0, "2", 504), (102.0, "2", 504), (103.0, "2", 504), (106.0, "2", 200), (107.0, "1", 200)
+    )
+    second = source(engine, settle=5.0).read(ARMS, first, now=115.0)
+    assert (counts(first), counts(second)) == ((1, 0, 1, 0), (4, 2, 2, 0))
+    assert Reading.from_json(second.to_json()) == second
+    again = source(engine, settle=5.0).read(ARMS, second, now=116.0)
+    assert counts(again) == counts(second)
+
+
+def test_rows_count_once_however_late_each_of_them_comes(engine):
+    rng = random.Random(12)  # noqa: S311 - delays
+    rows = sorted((at + rng.choice((0.1, 12.0, 25.0)), at) for at in (100.5 + n / 2 for n in range(200)))
+    last, now = SINCE, 100.0
+    while now < 260:
+        now += rng.choice((1.0, 5.0, 9.0))
+        insert(engine, *((at, "12"[int(at) % 2], 200) for come, at in rows if come <= now))
+        rows = [each for each in rows if each[0] > now]
+        last = InferenceTableMetrics(engine, ALL, settle_seconds=5.0, late_seconds=30.0).read(
+            ARMS, last, now=now
+        )
+    assert sum(counts(last)[::2]) == 200
+
+
+def test_row_that_is_later_than_that_is_never_counted(engine):
+    late = {"settle_seconds": 5.0, "late_seconds": 10.0}
+    first = InferenceTableMetrics(engine, ALL, **late).read(ARMS, SINCE, now=130.0)
+    insert(engine, (114.0, "2", 504), (116.0, "2", 504))
+    assert counts(InferenceTableMetrics(engine, ALL, **late).read(ARMS, first, now=131.0)) == (1, 1, 0, 0)
+
+
+def test_status_that_comes_after_its_row_is_corrected(engine):
+    insert(engine, (101.0, "2", None), (102.0, "1", 200))
+    first = source(engine).read(ARMS, SINCE, now=110.0)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE answers SET status = 200 WHERE time = 101"))
+    insert(engine, (111.0, "2", 500), (112.0, "2", 500))
+    assert (counts(first), counts(source(engine).read(ARMS, first, now=115.0))) == (
+        (1, 1, 1, 0),
+        (3, 2, 1, 0),
+    )
 
 
 def test_first_reading_says_from_when_to_count(engine):
@@ -116,9 +164,54 @@ def test_only_what_the_table_holds_is_watched(engine):
     assert (reading.latency, reading.quality, reading.predictions) == (None, None, None)
 
 
-def test_answer_without_a_status_is_none_and_no_success(engine):
-    insert(engine, (101.0, "2", None), (102.0, "2", 200), (103.0, "1", None))
-    assert counts(source(engine).read(ARMS, SINCE, now=110.0)) == (1, 0, 0, 0)
+@pytest.mark.parametrize("status", [None, 0, 14, 500, 599])
+def test_request_without_an_answer_is_an_error(engine, status):
+    insert(engine, (101.0, "2", status), (102.0, "2", 200), (103.0, "1", 200))
+    reading = source(engine).read(ARMS, SINCE, now=110.0)
+    assert counts(reading) == (2, 1, 1, 0)
+    assert counts(reading.client_errors) == (2, 0, 1, 0)
+
+
+@pytest.mark.parametrize("status", [400, 422, 499])
+def test_refusals_are_client_errors_and_no_answers(engine, status):
+    insert(engine, *((101.0 + n, "2", status) for n in range(5)), (103.0, "1", 200))
+    reading = source(engine).read(ARMS, SINCE, now=110.0)
+    assert counts(reading) == (5, 0, 1, 0)
+    assert counts(reading.client_errors) == (5, 5, 1, 0)
+    _, delta = delta_since(SINCE, reading, ())
+    assert counts(delta.answered) == (0, 0, 1, 0)
+
+
+def test_answer_that_holds_no_number_is_wrong_and_in_a_bin_of_its_own(engine):
+    insert(
+        engine,
+        (101.0, "2", 200, 0.1, None, 1, 105.0),
+        (102.0, "2", 200, 0.1, 0.9, 1, 105.0),
+        (103.0, "1", 422, 0.1, None, 1, 105.0),  # refused, which is no wrong answer
+        (104.0, "1", None, 0.1, None, 1, 105.0),
+        (105.0, "1", 200, 0.1, 0.4, 0, 105.0),
+    )
+    reading = source(engine).read(ARMS, SINCE, now=110.0)
+    assert counts(reading.quality) == (2, 1, 1, 0)
+    assert (reading.predictions.canary, reading.predictions.stable) == ((0, 0, 1, 1), (0, 1, 0, 0))
+
+
+def test_rollout_of_an_older_release_goes_on_with_its_bins(engine):
+    insert(engine, (101.0, "2", 200, 0.1, None), (102.0, "2", 200, 0.1, 0.9))
+    older = replace(SINCE, predictions=BinCounts(canary=(4, 0, 1), stable=(0, 0, 0)))
+    assert source(engine).read(ARMS, older, now=110.0).predictions.canary == (4, 0, 2)
+
+
+def test_grpc_codes_are_refused_before_any_traffic(engine):
+    insert(engine, (101.0, "2", 14), (102.0, "1", 0))
+    with pytest.raises(InvalidConfigError) as refused:
+        source(engine).check(now=110.0)
+    assert str(refused.value) == (
+        "inference table answers: status is at most 14, allowed: HTTP status, 100 to 599; a view can "
+        "translate gRPC codes"
+    )
+    insert(engine, (103.0, "1", 200))
+    source(engine).check(now=110.0)
 
 
 def test_server_whose_clock_is_behind_answers_nothing_rather_than_something_twice(engine):
@@ -134,9 +227,12 @@ def test_server_whose_clock_is_behind_answers_nothing_rather_than_something_twic
 @pytest.mark.parametrize(
     ("columns", "measured"),
     [
-        (InferenceTable(table="answers"), {"errors"}),
-        (InferenceTable(table="answers", seconds="took", slow_seconds=1.0), {"errors", "latency"}),
-        (ALL, {"errors", "latency", "predictions", "quality"}),
+        (InferenceTable(table="answers"), {"errors", "client_errors"}),
+        (
+            InferenceTable(table="answers", seconds="took", slow_seconds=1.0),
+            {"errors", "client_errors", "latency"},
+        ),
+        (ALL, {"errors", "client_errors", "latency", "predictions", "quality"}),
     ],
 )
 def test_table_says_what_it_measures_and_that_it_is_there(engine, columns, measured):

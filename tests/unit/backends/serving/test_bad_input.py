@@ -188,11 +188,12 @@ def test_version_that_has_no_counters_any_more_is_missing_data(gone):
     assert analyse_window(serving, "m", plan(), state, now=1.0).arrivals == {ReadingStatus.MISSING: 1}
 
 
-HEAD = "# pxname,svname,scur,status,weight,econ,eresp,wredis," + ",".join(
+HEAD = "# pxname,svname,sid,scur,status,weight,srv_abrt,wredis," + ",".join(
     f"hrsp_{kind}" for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 )
-ROWS = [f"models,{slot},0,no check,50,0,0,0,0,9,0,0,0,0" for slot in SERVER_SLOTS]
-WHOLE = "\n".join([HEAD, *ROWS]) + "\n\n"
+ROWS = [f"models,{slot},{sid},0,no check,50,0,0,0,9,0,0,0,0" for sid, slot in enumerate(SERVER_SLOTS, 1)]
+TABLE = "\n\n# table: models, type: integer, size:1, used:0\n\n"
+WHOLE = "\n".join([HEAD, *ROWS]) + TABLE
 
 
 class Talker(threading.Thread):
@@ -256,14 +257,16 @@ def talking(tmp_path, monkeypatch):
         (b"", "gateway of 'm' gives no statistics of slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8"),
         (b"\xff\xfe\x00rubbish", "gateway of 'm' gives no statistics of slot1, slot2, slot3, slot4, slot5, "
          "slot6, slot7, slot8"),
-        (HEAD.encode() + b"\nmodels,slot1,0,no che", "gateway: its statistics cannot be read: ValueError: "
-         "line of 'slot1' is cut off"),
+        (f"{HEAD}\nmodels,slot1,1,0,no che{TABLE}".encode(), "gateway: its statistics cannot be read: "
+         "ValueError: line of 'slot1' is cut off"),
         (WHOLE.replace(",9,", ",NaN,").encode(), "gateway: its statistics cannot be read: ValueError: "
          "invalid literal for int() with base 10: 'NaN'"),
-        ("\n".join([HEAD, *ROWS[:3]]).encode(), "gateway of 'm' gives no statistics of slot4, slot5, slot6, "
-         "slot7, slot8"),
+        (WHOLE.removesuffix(TABLE).encode(), "gateway: its statistics cannot be read: ValueError: its end "
+         "is cut off"),
+        (("\n".join([HEAD, *ROWS[:3]]) + TABLE).encode(), "gateway of 'm' gives no statistics of slot4, "
+         "slot5, slot6, slot7, slot8"),
     ],
-    ids=["silent", "empty", "rubbish", "cut off", "not a number", "a part"],
+    ids=["silent", "empty", "rubbish", "cut off", "not a number", "no table", "a part"],
 )  # fmt: skip
 def test_gateway_in_trouble_is_named_and_the_step_waits(talking, answer, said):
     serving, talker = talking(answer)
