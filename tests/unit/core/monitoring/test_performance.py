@@ -197,7 +197,10 @@ def test_metric_of_other_predictions_is_inconclusive_and_named():
     [
         (lambda y: 100 * y, "predictions lie between 0 and 100, brier needs probabilities"),
         (lambda y: 8 * y - 4, "predictions lie between -4 and 4, brier needs probabilities"),
-        (lambda y: np.stack([0.5 + 0 * y, 0.2 + 0.5 * y], axis=1), "probabilities of 400 of 400 rows do not sum to 1"),
+        (
+            lambda y: np.stack([0.5 + 0 * y, 0.2 + 0.5 * y], axis=1),
+            "probabilities of 400 of 400 rows do not sum to 1",
+        ),
     ],
     ids=["percent", "logits", "rows"],
 )
