@@ -48,7 +48,7 @@ def analyse_window(
     try:
         lease = keep_lease(backend, endpoint, state, now=now, seconds=plan.lease_seconds)
     except (LeaseLostError, EndpointBusyError) as error:
-        return abort(state, f"version {state.version} at {state.percent} %: {error}", now=now)
+        return abort(state, f"version {state.version} at {state.given_percent} %: {error}", now=now)
     state = replace(state, lease=lease)
     try:
         problem = intervention(backend.traffic(endpoint), state)

@@ -30,6 +30,7 @@ from airflow_mlops.runtime.deployment import (
     is_promoted,
     promote_version,
     promotion_claim,
+    require_begun,
     require_champion_of_ledger,
     restore_champion,
     return_traffic,
@@ -293,9 +294,8 @@ class PromoteModelOperator(RisingOperator):
     """
 
     def _fresh(self, state: RolloutState, context: Context) -> RolloutState:
-        registry = MlflowHook(self.mlflow_conn_id).registry()
-        is_done = is_promoted(registry, self.model, state.version, holder_of(context))
-        return state if is_done else super()._fresh(state, context)
+        ledger = MlflowHook(self.mlflow_conn_id).registry(), self.model, state.version
+        return state if is_promoted(*ledger, holder_of(context)) else super()._fresh(state, context)
 
     def _rise(self, context: Context, state: RolloutState) -> dict[str, Any]:
         """Promote and return the ledger entry."""
@@ -310,7 +310,7 @@ class PromoteModelOperator(RisingOperator):
             claim = promotion_claim(self.model, state, registry, evidence.run, override)
             entry: dict[str, Any] = promote_version(backend, registry, claim, context).to_json()
         seen: dict[str, Any] = {
-            "percent": state.percent,
+            "percent": state.given_percent,
             "reason": claim.reason,
             "holder": holder_of(context),
         }
@@ -368,6 +368,7 @@ class RollbackOperator(RolloutOperator):
         registry = MlflowHook(self.mlflow_conn_id).registry()
         backend, holder = ServingHook(self.serving_conn_id).backend(), holder_of(context)
         with fail_fast_unless_denied(), skip_what_is_not_mine(self.version):
+            require_begun(backend, registry, self.model, self.version, holder)
             champion = settled_champion(backend, registry, self.model, context)
             traffic = return_traffic(backend, self.model, self.version, champion, holder)
         stays = champion == self.version

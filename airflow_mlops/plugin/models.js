@@ -47,7 +47,7 @@ const isChange = (entry) => "to_version" in entry;
 const timeOf = (entry) => new Date(entry.at * 1000).toISOString().slice(0, 19).replace("T", " ");
 const versionOf = (entry) =>
   isChange(entry) ? `${entry.from_version ?? "none"} → ${entry.to_version}` : entry.version;
-const whoOf = (entry) => entry.actor || NO_PERSON[entry.because] || entry.because || "";
+const whoOf = (entry) => (entry.actor === `${entry.dag_id}/${entry.run_id}` ? "the rollout itself" : entry.actor) || NO_PERSON[entry.because] || entry.because || "";
 const whyOf = (entry) =>
   (isDecision(entry)
     ? [entry.comment]
@@ -60,7 +60,7 @@ const shortOf = (verdict) => verdict.replace(/^(.{8})[^/]*/, "$1…");
 function RunLink({ entry }) {
   if (!entry.dag_id) return "";
   const run = `dags/${encodeURIComponent(entry.dag_id)}/runs/${encodeURIComponent(entry.run_id)}`;
-  return h(Link, { href: new URL(run, document.baseURI).href, colorPalette: "blue", minW: "18rem", wordBreak: "break-all" },
+  return h(Link, { href: new URL(run, document.baseURI).href, colorPalette: "blue", minW: "12rem", wordBreak: "break-all" },
     h("span", null, entry.dag_id, h("br"), entry.run_id));
 }
 
@@ -71,7 +71,7 @@ function Entry({ entry }) {
     h(Text, { whiteSpace: "nowrap", fontWeight: "semibold" }, versionOf(entry)),
     whoOf(entry),
     h(RunLink, { entry }),
-    whyOf(entry).map((text) => h(Text, { key: text }, text)),
+    whyOf(entry).map((text) => h(Text, { key: text, minW: "22rem" }, text)),
     (entry.verdicts ?? []).map((verdict) => h(Code, { key: verdict, title: verdict, size: "sm", display: "block", w: "fit-content" },
       shortOf(verdict))),
   ];
@@ -114,6 +114,10 @@ function StopForm({ model, alone, onDone }) {
     state.error && h(Text, { color: "fg.error", role: "alert" }, state.error));
 }
 
+function servingOf({ traffic, url }) {
+  return traffic.stable ? `Version ${traffic.stable} serves all requests${url ? ` at ${url}` : ""}.` : "No version serves.";
+}
+
 function leaseOf(found) {
   if (found.lease_seconds === null) return "";
   const seconds = Math.round(Math.abs(found.lease_seconds));
@@ -123,7 +127,8 @@ function leaseOf(found) {
 /** What the analysis says; when nobody has looked for a while, since when, and that it said it then. */
 function evidenceOf({ live, silent_seconds: silent }) {
   if (!live) return "";
-  const then = silent === null ? "" : `not looked at for ${Math.round(silent)} s, nobody watches; at ${timeOf(live).slice(11)} UTC it was: `;
+  const at = timeOf(live).slice(11);
+  const then = silent === null ? `looked at ${at} UTC: ` : `not looked at for ${Math.round(silent)} s, nobody watches; at ${at} UTC it was: `;
   const tests = Object.entries(live.e_values).map(([name, value]) => `${name} ${Number(value).toPrecision(3)}`).join(", ");
   return `${then}${live.phase.replaceAll("_", " ")}; e-values: ${tests} (rolls back at ${Number(live.bar).toPrecision(3)}); ${live.reasons.join("; ")}`;
 }
@@ -146,12 +151,12 @@ function Rollout({ model, onStopped }) {
   if (!found) return h(Stack, null, trouble || h(Spinner), result);
   const { stable, canary, holder } = found.traffic;
   const percent = canary && !stable ? 100 : found.traffic.canary_percent;
-  if (!canary && !holder) return h(Stack, null, trouble, result, h(Text, { color: "fg.muted" }, "No rollout is running."));
+  if (!canary && !holder) return h(Stack, null, trouble, result, h(Text, { color: "fg.muted" }, `No rollout is running. ${servingOf(found)}`));
   return h(Box, { borderWidth: "1px", borderRadius: "md", p: 3, role: "region", "aria-label": `Rollout of ${model}` },
     h(Stack, { gap: 2 },
       h(Stack, { direction: "row", gap: 3, align: "center", wrap: "wrap" },
         h(Badge, { colorPalette: found.watched ? "blue" : "red" }, canary ? `canary ${percent} %` : "no canary"),
-        h(Text, { fontWeight: "semibold" }, canary ? `version ${canary} of ${model}` : model),
+        h(Text, { fontWeight: "semibold" }, canary ? `version ${canary} of ${model}${stable ? `, beside version ${stable}` : ""}` : model),
         h(Text, null, holder ? `held by ${holder}` : "nobody holds it"),
         h(Text, { color: found.watched ? "fg.muted" : "fg.error" }, leaseOf(found)),
         found.may_stop && !asks && h(Button, { size: "sm", colorPalette: "red", onClick: () => setAsks(true) }, "Stop")),

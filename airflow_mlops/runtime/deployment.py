@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.backends.registry.protocol import PROMOTION, ROLLBACK, LedgerEntry
-from airflow_mlops.core.errors import LeaseLostError, MlopsError, ModelReplacedError, TrafficConflictError
+from airflow_mlops.core.errors import (
+    EndpointBusyError,
+    InvalidConfigError,
+    LeaseLostError,
+    MlopsError,
+    ModelReplacedError,
+    TrafficConflictError,
+)
 from airflow_mlops.core.rollout.end import EndKind
 from airflow_mlops.runtime.clearance import last_decision
 from airflow_mlops.runtime.paths import VALIDATION_PATH, state_path
@@ -203,6 +210,20 @@ def promotion_claim(
         approval=override or (said.sentence if said else ""),
         evidence_run=evidence_run,
     )
+
+
+def require_begun(
+    backend: ServingBackend, registry: ModelRegistry, model: str, version: str, holder: str
+) -> None:
+    """Refuse to end a rollout of a version that does not exist, and that so never began.
+
+    :raises EndpointBusyError: no such version, and the rollout does not hold the endpoint.
+    """
+    try:
+        registry.version(model, version)
+    except InvalidConfigError as error:
+        if backend.traffic(model).holder != holder:
+            raise EndpointBusyError(str(error)) from error
 
 
 def clean_up(backend: ServingBackend, model: str, holder: str, lease: Lease | None = None) -> Traffic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.rules.gx_signatures import gx_signature
@@ -18,7 +19,7 @@ from airflow_mlops.core.data.profile.profile import missing_findings
 from airflow_mlops.core.verdict import Finding, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import fsspec
     import pandas as pd
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_mlops.core.data.profile.profile import Profile
     from airflow_mlops.core.data.schema.schema import Schema
     from airflow_mlops.core.data.window import Window
+
+_WRAPS = 2.0**62
 
 
 def check_schema(
@@ -62,7 +65,12 @@ def evaluate_rows(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    built = [build_expectation(rule, f"{rule.type}[{index}]") for index, rule in enumerate(rules)]
+    frame = _without_wrapping(rules, frame)
+    moments = _moments(frame)
+    built = [
+        build_expectation(_with_moments(rule, moments), f"{rule.type}[{index}]")
+        for index, rule in enumerate(rules)
+    ]
     for index, expectation in enumerate(built):
         expectation.meta = {**(expectation.meta or {}), "mlops_index": index}
     # passed together: adding them one by one drops duplicates
@@ -72,6 +80,42 @@ def evaluate_rows(rules: Sequence[Rule], frame: pd.DataFrame) -> list[Finding]:
     result = batch.get_batch({"dataframe": frame}).validate(suite)
     found = {r.expectation_config.meta["mlops_index"]: r for r in result.results}
     return [_finding(rule, found[index]) for index, rule in enumerate(rules)]
+
+
+def _without_wrapping(rules: Sequence[Rule], frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in which integers whose sum is asked for, and might exceed 64 bits, are Python's own."""
+    asked = {rule.kwargs.get("column") for rule in rules if rule.type == "expect_column_sum_to_be_between"}
+    found = [name for name in frame if name in asked and frame[name].dtype.kind in "iu" and len(frame)]
+    large = [name for name in found if float(frame[name].abs().max()) * len(frame) >= _WRAPS]
+    return frame.assign(**{str(name): frame[name].astype(object) for name in large})
+
+
+def _moments(frame: pd.DataFrame) -> dict[str, Callable[[str], Any]]:
+    """Return of each column of dates or times how a text of a rule becomes one."""
+    import datetime as dt
+
+    import pandas as pd
+
+    found: dict[str, Callable[[str], Any]] = {}
+    for name in frame:
+        first = frame[name].dropna().head(1).tolist()
+        if frame[name].dtype.kind == "M":
+            found[str(name)] = pd.Timestamp
+        elif first and type(first[0]) is dt.date:
+            found[str(name)] = dt.date.fromisoformat
+    return found
+
+
+def _with_moments(rule: Rule, moments: Mapping[str, Callable[[str], Any]]) -> Rule:
+    """Return the rule with a set of dates or times as such: YAML has them without quotes, JSON as text."""
+    parse, values = moments.get(str(rule.kwargs.get("column"))), rule.kwargs.get("value_set")
+    if parse is None or not isinstance(values, list):
+        return rule
+    try:
+        parsed = [parse(value) if isinstance(value, str) else value for value in values]
+    except ValueError:
+        return rule
+    return replace(rule, kwargs={**rule.kwargs, "value_set": parsed})
 
 
 def needed_columns(rules: Sequence[Rule]) -> set[str] | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _SILENT_WINDOWS = 3
-_HAND_OVER_SECONDS = 30.0
+_HAND_OVER_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def read_status(backend: ServingBackend, endpoint: str, *, now: float) -> Rollou
     traffic, lease = backend.traffic(endpoint), backend.current_lease(endpoint)
     counts, problem = _counts(backend, endpoint)
     live = _live(backend, endpoint)
-    live = live if live is not None and live.version == traffic.canary else None
+    live = live if live is not None and _is_of(live, traffic) else None
     held = traffic.holder is not None
     return RolloutStatus(
         traffic=traffic,
@@ -79,6 +79,12 @@ def _url(backend: ServingBackend, endpoint: str) -> str:
         return backend.url(endpoint)
     except MlopsError:
         return ""
+
+
+def _is_of(live: LiveRollout, traffic: Traffic) -> bool:
+    """Whether a live state is of the canary, and of the rollout that holds the endpoint, if one does."""
+    held = traffic.holder if live.holder else None
+    return live.version == traffic.canary and held in (None, live.holder)
 
 
 def _silent_seconds(live: LiveRollout, now: float) -> float | None:

@@ -55,7 +55,16 @@ def judge_step(plan: RolloutPlan, state: RolloutState) -> Judgement:
         return Judgement(decision=StepDecision.INCONCLUSIVE, reason=reason)
     if elapsed >= (step.deadline_seconds or 0):
         return Judgement(decision=StepDecision.INCONCLUSIVE, reason=_undecided(plan, state, step))
-    return Judgement(decision=StepDecision.CONTINUE, reason=state.share.conclude().reasons[0])
+    reasons = (*_waits_for(plan, state, step, elapsed), *state.share.conclude().reasons)
+    return Judgement(decision=StepDecision.CONTINUE, reason="; ".join(reasons))
+
+
+def _waits_for(plan: RolloutPlan, state: RolloutState, step: Step, elapsed: float) -> list[str]:
+    """Return what a step lacks besides evidence: time, requests, or data on a metric."""
+    bake, least = step.bake_seconds or 0, step.min_requests or 1
+    lacks = [f"bakes for {bake - elapsed:.0f} s more"] if elapsed < bake else []
+    lacks += [f"has {state.step_requests} of {least} requests"] if state.step_requests < least else []
+    return lacks + [f"no data on {name} yet" for name in _unmeasured(plan, state)]
 
 
 def trace_point(plan: RolloutPlan, state: RolloutState, window: ArmCounts) -> TracePoint:

@@ -66,7 +66,7 @@ def test_evidence_of_the_last_window_is_shown(serving, capsys):
     keep_live(serving, "m", PLAN, replace(state, clock=990.0))
     said = "\n".join(shown(capsys)[1])
     assert "  step     10 % since 00:00:00Z, looked at 00:16:30Z: stepping, continue" in said
-    assert "  why      e-value 1, rolls back at 20; harmless" in said
+    assert "  why      bakes for 7 s more; e-value 1, rolls back at 20; harmless" in said
     assert "  windows  canary 0/90 failed, stable 0/810 failed in this step; 0 unread" in said
     assert "  e-values errors 1 (rolls back at 20); harmless " in said
 
@@ -75,7 +75,14 @@ def test_what_was_said_before_nobody_watched_any_more_is_said_to_be_of_then(serv
     keep_live(serving, "m", PLAN, replace(watched(PLAN, state_at(10), windows=3), clock=900.0))
     said = "\n".join(shown(capsys)[1])
     assert "not looked at for 100 s, nobody watches; at 00:15:00Z: stepping, continue" in said
-    assert "  then     e-value 1, rolls back at 20; harmless" in said
+    assert "  then     bakes for 7 s more; e-value 1, rolls back at 20; harmless" in said
+
+
+def test_what_another_rollout_of_the_version_left_is_not_shown(serving, capsys):
+    other = replace(serving.leases["m"], holder="m__rollout/run-0")
+    state = replace(watched(PLAN, state_at(10), windows=3), lease=other, clock=990.0)
+    keep_live(serving, "m", PLAN, state)
+    assert not any(line.startswith("  step") for line in shown(capsys)[1])
 
 
 def test_canary_beside_which_nothing_serves_gets_all_requests(serving, capsys):

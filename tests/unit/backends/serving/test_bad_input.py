@@ -152,7 +152,8 @@ def test_metric_that_never_comes_is_inconclusive_word_for_word(on, phase):
     state = advance(plan(**bars), state, reading(510, 0, 4590), now=STOPS)
     assert (state.phase, state.decision) == (phase, StepDecision.INCONCLUSIVE)
     assert state.reasons == (
-        "no decision at 10 % within 100 s: 0 of 510 requests failed at 10 % (needs 20), e-value 1 of 40; "
+        "no decision at 10 % within 100 s: 0 of 510 requests failed at 10 % (needs 20), "
+        "e-value 1, rolls back at 40; "
         "no data on latency",
     )
 

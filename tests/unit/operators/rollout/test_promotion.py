@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from builders import VALIDATED, plan, promotion, watched
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, ROLLBACK
@@ -167,6 +167,13 @@ def test_roll_back_completes_a_promotion_that_the_ledger_has(world, promote, run
     roll_back(run)
     assert stands(world) == ("2", 0, "2", ["1", "2"])
     assert ended(world) == [(EndKind.PROMOTED, "2", 100)]
+
+
+def test_roll_back_of_a_version_that_there_is_not_is_skipped_with_those_there_are(world, passed, run):
+    world.serving.release("m", HOLDER)
+    with pytest.raises(AirflowSkipException, match="no version '99'; versions: 3, 2, 1; nothing was changed"):
+        run(RollbackOperator(task_id="r", model="m", version="99"))
+    assert ended(world) == []
 
 
 def test_alias_that_a_person_moved_to_the_canary_spares_it_no_clearance(world, passed, promote, monkeypatch):
