@@ -66,6 +66,11 @@ def deploy(**more):
     return DeployCanaryOperator(task_id="deploy", plan=PLAN, **COMMON | more)
 
 
+def roll_back(world, run, **more):
+    world.serving.claim("m", "m__stage/run-1")
+    return run(RollbackOperator(task_id="r", **COMMON, **more))
+
+
 def shift(state):
     return SetTrafficOperator(task_id="shift", percent=10, state=state, **COMMON)
 
@@ -200,7 +205,7 @@ def test_what_was_not_delivered_is_sent_by_the_retry_and_only_that(champion, run
 def test_notifier_that_hangs_is_left_to_itself(world, run, told, warned):
     hanging = HangingNotifier()
     notice = Notice(event=Event.STARTED, model="m", version="2", champion="1", step=0, weight=0, reason="x")
-    run(RollbackOperator(task_id="r", **COMMON))  # any task: its context is wanted
+    roll_back(world, run)  # any task: its context is wanted
     both = [hanging, *told.notifiers]
     send_notice(both, notice, world.context, mlflow_conn_id="c", within=0.3)
     hanging.may_end.set()
@@ -211,7 +216,7 @@ def test_notifier_that_hangs_is_left_to_itself(world, run, told, warned):
 
 
 def test_people_are_told_though_the_evidence_store_is_down(world, run, told, monkeypatch, warned):
-    run(RollbackOperator(task_id="r", **COMMON))
+    roll_back(world, run)
     notice = Notice(event=Event.STARTED, model="m", version="2", champion="1", step=0, weight=0, reason="x")
 
     def down(*args):
@@ -238,7 +243,7 @@ def test_hold_without_a_question_is_told_before_the_wait_goes_on(world, run, tol
     state = state_at(10, at=1.0, on_inconclusive=OnInconclusive.HOLD)
     held = watched(HOLD, state, windows=1, now=1.0, seconds=150.0)
     assert held.phase is Phase.HELD
-    run(RollbackOperator(task_id="r", **COMMON))
+    roll_back(world, run)
     sensor = analyse(state.to_json(), HOLD, notifiers=told.notifiers, deferrable=True)
     for _ in range(2):
         with pytest.raises(TaskDeferred):
@@ -256,7 +261,7 @@ def test_approval_that_is_waited_for_is_told(world, run, told):
 
 
 def test_second_intervention_of_a_step_is_told_too(world, run, told):
-    run(RollbackOperator(task_id="r", **COMMON))
+    roll_back(world, run)
     begun = state_at(10).to_json() | {"phase": "held", "intervened": True}
     for holds, percent in ((1, 40), (1, 40), (2, 0)):
         sensor = analyse(begun, notifiers=told.notifiers, deferrable=True)
@@ -267,7 +272,7 @@ def test_second_intervention_of_a_step_is_told_too(world, run, told):
 
 
 def test_step_that_is_held_once_more_while_the_question_waits_is_told_too(world, run, told):
-    run(RollbackOperator(task_id="r", **COMMON))
+    roll_back(world, run)
     asked = watched(HOLD, state_at(10, at=1.0), windows=1, now=1.0, seconds=150.0)
     ask = AskRolloutOperator(
         task_id="ask",
