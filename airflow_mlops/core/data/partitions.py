@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 MAX_PARTITIONS_AT_ONCE = 100
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+"""Key of the rows whose partition column is null, as Hive and Spark write it: of no place in an order."""
 
 
 class Complete(StrEnum):
@@ -58,7 +60,9 @@ class PartitionWait(Record):
 
     def wants(self, key: str) -> bool:
         """Say whether a partition is waited for."""
-        return key == self.partition if self.partition else key > self.after
+        if self.partition:
+            return key == self.partition
+        return key > self.after and key != NULL_PARTITION
 
 
 def last_partitions(keys: Iterable[str], count: int) -> tuple[str, ...]:
@@ -79,9 +83,14 @@ def partitions_up_to(
 ) -> tuple[str, ...]:
     """Return the last ``count`` partitions up to and including ``key``, ascending; never a later one.
 
+    Rows whose partition column is null may be of any time: they are returned if ``key`` names them, else not.
+
     :param known: keys of the dataset, in any order; ``key`` need not be among them.
     :param leaving_out: keys that do not count; ``key`` itself always does.
     """
+    if key == NULL_PARTITION:
+        return last_partitions([key], count)
+    leaving_out = {NULL_PARTITION, *leaving_out}
     earlier = (one for one in known if one < key and one not in leaving_out)
     return last_partitions([*earlier, key], count)
 

@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 from airflow_mlops.backends.profiling.files.lake.find import open_lake_table, require_outside_tables
 from airflow_mlops.backends.profiling.files.source import STATED_TYPES, DataFiles
 from airflow_mlops.backends.profiling.files.storage import (
-    KEY,
     Storage,
     bare_folders,
     children,
     files_below,
     key_of,
     locate,
+    require_key,
 )
 from airflow_mlops.core.data.dataset_uri import CsvType, DatasetUri
+from airflow_mlops.core.data.partitions import NULL_PARTITION
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -29,20 +30,21 @@ if TYPE_CHECKING:
 
     import fsspec
 
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-
 
 def list_partitions(uri: str, filesystem: fsspec.AbstractFileSystem | None = None) -> list[str]:
-    """Return the partition keys below ``uri``, ascending.
+    """Return the partition keys below ``uri``, ascending; that of rows of no partition first.
 
     A partition is ``<uri>/<key>.parquet``, ``<uri>/<key>/*.parquet`` or ``<uri>/<name>=<key>/*.parquet``
-    (or csv); of a Delta or Iceberg table a value of its first partition column.
+    (or csv), or several of these with the same key; of a Delta or Iceberg table a value of its first
+    partition column.
+
+    :raises InvalidDataError: a file or folder whose name gives no key.
     """
     parsed = DatasetUri.parse(uri)
     storage = locate(parsed.location, filesystem)
     table = open_lake_table(storage, parsed.version)
     keys = table.keys() if table is not None else children(storage)
-    return sorted(key for key in keys if KEY.fullmatch(key))
+    return sorted(keys, key=lambda key: (key != NULL_PARTITION, key))
 
 
 def find_files(
@@ -75,12 +77,12 @@ def find_files(
 def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
     """Return the paths of the data files of some partitions of plain folders, of all if none is named."""
     if not partitions:
-        return files_below(storage, storage.path, storage.uri)
+        return files_below(storage, [storage.path], storage.uri)
     there = children(storage)
     _require_there(storage, partitions, there)
     return [
         path
-        for key in partitions
+        for key in dict.fromkeys(partitions)
         for path in files_below(storage, there[key], f"{storage.uri} partition {key}")
     ]
 
@@ -131,28 +133,26 @@ def _typed(value: str | None, field: pa.Field, uri: str) -> Any:
 
 def _partition_of(path: str, root: str) -> str | None:
     inside = PurePosixPath(path).parts[len(PurePosixPath(root).parts) :]
-    return key_of(inside[0]) if inside else None
+    return key_of(inside[0], is_folder=len(inside) > 1) if inside else None
 
 
 def folder_values(path: str, root: str) -> dict[str, str | None]:
     """Return the values that ``name=value`` folders between a dataset's root and a file give."""
     inside = PurePosixPath(path).parts[len(PurePosixPath(root).parts) : -1]
     pairs = (part.partition("=") for part in inside if "=" in part)
-    return {unquote(name): None if value == _NO_VALUE else unquote(value) for name, _, value in pairs if name}
+    return {
+        unquote(name): None if value == NULL_PARTITION else unquote(value) for name, _, value in pairs if name
+    }
 
 
 def _require_keys(partitions: Sequence[str]) -> None:
     for key in partitions:
-        if not KEY.fullmatch(key):
-            msg = (
-                f"partition {key!r}: letters, digits and '_.:+-' are allowed, starting with a letter or digit"
-            )
-            raise InvalidDataError(msg)
+        require_key(key)
 
 
 def _require_there(storage: Storage, partitions: Sequence[str], there: Mapping[str, object]) -> None:
     for key in partitions:
         if key not in there:
-            known = ", ".join(sorted(k for k in there if KEY.fullmatch(k))) or "none"
+            known = ", ".join(sorted(there)) or "none"
             msg = f"{storage.uri}: no partition {key!r}; partitions: {known}"
             raise InvalidDataError(msg)

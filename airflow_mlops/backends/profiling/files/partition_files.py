@@ -12,6 +12,8 @@ from airflow_mlops.core.data.partitions import Contents
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import fsspec
 
     from airflow_mlops.core.data.partitions import PartitionWait
@@ -37,10 +39,11 @@ def _contents(storage: Storage, key: str) -> Contents:
         files = find_files(storage, [key]).paths
     except (InvalidDataError, FileNotFoundError):
         return Contents()
-    return Contents(files=len(files), size=storage.size(files), marker=_has_marker(storage, files[0]))
+    return Contents(files=len(files), size=storage.size(files), marker=_has_marker(storage, files))
 
 
-def _has_marker(storage: Storage, file: str) -> bool:
-    """Say whether the partition's directory holds the marker; a partition of one file has no directory."""
-    inside = PurePosixPath(file).relative_to(storage.path).parts
-    return len(inside) > 1 and storage.files.exists(f"{storage.path}/{inside[0]}/{_MARKER}")
+def _has_marker(storage: Storage, files: Sequence[str]) -> bool:
+    """Say whether each of the partition's directories holds the marker; one of files only has none."""
+    inside = (PurePosixPath(file).relative_to(storage.path).parts for file in files)
+    folders = {parts[0] for parts in inside if len(parts) > 1}
+    return bool(folders) and all(storage.files.exists(f"{storage.path}/{f}/{_MARKER}") for f in folders)

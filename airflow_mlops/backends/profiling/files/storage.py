@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import unicodedata
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 _SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs", "http", "https")
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 _PACKED = (".gz", ".bz2", ".xz")
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
+_LONGEST_KEY = 250
+"""Characters of a partition key that Airflow stores."""
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
 _HASHED_BYTES = 1 << 20
 
@@ -128,24 +130,49 @@ def format_of(path: str) -> str | None:
     return None if found == "parquet" and inner is not name else found
 
 
-def key_of(path: str) -> str:
-    """Return the partition key that a data file's name, or a folder's, stands for."""
+def key_of(path: str, *, is_folder: bool) -> str:
+    """Return the partition key that a data file's name, or a folder's, stands for.
+
+    The value of a ``name=value`` folder is percent-decoded, as Hive and Spark encode it.
+    """
     name = PurePosixPath(path).name
+    if is_folder and "=" in name:
+        return unquote(name.partition("=")[2])
     if format_of(name) is None:
-        return name.rpartition("=")[2]
+        return name
     packed = PurePosixPath(name).suffix.lower() in _PACKED
     return PurePosixPath(PurePosixPath(name).stem if packed else name).stem
 
 
-def children(storage: Storage) -> dict[str, str]:
-    """Return what may be a partition directly below, by key."""
+def children(storage: Storage) -> dict[str, list[str]]:
+    """Return the files and folders directly below that are partitions, by key: of one key all of them.
+
+    :raises InvalidDataError: one whose name gives no key; names it.
+    """
     if storage.files.isfile(storage.path):
         return {}
-    found = {}
-    for entry in storage.files.ls(storage.path, detail=True):
-        if entry["type"] == "directory" or format_of(entry["name"]):
-            found[key_of(entry["name"].rstrip("/"))] = entry["name"].rstrip("/")
+    found: dict[str, list[str]] = {}
+    for entry in sorted(storage.files.ls(storage.path, detail=True), key=itemgetter("name")):
+        path, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
+        name = PurePosixPath(path).name
+        if not (_is_shown_folder(name) if is_folder else format_of(name) and name[0] not in "_."):
+            continue
+        key = key_of(path, is_folder=is_folder)
+        require_key(key, f"{storage.uri}: {'folder' if is_folder else 'file'} {name!r}: ")
+        found.setdefault(key, []).append(path)
     return found
+
+
+def require_key(key: str, where: str = "") -> None:
+    """Refuse what is no partition key.
+
+    :param where: begin of the message.
+    :raises InvalidDataError: an empty key, a very long one, or one with control characters.
+    """
+    kinds = {unicodedata.category(character) for character in key}
+    if not key or len(key) > _LONGEST_KEY or kinds & {"Cc", "Cs"}:
+        msg = f"{where}partition {key!r}: allowed: 1 to {_LONGEST_KEY} characters, no control characters"
+        raise InvalidDataError(msg)
 
 
 def bare_folders(storage: Storage, filled: Collection[str]) -> tuple[str, ...]:
@@ -155,25 +182,23 @@ def bare_folders(storage: Storage, filled: Collection[str]) -> tuple[str, ...]:
 
     :param filled: keys of the partitions with files.
     """
-    folders = {key: path for key, path in children(storage).items() if format_of(path) is None}
-    known = [PurePosixPath(path).name for key, path in folders.items() if key in filled]
+    below = children(storage).items()
+    folders = [(key, path) for key, paths in below for path in paths if not format_of(path)]
+    known = [PurePosixPath(path).name for key, path in folders if key in filled]
     named = "=" if all("=" in name for name in known) else ""
-    open_ = [path for key, path in folders.items() if key not in filled and KEY.fullmatch(key)]
+    open_ = [path for key, path in folders if key not in filled]
     alike = [path for path in open_ if known and named in PurePosixPath(path).name]
     return tuple(path for path in alike if not any(_is_shown(p, path) for p in storage.files.find(path)))
 
 
-def files_below(storage: Storage, path: str, name: str) -> list[str]:
-    """Return data files below a path; what starts with ``_`` or ``.`` is not data (half-written, markers).
+def files_below(storage: Storage, paths: Sequence[str], name: str) -> list[str]:
+    """Return the data files among some paths, and below them.
+
+    What starts with ``_`` or ``.`` is not data (half-written, markers), except for folders ``_name=value``.
 
     :raises InvalidDataError: none there, several formats, or a table within.
     """
-    if storage.files.isfile(path):
-        found = [path]
-    else:
-        there = sorted(storage.files.find(path))
-        require_no_table_within(there, path, name)
-        found = [file for file in there if _is_data(file, path)]
+    found = [file for path in paths for file in _data_below(storage, path, name)]
     kinds = {format_of(file) for file in found}
     if not found or len(kinds) > 1 or None in kinds:
         suffixes = sorted({PurePosixPath(file).suffix for file in found})
@@ -181,6 +206,14 @@ def files_below(storage: Storage, path: str, name: str) -> list[str]:
         msg = f"{name}: data files: {held}; allowed: .parquet, or .csv, .tsv (.gz, .bz2, .xz too), one kind"
         raise (InvalidDataError if found else NoRowsError)(msg)
     return found
+
+
+def _data_below(storage: Storage, path: str, name: str) -> list[str]:
+    if storage.files.isfile(path):
+        return [path]
+    there = sorted(storage.files.find(path))
+    require_no_table_within(there, path, name)
+    return [file for file in there if _is_data(file, path)]
 
 
 def require_no_table_within(files: Sequence[str], root: str, name: str) -> None:
@@ -204,7 +237,11 @@ _TABLE_MARKS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 
 
 def _is_iceberg_metadata(parts: Sequence[str]) -> bool:
-    return len(parts) > 1 and parts[-2] == "metadata" and parts[-1].endswith(".metadata.json")
+    return (
+        len(parts) > 1
+        and parts[-2] == "metadata"
+        and parts[-1].endswith((".metadata.json", ".metadata.json.gz"))
+    )
 
 
 def _is_data(file: str, root: str) -> bool:
@@ -212,5 +249,10 @@ def _is_data(file: str, root: str) -> bool:
 
 
 def _is_shown(file: str, root: str) -> bool:
-    parts = PurePosixPath(file).parts[len(PurePosixPath(root).parts) :]
-    return not any(part[0] in "_." for part in parts)
+    *folders, name = PurePosixPath(file).parts[len(PurePosixPath(root).parts) :]
+    return name[0] not in "_." and all(map(_is_shown_folder, folders))
+
+
+def _is_shown_folder(name: str) -> bool:
+    """Say whether a folder's files are data: ``name=value`` is the folder of a partition, as in Spark."""
+    return name[0] != "." and (name[0] != "_" or "=" in name)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
-from airflow_mlops.backends.profiling.files.storage import KEY
 from airflow_mlops.backends.profiling.tables.sql import profile_relation
 from airflow_mlops.core.data.window import Window
 from airflow_mlops.core.errors import (
@@ -40,6 +39,7 @@ _INSTALL = {
 """Package to install for each scheme of a connection URL."""
 _UNREACHABLE = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError")
 """Class names of drivers' transient errors; drivers share no base class."""
+_TEXT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
@@ -258,7 +258,7 @@ def _value(values: Any, column: str, key: str) -> str | int:
     kind = values.type()
     if kind.is_integer() and re.fullmatch(r"-?\d{1,18}", key):
         return int(key)
-    if kind.is_string() and KEY.fullmatch(key):
+    if kind.is_string() and _TEXT_KEY.fullmatch(key):
         return key
     msg = (
         f"partition {key!r} of column {column!r} ({kind}): allowed: text of letters, digits and '_.:+-', "

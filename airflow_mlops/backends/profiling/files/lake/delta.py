@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from airflow_mlops.backends.profiling.files.lake.table import (
     LakeTable,
+    key_of_value,
     plain_types,
     refuse_without,
     whole_number,
@@ -110,7 +111,7 @@ def _as_table(storage: Storage, table: Any, actions: pa.Table) -> LakeTable:
         paths=tuple(sorted(values)),
         schema=plain_types(pa.schema(table.schema().to_arrow())),
         values=values,
-        partition={path: None if value is None else str(value) for path, value in found.items()},
+        partition={path: key_of_value(value) if first else None for path, value in found.items()},
         column=first,
     )
 

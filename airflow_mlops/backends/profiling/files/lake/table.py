@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from airflow_mlops.backends.profiling.files.source import DataFiles
 from airflow_mlops.backends.profiling.files.storage import Storage
+from airflow_mlops.core.data.partitions import NULL_PARTITION
 from airflow_mlops.core.errors import InvalidDataError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class LakeTable:
             partitions=self.partition,
             notes=(f"table at version {self.version}", *self.notes),
         )
+
+
+def key_of_value(value: Any) -> str:
+    """Return the partition key that a value of a partition column stands for, null too."""
+    return NULL_PARTITION if value is None else str(value)
 
 
 def refuse_without(extra: str, kind: str, storage: Storage, error: ImportError) -> NoReturn:
