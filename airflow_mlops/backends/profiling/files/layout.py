@@ -63,7 +63,8 @@ def find_files(
     _require_keys(partitions)
     table = open_lake_table(storage, version)
     if table is not None:
-        _require_there(storage, partitions, table.keys())
+        if partitions:
+            _require_there(storage, partitions, table.keys())
         return table.files(partitions)
     require_outside_tables(storage)
     if version:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from airflow_mlops.backends.profiling.files.lake.field_ids import require_field_ids
 from airflow_mlops.backends.profiling.files.source import (
     naming_file,
     require_unique,
@@ -20,7 +21,7 @@ from airflow_mlops.backends.profiling.files.source import (
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_mlops.backends.profiling.files.source import DataFiles, PlacedBatch
 
@@ -43,7 +44,8 @@ class ParquetSource:
         self.names = [self.storage.inside(path) for path in self.files]
         for name, part in zip(self.names, self.parts, strict=True):
             require_unique(part.names, name)
-            _require_field_ids(part, data.field_ids, name)
+            if data.field_ids:
+                require_field_ids(part, data.field_ids, data.field_names, name)
         counts = zip(self.files, self.metadata, strict=True)
         self.empty = [path for path, part in counts if part is None or not part.num_rows]
         parts = self._schemas()
@@ -246,23 +248,6 @@ def _table(batches: list[pa.RecordBatch], wanted: pa.Schema) -> pa.Table:
 
 def _decoded(values: Any, wanted: pa.DataType) -> Any:
     return values if values.type == wanted else pc.cast(values, wanted)
-
-
-def _require_field_ids(part: pa.Schema, known: Mapping[int, str], file: str) -> None:
-    """Refuse a file whose columns were renamed in its table, or are others of the same name.
-
-    :raises InvalidDataError: names file and column.
-    """
-    for field in part if known else ():
-        number = int((field.metadata or {}).get(b"PARQUET:field_id", -1))
-        if number >= 0 and known.get(number, field.name) != field.name:
-            now = f"{known[number]!r} in its table: compact the table, so that its files have the new name"
-            msg = f"{file}: column {field.name!r} is {now}"
-            raise InvalidDataError(msg)
-        if number >= 0 and number not in known and field.name in known.values():
-            msg = f"{file}: column {field.name!r} is not that of its table, which was "
-            msg += "dropped and added again: compact the table"
-            raise InvalidDataError(msg)
 
 
 def _unified(parts: list[tuple[str, pa.Schema]]) -> pa.Schema:

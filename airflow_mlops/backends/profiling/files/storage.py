@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs", "http", "https")
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 _PACKED = (".gz", ".bz2", ".xz")
+_ICEBERG_METADATA = (".metadata.json", ".metadata.json.gz")
 _LONGEST_KEY = 250
 """Characters of a partition key that Airflow stores."""
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
@@ -236,12 +237,14 @@ def require_no_table_within(files: Sequence[str], root: str, name: str) -> None:
 _TABLE_MARKS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 
 
+def iceberg_metadata(storage: Storage, folder: str) -> list[str]:
+    """Return the metadata files of the Iceberg table that a folder is, packed ones too."""
+    found = storage.files.glob(f"{folder}/metadata/*.metadata.json*")
+    return [path for path in found if path.endswith(_ICEBERG_METADATA)]
+
+
 def _is_iceberg_metadata(parts: Sequence[str]) -> bool:
-    return (
-        len(parts) > 1
-        and parts[-2] == "metadata"
-        and parts[-1].endswith((".metadata.json", ".metadata.json.gz"))
-    )
+    return len(parts) > 1 and parts[-2] == "metadata" and parts[-1].endswith(_ICEBERG_METADATA)
 
 
 def _is_data(file: str, root: str) -> bool:

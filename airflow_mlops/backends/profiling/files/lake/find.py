@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from airflow_mlops.backends.profiling.files.storage import iceberg_metadata
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def open_lake_table(storage: Storage, version: str) -> LakeTable | None:
         from airflow_mlops.backends.profiling.files.lake.delta import open_delta
 
         return open_delta(storage, version)
-    if storage.files.glob(f"{storage.path}/metadata/*.metadata.json"):
+    if iceberg_metadata(storage, storage.path):
         from airflow_mlops.backends.profiling.files.lake.iceberg import open_iceberg
 
         return open_iceberg(storage, version)
@@ -43,6 +44,6 @@ def require_outside_tables(storage: Storage) -> None:
         if storage.files.isdir(f"{folder}/_delta_log"):
             msg = f"{storage.uri}: lies within the Delta table {folder}; allowed: the table, with a partition"
             raise InvalidDataError(msg)
-        if folder.name == "data" and storage.files.glob(f"{folder.parent}/metadata/*.metadata.json"):
+        if folder.name == "data" and iceberg_metadata(storage, str(folder.parent)):
             msg = f"{storage.uri}: lies within the Iceberg table {folder.parent}; allowed: the table"
             raise InvalidDataError(msg)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.backends.profiling.files.lake.table import (
     LakeTable,
+    key_of_value,
     plain_types,
     refuse_without,
     whole_number,
 )
+from airflow_mlops.backends.profiling.files.storage import iceberg_metadata
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def open_iceberg(storage: Storage, version: str) -> LakeTable:
         raise InvalidDataError(msg)
     tasks = list(table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
     _require_readable(storage, tasks)
-    schema = table.scan(snapshot_id=snapshot.snapshot_id).projection()
+    schema = table.schema() if number is None else table.scan(snapshot_id=number).projection()
+    _require_no_defaults(storage, schema)
     keys = {place(task.file.file_path): _key(table, task.file) for task in tasks}
     return LakeTable(
         storage=storage,
@@ -54,7 +57,9 @@ def open_iceberg(storage: Storage, version: str) -> LakeTable:
         partition=keys,
         column=_column(table),
         notes=_changed(schema.column_names, table.schema().column_names),
-        field_ids={found.field_id: found.name for found in schema.fields},
+        unplaced=tuple(place(task.file.file_path) for task in tasks if _index(table, task.file) is None),
+        field_ids={number: schema.find_column_name(number) for number in sorted(schema.field_ids)},
+        field_names=_field_names(table),
     )
 
 
@@ -67,8 +72,7 @@ def _changed(read: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
 
 def newest_metadata(storage: Storage) -> str:
     """Return the path of the newest metadata file: ``v3.metadata.json``, ``00003-<uuid>.metadata.json``."""
-    found = storage.files.glob(f"{storage.path}/metadata/*.metadata.json")
-    return str(max(found, key=lambda path: (_number(path), path)))
+    return max(iceberg_metadata(storage, storage.path), key=lambda path: (_number(path), path))
 
 
 def _number(path: str) -> int:
@@ -86,13 +90,44 @@ def _require_readable(storage: Storage, tasks: Sequence[Any]) -> None:
         raise InvalidDataError(msg)
 
 
-def _key(table: Any, file: Any) -> str | None:
-    """Return the partition key of a file; ``None`` if it has none by the table's newest partitioning."""
-    if not _column(table) or file.spec_id != table.spec().spec_id or file.partition[0] is None:
+def _require_no_defaults(storage: Storage, schema: Any) -> None:
+    named = [found.name for found in schema.fields if found.initial_default is not None]
+    if named:
+        msg = (
+            f"{storage.uri}: Iceberg table with a default for older rows ({', '.join(named)}), which is not "
+        )
+        msg += "read; rewrite its files"
+        raise InvalidDataError(msg)
+
+
+def _field_names(table: Any) -> dict[str, int] | None:
+    """Return the numbers of columns in files without any, by the name mapping; ``None`` without one."""
+    mapping = table.name_mapping()
+    if mapping is None:
         return None
-    first = table.spec().fields[0]
+    return {name: one.field_id for one in mapping for name in one.names if one.field_id is not None}
+
+
+def _index(table: Any, file: Any) -> int | None:
+    """Return the place of the partition column among a file's partition values; ``None`` if not there.
+
+    Files keep the partitioning under which they were written.
+    """
+    if not _column(table):
+        return None
+    source, fields = table.spec().fields[0].source_id, table.specs()[file.spec_id].fields
+    found = (i for i, f in enumerate(fields) if f.source_id == source and str(f.transform) == "identity")
+    return next(found, None)
+
+
+def _key(table: Any, file: Any) -> str | None:
+    """Return the partition key of a file; ``None`` if it has none."""
+    index = _index(table, file)
+    if index is None:
+        return None
+    value, first = file.partition[index], table.spec().fields[0]
     kind = table.schema().find_type(first.source_id)
-    return str(first.transform.to_human_string(kind, file.partition[0]))
+    return key_of_value(None if value is None else first.transform.to_human_string(kind, value))
 
 
 def _column(table: Any) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def load_table(storage: Storage, metadata_path: str) -> tuple[Any, Callable[[str], str]]:
     """Return the table, and a function that maps a path of its metadata to where the file lies now."""
-    metadata = FromInputFile.table_metadata(_Input(metadata_path, storage, metadata_path))
+    metadata = FromInputFile.table_metadata(_Input(_as_packed(metadata_path), storage, metadata_path))
     written = metadata.location.rstrip("/")
 
     def place(path: str) -> str:
@@ -40,6 +40,12 @@ def load_table(storage: Storage, metadata_path: str) -> tuple[Any, Callable[[str
         catalog=NoopCatalog("none"),
     )
     return table, place
+
+
+def _as_packed(path: str) -> str:
+    """Return the path of metadata under the name by which pyiceberg knows that it is packed."""
+    packed = ".metadata.json.gz"
+    return f"{path.removesuffix(packed)}.gz.metadata.json" if path.endswith(packed) else path
 
 
 class _Files(FileIO):

@@ -23,7 +23,9 @@ class LakeTable:
 
     :param paths: its files, with the values of its partition columns in ``values``.
     :param partition: by file, the key of the window's partition it belongs to; ``None`` if it has none.
+    :param unplaced: files of no partition, as those from before the table was partitioned as it is now.
     :param field_ids: names of the columns by the numbers that the files know them by.
+    :param field_names: these numbers by names, for files that have none; ``None`` if the table tells none.
     """
 
     storage: Storage
@@ -34,10 +36,19 @@ class LakeTable:
     partition: Mapping[str, str | None]
     column: str = ""
     notes: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
     field_ids: Mapping[int, str] = field(default_factory=dict)
+    field_names: Mapping[str, int] | None = None
 
     def keys(self) -> dict[str, str]:
-        """Return the partition keys: the values of its first partition column."""
+        """Return the partition keys: the values of its first partition column.
+
+        :raises InvalidDataError: not all of its files were written by partition.
+        """
+        if self.column and self.unplaced:
+            msg = f"{self.storage.uri}: {len(self.unplaced)} of {len(self.paths)} files were written before "
+            msg += f"the table was partitioned by {self.column!r}: rewrite them, or read the table as a whole"
+            raise InvalidDataError(msg)
         return {key: key for key in self.partition.values() if key is not None}
 
     def files(self, partitions: Sequence[str]) -> DataFiles:
@@ -59,6 +70,7 @@ class LakeTable:
             version=self.version,
             schema=self.schema,
             field_ids=self.field_ids,
+            field_names=self.field_names,
             partitions=self.partition,
             notes=(f"table at version {self.version}", *self.notes),
         )

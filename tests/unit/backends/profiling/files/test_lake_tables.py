@@ -224,7 +224,10 @@ def test_iceberg_columns_are_those_of_the_snapshot_and_later_changes_are_told(tm
     uri, made = iceberg(tmp_path, OLD)
     with made.update_schema() as change:
         change.add_column("z", LongType())
-    assert profile_files(uri)[1].notes[-1].endswith("not the table's since: x, day, z")
+    old = made.current_snapshot().snapshot_id
+    notes = profile_files(f"{uri}#version={old}")[1].notes
+    assert notes[-1].endswith("not the table's since: x, day, z")
+    assert read_files(uri)[1].column("z").null_count == 10
 
 
 def test_iceberg_file_whose_column_was_renamed_is_refused(tmp_path):

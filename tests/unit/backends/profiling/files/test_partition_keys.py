@@ -1,4 +1,4 @@
-"""Partition keys: all that has a key belongs to it, whatever characters it has; none is dropped in silence."""
+"""Partition keys: all that has a key belongs to it, whatever its characters; none is dropped in silence."""
 
 from __future__ import annotations
 
