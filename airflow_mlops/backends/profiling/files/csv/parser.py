@@ -1,7 +1,7 @@
 """Parser of one csv file: Arrow reads its blocks in the file's dialect; types are those of the first block.
 
-Arrow would make a number of 00123, and a float of more digits than one holds: columns of such values stay
-text. One whose first leading zero comes after the first block is refused, since its type is decided by then.
+Arrow would make a number of 00123 and 0x1f, and a float of more digits than one holds: columns of such values
+stay text. One whose first such value comes after the first block is refused: its type is decided by then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-_LEADING_ZEROS = r"^[+-]?0[0-9]"
+_IDS = r"^[+-]?0[0-9xX]"
+"""Values that begin as numbers are not written: with leading zeros, or in hexadecimal."""
 _LONG_NUMBER = r"^[+-]?[0-9]{19,}$"
 _LARGEST = 2.0**63
 _MOST_WORDS = 5
@@ -75,10 +76,8 @@ class CsvParser:
         table = self._parse(block, None, column_types={**stated, **self._by_hand(stated)})
         require_unique(table.schema.names, self.name)
         numbers = self._numbers(table.schema)
-        examples = self._matching(block, None, numbers, _LEADING_ZEROS) if self._zeros(block, numbers) else {}
-        notes = [
-            f"{name} kept as text: {found!r} has leading zeros{_STATE}" for name, found in examples.items()
-        ]
+        examples = self._matching(block, None, numbers, _IDS) if self._may_hold_ids(block, numbers) else {}
+        notes = [f"{name} kept as text: {found!r} {_has(found)}{_STATE}" for name, found in examples.items()]
         large = [name for name in numbers if _exceeds(table.column(name))]
         long = self._matching(block, None, large, _LONG_NUMBER) if large else {}
         notes += [f"{name} kept as text: no number holds {found}" for name, found in long.items()]
@@ -123,7 +122,7 @@ class CsvParser:
         """Parse whole rows.
 
         :param names: names of the columns; of the first row if ``None``.
-        :raises InvalidDataError: a number with leading zeros, which would be lost.
+        :raises InvalidDataError: a number with leading zeros, or in hexadecimal: both would be lost.
         """
         by_hand = self._by_hand(dict(zip(wanted.names, wanted.types, strict=True)))
         parsed = pa.schema([f.with_type(by_hand.get(f.name, f.type)) for f in wanted])
@@ -131,11 +130,13 @@ class CsvParser:
             block, names, column_types=parsed, include_columns=wanted.names, include_missing_columns=True
         )
         numbers = self._numbers(wanted)
-        if self._zeros(block, numbers):
+        if self._may_hold_ids(block, numbers):
             there = [name for name in numbers if names is None or name in names]
-            for name, found in self._matching(block, names, there, _LEADING_ZEROS).items():
-                msg = f"{self.name}: column {name!r} holds {found!r}, with leading zeros, after numbers "
-                msg += f"without; state its type: dtypes: {{{name}: text}} keeps them, integer drops them"
+            for name, found in self._matching(block, names, there, _IDS).items():
+                msg = f"{self.name}: column {name!r} holds {found!r}, which {_has(found)}, after "
+                msg += (
+                    f"others; state its type: dtypes: {{{name}: text}} keeps it, integer makes a number of it"
+                )
                 raise InvalidDataError(msg)
         for i, field in enumerate(wanted):
             if field.name in by_hand:
@@ -165,9 +166,12 @@ class CsvParser:
         """Return the columns that are numbers and were not stated to be."""
         return [f.name for f in schema if _is_number(f.type) and f.name not in self.options.dtypes]
 
-    def _zeros(self, block: bytes, numbers: Sequence[str]) -> bool:
+    def _may_hold_ids(self, block: bytes, numbers: Sequence[str]) -> bool:
         quote, delimiter = ord(self.dialect.quote or self.dialect.delimiter), ord(self.dialect.delimiter)
-        return bool(numbers) and bool(has_leading_zeros(np.frombuffer(block, np.uint8), quote, delimiter))
+        if not numbers:
+            return False
+        is_hexadecimal = b"0x" in block or b"0X" in block
+        return is_hexadecimal or bool(has_leading_zeros(np.frombuffer(block, np.uint8), quote, delimiter))
 
     def _matching(
         self, block: bytes, names: Sequence[str] | None, columns: Sequence[str], pattern: str
@@ -218,6 +222,10 @@ def _exceeds(values: pa.ChunkedArray) -> bool:
         return False
     ends = pc.min_max(values).as_py().values()
     return any(bool(end is not None and abs(end) >= _LARGEST) for end in ends)
+
+
+def _has(found: str) -> str:
+    return "has leading zeros" if found.lstrip("+-")[1].isdigit() else "is hexadecimal"
 
 
 def _first(values: pa.ChunkedArray, pattern: str) -> str | None:

@@ -32,11 +32,12 @@ def require_field_ids(
         columns = [(name, named.get(name)) for name in part.names]
     names = {*known.values()}
     for name, number in columns:
-        if number in known and known[number] != name:
-            now = f"{known[number]!r} in its table: compact the table, so that its files have the new name"
+        now_named = known.get(number) if number is not None else None
+        if now_named is not None and now_named != name:
+            now = f"{now_named!r} in its table: compact the table, so that its files have the new name"
             msg = f"{file}: column {name!r} is {now}"
             raise InvalidDataError(msg)
-        if number not in known and name in names:
+        if now_named is None and name in names:
             msg = f"{file}: column {name!r} is not that of its table, which was dropped and added again: "
             msg += "compact the table"
             raise InvalidDataError(msg)

@@ -162,6 +162,21 @@ def test_column_that_stays_text_is_told(tmp_path):
     assert note in notes_of(tmp_path, b"zip,n\n00123,1\n")
 
 
+@pytest.mark.parametrize("values", [["0x1f", "0x2A", "0x00ff"], ["1", "0X1F"], ["-7", "0xg"]])
+def test_hexadecimal_is_text_and_told(tmp_path, values):
+    data = "\n".join(["wallet,n", *(f"{value},1" for value in values), ""]).encode()
+    assert rows_of(tmp_path, data)["wallet"] == values
+    assert ("wallet kept as text" in " ".join(notes_of(tmp_path, data))) is ("0xg" not in values)
+
+
+def test_hexadecimal_after_numbers_is_asked_about(tmp_path, monkeypatch):
+    monkeypatch.setattr(file, "BLOCK_BYTES", 64)
+    uri = lay(tmp_path, {"rows.csv": b"id,n\n" + b"90210,1\n" * 50 + b"0x1f,1\n"})
+    with pytest.raises(InvalidDataError, match=r"'id' holds '0x1f', which is hexadecimal, .*{id: text}"):
+        profile_files(uri)
+    assert read_window(Window(uri=f"{uri}#dtype=text:id")).column("id")[-1].as_py() == "0x1f"
+
+
 def test_leading_zeros_in_one_file_make_text_of_the_column_in_all(tmp_path):
     uri = lay(tmp_path, {"a.csv": b"zip\n90210\n", "b.csv": b"zip\n00123\n"})
     assert read_window(Window(uri=uri)).to_pydict() == {"zip": ["90210", "00123"]}
