@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.files.lake.field_ids import require_field_ids
+from airflow_mlops.backends.profiling.files.lake.field_ids import require_columns, require_field_ids
 from airflow_mlops.backends.profiling.files.source import (
     naming_file,
     require_unique,
@@ -42,8 +42,9 @@ class ParquetSource:
         self.metadata = [self._footer(path) for path in self.files]
         self.parts = [part.schema.to_arrow_schema() if part else pa.schema([]) for part in self.metadata]
         self.names = [self.storage.inside(path) for path in self.files]
-        for name, part in zip(self.names, self.parts, strict=True):
+        for path, name, part in zip(self.files, self.names, self.parts, strict=True):
             require_unique(part.names, name)
+            require_columns(part.names, data.needed.get(path, ()), name)
             if data.field_ids:
                 require_field_ids(part, data.field_ids, data.field_names, name)
         counts = zip(self.files, self.metadata, strict=True)

@@ -83,6 +83,7 @@ class DataFiles:
     :param schema: the table's, ``None`` if the files' own hold.
     :param field_ids: names of the table's columns by the numbers that its files know them by.
     :param field_names: these numbers by names, for files that have none; ``None`` if the table tells none.
+    :param needed: by file, columns that it must hold itself.
     :param partitions: by file, the key of the partition it belongs to.
     :param bare: folders of partitions that hold no file.
     :param notes: what the reader should know.
@@ -97,6 +98,7 @@ class DataFiles:
     schema: pa.Schema | None = None
     field_ids: Mapping[int, str] = field(default_factory=dict)
     field_names: Mapping[str, int] | None = None
+    needed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     partitions: Mapping[str, str | None] = field(default_factory=dict)
     bare: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

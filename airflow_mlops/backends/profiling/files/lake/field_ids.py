@@ -9,7 +9,7 @@ import pyarrow as pa
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _NUMBER = b"PARQUET:field_id"
 
@@ -40,6 +40,17 @@ def require_field_ids(
         if now_named is None and name in names:
             msg = f"{file}: column {name!r} is not that of its table, which was dropped and added again: "
             msg += "compact the table"
+            raise InvalidDataError(msg)
+
+
+def require_columns(there: Sequence[str], needed: Sequence[str], file: str) -> None:
+    """Refuse a file without a partition column whose value is known to its table only, as Hive writes them.
+
+    :raises InvalidDataError: names file and column.
+    """
+    for name in needed:
+        if name not in there:
+            msg = f"{file}: no column {name!r}, whose value is in its table's log only: rewrite the file"
             raise InvalidDataError(msg)
 
 

@@ -60,6 +60,7 @@ def open_iceberg(storage: Storage, version: str) -> LakeTable:
         unplaced=tuple(place(task.file.file_path) for task in tasks if _index(table, task.file) is None),
         field_ids={number: schema.find_column_name(number) for number in sorted(schema.field_ids)},
         field_names=_field_names(table),
+        needed={place(task.file.file_path): _in_log(table, schema, task.file) for task in tasks},
     )
 
 
@@ -118,6 +119,14 @@ def _index(table: Any, file: Any) -> int | None:
     source, fields = table.spec().fields[0].source_id, table.specs()[file.spec_id].fields
     found = (i for i, f in enumerate(fields) if f.source_id == source and str(f.transform) == "identity")
     return next(found, None)
+
+
+def _in_log(table: Any, schema: Any, file: Any) -> tuple[str, ...]:
+    """Return the columns of whose values in a file the log knows that they are one and the same."""
+    fields = enumerate(table.specs()[file.spec_id].fields)
+    known = [f for i, f in fields if str(f.transform) == "identity" and file.partition[i] is not None]
+    names = (schema.find_column_name(f.source_id) for f in known)
+    return tuple(name for name in names if name and "." not in name)
 
 
 def _key(table: Any, file: Any) -> str | None:

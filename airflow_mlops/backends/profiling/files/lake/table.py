@@ -26,6 +26,7 @@ class LakeTable:
     :param unplaced: files of no partition, as those from before the table was partitioned as it is now.
     :param field_ids: names of the columns by the numbers that the files know them by.
     :param field_names: these numbers by names, for files that have none; ``None`` if the table tells none.
+    :param needed: by file, columns that it must hold itself: its table's log has their values, too.
     """
 
     storage: Storage
@@ -39,6 +40,7 @@ class LakeTable:
     unplaced: tuple[str, ...] = ()
     field_ids: Mapping[int, str] = field(default_factory=dict)
     field_names: Mapping[str, int] | None = None
+    needed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def keys(self) -> dict[str, str]:
         """Return the partition keys: the values of its first partition column.
@@ -71,6 +73,7 @@ class LakeTable:
             schema=self.schema,
             field_ids=self.field_ids,
             field_names=self.field_names,
+            needed=self.needed,
             partitions=self.partition,
             notes=(f"table at version {self.version}", *self.notes),
         )

@@ -142,6 +142,15 @@ def test_file_without_numbers_and_name_mapping_is_refused(table):
         profile_files(uri)
 
 
+def test_file_without_its_partition_column_is_refused(table):
+    uri, made = table(appended=False, by="day")
+    add_file(made, ROWS.slice(0, 1))
+    assert read_files(uri)[1].column("day").to_pylist() == ["a"]
+    pq.write_table(ROWS.slice(0, 1).select(["v"]), Path(uri, "data", "foreign.parquet"))
+    with pytest.raises(InvalidDataError, match="no column 'day', whose value is in its table's log only"):
+        profile_files(uri)
+
+
 def test_wider_types_are_read_as_the_table_has_them(table):
     uri, made = table(pa.table({"a": pa.array([1, 2], pa.int32())}))
     with made.update_schema() as change:
