@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops.backends.profiling.files.lake.field_ids import require_columns, require_field_ids
+from airflow_mlops.backends.profiling.files.lake.field_ids import require_field_ids, require_in_file
 from airflow_mlops.backends.profiling.files.source import (
     naming_file,
     require_unique,
@@ -44,7 +44,7 @@ class ParquetSource:
         self.names = [self.storage.inside(path) for path in self.files]
         for path, name, part in zip(self.files, self.names, self.parts, strict=True):
             require_unique(part.names, name)
-            require_columns(part.names, data.needed.get(path, ()), name)
+            require_in_file(part.names, data.needed.get(path, ()), name)
             if data.field_ids:
                 require_field_ids(part, data.field_ids, data.field_names, name)
         counts = zip(self.files, self.metadata, strict=True)

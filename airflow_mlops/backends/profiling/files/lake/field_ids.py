@@ -43,7 +43,7 @@ def require_field_ids(
             raise InvalidDataError(msg)
 
 
-def require_columns(there: Sequence[str], needed: Sequence[str], file: str) -> None:
+def require_in_file(there: Sequence[str], needed: Sequence[str], file: str) -> None:
     """Refuse a file without a partition column whose value is known to its table only, as Hive writes them.
 
     :raises InvalidDataError: names file and column.
