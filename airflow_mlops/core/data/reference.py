@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.core.data.partitions import last_partitions
+from airflow_mlops.core.data.partitions import NULL_PARTITION, last_partitions
 from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.record import Record
@@ -102,7 +102,8 @@ def choose(
     """
     if reference.rule in (ReferenceRule.TRAINING, ReferenceRule.PARTITIONS):
         return tuple(sorted({*(reference.partitions or partitions)} - {*broken}))
-    before = sorted(key for key in {*partitions} - {*broken} if not current or key < current)
+    known = {*partitions} - {*broken, NULL_PARTITION}
+    before = sorted(key for key in known if not current or key < current)
     if reference.rule == ReferenceRule.SAME_WEEKDAY:
         slot = _slot(current)
         if slot is None:

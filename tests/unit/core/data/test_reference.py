@@ -67,6 +67,11 @@ def test_partition_that_broke_its_schema_is_left_out_of_every_rule(reference, ch
     assert choose(MONTHS[:4], "2013-04", reference, broken={"2013-02"}) == chosen
 
 
+def test_rows_of_no_partition_are_no_earlier_partition():
+    assert choose(["__HIVE_DEFAULT_PARTITION__", "alpha"], "beta", last(1)) == ("alpha",)
+    assert choose(["__HIVE_DEFAULT_PARTITION__"], "", last(1)) == ()
+
+
 def test_too_few_partitions_are_told_with_what_is_there():
     assert shortfall(last(4, at_least=2), ("2013-01", "2013-02")) == ""
     said = shortfall(last(4, at_least=2), ("2013-01",))
