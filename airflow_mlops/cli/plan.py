@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.cli.csv_options import add_csv_options, window_of
-from airflow_mlops.cli.terminal import FAILED, PASSED
+from airflow_mlops.cli.terminal import FAILED, NOT_MEASURED, PASSED
 from airflow_mlops.core.errors import InvalidConfigError
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.planning.present import never_decided
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.planning.worlds import Assumed
 
 _DAY, _WINDOW_REQUESTS, _NEVER = 86400.0, 10.0, "never"
+_PLANNED_CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Asked:
     holdout_share: float
     data: DatasetSpec | None = None
     segments: int = 0
+    uri: str = ""
 
 
 def add_plan(commands: Any) -> None:
@@ -62,30 +65,66 @@ def add_plan(commands: Any) -> None:
 
 
 def run_plan(options: argparse.Namespace) -> int:
-    """Print what each claim needs; 1 if one can never be decided, 0 if all can.
+    """Print what each claim needs; 1 if one can never be decided, 0 if all can, 2 if none is planned.
 
     :raises InvalidConfigError: nothing to plan, or what cannot be planned without rows.
     """
-    from airflow_mlops.core.planning.claims import Large, needs
-
     asked = _asked(options)
     present = _present(options, asked)
-    policy, left_out = _plannable(asked.policy)
-    large = Large(_assumed(options, policy, present), policy)
-    equal = tuple(1 / asked.segments for _ in range(asked.segments))
-    shares = present.shares if present and present.segments else equal
-    held_back = None if present is None else present.held_back
-    found = needs(large, shares, held_back, options.power)
-    rate = options.rows_per_day or (present.rows / present.days if present and present.days else None)
-    print("\n".join([*_said(large, options.power), ""]))
-    print("\n".join([*_rows_table(found, asked.holdout_share, rate, held_back), ""]), flush=True)
-    hoped = max((one.rows or 0 for one in found), default=0)
-    lines, doubts = _requests(options, asked, large, held_back, hoped)
+    found: list[Need] = []
+    large: Large | None = None
+    if present and (present.classes or 0) > _PLANNED_CLASSES:
+        notes = _of_many_classes(asked, present.classes)
+    else:
+        found, large, notes = _claims(options, asked, present)
+    notes += _not_seen(asked, present)
+    lines, doubts = _requests(
+        options, asked, large, present, max((one.rows or 0 for one in found), default=0)
+    )
     print("\n".join(lines))
     doubts += never_decided(asked.policy, present) if present else []
-    for doubt in (*doubts, *_left_out(asked, left_out, shares)):
+    for doubt in (*doubts, *notes):
         print(f"! {doubt}")
-    return FAILED if doubts or any(one.rows is None for one in found) else PASSED
+    if doubts or any(one.rows is None for one in found):
+        return FAILED
+    return PASSED if found else NOT_MEASURED
+
+
+def _claims(
+    options: argparse.Namespace, asked: Asked, present: Present | None
+) -> tuple[list[Need], Large, list[str]]:
+    """Print what the claims of validation need; return them, and what was not planned."""
+    from airflow_mlops.core.planning.claims import Large, needs
+
+    policy, left_out = _plannable(asked.policy)
+    each = present.rows_per_unit if present else 1.0
+    least = max(1, round(policy.min_segment_rows / each))
+    large = Large(_assumed(options, policy, present), replace(policy, min_segment_rows=least))
+    equal = tuple(1 / asked.segments for _ in range(asked.segments))
+    shares = present.shares if present and present.segments else equal
+    found = [
+        replace(one, rows=one.rows and math.ceil(one.rows * each))
+        for one in needs(large, shares, present.units if present else None, options.power)
+    ]
+    rate = options.rows_per_day or (present.rows / present.days if present and present.days else None)
+    print("\n".join([*_said(large, options.power), ""]))
+    held_back = present.held_back if present else None
+    print("\n".join([*_rows_table(found, asked.holdout_share, rate, held_back), ""]), flush=True)
+    return found, large, _left_out(asked, left_out, shares)
+
+
+def _of_many_classes(asked: Asked, classes: int | None) -> list[str]:
+    """Return what is not planned, as it would have to be of two classes."""
+    claims = {name: name for name in asked.policy.measured}
+    if asked.data and asked.data.segments:
+        claims[f"segments of {', '.join(asked.data.segments)}"] = asked.policy.metrics[0]
+    if asked.monitor:
+        claims[f"monitoring of {asked.monitor.metric}"] = asked.monitor.metric
+    return [
+        f"not planned: {claim}"
+        + (f": {classes} classes" if traits_of(name) else ", which needs rows with scores")
+        for claim, name in claims.items()
+    ]
 
 
 def _left_out(asked: Asked, metrics: Sequence[str], shares: Sequence[float]) -> list[str]:
@@ -96,6 +135,20 @@ def _left_out(asked: Asked, metrics: Sequence[str], shares: Sequence[float]) -> 
         said.append(
             f"not planned: segments of {', '.join(columns)}; give --data, or --segments and their number"
         )
+    return said
+
+
+def _not_seen(asked: Asked, present: Present | None) -> list[str]:
+    """Return how entities were counted, and that no data were looked at where they are configured."""
+    entity = ", ".join(asked.policy.entity)
+    if present and entity:
+        each = f"{present.rows_per_unit:.3g} held-back rows"
+        return [f"validate.entity {entity}: {each} count as one, as if all of an entity moved together"]
+    said = (
+        [f"not planned: entities of {entity}, rows are taken as independent; give --data"] if entity else []
+    )
+    if asked.uri and not present:
+        said.append(f"not looked at: data.uri {asked.uri}, its columns and its classes; give --data")
     return said
 
 
@@ -111,6 +164,7 @@ def _asked(options: argparse.Namespace) -> Asked:
             holdout_share=config.data.holdout_share,
             data=config.data.spec(),
             segments=options.segments,
+            uri=config.data.uri,
         )
     if not options.metric or options.margin is None:
         msg = "plan: nothing to plan; allowed: a model's YAML file, or --metric and --margin"
@@ -137,8 +191,7 @@ def _present(options: argparse.Namespace, asked: Asked) -> Present | None:
     from airflow_mlops.backends.validation.present import present_in
 
     rows = read_rows(window_of(options, options.data, options.partition), asked.data)
-    are_classes = any(its.is_of_classes for its in map(traits_of, asked.policy.all_metrics) if its)
-    return present_in(rows, asked.data, are_classes=are_classes)
+    return present_in(rows, asked.data, asked.policy)
 
 
 def _plannable(policy: ValidationPolicy) -> tuple[ValidationPolicy, list[str]]:
@@ -216,7 +269,7 @@ def _numbers(one: Need, holdout_share: float, rate: float | None) -> list[str]:
 
 
 def _requests(
-    options: argparse.Namespace, asked: Asked, large: Large, held_back: int | None, hoped: int
+    options: argparse.Namespace, asked: Asked, large: Large | None, present: Present | None, hoped: int
 ) -> tuple[list[str], list[str]]:
     """Return the table of claims about requests, and which of them can never be decided."""
     from airflow_mlops.core.planning.requests import (
@@ -228,15 +281,15 @@ def _requests(
 
     rate, table, doubts = options.requests_per_day, [["claim", "requests", "days"]], []
     monitor, plan = asked.monitor, asked.rollout
-    promised = held_back or hoped
-    if monitor and promised and is_plannable(monitor.metric):
+    promised, noun = (present.units, present.noun) if present else (hoped, "rows")
+    if large and monitor and promised and is_plannable(monitor.metric):
         found = requests_to_find_a_drop(large, monitor, promised, options.power)
-        claim = f"monitoring: twice the allowed drop, {promised:,} rows promised"
+        claim = f"monitoring: twice the allowed drop, {promised:,} {noun} promised"
         table.append([claim, *_asked_for(found, rate, f"over {MOST_REQUESTS:,}")])
-        if found is None and held_back:
+        if found is None and present:
             doubts.append(
                 f"monitor.{monitor.metric}: {MOST_REQUESTS:,} requests do not suffice: the promise from "
-                f"{promised:,} held-back rows is too uncertain"
+                f"{promised:,} held-back {noun} is too uncertain"
             )
     for percent in plan.percents:
         share = percent / 100

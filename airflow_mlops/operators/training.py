@@ -45,7 +45,7 @@ class TrainModelOperator(BaseOperator):
     :param train_params: passed to the function and logged. Templated.
     :param trigger_reason: reason of the training. Templated.
     :param policy: of the validation that follows: before anything is trained, the log warns of its claims
-        that these rows can never decide.
+        that these rows can never decide. A column it names that is not there is refused then.
     """
 
     template_fields: Sequence[str] = ("model", "window", "train_params", "trigger_reason")
@@ -138,12 +138,10 @@ class TrainModelOperator(BaseOperator):
     def _warn(self, rows: Rows) -> None:
         from airflow_mlops.backends.validation.present import present_in
         from airflow_mlops.core.planning.present import never_decided
-        from airflow_mlops.core.validation.metrics.registry import traits_of
 
         if self.policy is None:
             return
-        are_classes = any(its.is_of_classes for its in map(traits_of, self.policy.all_metrics) if its)
-        for said in never_decided(self.policy, present_in(rows, self.data, are_classes=are_classes)):
+        for said in never_decided(self.policy, present_in(rows, self.data, self.policy)):
             self.log.warning("validation cannot decide: %s", said)
 
     def _read(self) -> Rows:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from airflow_mlops.backends.columns.canonical import HASH_KEY, arrow_of, canonical, row_hashes
 from airflow_mlops.backends.validation.classes import labels_of
+from airflow_mlops.core.did_you_mean import did_you_mean
 from airflow_mlops.core.errors import InvalidDataError
 from airflow_mlops.core.validation.evaluation import FEWEST_BLOCKS
 from airflow_mlops.core.validation.report import first_of, warned
@@ -42,7 +43,7 @@ def sample_of(
     :raises InvalidDataError: a column the policy names is missing; names it.
     """
     held = rows.holdout
-    _require(held, [*policy.entity, *([policy.query] if policy.query else []), *_groups(policy)])
+    require_named(held, policy)
     is_matrix = any(values.ndim == 2 for values in scores.values())
     labels, back = labels_of(rows, spec, is_matrix=is_matrix), rows.held_back.to_numpy()
     classes = int(labels.max()) + 1 if is_matrix else None
@@ -50,10 +51,10 @@ def sample_of(
     return Sample(
         labels=labels[back],
         scores={**scores, BASELINE: baseline},
-        segments={name: _text(held[name]) for name in spec.segments},
-        groups={name: _text(held[name]) for name in _groups(policy)},
-        entities=_codes(held, policy.entity) if policy.entity else None,
-        queries=_codes(held, [policy.query]) if policy.query else None,
+        segments={name: text_values(held[name]) for name in spec.segments},
+        groups={name: text_values(held[name]) for name in _groups(policy)},
+        entities=entities_of(held, policy),
+        queries=queries_of(held, policy),
         columns={name: _values(held[name]) for name in rows.features},
         unusable=dict(unusable),
         classes=classes,
@@ -74,7 +75,7 @@ def windows_of(rows: Rows) -> Any:
     found = days
     if rows.partitions is not None and (days is None or days.nunique() < FEWEST_BLOCKS):
         found = rows.partitions[rows.held_back.to_numpy()]
-    return None if found is None or found.nunique() < 2 else _text(found)
+    return None if found is None or found.nunique() < 2 else text_values(found)
 
 
 def days_of(times: Any) -> Any:
@@ -106,7 +107,7 @@ def absent_segments(rows: Rows, spec: DatasetSpec) -> list[Finding]:
 
 
 def _absent(name: str, column: pd.Series, held: pd.Series[bool]) -> Finding | None:
-    texts = pd.Series(_text(column), index=column.index)
+    texts = pd.Series(text_values(column), index=column.index)
     counts = texts[~texts.isin(set(texts[held]))].value_counts()
     if counts.empty:
         return None
@@ -117,7 +118,7 @@ def _absent(name: str, column: pd.Series, held: pd.Series[bool]) -> Finding | No
 
 def segment_sizes(column: pd.Series) -> dict[str, int]:
     """Return the rows of each value, as text."""
-    values, counts = np.unique(_text(column), return_counts=True)
+    values, counts = np.unique(text_values(column), return_counts=True)
     return dict(zip(map(str, values), map(int, counts), strict=True))
 
 
@@ -144,22 +145,42 @@ def _groups(policy: ValidationPolicy) -> list[str]:
     return list(dict.fromkeys(rule.column for rule in policy.fairness))
 
 
-def _require(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in frame]
-    if missing:
-        msg = (
-            f"validate: column {', '.join(missing)} is missing; columns: {', '.join(map(str, frame.columns))}"
-        )
-        raise InvalidDataError(msg)
+def require_named(frame: pd.DataFrame, policy: ValidationPolicy) -> None:
+    """Refuse a policy that names a column which is not there.
+
+    :raises InvalidDataError: names the key, the column, those that there are, and the closest.
+    """
+    named = (
+        ("entity", policy.entity),
+        ("query", (policy.query,) if policy.query else ()),
+        ("fairness", _groups(policy)),
+    )
+    for key, names in named:
+        missing = [name for name in names if name not in frame]
+        if missing:
+            there = ", ".join(map(str, frame.columns))
+            msg = f"validate.{key}: column {', '.join(missing)} is missing; columns: {there}"
+            raise InvalidDataError(msg + did_you_mean(missing[0], frame.columns))
+
+
+def entities_of(held: pd.DataFrame, policy: ValidationPolicy) -> Any:
+    """Return a code of the entity that owns each row; ``None`` if the policy names none."""
+    return _codes(held, policy.entity) if policy.entity else None
+
+
+def queries_of(held: pd.DataFrame, policy: ValidationPolicy) -> Any:
+    """Return a code of the query that each row answers; ``None`` if the policy names no column of them."""
+    return _codes(held, [policy.query]) if policy.query else None
 
 
 def _codes(frame: pd.DataFrame, names: Sequence[str]) -> Any:
     return frame.groupby(list(names), dropna=False, sort=False).ngroup().to_numpy(dtype=np.int64)
 
 
-def _text(column: pd.Series) -> Any:
+def text_values(column: pd.Series) -> Any:
+    """Return the canonical text of a column's values; "missing" where there is none."""
     return pc.fill_null(canonical(column), "missing").to_numpy(zero_copy_only=False)
 
 
 def _values(column: pd.Series) -> Any:
-    return column.to_numpy() if column.dtype.kind == "f" else _text(column)
+    return column.to_numpy() if column.dtype.kind == "f" else text_values(column)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_mlops.core.monitoring.alarm import JudgedWindow, judge_windows
 from airflow_mlops.core.monitoring.performance import Promise, judge_performance
 from airflow_mlops.core.planning.power import least_rows
 from airflow_mlops.core.rollout.evidence.rate import ErrorRateTest
 from airflow_mlops.core.rollout.evidence.share import ArmCounts
 from airflow_mlops.core.validation.metrics.registry import metric, usual_drop
 from airflow_mlops.core.validation.sample import CHALLENGER
-from airflow_mlops.core.verdict import Outcome
 
 if TYPE_CHECKING:
     from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
@@ -28,7 +28,9 @@ _MOST_WINDOWS = 20_000
 def requests_to_find_a_drop(
     large: Large, policy: PerformancePolicy, promised_rows: int, wanted: float = 0.8
 ) -> int | None:
-    """Return the labelled requests of a window in which a drop of twice the allowed is found.
+    """Return the labelled requests of a first window with which a drop of twice the allowed is an alarm.
+
+    As many in several smaller windows find it somewhat less often: the alarm is over all of a champion's.
 
     ``None`` if none suffice: the promise from so few held-back rows is too uncertain itself.
 
@@ -48,8 +50,9 @@ def requests_to_find_a_drop(
         hits = 0
         for _ in range(_PLAYED):
             window = worse.sample(rng, requests)
-            verdict, _ = judge_performance(window.labels, window.scores[CHALLENGER], promise, quick)
-            hits += verdict.outcome is Outcome.FAIL
+            _, seen = judge_performance(window.labels, window.scores[CHALLENGER], promise, quick)
+            alarm = judge_windows([JudgedWindow.of("1", seen)], promise, quick)
+            hits += alarm.p_value <= quick.alpha
         return hits / _PLAYED
 
     return least_rows(found, wanted, within=_ROUGHLY, fewest=policy.min_rows, most=MOST_REQUESTS)
@@ -58,7 +61,7 @@ def requests_to_find_a_drop(
 def _promised(large: Large, name: str, value: float, rows: int) -> Promise:
     """Return the promise that a validation on so many rows would give."""
     alpha, its = large.policy.alpha, large.promise(name, value).at(rows)
-    return Promise(value=value, lower=its.lower(alpha), upper=its.upper(alpha), alpha=alpha)
+    return Promise(value=value, lower=its.lower(alpha), upper=its.upper(alpha), alpha=alpha, rows=rows)
 
 
 def requests_to_advance(

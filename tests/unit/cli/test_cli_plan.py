@@ -72,6 +72,52 @@ def test_segments_without_a_window_are_said_not_to_be_planned(config, capsys):
     )
 
 
+def test_without_data_it_is_said_that_neither_uri_nor_columns_were_looked_at(config, lake, capsys):
+    said = "! not looked at: data.uri /lake, its columns and its classes; give --data\n"
+    main(["plan", config])
+    assert said in capsys.readouterr().out
+    main(["plan", config, "--data", lake])
+    assert "not looked at" not in capsys.readouterr().out
+
+
+def test_three_classes_are_named_and_no_figures_of_two_are_printed(tmp_path, lake, capsys):
+    frame = pd.read_parquet(lake)
+    frame["churned"] = np.where(frame.index % 50 == 0, "paused", np.where(frame["churned"], "left", "stays"))
+    frame.to_parquet(f"{lake}/a.parquet")
+    path = tmp_path / "m.yaml"
+    path.write_text(CONFIG.replace("segments: [origin], ", "") + "monitor: {metric: accuracy}\n")
+    assert main(["plan", str(path), "--data", lake]) == 2
+    printed = capsys.readouterr().out
+    assert "! not planned: accuracy: 3 classes\n" in printed
+    assert "! not planned: monitoring of accuracy: 3 classes\n" in printed
+    assert "assumed" not in printed
+    assert "held-back" not in printed
+
+
+def test_rows_of_one_entity_count_as_one_and_a_wrong_name_is_refused(tmp_path, lake, capsys):
+    def planned(entity):
+        path = tmp_path / "m.yaml"
+        path.write_text(CONFIG.replace("validate: {", f"validate: {{entity: [{entity}], "))
+        code = main(["plan", str(path), "--data", lake])
+        return code, capsys.readouterr()
+
+    frame = pd.read_parquet(lake)
+    frame["customer"] = frame["id"] % 100
+    frame.to_parquet(f"{lake}/a.parquet")
+    rows, entities = (
+        re.search(r"not worse than the champion +([\d,]+)", planned(name)[1].out)[1]
+        for name in ("id", "customer")
+    )
+    assert float(entities.replace(",", "")) > 8 * float(rows.replace(",", ""))
+    assert re.search(
+        r"! validate.entity customer: 1?[09]\.?\d* held-back rows count as one", planned("customer")[1].out
+    )
+    code, said = planned("custmer")
+    assert code == 2
+    assert "validate.entity: column custmer is missing" in said.err
+    assert "did you mean 'customer'?" in said.err
+
+
 def test_own_metrics_are_named_and_the_others_planned(tmp_path, capsys):
     path = tmp_path / "m.yaml"
     own = "validate: {margin: {accuracy: 0.05, profit: 1}, metrics: {profit: {function: 'm:profit'}}}"

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from airflow_mlops.core.errors import InvalidConfigError
+from airflow_mlops.core.monitoring.alarm import JudgedWindow, judge_windows
+from airflow_mlops.core.monitoring.performance import Promise, judge_performance
 from airflow_mlops.core.monitoring.performance_policy import PerformancePolicy
 from airflow_mlops.core.planning.claims import Large, needs
 from airflow_mlops.core.planning.power import least_rows, power_of_one
 from airflow_mlops.core.planning.present import Present, never_decided
 from airflow_mlops.core.planning.requests import requests_to_advance, requests_to_find_a_drop
+from airflow_mlops.core.planning.rests import rests_of
 from airflow_mlops.core.planning.worlds import Assumed, is_plannable, needs_value
 from airflow_mlops.core.rollout.plan import RolloutPlan
 from airflow_mlops.core.validation.comparison import judge_candidate
 from airflow_mlops.core.validation.policy import ValidationPolicy
 from airflow_mlops.core.validation.report import ComparisonAnswer
-from airflow_mlops.core.validation.sample import CHAMPION
+from airflow_mlops.core.validation.sample import BASELINE, CHALLENGER, CHAMPION, Sample
 
 AGREES = 0.08
 """Most by which predicted and simulated power may differ, at 200 repetitions (standard error .028)."""
@@ -136,12 +139,33 @@ def test_canary_without_an_error_needs_182_batches_below_two_per_cent():
     assert requests_to_advance(RolloutPlan(burst=1), 0.5, 0.02) is None
 
 
+@pytest.mark.parametrize(("parts", "least", "most"), [(1, 0.7, 0.92), (4, 0.5, 0.85)])
+def test_planned_drop_is_an_alarm_in_one_window_and_somewhat_less_often_in_four_of_as_many_requests(
+    parts, least, most
+):
+    assumed = Assumed(metric="accuracy", value=0.85)
+    large = Large(assumed, policy_of(assumed, 0.05))
+    limits = PerformancePolicy(metric="accuracy", resamples=200, min_rows=50)
+    requests, rng, alarms = requests_to_find_a_drop(large, limits, 5000), np.random.default_rng(3), 0
+    its = large.promise("accuracy", 0.85).at(5000)
+    promise = Promise(value=0.85, lower=its.lower(0.05), upper=its.upper(0.05), rows=5000)
+    for _ in range(100):
+        windows = []
+        for place in range(parts):
+            sample = replace(assumed, value=0.81).sample(rng, requests // parts)
+            _, seen = judge_performance(sample.labels, sample.scores[CHALLENGER], promise, limits)
+            windows.append(JudgedWindow.of(str(place), seen))
+        alarms += judge_windows(windows, promise, limits).p_value <= limits.alpha
+    assert least <= alarms / 100 <= most
+
+
 def test_drop_in_production_needs_fewer_requests_the_surer_the_promise_is():
     assumed = Assumed(metric="rmse", value=1.0, correlation=0.8)
-    large, limits = Large(assumed, policy_of(assumed, 0.05)), PerformancePolicy(metric="rmse", max_drop=0.1)
-    unsure, sure = (requests_to_find_a_drop(large, limits, rows) for rows in (200, 5000))
-    assert 200 <= sure < 800
-    assert unsure is None or unsure > 2 * sure
+    large = Large(assumed, policy_of(assumed, 0.05))
+    limits = PerformancePolicy(metric="rmse", max_drop=0.1, min_rows=50)
+    unsure, sure = (requests_to_find_a_drop(large, limits, rows) for rows in (150, 5000))
+    assert 50 <= sure < 300
+    assert unsure is None or unsure > 1.5 * sure
     assert requests_to_find_a_drop(large, replace(limits, max_drop=0.0), 5000) is None
 
 
@@ -173,30 +197,93 @@ def test_metrics_with_a_unit_need_the_champions_value():
     ]
 
 
-PRESENT = Present(rows=4000, held_back=1000, rarest=100)
+PRESENT = Present(rows=4000, held_back=1000)
+
+
+def present_for(policy, counts=(900, 100), segments=None, entities=None):
+    """Return a window with that many held-back rows of each class, in their order."""
+    labels = np.repeat(np.arange(len(counts), dtype=float), counts)
+    rests = rests_of(labels, policy, classes=len(counts), segments=segments, entities=entities)
+    return replace(PRESENT, rests=rests)
 
 
 def test_margin_below_what_the_rule_of_three_allows_is_never_decided():
-    policy = ValidationPolicy(
-        margin={"roc_auc": 0.02, "accuracy": 0.005, "rmse": 0.1}, floor={"recall": 0.99}
-    )
-    assert never_decided(policy, PRESENT) == [
-        "validate.margin.roc_auc 0.02: needs 150 rows of the rarest class even if no failure is seen "
-        "(rule of three), there are 100",
-        "validate.floor.recall 0.99: needs 300 rows of the rarest class even if no failure is seen "
+    policy = ValidationPolicy(margin={"roc_auc": 0.02, "accuracy": 0.002}, floor={"recall": 0.99})
+    assert never_decided(policy, present_for(policy)) == [
+        "validate.margin.roc_auc 0.02: needs 150 held-back rows of the rarest class even if no failure is "
+        "seen (rule of three), there are 100",
+        "validate.margin.accuracy 0.002: needs 1,498 held-back rows even if no failure is seen "
+        "(rule of three), there are 1,000",
+        "validate.floor.recall 0.99: needs 300 held-back rows of the rarest class even if no failure is seen "
         "(rule of three), there are 100",
     ]
-    assert never_decided(ValidationPolicy(margin={"roc_auc": 0.04}), PRESENT) == []
+    usual = ValidationPolicy(margin={"roc_auc": 0.04})
+    assert never_decided(usual, present_for(usual)) == []
 
 
 def test_claim_that_no_number_of_rows_decides_and_too_few_rows_of_a_class_are_named():
     policy = ValidationPolicy(margin={"accuracy": 0.0}, min_class_rows=150)
-    assert never_decided(policy, PRESENT) == [
-        "validate.min_class_rows 150: 100 held-back rows of the rarest class, so that everything is "
-        "too small to tell",
+    assert never_decided(policy, present_for(policy)) == [
+        "validate.min_class_rows 150: 100 held-back rows of the rarest class, too few to tell: everything",
         "validate.margin.accuracy 0: no number of rows suffices even if no failure is seen (rule of three), "
         "there are 1,000",
     ]
+
+
+def test_of_three_classes_only_metrics_that_rest_on_the_rarest_are_too_small_as_in_the_verdict():
+    policy = ValidationPolicy(
+        margin={"log_loss": 0.1, "balanced_accuracy": 0.2},
+        floor={"accuracy": 0.6},
+        resamples=100,
+        slices=None,
+    )
+    counts = (600, 383, 17)
+    assert never_decided(policy, present_for(policy, counts)) == [
+        "validate.min_class_rows 20: 17 held-back rows of the rarest class, too few to tell: "
+        "balanced_accuracy"
+    ]
+    labels = np.repeat([0.0, 1.0, 2.0], counts)
+    scores = {CHALLENGER: np.eye(3)[labels.astype(int)] * 0.7 + 0.1}
+    for rival in (CHAMPION, BASELINE):
+        scores[rival] = np.full((1000, 3), 1 / 3)
+    report = judge_candidate(Sample(labels, scores, classes=3), policy)
+    told = {one.metric: one.answer for one in report.comparisons if one.rival == CHAMPION}
+    assert told["balanced_accuracy"] is ComparisonAnswer.TOO_SMALL
+    assert told["log_loss"] in GOOD
+    (floor,) = [one for one in report.verdict.findings if one.check == "floor"]
+    assert floor.outcome.is_accepted
+
+
+def test_of_three_classes_a_rare_one_weighs_a_third():
+    policy = ValidationPolicy(margin={"balanced_accuracy": 0.02})
+    assert never_decided(policy, present_for(policy, (700, 236, 64))) == []
+
+
+def test_segments_with_enough_rows_but_few_of_a_class_are_named_with_the_metric():
+    segments = {"part": np.where(np.arange(1000) % 100 < 60, "a", "b")}
+    named = (
+        "data.segments.part: balanced_accuracy rests on fewer than validate.min_class_rows 45 held-back rows "
+        "of the rarest class in 1 of 2 segments, judged only together: b"
+    )
+    policy = ValidationPolicy(margin={"log_loss": 0.1, "balanced_accuracy": 0.2}, min_class_rows=45)
+    present = present_for(policy, (600, 300, 100), segments)
+    assert never_decided(policy, replace(present, segments={"part": {"a": 600, "b": 400}})) == [named]
+
+
+def test_entities_are_what_has_to_be_many():
+    policy = ValidationPolicy(margin={"accuracy": 0.05}, entity=("customer",))
+    said = never_decided(policy, present_for(policy, entities=np.arange(1000) % 15))
+    assert said == [
+        "validate.min_class_rows 20: 15 held-back entities, too few to tell: everything",
+        "validate.margin.accuracy 0.05: needs 60 held-back entities even if no failure is seen "
+        "(rule of three), there are 15",
+    ]
+
+
+def test_numbers_and_metrics_that_do_not_fit_rest_on_no_class():
+    policy = ValidationPolicy(margin={"rmse": 0.1, "accuracy": 0.1})
+    rests = rests_of(np.linspace(0, 9, 500), policy, classes=0)
+    assert {name: (one.units, one.is_too_small) for name, one in rests.items()} == {"rmse": (500, False)}
 
 
 def test_segments_that_are_judged_only_together_are_named_with_their_rows():

@@ -72,8 +72,26 @@ def test_claims_that_the_rows_can_never_decide_are_in_the_log_before_anything_is
         task._warn(task._read())
     said = [line for line in capsys.readouterr().out.splitlines() if "validation cannot decide: " in line]
     assert len(said) == 2
-    assert "validate.margin.roc_auc 0.001: needs 2,996 rows of the rarest class even if no failure" in said[0]
+    assert (
+        "validate.margin.roc_auc 0.001: needs 2,996 held-back rows of the rarest class even if no failure"
+        in said[0]
+    )
     assert "data.segments.origin: 2 of 2 segments below validate.min_segment_rows 600" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"entity": ("orign",)}, r"validate.entity: column orign is missing; .*did you mean 'origin'\?"),
+        ({"query": "nix"}, "validate.query: column nix is missing; columns: id, origin"),
+    ],
+)
+def test_column_of_the_validation_that_is_missing_is_refused_before_anything_is_trained(
+    mlflow_world, run, lake, wrong, said
+):
+    with pytest.raises(AirflowFailException, match=said):
+        run(train(lake, policy=ValidationPolicy(margin={"roc_auc": 0.01}, **wrong)))
+    assert CALLS == []
 
 
 @pytest.mark.integration
