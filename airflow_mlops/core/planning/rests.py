@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_mlops.core.validation.policy import ValidationPolicy
     from airflow_mlops.core.validation.sample import Values
 
-_FEWEST_RESAMPLES, _MOST_SCORES = 100, 10_000_000
+_FEWEST_RESAMPLES, _MOST_CLASSES, _MOST_SCORES = 100, 100, 20_000_000
 
 
 def rests_of(
@@ -35,13 +35,13 @@ def rests_of(
 ) -> dict[str, Rests]:
     """Return what each metric of ours that fits the labels rests on.
 
-    Nothing is told of more than ten million scores, a column for each class.
+    Nothing is told of more than 100 classes, or of twenty million scores, a column for each class.
 
     :param labels: of the held-back rows: 0/1, class codes, or numbers.
     :param classes: of the target; of more than two, scores have a column for each.
     :param segments: declared columns; ``entities``: whose row each is; ``queries``: which it answers.
     """
-    if classes > 2 and len(labels) * classes > _MOST_SCORES:
+    if classes > _MOST_CLASSES or (classes > 2 and len(labels) * classes > _MOST_SCORES):
         return {}
     scores = np.eye(classes)[labels.astype(np.int64)] if classes > 2 else labels
     named = dict(segments or {})

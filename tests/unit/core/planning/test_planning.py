@@ -284,6 +284,7 @@ def test_numbers_and_metrics_that_do_not_fit_rest_on_no_class():
     policy = ValidationPolicy(margin={"rmse": 0.1, "accuracy": 0.1})
     rests = rests_of(np.linspace(0, 9, 500), policy, classes=0)
     assert {name: (one.units, one.is_too_small) for name, one in rests.items()} == {"rmse": (500, False)}
+    assert rests_of(np.arange(500.0), ValidationPolicy(margin={"accuracy": 0.1}), classes=500) == {}
 
 
 def test_segments_that_are_judged_only_together_are_named_with_their_rows():
