@@ -203,11 +203,13 @@ class ValidationPolicy(Record):
                 "allowed: 1 or more, 2 or more"
             )
             raise InvalidConfigError(msg)
-        if not 0 < self.alpha <= 0.5 or self.resamples < 100:
-            msg = (
-                f"validate: alpha {self.alpha}, resamples {self.resamples}; allowed: (0, 0.5] and 100 or more"
-            )
-            raise InvalidConfigError(msg)
+        for name, is_meant, allowed in (
+            ("alpha", 0 < self.alpha <= 0.5, "above 0 up to 0.5"),
+            ("resamples", self.resamples >= 100, "100 or more"),
+        ):
+            if not is_meant:
+                msg = f"validate.{name}: {getattr(self, name)}, allowed: {allowed}"
+                raise InvalidConfigError(msg)
 
     @property
     def metrics(self) -> tuple[str, ...]:

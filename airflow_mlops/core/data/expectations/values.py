@@ -109,7 +109,14 @@ def _unlike(query: ProfileQuery) -> str:
         return ""
     if forms == {_NUMBER}:
         return f"{held} values have no range, allowed {limits_text(query.rule)}"
-    return f"{held} values, allowed {limits_text(query.rule)}, which are {'s and '.join(sorted(forms))}s"
+    kinds = " and ".join(_several(form) for form in sorted(forms))
+    return f"{held} values, allowed {limits_text(query.rule)}, which are {kinds}"
+
+
+def _several(form: str) -> str:
+    """Return the plural: ``timestamps with a time zone``."""
+    noun, space, rest = form.partition(" ")
+    return f"{noun}s{space}{rest}"
 
 
 def _comparable(column: Column) -> str:
