@@ -120,12 +120,12 @@ class CsvOptions(Record):
         return cls(
             **said,
             na_values=tuple(words) if words else None,
-            dtypes=dict(csv_type(value) for name, value in pairs if name == "dtype"),
+            dtypes=dict(_csv_type(value) for name, value in pairs if name == "dtype"),
             final_newline="false" not in flags,
         )
 
 
-def csv_type(text: str) -> tuple[str, CsvType]:
+def _csv_type(text: str) -> tuple[str, CsvType]:
     """Read ``text:zip`` as the column's name and its type.
 
     :raises InvalidConfigError: says what is allowed.

@@ -182,11 +182,16 @@ def test_moments_beyond_what_text_can_say_have_no_range():
     [
         ("day", MOMENT, f"day: date values, allowed {MOMENT} to anything, which are timestamps"),
         ("moment", "2013-01-01", "moment: timestamp values, allowed 2013-01-01 to anything, which are dates"),
+        (
+            "day",
+            f"{MOMENT}+01:00",
+            f"day: date values, allowed {MOMENT}+01:00 to anything, which are timestamps with a time zone",
+        ),
         ("moment", 5, "moment: timestamp values have no range, allowed 5 to anything"),
         (
             "zoned",
             MOMENT,
-            f"zoned: timestamp with a time zone values, allowed {MOMENT} to anything, which are",
+            f"zoned: timestamp values with a time zone, allowed {MOMENT} to anything, which are timestamps",
         ),
         ("number", "2013-01-01", "number: number values, allowed 2013-01-01 to anything, which are dates"),
         ("text", "2013-01-01", "text: string values, allowed 2013-01-01 to anything, which are dates"),
