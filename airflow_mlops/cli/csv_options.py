@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.core.data.dataset_uri import CsvOptions, DatasetUri, csv_type
+from airflow_mlops.core.data.dataset_uri import CsvOptions, CsvType, DatasetUri, allowed_types
 from airflow_mlops.core.data.window import Window
+from airflow_mlops.core.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -50,11 +51,22 @@ def window_of(options: argparse.Namespace, uri: str, partitions: Sequence[str]) 
     """
     parsed = DatasetUri.parse(uri)
     said = {name: getattr(options, name) for name in _NAMES if getattr(options, name) is not None}
-    pairs = (text.rpartition("=") for text in options.dtype)
-    types = dict(csv_type(f"{kind}:{column}") for column, _, kind in pairs)
+    types = dict(map(_column_type, options.dtype))
     if options.na_value is not None:
         said["na_values"] = tuple(options.na_value)
     if options.no_final_newline:
         said["final_newline"] = False
     csv: CsvOptions = replace(parsed.csv, **said, dtypes=parsed.csv.dtypes | types)
     return Window(uri=str(replace(parsed, csv=csv)), partitions=tuple(partitions))
+
+
+def _column_type(text: str) -> tuple[str, CsvType]:
+    """Read ``zip=text`` as the column's name and its type.
+
+    :raises InvalidConfigError: says what is allowed.
+    """
+    column, _, kind = text.rpartition("=")
+    if not column or kind not in {*CsvType}:
+        msg = f"--dtype {text!r}: allowed: COLUMN=TYPE; {allowed_types(kind)}"
+        raise InvalidConfigError(msg)
+    return column, CsvType(kind)

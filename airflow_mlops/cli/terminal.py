@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_mlops.core.nouns import with_noun
-from airflow_mlops.core.verdict import Outcome, Verdict
+from airflow_mlops.core.verdict import Outcome, Severity, Verdict
 
 if TYPE_CHECKING:
     import argparse
@@ -63,9 +63,16 @@ def print_verdict(verdict: Verdict, options: argparse.Namespace) -> int:
         print(json.dumps(verdict.to_json(), allow_nan=False))
     else:
         print(f"{verdict.gate}: {verdict.outcome}, {with_noun(len(verdict.findings), 'check')}")
-        for reason in verdict.reasons:
-            print(f"  {reason}")
+        for severity, reason in _graded(verdict):
+            print(f"  {severity}: {reason}")
     return CODES.get(verdict.outcome, NOT_MEASURED)
+
+
+def _graded(verdict: Verdict) -> Iterator[tuple[Severity, str]]:
+    """Return what did not pass, each once, worst first, with its severity: that of the finding's rule."""
+    bad = [f for f in verdict.findings if f.outcome is not Outcome.PASS]
+    for reason in verdict.reasons:
+        yield max((f.severity for f in bad if f.reason == reason), key=[*Severity].index), reason
 
 
 def write(path: str, text: str) -> None:

@@ -220,7 +220,7 @@ def _observed(result: dict[str, Any]) -> str:
     """Return what was observed; where it is a percentage, as a share of the values like everywhere else."""
     if "observed_value" in result or result.get("unexpected_percent") is None:
         return str(result.get("observed_value"))
-    return f"{result['unexpected_percent'] / 100:.3g} of values unexpected"
+    return f"{result['unexpected_percent']:.3g} % of values unexpected"
 
 
 def _problems(info: dict[str, Any]) -> list[str]:

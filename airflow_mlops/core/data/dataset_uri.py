@@ -120,24 +120,36 @@ class CsvOptions(Record):
         return cls(
             **said,
             na_values=tuple(words) if words else None,
-            dtypes=dict(csv_type(value) for name, value in pairs if name == "dtype"),
+            dtypes=dict(_csv_type(value) for name, value in pairs if name == "dtype"),
             final_newline="false" not in flags,
         )
 
 
-def csv_type(text: str) -> tuple[str, CsvType]:
+def _csv_type(text: str) -> tuple[str, CsvType]:
     """Read ``text:zip`` as the column's name and its type.
 
     :raises InvalidConfigError: says what is allowed.
     """
     kind, separator, column = text.partition(":")
     if not separator or not column or kind not in {*CsvType}:
-        allowed = f"<type>:<column>; types: {', '.join(CsvType)}"
-        msg = f"csv.dtype: {text!r}, allowed: {allowed}{did_you_mean(kind, [*CsvType])}"
+        msg = f"csv.dtype: {text!r}, allowed: <type>:<column>; {allowed_types(kind)}"
         raise InvalidConfigError(msg)
     return column, CsvType(kind)
 
 
+def allowed_types(kind: str) -> str:
+    """Return the types that may be stated, and the one that a wrong name is close to."""
+    return f"types: {', '.join(CsvType)}{did_you_mean(_KNOWN_AS.get(kind.lower(), kind), [*CsvType])}"
+
+
+_KNOWN_AS = {
+    **dict.fromkeys(("str", "string", "varchar", "object"), "text"),
+    **dict.fromkeys(("float", "double", "decimal", "float64", "numeric"), "number"),
+    **dict.fromkeys(("int", "int64", "bigint"), "integer"),
+    **dict.fromkeys(("bool", "logical"), "boolean"),
+    "timestamp": "datetime",
+}
+"""Names of types elsewhere."""
 _KEYS = (*_SINGLE, "na_values", "dtype", "final_newline", "version")
 
 

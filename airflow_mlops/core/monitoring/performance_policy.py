@@ -54,7 +54,7 @@ class PerformancePolicy(Record):
             ("min_class_rows", self.min_class_rows >= 1, "1 or more"),
             ("max_missing", 0 <= self.max_missing < 1, "[0, 1)"),
             ("max_unlabelled", 0 <= self.max_unlabelled <= 1, "[0, 1]"),
-            ("alpha", 0 < self.alpha <= 0.5, "(0, 0.5]"),
+            ("alpha", 0 < self.alpha <= 0.5, "above 0 up to 0.5"),
         ):
             if not is_meant:
                 msg = f"monitor.{name}: {getattr(self, name)}, allowed: {allowed}"

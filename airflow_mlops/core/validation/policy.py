@@ -197,17 +197,15 @@ class ValidationPolicy(Record):
             if not 0 <= value <= 1:
                 msg = f"validate.relative_margin.{name}: {value:g}, allowed: a share from 0 to 1"
                 raise InvalidConfigError(msg)
-        if self.min_segment_rows < 1 or self.min_class_rows < 2:
-            msg = (
-                f"validate: min_segment_rows {self.min_segment_rows}, min_class_rows {self.min_class_rows}; "
-                "allowed: 1 or more, 2 or more"
-            )
-            raise InvalidConfigError(msg)
-        if not 0 < self.alpha <= 0.5 or self.resamples < 100:
-            msg = (
-                f"validate: alpha {self.alpha}, resamples {self.resamples}; allowed: (0, 0.5] and 100 or more"
-            )
-            raise InvalidConfigError(msg)
+        for name, is_meant, allowed in (
+            ("min_segment_rows", self.min_segment_rows >= 1, "1 or more"),
+            ("min_class_rows", self.min_class_rows >= 2, "2 or more"),
+            ("alpha", 0 < self.alpha <= 0.5, "above 0 up to 0.5"),
+            ("resamples", self.resamples >= 100, "100 or more"),
+        ):
+            if not is_meant:
+                msg = f"validate.{name}: {getattr(self, name)}, allowed: {allowed}"
+                raise InvalidConfigError(msg)
 
     @property
     def metrics(self) -> tuple[str, ...]:

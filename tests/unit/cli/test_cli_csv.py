@@ -67,7 +67,10 @@ def test_notes_are_part_of_the_stored_profile(lake, capsys):
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        (["--dtype", "zip"], "csv.dtype"),
+        (["--dtype", "zip"], "--dtype 'zip': allowed: COLUMN=TYPE; types: text, integer"),
+        (["--dtype", "zip=bool"], "--dtype 'zip=bool': allowed: COLUMN=TYPE"),
+        (["--dtype", "zip=bool"], "did you mean 'boolean'?"),
+        (["--dtype", "zip=float"], "did you mean 'number'?"),
         (["--dtype", "zip=txt"], "did you mean 'text'"),
         (["--delimiter", "::"], "csv.delimiter: '::'"),
         (["--encoding", "utf-9"], "csv.encoding: 'utf-9'"),
@@ -86,3 +89,47 @@ def test_options_precede_those_of_the_uri():
     assert window_of(options, options.uri, ["a"]) == Window(
         uri="lake#delimiter=%09&version=3", partitions=("a",)
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "allowed"),
+    [
+        ("datetime", "01.02.2026", "ISO 8601"),
+        ("date", "01.02.2026", "ISO 8601"),
+        ("boolean", "ja", "true, false"),
+    ],
+)
+def test_value_that_is_not_of_the_stated_type_is_named_with_what_is_allowed(
+    tmp_path, monkeypatch, capsys, kind, value, allowed
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text(f"a;when\n1;{value}\n")
+    assert main(["profile", "rows.csv", "--dtype", f"when={kind}"]) == 2
+    told = capsys.readouterr().err
+    assert (
+        f"rows.csv: row 2: column 'when' holds '{value}', no {kind}, as stated (dtypes); allowed: {allowed}"
+        in told
+    )
+    assert "unless it is stated" not in told
+
+
+RANKED = """
+name: s
+expectations:
+- {type: expect_column_to_exist, kwargs: {column: a}, severity: warning}
+- {type: expect_column_to_exist, kwargs: {column: b}}
+- type: expect_column_values_to_be_in_set
+  kwargs: {column: x, value_set: [7]}
+"""
+
+
+def test_each_line_of_a_check_says_how_severe_it_is_and_shares_are_percent(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(RANKED)
+    (tmp_path / "rows.csv").write_text("x\n1\n2\n")
+    assert main(["check", "rows.csv", "--schema", "s.yaml"]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  critical: b: no such column; columns: x",
+        "  critical: x: 100 % of values outside the set (1, 2), allowed 0 %",
+        "  warning: a: no such column; columns: x",
+    ]

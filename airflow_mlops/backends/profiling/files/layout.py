@@ -23,7 +23,7 @@ from airflow_mlops.backends.profiling.files.storage import (
 )
 from airflow_mlops.core.data.dataset_uri import CsvType, DatasetUri
 from airflow_mlops.core.data.partitions import NULL_PARTITION
-from airflow_mlops.core.errors import InvalidDataError
+from airflow_mlops.core.errors import InvalidDataError, NoRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,22 +70,32 @@ def find_files(
     if version:
         msg = f"{storage.uri}: version {version!r} is stated, but it is no Delta or Iceberg table"
         raise InvalidDataError(msg)
-    found = with_folders(storage, data_files(storage, partitions), dtypes or {})
+    if partitions:
+        paths, bare = _files_of_named(storage, partitions)
+        return replace(with_folders(storage, paths, dtypes or {}), bare=bare)
+    paths = files_below(storage, [storage.path], storage.uri)
+    found = with_folders(storage, paths, dtypes or {})
     filled = {key for key in found.partitions.values() if key is not None}
-    return found if partitions else replace(found, bare=bare_folders(storage, filled))
+    return replace(found, bare=bare_folders(storage, filled))
 
 
-def data_files(storage: Storage, partitions: Sequence[str]) -> list[str]:
-    """Return the paths of the data files of some partitions of plain folders, of all if none is named."""
-    if not partitions:
-        return files_below(storage, [storage.path], storage.uri)
+def _files_of_named(storage: Storage, partitions: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the data files of named partitions of plain folders, and the folders of those that have none.
+
+    :raises NoRowsError: none of them has any.
+    """
     there = children(storage)
     _require_there(storage, partitions, there)
-    return [
-        path
-        for key in dict.fromkeys(partitions)
-        for path in files_below(storage, there[key], f"{storage.uri} partition {key}")
-    ]
+    paths, bare, refused = list[str](), list[str](), list[NoRowsError]()
+    for key in dict.fromkeys(partitions):
+        try:
+            paths += files_below(storage, there[key], f"{storage.uri} partition {key}")
+        except NoRowsError as error:
+            bare += there[key]
+            refused.append(error)
+    if not paths:
+        raise refused[0]
+    return paths, tuple(bare)
 
 
 def with_folders(storage: Storage, paths: Sequence[str], dtypes: Mapping[str, CsvType]) -> DataFiles:

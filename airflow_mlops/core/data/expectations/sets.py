@@ -39,7 +39,7 @@ def _answer_share(query: ProfileQuery, known: KnownValues, good: int, what: str)
     unknown = 0 if known.complete else present - sum(known.counts.values())
     bad = (present - good - unknown) / present if present else 0.0
     least = "at least " if unknown else ""
-    reason = f"{least}{bad:.3g} of values {what}, allowed {1 - query.mostly:.3g}"
+    reason = f"{least}{100 * bad:.3g} % of values {what}, allowed {100 * (1 - query.mostly):.3g} %"
     passed = query.judge_share(good, good + unknown)
     return query.answer(passed=passed, observed=round(bad, 6), reason=reason)
 

@@ -109,7 +109,14 @@ def _unlike(query: ProfileQuery) -> str:
         return ""
     if forms == {_NUMBER}:
         return f"{held} values have no range, allowed {limits_text(query.rule)}"
-    return f"{held} values, allowed {limits_text(query.rule)}, which are {'s and '.join(sorted(forms))}s"
+    kinds = " and ".join(_after_noun(form, "s") for form in sorted(forms))
+    return f"{_after_noun(held, ' values')}, allowed {limits_text(query.rule)}, which are {kinds}"
+
+
+def _after_noun(form: str, said: str) -> str:
+    """Return a form with what is said of its noun: ``timestamps with a time zone``."""
+    noun, space, rest = form.partition(" with ")
+    return f"{noun}{said}{space}{rest}"
 
 
 def _comparable(column: Column) -> str:

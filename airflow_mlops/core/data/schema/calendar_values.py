@@ -52,10 +52,22 @@ _DAYS = 365.25
 _SPANS, _MOST_YEARS = 10, 100
 """Room of calendar values: so many times their span, at most so many years."""
 _UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
-_DATE_TEXT = re.compile(
-    r"\d{4}([-/.]?\d\d?([-/.]?\d\d?([ T].*)?)?|[-/ .]?[QqWw]\d\d?)?|\d\d?[-/.]\d\d?[-/.]\d{2,4}( .*)?"
-    r"|(\d\d? )?[A-Z][a-z]{2,8}[ -]\d{2,4}"
+_DATE_TEXTS = tuple(
+    re.compile(form)
+    for form in (
+        r"(?P<year>\d{4})((?P<mark>[-/.])(?P<month>\d\d?)((?P=mark)(?P<day>\d\d?)([ T].*)?)?)?",
+        r"(?P<year>\d{4})(?P<month>\d\d)((?P<day>\d\d)([ T].*)?)?",
+        r"(?P<year>\d{4})[-/ .]?([Qq]0?[1-4]|[Ww](?P<week>\d\d?))",
+        r"(?P<day>\d\d?)(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<year>\d{4}|\d\d)( .*)?",
+        r"(?P<month>\d\d?)(?P<mark>[-/.])(?P<day>\d\d?)(?P=mark)(?P<year>\d{4}|\d\d)( .*)?",
+        r"((?P<day>\d\d?)\.? )?(?P<name>[^\W\d_]{3,9})\.?[ -](?P<year>\d{4}|\d\d)",
+    )
 )
+_LIMITS = {"month": (1, 12), "day": (1, 31), "week": (1, 53)}
+_MONTHS = {name.lower() for names in (calendar.month_name, calendar.month_abbr) for name in names if name}
+_MONTHS |= {
+    *("januar", "februar", "märz", "mär", "mai", "juni", "juli", "oktober", "okt", "sept", "dezember", "dez")
+}
 _NAMES = tuple(
     tuple(name for name in names if name)
     for names in (calendar.month_name, calendar.month_abbr, calendar.day_name, calendar.day_abbr)
@@ -82,8 +94,24 @@ def calendar_room(span: float, days: int) -> int:
 
 
 def is_date_text(values: Collection[str]) -> bool:
-    """Whether all texts are dates, months, quarters or years."""
-    return bool(values) and all(_DATE_TEXT.fullmatch(value.strip()) for value in values)
+    """Whether all texts may be dates, months, weeks, quarters or years; other codes of digits are none."""
+    return bool(values) and all(
+        any(_is_date(form.fullmatch(value.strip())) for form in _DATE_TEXTS) for value in values
+    )
+
+
+def _is_date(found: re.Match[str] | None) -> bool:
+    """Whether the parts of a text are those of a date."""
+    if found is None:
+        return False
+    parts = found.groupdict()
+    year, name = parts["year"], parts.get("name")
+    limited = ((int(parts[key]), ends) for key, ends in _LIMITS.items() if parts.get(key))
+    return (
+        (len(year) == 2 or _YEARS[0] <= int(year) <= _YEARS[1])
+        and all(low <= value <= high for value, (low, high) in limited)
+        and (name is None or name.lower() in _MONTHS)
+    )
 
 
 def calendar_names(values: Collection[str]) -> list[str] | None:

@@ -28,13 +28,14 @@ class PoisoningPolicy(Record):
 
     def __post_init__(self) -> None:
         """Refuse limits outside their range."""
-        shares = (self.conflicts, self.flips)
-        if any(not 0 <= share < 1 for share in shares) or not 0 < self.alpha <= 0.5:
-            msg = (
-                f"validate.poisoning: conflicts {self.conflicts}, flips {self.flips}, alpha {self.alpha}; "
-                "allowed: [0, 1), [0, 1), (0, 0.5]"
-            )
-            raise InvalidConfigError(msg)
+        for name, is_meant, allowed in (
+            ("conflicts", 0 <= self.conflicts < 1, "0 or more, below 1"),
+            ("flips", 0 <= self.flips < 1, "0 or more, below 1"),
+            ("alpha", 0 < self.alpha <= 0.5, "above 0 up to 0.5"),
+        ):
+            if not is_meant:
+                msg = f"validate.poisoning.{name}: {getattr(self, name)}, allowed: {allowed}"
+                raise InvalidConfigError(msg)
         if self.outcome not in (Outcome.WARN, Outcome.FAIL):
             msg = f"validate.poisoning.outcome: {self.outcome}, allowed: warn, fail"
             raise InvalidConfigError(msg)

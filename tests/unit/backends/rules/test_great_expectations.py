@@ -105,7 +105,7 @@ def test_shares_are_those_of_great_expectations_in_one_unit():
     for rule, theirs in zip(rules, evaluate_rows(rules, as_frame(table)), strict=True):
         found = evaluate_rule(rule, profile).observed
         share = 1 - found if rule.type.endswith("values_to_be_null") else found
-        assert theirs.observed == f"{share:.3g} of values unexpected"
+        assert theirs.observed == f"{100 * share:.3g} % of values unexpected"
         assert f"observed {theirs.observed}, allowed" in theirs.reason
 
 

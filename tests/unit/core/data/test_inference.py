@@ -286,6 +286,38 @@ def test_others_of_a_set_are_as_many_as_chance_brings():
     assert rules_of(tail)[SET].kwargs["mostly"] < 0.85
 
 
+CODES = ["04109", "10115", "20095", "50667", "60311", "70173", "80331", "99084"]
+SHOP = ["Haus 12", "Haus 13", "Room 14", "Room 15"]
+
+
+@pytest.mark.parametrize(
+    "codes", [CODES, SHOP, ["202613", "202614"], ["9999-01", "9998-02"], ["32.01.2026"] * 2]
+)
+def test_codes_that_are_no_plausible_dates_have_a_set(codes):
+    schema = infer_schema(profile_table(pa.table({"x": codes * 100 + ["99084"] * 100})), "s")
+    assert SET in {rule.type for rule in schema.expectations}
+
+
+DATES = {
+    "days": ["2026-01-05", "2026-02-14"],
+    "German days": ["05.01.2026", "24.12.2026"],
+    "American days": ["01/05/2026", "12/24/2026"],
+    "compact": ["20260105", "20261224"],
+    "months": ["202601", "202612"],
+    "named months": ["Mai 2026", "June 2026"],
+    "weeks": ["2026-W01", "2026-W53"],
+    "quarters": ["2026Q1", "2026Q4"],
+    "years": ["2025", "2026"],
+    "moments": ["2026-01-05 10:00", "2026-02-14T11:00"],
+}
+
+
+@pytest.mark.parametrize("dates", DATES.values(), ids=DATES)
+def test_dates_and_periods_as_text_have_no_set(dates):
+    schema = infer_schema(profile_table(pa.table({"x": dates * 100})), "s")
+    assert "x: dates or periods as text: no set of values" in schema.notes
+
+
 def test_set_is_not_proposed_for_what_changes_from_window_to_window():
     tables = [pa.table({"season": [f"S{i}", f"S{i}b"] * 50, "kind": ["a", "b"] * 50}) for i in range(4)]
     whole = profile_table(pa.concat_tables(tables))

@@ -44,7 +44,9 @@ UNITS = {
     ),
     "total margin below one margin": ({"total_margin": 0.5}, "total_margin: 0.5 margins, allowed: 1 or more"),
     "no total margin": ({"total_margin": np.nan}, "total_margin: nan margins, allowed: 1 or more"),
-    "no row of a class": ({"min_class_rows": 0}, "min_class_rows 0; allowed: 1 or more, 2 or more"),
+    "no row of a class": ({"min_class_rows": 0}, r"validate\.min_class_rows: 0, allowed: 2 or more"),
+    "alpha in per cent": ({"alpha": 5}, r"validate\.alpha: 5, allowed: above 0 up to 0\.5"),
+    "few resamples": ({"resamples": 10}, r"validate\.resamples: 10, allowed: 100 or more"),
 }
 
 

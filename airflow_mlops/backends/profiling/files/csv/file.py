@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from airflow_mlops.backends.profiling.files.csv.dialect import encoding_of, find_dialect, require_columns
+from airflow_mlops.backends.profiling.files.csv.dialect import (
+    encoding_of,
+    find_dialect,
+    require_columns,
+    sample_rows,
+)
 from airflow_mlops.backends.profiling.files.kernels import (
     VALUE_PLAIN,
     VALUE_QUOTED,
     VALUE_START,
     follow_quotes,
 )
+from airflow_mlops.core.data.dataset_uri import CsvType
 from airflow_mlops.core.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -44,6 +50,19 @@ _NO_BYTE = 256
 _SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\r\n])\r?\n")
 """Excel's first line that names the delimiter and is no row."""
 _ROW_OF_BLOCK = re.compile(r"(?<=Row #)\d+")
+_CONVERSION = re.compile(
+    r"CSV column #(?P<column>\d+): (Row #(?P<row>\d+): )?CSV conversion error to .*?: "
+    r"invalid value (?P<value>'.*')"
+)
+_FORMS = {
+    CsvType.TEXT: "any text",
+    CsvType.INTEGER: "whole numbers of 64 bits",
+    CsvType.NUMBER: "numbers with decimal {!r}",
+    CsvType.BOOLEAN: "true, false, 1, 0",
+    CsvType.DATE: "ISO 8601, 2026-02-01",
+    CsvType.DATETIME: "ISO 8601 without a zone, 2026-02-01 or 2026-02-01 13:30:00",
+}
+"""How values of a stated type are written."""
 _UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
 
 
@@ -107,6 +126,8 @@ class CsvFile:
         except pa.ArrowInvalid as error:
             self._require_end()
             reason = _ROW_OF_BLOCK.sub(lambda row: str(self.rows + int(row[0])), str(error))
+            if told := self._unlike_stated(reason):
+                raise InvalidDataError(told) from error
             msg = f"{self.name}: cannot be read: {' '.join(reason.split())}{self._advice(reason)}"
             raise InvalidDataError(msg) from error
 
@@ -114,6 +135,21 @@ class CsvFile:
         if "conversion error" in reason:
             return "; a column's type is that of the file's first rows unless it is stated: dtypes"
         return f"; read with {self.dialect.text}" if "columns, got" in reason else ""
+
+    def _unlike_stated(self, reason: str) -> str:
+        """Return what to say of a value that is none of its column's stated type; empty of any other."""
+        found = _CONVERSION.search(" ".join(reason.split()))
+        if found is None:
+            return ""
+        text = self.first.decode("utf-8-sig")
+        header = next(iter(sample_rows(text, self.dialect.delimiter, self.dialect.quote)), [])
+        column = dict(enumerate(header)).get(int(found["column"]), "")
+        kind = self.options.dtypes.get(column)
+        if kind is None:
+            return ""
+        row = f"row {found['row']}: " if found["row"] else ""
+        told = f"{self.name}: {row}column {column!r} holds {found['value']}, no {kind}, as stated (dtypes); "
+        return f"{told}allowed: {_FORMS[kind].format(self.dialect.decimal)}, or another type"
 
     def _whole_rows(self) -> Iterator[bytes]:
         begun = bytearray()

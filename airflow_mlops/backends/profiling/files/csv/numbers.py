@@ -30,7 +30,14 @@ _DECIMAL = "have a decimal mark ({}): read as text; state decimal, or its type (
 _SIGNS = (
     "are numbers with a sign beside them ({}): read as text; write plain numbers, or state its type (dtypes)"
 )
+_UNFIT = "do not fit {} ({}): read as text; mend them, or state its type (dtypes)"
+_ADDRESSES = "look like IP addresses ({}), not numbers with {}: read as text; state its type (dtypes)"
+_GROUPS = "all have {} groups of digits ({}), as identifiers may: read as numbers; state its type (dtypes)"
 _WORDS = "are numbers, others are not ({}): read as text; state na_values, or its type (dtypes)"
+_BYTE = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_ADDRESS = rf"^{_BYTE}(\.{_BYTE}){{3}}$"
+_LEAST_GROUPS = 4
+"""Groups of digits from which a column whose values all have as many may hold identifiers."""
 _MOST_WORDS = 5
 _LOOKED_AT = 20_000
 """Values of a column that are looked at for what is told."""
@@ -39,9 +46,12 @@ _NEARLY = 0.5
 
 
 def number_type(texts: pa.ChunkedArray, dialect: CsvDialect) -> pa.DataType | None:
-    """Return the type of a text column whose values are all numbers, some with the stated mark."""
+    """Return the type of a text column whose values are all numbers, some with the stated mark.
+
+    Addresses, as ``192.168.100.200``, are none.
+    """
     values = pc.utf8_trim_whitespace(texts.drop_null())
-    if not len(values) or not _share(values, _grouped(dialect)):
+    if not len(values) or not _share(values, _grouped(dialect)) or _share(values, _ADDRESS) == 1:
         return None
     if _share(values, _number(dialect, fraction=False)) == 1:
         return pa.int64()
@@ -59,8 +69,8 @@ def numbers_from(
     values = pc.utf8_trim_whitespace(texts)
     odd = values.filter(pc.invert(pc.match_substring_regex(values, _number(dialect))))
     if len(odd):
-        marks = f"thousands {dialect.thousands!r} and decimal {dialect.decimal!r}"
-        msg = f"{place} holds {odd[0].as_py()!r}, no {kind} with {marks}; state its type: dtypes"
+        msg = f"{place} holds {odd[0].as_py()!r}, no {kind} with {_stated(dialect)}; "
+        msg += "allowed: such a number, or another type, stated: dtypes"
         raise InvalidDataError(msg)
     plain = pc.replace_substring(values, dialect.thousands, "")
     return pc.cast(pc.replace_substring(plain, dialect.decimal, "."), kind)
@@ -76,6 +86,10 @@ def told_of_texts(texts: pa.Table, dialect: CsvDialect) -> Iterator[str]:
 
 def _told_of_text(values: pa.ChunkedArray, dialect: CsvDialect) -> str:
     """Return what to say of a text column; nothing unless at least half of it may be numbers."""
+    if _share(values, _ADDRESS) == 1:
+        marks = _stated(dialect) if dialect.thousands == "." else ""
+        told = _ADDRESSES.format(repr(values[0].as_py()), marks)
+        return f"the first {len(values)} values {told}" if marks else ""
     other = "," if dialect.decimal == "." else "."
     decimal = pc.match_substring_regex(values, rf"^{_SIGN}\d*{re.escape(other)}\d+$")
     marked, dressed = (pc.match_substring_regex(values, pattern) for pattern in (_MARKED, _DRESSED))
@@ -84,12 +98,39 @@ def _told_of_text(values: pa.ChunkedArray, dialect: CsvDialect) -> str:
     if pc.mean(pc.cast(numbers, pa.float64())).as_py() < _NEARLY:
         return ""
     of = f"of the first {len(values)} values"
-    for found, what in ((marked, _MARKS), (decimal, _DECIMAL), (dressed, _SIGNS)):
+    unfit, odd = _UNFIT.format(_stated(dialect), "{}"), pc.invert(plain)
+    if dialect.thousands:
+        marked, decimal = pc.and_(odd, pc.or_(marked, decimal)), pc.and_(odd, decimal)
+    for found, what in (
+        (marked, unfit if dialect.thousands else _MARKS),
+        (decimal, _DECIMAL if "decimal" in dialect.found else unfit),
+        (dressed, _SIGNS),
+    ):
         if count := pc.sum(found).as_py():
             return f"{count} {of} {what.format(repr(values.filter(found)[0].as_py()))}"
     words = pc.unique(values.filter(pc.invert(numbers))).to_pylist()[:_MOST_WORDS]
     told = ", ".join(map(repr, words))
     return f"{pc.sum(numbers).as_py()} {of} {_WORDS.format(told)}" if words else ""
+
+
+def told_of_groups(texts: pa.Table, dialect: CsvDialect) -> Iterator[str]:
+    """Tell which columns of numbers may be identifiers: all values have equally many groups, four or more."""
+    group = rf"{re.escape(dialect.thousands)}\d{{3}}"
+    for name in texts.column_names:
+        values = pc.utf8_trim_whitespace(texts.column(name).drop_null().slice(0, _LOOKED_AT))
+        if not len(values):
+            continue
+        count = values[0].as_py().count(dialect.thousands) + 1
+        alike = rf"^[1-9]\d{{0,2}}({group}){{{count - 1}}}$"
+        if count >= _LEAST_GROUPS and _share(values, alike) == 1:
+            told = _GROUPS.format(count, repr(values[0].as_py()))
+            yield f"{name}: the first {len(values)} values {told}"
+
+
+def _stated(dialect: CsvDialect) -> str:
+    """Return the marks by which numbers are read, in words."""
+    thousands = f"thousands {dialect.thousands!r} and " if dialect.thousands else ""
+    return f"{thousands}decimal {dialect.decimal!r}"
 
 
 def may_be_thousands(values: pa.ChunkedArray) -> bool:
@@ -113,16 +154,19 @@ def told_of_fractions(texts: pa.Table) -> Iterator[str]:
 
 
 def _grouped(dialect: CsvDialect) -> str:
-    mark, decimal = re.escape(dialect.thousands), re.escape(dialect.decimal)
-    return rf"^{_SIGN}{_groups(mark)}({decimal}\d+)?$"
+    decimal = re.escape(dialect.decimal)
+    return rf"^{_SIGN}{_groups(dialect.thousands)}({decimal}\d+)?$"
 
 
-def _groups(mark: str) -> str:
-    return rf"[1-9]\d{{0,2}}({mark}\d{{2,3}})*{mark}\d{{3}}"
+def _groups(thousands: str) -> str:
+    """Return the pattern of groups of three digits; of two before the last, as lakhs, by commas."""
+    mark = re.escape(thousands)
+    lakhs = rf"|[1-9]\d?({mark}\d\d)+{mark}\d{{3}}" if thousands == "," else ""
+    return rf"([1-9]\d{{0,2}}({mark}\d{{3}})+{lakhs})"
 
 
 def _number(dialect: CsvDialect, *, fraction: bool = True) -> str:
-    whole = f"({_groups(re.escape(dialect.thousands))}|{_WHOLE})" if dialect.thousands else r"(\d+)"
+    whole = f"({_groups(dialect.thousands)}|{_WHOLE})" if dialect.thousands else r"(\d+)"
     decimal = re.escape(dialect.decimal)
     return rf"^{_SIGN}({whole}({decimal}\d*)?|{decimal}\d+){_POWER}$" if fraction else rf"^{_SIGN}{whole}$"
 

@@ -21,6 +21,7 @@ from airflow_mlops.backends.profiling.files.csv.numbers import (
     number_type,
     numbers_from,
     told_of_fractions,
+    told_of_groups,
     told_of_texts,
 )
 from airflow_mlops.backends.profiling.files.kernels import has_leading_zeros
@@ -113,6 +114,13 @@ class CsvParser:
         open_ = [f for f in schema if f.name not in self.options.dtypes and f.name not in kept]
         texts = [f.name for f in open_ if pa.types.is_string(f.type)]
         yield from told_of_texts(table.select(texts), self.dialect)
+        if self.dialect.thousands:
+            grouped = [
+                f.name
+                for f in open_
+                if _is_number(f.type) and pa.types.is_string(table.schema.field(f.name).type)
+            ]
+            yield from told_of_groups(table.select(grouped), self.dialect)
         if not self.dialect.thousands and self.dialect.decimal == "." and "decimal" in self.dialect.found:
             floats = [f.name for f in open_ if pa.types.is_floating(f.type)]
             fractions = [name for name in floats if may_be_thousands(table.column(name))]

@@ -142,3 +142,46 @@ def test_names_with_spaces_around_them_are_told_and_kept(tmp_path):
 def test_utf8_read_by_another_stated_encoding_is_told(tmp_path, encoding, stated, told):
     uri = lay(tmp_path, {"rows.csv": "x,c\n1,é\n2,b\n".encode(encoding)})
     assert list(profile_files(f"{uri}#encoding={stated}")[1].notes[1:]) == told
+
+
+ADDRESSES = "192.168.100.200;1\n10.0.0.1;2\n"
+
+
+@pytest.mark.parametrize("rows", [ADDRESSES, "192.168.100.200;1\n192.168.10.201;2\n"])
+def test_addresses_are_text_beside_points_between_thousands(tmp_path, rows):
+    values, notes = read(tmp_path, f"x;n\n{rows}", "thousands=.")
+    assert values == [line.partition(";")[0] for line in rows.splitlines()]
+    assert notes == [
+        "x: the first 2 values look like IP addresses ('192.168.100.200'), not numbers with thousands '.' "
+        "and decimal ',': read as text; state its type (dtypes)"
+    ]
+    assert read(tmp_path, f"x;n\n{rows}") == (values, [])
+
+
+def test_values_that_all_have_four_groups_are_told(tmp_path):
+    values, notes = read(tmp_path, "x;n\n104.711.234.567;1\n200.300.400.999;2\n", "thousands=.")
+    assert values == [104711234567, 200300400999]
+    assert notes == [
+        "x: the first 2 values all have 4 groups of digits ('104.711.234.567'), as identifiers may: read as "
+        "numbers; state its type (dtypes)"
+    ]
+    assert read(tmp_path, "x;n\n104.711.234.567;1\n999;2\n", "thousands=.")[1] == []
+
+
+UNFIT = {
+    "fractions": ("1.2345;1\n1.234,50;2\n0,5;3\n", "decimal=,&thousands=.", "1.2345"),
+    "points": ("1.5;1\n12.34;2\n2;3\n", "decimal=,&thousands=.", "1.5"),
+    "decimal alone": ("1.5;1\n12.34;2\n2;3\n", "decimal=,", "1.5"),
+}
+
+
+@pytest.mark.parametrize(("rows", "options", "odd"), UNFIT.values(), ids=UNFIT)
+def test_where_marks_are_stated_the_value_that_does_not_fit_is_named(tmp_path, rows, options, odd):
+    (note,) = read(tmp_path, f"x;n\n{rows}", options)[1]
+    assert f"do not fit {'thousands ' if 'thousands' in options else 'decimal '}" in note
+    assert f"('{odd}'): read as text; mend them, or state its type (dtypes)" in note
+
+
+def test_other_groups_beside_stated_marks_are_named(tmp_path):
+    (note,) = read(tmp_path, "x;n\n1.234,5;1\n10.0.0.1;2\n", "decimal=,&thousands=.")[1]
+    assert "others are not ('10.0.0.1')" in note

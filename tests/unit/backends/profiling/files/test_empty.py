@@ -145,3 +145,13 @@ def test_file_is_named_with_its_folder(tmp_path):
     uri = lay(tmp_path / "csv", {"k=1/a.csv": b"x,y\n1,2\n", "k=2/a.csv": b"x,y\n1\n"})
     with pytest.raises(InvalidDataError, match=r"^k=2/a.csv: cannot be read: .*Expected 2 columns, got 1"):
         measure(uri)
+
+
+@pytest.mark.parametrize("files", [{"m=2/_SUCCESS": b""}, {"m=2/notes.txt": b"none"}])
+def test_named_partition_without_files_is_named_and_the_others_are_read(tmp_path, files):
+    uri = lay(tmp_path, {"m=1/0.parquet": TABLE, **files})
+    profile = measure(uri, ["1", "2"])
+    assert (profile.rows, profile.empty) == (TABLE.num_rows, ("m=2",))
+    assert profile.notes[-1] == "no rows in m=2"
+    with pytest.raises(NoRowsError, match="partition 2: data files: none"):
+        measure(uri, ["2"])

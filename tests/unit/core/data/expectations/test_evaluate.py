@@ -123,24 +123,24 @@ def test_column_that_is_absent_fails_and_names_those_there_are():
 @pytest.mark.parametrize(
     ("values", "wanted", "share"),
     [
-        ([1, 2, 4], [2, 4], "0.333 of values outside the set (1)"),
-        ([1, 2, 4, None], [2, 4], "0.333 of values outside the set (1)"),
-        ([1, 1, 2, 4, 4, 4], [1, 4], "0.167 of values outside the set (2)"),
-        (["a", "b", None, None], ["a"], "0.5 of values outside the set (b)"),
-        ([True, False, None], [True], "0.5 of values outside the set (False)"),
+        ([1, 2, 4], [2, 4], "33.3 % of values outside the set (1)"),
+        ([1, 2, 4, None], [2, 4], "33.3 % of values outside the set (1)"),
+        ([1, 1, 2, 4, 4, 4], [1, 4], "16.7 % of values outside the set (2)"),
+        (["a", "b", None, None], ["a"], "50 % of values outside the set (b)"),
+        ([True, False, None], [True], "50 % of values outside the set (False)"),
     ],
 )
 def test_share_outside_a_set_is_of_the_values_that_are_there(values, wanted, share):
     rule = Rule(type=SET, kwargs={"column": "x", "value_set": wanted})
     found = evaluate_rule(rule, profile_table(pa.table({"x": values})))
-    assert found.reason == f"x: {share}, allowed 0"
+    assert found.reason == f"x: {share}, allowed 0 %"
 
 
 def test_share_that_a_profile_only_bounds_is_said_to_be_a_bound():
     numbers = [*[*range(20)] * 100, *range(1000, 8000, 7)]
     rule = Rule(type=SET, kwargs={"column": "x", "value_set": [*range(1, 20), 1000]})
     found = evaluate_rule(rule, profile_table(pa.table({"x": numbers})))
-    assert found.reason == "x: at least 0.0333 of values outside the set (0), allowed 0"
+    assert found.reason == "x: at least 3.33 % of values outside the set (0), allowed 0 %"
 
 
 def test_extremes_of_datetimes_are_said_as_dates():
@@ -182,11 +182,16 @@ def test_moments_beyond_what_text_can_say_have_no_range():
     [
         ("day", MOMENT, f"day: date values, allowed {MOMENT} to anything, which are timestamps"),
         ("moment", "2013-01-01", "moment: timestamp values, allowed 2013-01-01 to anything, which are dates"),
+        (
+            "day",
+            f"{MOMENT}+01:00",
+            f"day: date values, allowed {MOMENT}+01:00 to anything, which are timestamps with a time zone",
+        ),
         ("moment", 5, "moment: timestamp values have no range, allowed 5 to anything"),
         (
             "zoned",
             MOMENT,
-            f"zoned: timestamp with a time zone values, allowed {MOMENT} to anything, which are",
+            f"zoned: timestamp values with a time zone, allowed {MOMENT} to anything, which are timestamps",
         ),
         ("number", "2013-01-01", "number: number values, allowed 2013-01-01 to anything, which are dates"),
         ("text", "2013-01-01", "text: string values, allowed 2013-01-01 to anything, which are dates"),

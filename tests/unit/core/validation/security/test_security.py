@@ -122,6 +122,13 @@ def test_log_that_does_not_say_who_asked_is_inconclusive(rng):
     assert judge_extraction(np.array([]), np.array([]), policy).outcome is Outcome.INCONCLUSIVE
 
 
+def test_level_that_cannot_be_meant_is_named_by_its_key():
+    with pytest.raises(
+        InvalidConfigError, match=r"validate\.poisoning\.alpha: 5, allowed: above 0 up to 0\.5"
+    ):
+        PoisoningPolicy(alpha=5)
+
+
 @pytest.mark.parametrize(
     ("policy", "wrong"),
     [
