@@ -43,6 +43,7 @@ def test_good_version_goes_step_by_step_to_all_requests(ended, name):
         "canary": None,
         "canary_percent": 0,
         "holder": None,
+        "changed": "",
     }
     assert ended[name]["champion"] == "2"
     assert ended[name]["asked"]
