@@ -245,10 +245,22 @@ def return_traffic(
     A version that the ledger has made champion stays: what its promotion lacks is completed.
 
     Claiming first restarts a gateway that has died; an endpoint held by another rollout is left unchanged.
+    One that another copy of this task has released meanwhile is claimed again.
     The new lease keeps a stale copy of the rollout from raising the weight again.
 
     :raises EndpointBusyError: another rollout holds the endpoint; nothing was changed.
     """
+    try:
+        return _returned(backend, model, version, champion, holder)
+    except EndpointBusyError:
+        if backend.traffic(model).holder is not None:
+            raise
+        return _returned(backend, model, version, champion, holder)
+
+
+def _returned(
+    backend: ServingBackend, model: str, version: str, champion: str | None, holder: str
+) -> Traffic:
     backend.claim(model, holder)
     traffic = backend.traffic(model)
     lease = backend.take_lease(model, holder, now=time.time(), seconds=_WRITE_SECONDS)

@@ -176,6 +176,20 @@ def test_roll_back_of_a_version_that_there_is_not_is_skipped_with_those_there_ar
     assert ended(world) == []
 
 
+def test_roll_back_of_which_two_copies_run_at_once_succeeds_in_both(world, passed, run, monkeypatch):
+    take = world.serving.take_lease
+
+    def released_by_the_other_copy(*args, **more):
+        monkeypatch.setattr(world.serving, "take_lease", take)
+        roll_back(run)
+        return take(*args, **more)
+
+    monkeypatch.setattr(world.serving, "take_lease", released_by_the_other_copy)
+    assert roll_back(run)["stable"] == "1"
+    assert (stands(world)[:3], world.serving.traffic("m").holder) == (("1", 0, "1"), None)
+    assert ended(world) == [(EndKind.FAILED, "2", 0)]
+
+
 def test_alias_that_a_person_moved_to_the_canary_spares_it_no_clearance(world, passed, promote, monkeypatch):
     world.registry._aliases["m", CHAMPION_ALIAS] = "2"
     refused = []
