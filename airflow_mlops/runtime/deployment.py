@@ -150,8 +150,10 @@ def settled_champion(
     version before serves, and becomes champion again.
     """
     champion, seen = registry.settle(model), backend.traffic(model)
+    if champion in (None, seen.stable):
+        return champion
     last = registry.ledger(model)[-1:]
-    if champion in (None, seen.stable) or not last or not _is_undone(last[0], champion, seen.stable):
+    if not last or not _is_undone(last[0], champion, seen.stable):
         return champion
     end = _end_of(backend, registry, last[0])
     if end is None:

@@ -7,45 +7,23 @@ from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from builders import VALIDATED, plan, promotion, watched
+from passed_step import COMMON, HOLDER, PLAN, promotes
 
 from airflow_mlops.backends.registry.protocol import CHAMPION_ALIAS, ROLLBACK
 from airflow_mlops.core.errors import LeaseLostError, ServiceUnavailableError
 from airflow_mlops.core.rollout.end import EndKind
-from airflow_mlops.core.rollout.state import RolloutState
 from airflow_mlops.operators.rollout import (
     DeployCanaryOperator,
     PromoteModelOperator,
     RollbackOperator,
-    SetTrafficOperator,
 )
 from airflow_mlops.runtime import ends
 from airflow_mlops.runtime.stop import stop_rollout
 
-PLAN = plan(bake_seconds=0.0, window_seconds=1.0, deadline_seconds=600.0, lease_seconds=60.0)
-COMMON = {"model": "m", "version": "2"}
-HOLDER = "m__stage/run-1"
-
-
-@pytest.fixture
-def passed(world, run):
-    """Version 2 has passed its step of 10 % beside version 1; the state the promotion begins from."""
-    for number in ("1", "2", "3"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
-    world.registry.promote(promotion("m", None, "1"))
-    deployed = run(DeployCanaryOperator(task_id="deploy", plan=PLAN, **COMMON))
-    shift = SetTrafficOperator(
-        task_id="s", percent=10, plan=PLAN, state=deployed, lease_seconds=60.0, **COMMON
-    )
-    stepping = RolloutState.from_json(run(shift))
-    state = watched(PLAN, stepping, 20, now=stepping.clock - 20.0)
-    world.serving.count("m", "2", requests=state.last.canary_requests)
-    return replace(state, clock=time.time())
-
 
 @pytest.fixture
 def promote(run, passed):
-    return lambda: run(PromoteModelOperator(task_id="p", plan=PLAN, state=passed.to_json(), **COMMON))
+    return lambda: run(promotes(passed))
 
 
 def roll_back(run):
@@ -155,7 +133,7 @@ def test_promotion_that_was_cut_off_after_the_ledger_is_completed_by_the_next_tr
         with pytest.raises(ServiceUnavailableError):
             promote()
     late = replace(passed, clock=time.time() - 45.0)
-    run(PromoteModelOperator(task_id="p", plan=PLAN, state=late.to_json(), **COMMON))
+    run(promotes(late))
     assert stands(world) == ("2", 0, "2", ["1", "2"])
 
 

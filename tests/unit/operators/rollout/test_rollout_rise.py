@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
-from builders import VALIDATED, plan, promotion, watched
+from builders import promotion
+from passed_step import COMMON, HOLDER, PLAN, shift
+from passed_step import promotes as promote
 
 from airflow_mlops.backends.metrics.protocol import Arms
 from airflow_mlops.core.rollout.end import EndKind, RolloutEnd
@@ -15,42 +17,9 @@ from airflow_mlops.core.rollout.state import Phase, RolloutState
 from airflow_mlops.observe import analyse_window
 from airflow_mlops.operators.rollout import (
     CleanUpRolloutOperator,
-    DeployCanaryOperator,
-    PromoteModelOperator,
     RollbackOperator,
-    SetTrafficOperator,
 )
 from airflow_mlops.runtime.paths import ROLLOUT_REPORT_PATH
-
-PLAN = plan(bake_seconds=0.0, window_seconds=1.0, deadline_seconds=600.0, lease_seconds=60.0)
-COMMON = {"model": "m", "version": "2"}
-HOLDER = "m__stage/run-1"
-
-
-@pytest.fixture
-def passed(world, run):
-    """Version 2 has passed its step of 10 %; the state the next task begins from."""
-    for number in ("1", "2", "3"):
-        world.registry.register("m", f"run-of-{number}", str(world.model_dir), VALIDATED)
-    world.registry.promote(promotion("m", None, "1"))
-    deployed = run(DeployCanaryOperator(task_id="deploy", plan=PLAN, **COMMON))
-    stepping = RolloutState.from_json(run(shift(deployed, 10)))
-    state = watched(PLAN, stepping, 20, now=stepping.clock - 20.0)
-    counted = {"canary_requests": state.last.canary_requests, "stable_requests": state.last.stable_requests}
-    world.serving.count("m", "2", requests=counted["canary_requests"])
-    assert state.phase is Phase.PASSED
-    return replace(state, clock=time.time())
-
-
-def shift(state, percent=50):
-    known = state if isinstance(state, dict) else state.to_json()
-    return SetTrafficOperator(
-        task_id="s", percent=percent, plan=PLAN, state=known, lease_seconds=60.0, **COMMON
-    )
-
-
-def promote(state):
-    return PromoteModelOperator(task_id="p", plan=PLAN, state=state.to_json(), **COMMON)
 
 
 def percent(world):
